@@ -1,0 +1,126 @@
+"""The log: what the projector needs of Kafka, and no more, so that SQLite can stand in for it.
+
+A log is one topic in numbered partitions. A partition is an append-only sequence of records, numbered
+from 0 by their `offset`; numbers may be missing (Kafka uses some for itself). A *position* is the offset
+of the next record to read: a projection at position 5 has seen the records 0 to 4.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from msgspec import Struct
+
+
+class Partition(NamedTuple):
+    """Written `orders/0`."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.number}"
+
+
+class Position(NamedTuple):
+    """Written `orders/0@81235`: everything before offset 81235 of that partition."""
+
+    partition: Partition
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}"
+
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Record(Struct, frozen=True, gc=False):
+    """One record as it lies in the log. `timestamp_ms` is the log's own, in Unix milliseconds."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}"
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """A record to be appended. The key picks the partition; the log sets offset and timestamp."""
+
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+
+class Polled(NamedTuple):
+    """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them."""
+
+    assigned: Sequence[Partition]
+    records: Sequence[Record]
+
+
+class Loss(StrEnum):
+    """Why a rebuild from a log would miss something. The values are what `--accept-loss` takes."""
+
+    RETENTION = "retention"
+    COMPACTION = "compaction"
+
+
+class Subscription(Protocol):
+    """Reading as a member of the projector's group: the log says which partitions are ours.
+
+    Not thread-safe. Where to read is the caller's business alone: the log's idea of a committed offset
+    is never used.
+    """
+
+    def poll(self, timeout_s: float, max_records: int) -> Polled:
+        """Returns as soon as there is something, with nothing after `timeout_s`.
+
+        Raises LogUnavailable (retry), LogGap (the position sought no longer exists).
+        """
+
+    def seek(self, position: Position) -> None:
+        """The next records of this partition start here. Ignored if the partition is no longer ours."""
+
+    def mark(self, positions: Mapping[Partition, int]) -> None:
+        """Tells the log what has been applied. A courtesy to lag tools: may be late, may fail in silence."""
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    topic: str
+
+    def partitions(self) -> list[Partition]:
+        """Raises LogMissing, LogUnavailable."""
+
+    def first(self) -> dict[Partition, int]:
+        """The oldest offset that can still be read, for each partition; its end where it is empty."""
+
+    def end(self) -> dict[Partition, int]:
+        """The offset that the next record will get, for each partition."""
+
+    def losses(self) -> dict[Loss, str]:
+        """What the log's settings will have thrown away by the next rebuild, with a sentence each."""
+
+    def create(self) -> bool:
+        """Makes the topic, set up to keep every event for ever, if there is none; tells whether it did."""
+
+    def append(self, entries: Sequence[Entry]) -> list[Position]:
+        """Returns when all are durable, with the position just behind each. Order is kept within a key."""
+
+    def subscribe(self) -> Subscription: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

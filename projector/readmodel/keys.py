@@ -1,0 +1,56 @@
+"""The names of everything the read model keeps in Redis. docs/architecture.md has the table with the types.
+
+`og:{<generation>.<shard>}:...`: the braces are a Redis Cluster hash tag, so that all keys of one shard lie
+in one slot and one script may touch them together. `og:live` stands outside: it says which generation
+readers use.
+"""
+
+from hashlib import blake2b
+
+from msgspec import Struct
+
+LIVE = "og:live"
+
+# One sorted set each, scored by the field; `id` has score 0 throughout, so its order is the byte order of ids.
+SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
+# One sorted set for each value, scored by the group's created_at in milliseconds.
+VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
+
+
+class Generation(Struct, frozen=True):
+    """A full set of keys. `version` is that of the code that wrote it (document, fold and indexes)."""
+
+    number: int
+    shards: int
+    version: int
+
+    def keys(self, shard: int) -> "Keys":
+        return Keys(f"og:{{{self.number}.{shard}}}:")
+
+    def shard_of(self, group_id: str) -> int:
+        """Stable over processes and versions of Python, unlike `hash`."""
+        if self.shards == 1:
+            return 0
+        return int.from_bytes(blake2b(group_id.encode(), digest_size=8).digest(), "big") % self.shards
+
+
+class Keys:
+    """The key names of one shard."""
+
+    __slots__ = ("doc", "meta", "parked", "position", "prefix", "state", "tally", "text")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.meta = prefix + "meta"
+        self.doc = prefix + "doc"
+        self.state = prefix + "state"
+        self.text = prefix + "text"
+        self.position = prefix + "position"
+        self.tally = prefix + "tally"
+        self.parked = prefix + "parked"
+
+    def by(self, sort_field: str) -> str:
+        return f"{self.prefix}by:{sort_field}"
+
+    def of(self, value_field: str, value: str) -> str:
+        return f"{self.prefix}of:{value_field}:{value}"
