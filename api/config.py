@@ -1,0 +1,42 @@
+"""The settings of the API as one value. Reading the environment is the business of the command line."""
+
+from dataclasses import dataclass
+
+from api.auth import Credentials
+from api.errors import ConfigError
+
+# Longest request target (path and query) in bytes.
+URL_BYTES_MAX = 64 * 1024
+# How long one request may wait for Redis, all attempts together, in milliseconds: a client is told within a second.
+REDIS_WAIT_MS = 900
+# Connections to Redis per API process. Redis answers one command at a time; more would only queue there.
+REDIS_CONNECTIONS_MAX = 64
+# Seconds that requests under way get to finish once the server was told to stop.
+SHUTDOWN_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """`jwt_public_key` is PEM; `api_key_hashes` are SHA-256 in hex.
+
+    Raises ConfigError, with the name of the setting in front.
+    """
+
+    redis_url: str
+    host: str = "127.0.0.1"
+    port: int = 9000
+    jwt_secret: str | None = None
+    jwt_public_key: str | None = None
+    api_key_hashes: tuple[str, ...] = ()
+    url_bytes_max: int = URL_BYTES_MAX
+    redis_wait_ms: int = REDIS_WAIT_MS
+    redis_connections_max: int = REDIS_CONNECTIONS_MAX
+    shutdown_s: int = SHUTDOWN_S
+
+    def __post_init__(self) -> None:
+        self.credentials()
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"API_PORT: expected 0 to 65535, found {self.port}")
+
+    def credentials(self) -> Credentials:
+        return Credentials.of(self.jwt_secret, self.jwt_public_key, self.api_key_hashes)

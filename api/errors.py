@@ -1,0 +1,66 @@
+"""Everything the API answers that is not a result, in one shape.
+
+ApiError
+├── ConfigError         a setting is wrong; one line that names it
+├── Unavailable         Redis does not answer, or cannot serve us now: 503
+└── ReadModelFault      the read model contradicts itself: a fault of ours, 500
+"""
+
+import msgspec
+from starlette.responses import Response
+
+# Seconds a client is asked to wait before it tries again. Redis is back, or is not, within about that time.
+RETRY_AFTER_S = 1
+
+
+class ApiError(Exception):
+    """The root of the tree; its text is one line."""
+
+
+class ConfigError(ApiError, ValueError):
+    """Begins with the name of the environment setting that is wrong."""
+
+
+class Unavailable(ApiError):
+    """Trying again may help. The text goes to the log, never to the client."""
+
+
+class ReadModelFault(ApiError):
+    """An index names a document that is not there, or a document is not as it was agreed."""
+
+
+_UNAVAILABLE_BODY = msgspec.json.encode(
+    {"type": "unavailable", "message": "The order groups cannot be read at the moment. Try again."}
+)
+_UNKNOWN_BODY = msgspec.json.encode(
+    {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
+)
+_UNAUTHORIZED_BODY = msgspec.json.encode({"message": "Unauthorized"})
+
+
+def problem(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    return json_response(msgspec.json.encode({"type": kind, "message": message}), status, headers)
+
+
+def unauthorized() -> Response:
+    return json_response(_UNAUTHORIZED_BODY, 401, {"WWW-Authenticate": "Bearer"})
+
+
+def invalid(message: str) -> Response:
+    return problem(400, "invalid_data", message)
+
+
+def not_found(message: str) -> Response:
+    return problem(404, "not_found", message)
+
+
+def unavailable() -> Response:
+    return json_response(_UNAVAILABLE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def unknown() -> Response:
+    return json_response(_UNKNOWN_BODY, 500)
+
+
+def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, media_type="application/json")

@@ -1,0 +1,72 @@
+"""The query string as JS `qs` sees it: a tree of texts, lists and objects."""
+
+import re
+from urllib.parse import parse_qsl
+
+import qs_codec
+
+Node = str | list["Node"] | dict[str, "Node"]
+
+# Elements of one list, after splitting at commas.
+LIST_VALUES_MAX = 1000
+# `name=value` pairs of one query string: several lists in full.
+PAIRS_MAX = 5000
+# Different names in one query string, more than there are. qs_codec needs time in the square of it.
+NAMES_MAX = 100
+# Characters of a value or of unknown names that an error message repeats.
+ECHO_CHARACTERS_MAX = 200
+
+# Deeper brackets stay part of the last name, as in qs, and are unknown names then.
+_OPTIONS = qs_codec.DecodeOptions(allow_dots=True, depth=5, list_limit=PAIRS_MAX)
+_INDEX = re.compile(r"\[[0-9]+\]|\.[0-9]+(?=[.\[]|$)")
+
+
+class TooMany(ValueError):
+    """More names or values than a query string may have."""
+
+
+def parse_tree(raw: str) -> dict[str, Node]:
+    """Raises TooMany.
+
+    The order within a list means nothing here, so `a[7]` is read as `a[]`. That keeps long lists of the
+    indexed form, which JS clients send, linear in time, and gives an index no say over memory.
+    """
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, max_num_fields=PAIRS_MAX)
+    except ValueError as error:
+        raise TooMany(f"Too many values, expected at most: '{PAIRS_MAX}'") from error
+    flat: dict[str, list[str]] = {}
+    for name, value in pairs:
+        flat.setdefault(_INDEX.sub("[]", name), []).append(value)
+    if len(flat) > NAMES_MAX:
+        raise TooMany(f"Too many fields, expected at most: '{NAMES_MAX}'")
+    tree: dict[str, Node] = qs_codec.decode(
+        {name: values[0] if len(values) == 1 else values for name, values in flat.items()}, _OPTIONS
+    )
+    return {name: _split_lone(node) for name, node in tree.items()}
+
+
+def _split_lone(node: Node) -> Node:
+    """`id[]=a,b` is two values, as in Medusa's `normalizeQuery`; `id=a,b` is one."""
+    if isinstance(node, dict):
+        return {name: _split_lone(child) for name, child in node.items()}
+    if isinstance(node, list) and len(node) == 1 and isinstance(node[0], str):
+        return list(node[0].split(","))
+    return node
+
+
+def js_text(node: Node) -> str:
+    """`String(value)` of JavaScript, which Medusa's messages contain; cut where it gets long."""
+    return shortened(_js_text(node))
+
+
+def _js_text(node: Node) -> str:
+    if isinstance(node, str):
+        return node
+    if isinstance(node, list):
+        return ",".join(_js_text(child) for child in node)
+    return "[object Object]"
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= ECHO_CHARACTERS_MAX else text[: ECHO_CHARACTERS_MAX - 1] + "…"
