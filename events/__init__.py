@@ -1,0 +1,18 @@
+"""The contract and the log: what publishers and the projector agree on."""
+
+from events.errors import BadLogUrl, EventsError, InvalidEvent, LogError, LogGap, LogMissing, LogUnavailable
+from events.log import Partition, Position
+from events.publisher import Publisher
+
+__all__ = [
+    "BadLogUrl",
+    "EventsError",
+    "InvalidEvent",
+    "LogError",
+    "LogGap",
+    "LogMissing",
+    "LogUnavailable",
+    "Partition",
+    "Position",
+    "Publisher",
+]

@@ -1,12 +1,12 @@
 """What can be wrong with an event or with the log.
 
-    EventsError
-    ├── InvalidEvent        the event breaks the contract; says where, what was expected, what was found
-    └── LogError
-        ├── BadLogUrl       EVENT_LOG_URL cannot be read
-        ├── LogUnavailable  the log does not answer now; trying again may help
-        ├── LogMissing      there is no such log
-        └── LogGap          the log no longer holds a position that is needed
+EventsError
+├── InvalidEvent        the event breaks the contract; says where, what was expected, what was found
+└── LogError
+    ├── BadLogUrl       EVENT_LOG_URL cannot be read
+    ├── LogUnavailable  the log does not answer now; trying again may help
+    ├── LogMissing      there is no such log
+    └── LogGap          the log no longer holds a position that is needed
 """
 
 

@@ -1,0 +1,101 @@
+"""A believable marketplace, to try things on: a few sellers sell much, most little; orders live through statuses."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+SELLERS = 200
+CUSTOMERS = 5_000
+CHANNELS = ("sc_web", "sc_app", "sc_store")
+CURRENCIES = ("eur", "usd", "dkk")
+# How long before `until` the history begins.
+HISTORY = timedelta(days=90)
+
+# Crockford's alphabet, as in the ULIDs that Medusa uses.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LATER = (("completed", 0.8), ("canceled", 0.08), ("requires_action", 0.04))
+
+
+class Marketplace:
+    """Endless CloudEvents, as dicts. The same seed and `until` give the same ones."""
+
+    def __init__(self, seed: int | str, until: datetime) -> None:
+        self._random = random.Random(seed)
+        self._until = until
+        self._display_id = 1000
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Checkouts spread over the time before `until`, each with all that has happened to it since."""
+        while True:
+            age = self._random.random() ** 2 * HISTORY
+            yield from self.checkout(self._until - age)
+
+    def checkout(self, at: datetime) -> Iterator[dict[str, Any]]:
+        """The events of one order group that is checked out at `at`, in order."""
+        chance = self._random
+        group_id, cart_id = self._id("og", at), self._id("cart", at)
+        self._display_id += 1
+        guest = chance.random() < 0.1
+        shared = {
+            "order_group_id": group_id,
+            "order_group_display_id": self._display_id,
+            "cart_id": cart_id,
+            "customer_id": None if guest else f"cus_{self._skewed(CUSTOMERS):05}",
+            "sales_channel_id": chance.choices(CHANNELS, (6, 3, 1))[0],
+            "currency_code": chance.choices(CURRENCIES, (7, 2, 1))[0],
+            "created_at": _text(at),
+        }
+        sellers = {self._skewed(SELLERS) for _ in range(chance.choices((1, 2, 3, 4), (5, 3, 1, 1))[0])}
+        for number, seller in enumerate(sorted(sellers), 1):
+            order = {
+                "id": self._id("order", at),
+                "version": 1,
+                "display_id": self._display_id * 10 + number,
+                "seller_id": f"sel_{seller:03}",
+                "status": "pending",
+                "total": round(chance.lognormvariate(3.7, 0.9), 2),
+                "updated_at": _text(at),
+                **shared,
+            }
+            yield self._event("order.created", order, at)
+            yield from self._later(order, at)
+
+    def _later(self, order: dict[str, Any], at: datetime) -> Iterator[dict[str, Any]]:
+        for status, likelihood in _LATER:
+            if self._random.random() < likelihood:
+                at += timedelta(hours=self._random.uniform(0.5, 72))
+                if at > self._until:
+                    return
+                patch = {
+                    "id": order["id"],
+                    "order_group_id": order["order_group_id"],
+                    "version": 2,
+                    "status": status,
+                    "updated_at": _text(at),
+                }
+                yield self._event("order.updated", patch, at)
+                return
+
+    def _event(self, kind: str, data: dict[str, Any], at: datetime) -> dict[str, Any]:
+        return {
+            "specversion": "1.0",
+            "id": self._id("evt", at),
+            "source": "/sample/marketplace",
+            "type": kind,
+            "time": _text(at),
+            "data": data,
+        }
+
+    def _skewed(self, count: int) -> int:
+        """Small numbers far more often than large ones (Pareto)."""
+        return min(int(self._random.paretovariate(0.6)), count)
+
+    def _id(self, prefix: str, at: datetime) -> str:
+        ms = int(at.timestamp() * 1000)
+        time = "".join(_ALPHABET[ms >> 5 * place & 31] for place in range(9, -1, -1))
+        return f"{prefix}_{time}{''.join(self._random.choices(_ALPHABET, k=16))}"
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,15 @@
+"""The command line: settings are read, parts are wired together, errors become one line and exit code 2."""
+
+import sys
+
+from events.errors import EventsError
+from projector.cli.commands import app
+from projector.errors import ProjectorError
+
+
+def main() -> None:
+    try:
+        app()
+    except (ProjectorError, EventsError) as error:
+        print(f"projector: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,153 @@
+"""The commands. Each reads the settings, wires the parts, and prints; what they do is told where it is done."""
+
+import os
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from events.log import Loss
+from events.open import open_log
+from events.publisher import entry_of
+from events.sample import Marketplace
+from projector.cli import show
+from projector.cli.wiring import api_config, open_input, open_store
+from projector.errors import BadSetting, StoreUnavailable
+from projector.logs import configure_logs
+from projector.publish import BadLines, publish_entries, publish_file
+from projector.run import Projector
+from projector.settings import load_settings
+from projector.status import read_status
+from projector.store.redis import connect
+from projector.token import make_token
+from projector.up.child import stop_with_parent
+from projector.up.up import up as run_up
+
+app = typer.Typer(
+    help="Order events from Kafka to order-group documents in Redis. Without EVENT_LOG_URL and REDIS_URL every "
+    "command talks to the embedded instance in DATA_DIR (.projector), which `projector up` runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
+
+
+@app.command()
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="Publish a sample marketplace, and keep on publishing.")] = False,
+    data_dir: DataDir = None,
+    port: Annotated[int | None, typer.Option("--port", help="Instead of API_PORT.", show_default=False)] = None,
+) -> None:
+    """Run everything in one process tree: log, Redis, projector and API."""
+    settings = load_settings(os.environ, data_dir=data_dir, api_port=port)
+    run_up(settings, os.environ, demo, lambda: show.banner(settings, demo))
+    show.stopped(settings)
+
+
+@app.command()
+def run(
+    accept_loss: Annotated[
+        list[Loss] | None, typer.Option("--accept-loss", help="Go on although the log has lost, or will lose, events.")
+    ] = None,
+    data_dir: DataDir = None,
+    with_parent: WithParent = False,
+) -> None:
+    """Run the projector: fold the log into Redis until SIGTERM."""
+    settings = load_settings(os.environ, data_dir=data_dir)
+    configure_logs(settings.log_level, settings.log_format)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if with_parent:
+        stop_with_parent()
+    with open_log(settings.log_url, os.environ) as log, open_store(settings) as store:
+        log.create()
+        Projector(log, store, stop, frozenset(accept_loss or ())).run()
+
+
+@app.command()
+def serve(data_dir: DataDir = None, with_parent: WithParent = False) -> None:
+    """Run the API until SIGTERM."""
+    settings = load_settings(os.environ, data_dir=data_dir)
+    configure_logs(settings.log_level, settings.log_format)
+    config = api_config(settings)
+    # Imported here: no other command needs the web framework, which takes half a second to load.
+    from api.server import serve as serve_api
+
+    if with_parent:
+        stop_with_parent()
+    serve_api(config)
+
+
+@app.command()
+def publish(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE|-]", help="CloudEvents, one JSON object a line.", show_default=False)
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", metavar="N", min=1, help="Publish N events of a sample marketplace.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Publish the good lines of a file with bad ones.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Publish events to the log; prints the position from which a list reflects them."""
+    settings = load_settings(os.environ, data_dir=data_dir)
+    skipped = 0
+    with open_log(settings.log_url, os.environ) as log:
+        log.create()
+        if sample is not None and file is None:
+            now = datetime.now(UTC)
+            events = islice(Marketplace(now.isoformat(), now).history(), sample)
+            published, positions = publish_entries(log, (entry_of(msgspec.json.encode(event)) for event in events))
+        elif file is not None and sample is None:
+            try:
+                with open_input(file) as lines:
+                    published, skipped, positions = publish_file(log, lines, skip_bad, show.complain)
+            except BadLines as error:
+                raise BadSetting(str(error)) from None
+        else:
+            raise BadSetting("publish: expected either a FILE (- for standard input) or --sample N")
+    show.published(published, skipped, positions)
+
+
+@app.command()
+def status(
+    interval: Annotated[float, typer.Option("--interval", min=0, help="Seconds over which the rate is taken.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show how far each partition is applied, and what the read model holds."""
+    settings = load_settings(os.environ, data_dir=data_dir)
+    client = connect(settings.store_url)
+    with open_log(settings.log_url, os.environ) as log:
+        try:
+            found = read_status(log, client, interval)
+        except StoreUnavailable:
+            if settings.embedded_redis:
+                raise BadSetting(f"nothing runs in {settings.data_dir}: start it with `projector up`") from None
+            raise
+        finally:
+            client.close()
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        show.status(found)
+
+
+@app.command()
+def token(
+    hours: Annotated[float, typer.Option("--hours", min=0.001, help="How long it is valid.")] = 24.0,
+    data_dir: DataDir = None,
+) -> None:
+    """Print a bearer token for the API, signed with JWT_SECRET."""
+    print(make_token(load_settings(os.environ, data_dir=data_dir), timedelta(hours=hours)))

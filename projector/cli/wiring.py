@@ -1,0 +1,57 @@
+"""From settings to the parts that the commands put together."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from api.config import ApiConfig
+from api.errors import ConfigError
+from projector.errors import BadSetting
+from projector.settings import Settings
+from projector.store.redis import Store, connect
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    try:
+        store = Store(connect(settings.store_url))
+    except ValueError as error:
+        raise BadSetting(f"REDIS_URL: expected redis://host:6379/0, rediss://... or unix:///path: {error}") from None
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_input(file: Path) -> Iterator[BinaryIO]:
+    """Standard input for `-`."""
+    if str(file) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise BadSetting(f"{file}: {error.strerror}") from None
+    with opened:
+        yield opened
+
+
+def api_config(settings: Settings) -> ApiConfig:
+    """With the development secret where nothing is configured and all is embedded."""
+    secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+    if not settings.has_credentials and settings.embedded_redis:
+        secret = settings.home.development_secret()
+    try:
+        return ApiConfig(
+            redis_url=settings.store_url,
+            host=settings.api_host,
+            port=settings.api_port,
+            jwt_secret=secret,
+            jwt_public_key=settings.jwt_public_key,
+            api_key_hashes=settings.api_key_hash_list,
+        )
+    except ConfigError as error:
+        raise BadSetting(str(error)) from None

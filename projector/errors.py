@@ -1,0 +1,23 @@
+"""What stops the projector.
+
+ProjectorError          one line fit for a user; the command exits with 2
+├── BadSetting          a setting is missing or wrong; says which and what to do
+├── StoreUnavailable    Redis does not answer now; trying again may help
+└── CannotGoOn          going on would break the promise, e.g. by skipping events
+"""
+
+
+class ProjectorError(Exception):
+    pass
+
+
+class BadSetting(ProjectorError):
+    pass
+
+
+class StoreUnavailable(ProjectorError):
+    pass
+
+
+class CannotGoOn(ProjectorError):
+    pass

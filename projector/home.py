@@ -1,0 +1,45 @@
+"""DATA_DIR: where the embedded instance keeps its log, its Redis and its development secret."""
+
+import os
+import secrets
+import tempfile
+from hashlib import blake2b
+from pathlib import Path
+
+# The longest path of a unix socket, in bytes: 104 on macOS, 108 on Linux.
+SOCKET_PATH_MAX = 103
+
+
+class Home:
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir.absolute()
+        self.log = self.path / "orders.db"
+        self.redis = self.path / "redis"
+        self.output = self.path / "output"
+        self.lock = self.path / "up.lock"
+        self._secret = self.path / "jwt_secret"
+
+    @property
+    def redis_socket(self) -> Path:
+        """In the data dir, or where its path is too long for a socket, under a name of its own in the temporary dir."""
+        inside = self.redis / "redis.sock"
+        if len(os.fsencode(inside)) <= SOCKET_PATH_MAX:
+            return inside
+        name = blake2b(os.fsencode(self.path), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"projector-{os.getuid()}-{name}.sock"
+
+    def create(self) -> None:
+        for folder in (self.path, self.redis, self.output):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def development_secret(self) -> str:
+        """For JWTs where no credentials are configured; made on first use, readable by its owner alone."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(self._secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return self._secret.read_text().strip()
+        with os.fdopen(descriptor, "w") as file:
+            secret = secrets.token_urlsafe(32)
+            file.write(secret + "\n")
+        return secret

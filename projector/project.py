@@ -1,0 +1,164 @@
+"""The pure middle of the projector: records and group states in, everything to be written out.
+
+No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct, field
+
+from events.decode import decode
+from events.errors import InvalidEvent
+from events.log import Record
+from events.order import OrderEvent
+from projector.fold.order import first, merge
+from projector.fold.state import Group, pack, revision_of, unpack
+from projector.fold.view import Entries, document, entries, search_text, view
+
+ORDERS_MAX = 1000
+
+
+class Fate(StrEnum):
+    """What became of a record. For every partition, the records received are the sum of the four."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    PASSED_OVER = "passed_over"
+    PARKED = "parked"
+
+
+class Decoded(Struct, frozen=True, gc=False):
+    """A record with what is in it: an order event, a problem, or neither for a type that is not ours."""
+
+    record: Record
+    event: OrderEvent | None
+    problem: InvalidEvent | None
+
+
+class Known(Struct, gc=False):
+    """A group as Redis has it: the revision of its state, its orders, its index entries, its text if it is listed."""
+
+    revision: bytes
+    group: Group
+    entries: Entries
+    text: bytes | None
+
+
+class Change(Struct, gc=False):
+    """All that one commit writes to one shard. Bytes are as stored; index names lack the shard's prefix.
+
+    `expected`: group id -> the revision that its state must still have.
+    `doc`, `text`: only what changed; `unlisted`: groups that are no longer listed.
+    `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
+    `parked`: `orders/0@17` -> JSON. `tally`: (`orders/0`, fate) -> records.
+    `after`: what is known of the changed groups once this is stored, and not a moment earlier.
+    """
+
+    expected: dict[str, bytes] = field(default_factory=dict)
+    state: dict[str, bytes] = field(default_factory=dict)
+    doc: dict[str, bytes] = field(default_factory=dict)
+    text: dict[str, bytes] = field(default_factory=dict)
+    unlisted: list[str] = field(default_factory=list)
+    add: dict[str, list[float | str]] = field(default_factory=dict)
+    remove: dict[str, list[str]] = field(default_factory=dict)
+    parked: dict[str, bytes] = field(default_factory=dict)
+    tally: Counter[tuple[str, Fate]] = field(default_factory=Counter)
+    after: dict[str, Known] = field(default_factory=dict)
+
+
+def decode_record(record: Record) -> Decoded:
+    try:
+        return Decoded(record, decode(record.value, record.headers), None)
+    except InvalidEvent as problem:
+        return Decoded(record, None, problem)
+
+
+def group_ids(batch: Iterable[Decoded]) -> list[str]:
+    """The groups that the batch touches, each once."""
+    return list({item.event.group_id: None for item in batch if item.event})
+
+
+def known(group_id: str, state: bytes | None) -> Known:
+    """From the state as stored, None for a group not yet seen. Raises msgspec.DecodeError for a damaged state."""
+    group = unpack(state)
+    seen = view(group_id, group)
+    return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None)
+
+
+def project(before: Mapping[str, Known], batch: Sequence[Decoded]) -> Change:
+    """`before` has every group in `group_ids(batch)`, all of one shard. They are used up: the merge is in place."""
+    change = Change()
+    touched = set()
+    for item in batch:
+        fate = _apply(before, item, change)
+        if fate is Fate.APPLIED and item.event:
+            touched.add(item.event.group_id)
+        change.tally[str(item.record.partition), fate] += 1
+    for group_id in touched:
+        _render(group_id, before[group_id], change)
+    return change
+
+
+def _render(group_id: str, old: Known, change: Change) -> None:
+    state = pack(old.group)
+    new = view(group_id, old.group)
+    text = search_text(new) if new else None
+    after = Known(revision_of(state), old.group, entries(new), text)
+    change.expected[group_id] = old.revision
+    change.state[group_id] = state
+    if new:
+        change.doc[group_id] = document(new)
+    elif old.text is not None:
+        change.unlisted.append(group_id)
+    if text is not None and text != old.text:
+        change.text[group_id] = text
+    _diff(group_id, old.entries, after.entries, change)
+    change.after[group_id] = after
+
+
+def _apply(before: Mapping[str, Known], item: Decoded, change: Change) -> Fate:
+    event, problem = item.event, item.problem
+    if event:
+        group = before[event.group_id].group
+        order = group.get(event.order_id)
+        if order:
+            return Fate.APPLIED if merge(order, event) else Fate.STALE
+        if len(group) < ORDERS_MAX:
+            group[event.order_id] = first(event)
+            return Fate.APPLIED
+        problem = InvalidEvent(
+            "$.data.order_group_id", f"expected at most {ORDERS_MAX} orders in a group, got one more"
+        )
+    if problem:
+        change.parked[str(item.record)] = parked(item.record, problem)
+        return Fate.PARKED
+    return Fate.PASSED_OVER
+
+
+def _diff(group_id: str, old: Entries, new: Entries, change: Change) -> None:
+    for index, score in new.items():
+        if old.get(index) != score:
+            change.add.setdefault(index, []).extend((score, group_id))
+    for index in old:
+        if index not in new:
+            change.remove.setdefault(index, []).append(group_id)
+
+
+def parked(record: Record, problem: InvalidEvent) -> bytes:
+    """JSON with all that is known of the record; `key`, `value` and the header values are base64."""
+    return msgspec.json.encode(
+        {
+            "topic": record.partition.topic,
+            "partition": record.partition.number,
+            "offset": record.offset,
+            "time": datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+            "reason": str(problem),
+            "key": record.key,
+            "value": record.value,
+            "headers": record.headers,
+        }
+    )

@@ -1,0 +1,69 @@
+"""Publishing a file of CloudEvents: checked as a whole first, so that a mistake in its middle sends nothing."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import BinaryIO, cast
+
+from events.errors import InvalidEvent
+from events.lines import read_lines
+from events.log import Entry, Log, Partition
+
+# How many records go to the log in one call.
+CHUNK_RECORDS = 1_000
+# Of what cannot be read again (a pipe), this many bytes are kept in memory, the rest in a temporary file.
+SPOOL_BYTES = 16 * 1024 * 1024
+
+Positions = dict[Partition, int]
+
+
+class BadLines(Exception):
+    """Some lines are not events of the contract. The text has one line for each."""
+
+
+def publish_file(
+    log: Log, file: BinaryIO, skip_bad: bool, complain: Callable[[str], None]
+) -> tuple[int, int, Positions]:
+    """Returns the events published, the lines skipped, and the position behind the last event of each partition.
+
+    Every bad line is told to `complain`. Raises BadLines, with nothing published, unless `skip_bad`.
+    """
+    if file.seekable():
+        return _publish(log, file, skip_bad, complain)
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        shutil.copyfileobj(file, spool)
+        spool.seek(0)
+        return _publish(log, cast(BinaryIO, spool), skip_bad, complain)
+
+
+def _publish(log: Log, file: BinaryIO, skip_bad: bool, complain: Callable[[str], None]) -> tuple[int, int, Positions]:
+    start = file.tell()
+    bad = 0
+    for number, found in read_lines(file):
+        if isinstance(found, InvalidEvent):
+            bad += 1
+            complain(f"line {number}: {found}")
+    if bad and not skip_bad:
+        raise BadLines(
+            f"{bad} bad {'line' if bad == 1 else 'lines'}, nothing published; --skip-bad publishes the others"
+        )
+    file.seek(start)
+    published, positions = publish_entries(log, (found for _, found in read_lines(file) if isinstance(found, Entry)))
+    return published, bad, positions
+
+
+def publish_entries(log: Log, entries: Iterable[Entry]) -> tuple[int, Positions]:
+    published = 0
+    positions: Positions = {}
+    for chunk in _chunks(entries):
+        for partition, offset in log.append(chunk):
+            positions[partition] = max(offset, positions.get(partition, 0))
+        published += len(chunk)
+    return published, positions
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    remaining = iter(entries)
+    while chunk := list(islice(remaining, CHUNK_RECORDS)):
+        yield chunk

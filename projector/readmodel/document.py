@@ -1,0 +1,63 @@
+"""The document of an order group, as it is stored and served.
+
+The list's default fields come first, so that a row of the default list is a prefix of the document. Inside a
+JSON string every quote follows a backslash; the first `,"display_id":` in the bytes is therefore the border.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec import Raw, Struct
+
+from events.amount import amount_text
+
+# The version of the read model: fold, document and indexes. Another version means another generation.
+VERSION = 1
+
+
+class OrderRow(Struct, frozen=True, gc=False):
+    """One counted order; times in RFC 3339."""
+
+    id: str
+    display_id: int | None
+    seller_id: str
+    customer_id: str | None
+    sales_channel_id: str | None
+    status: str
+    currency_code: str | None
+    total: Raw
+    created_at: str
+    updated_at: str
+
+
+class Document(Struct, frozen=True, gc=False):
+    """One listed group. The order of the fields is part of the read model."""
+
+    id: str
+    customer_id: str | None
+    seller_count: int
+    total: Raw
+    created_at: str
+    updated_at: str
+    display_id: int | None
+    cart_id: str | None
+    currency_code: str | None
+    seller_ids: list[str]
+    statuses: list[str]
+    sales_channel_ids: list[str]
+    order_count: int
+    orders: list[OrderRow]
+
+
+encode = msgspec.json.Encoder().encode
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+def time_text(unix_us: int) -> str:
+    """UTC with milliseconds, cut off and not rounded: `2026-06-01T10:00:00.000Z`."""
+    return (_EPOCH + timedelta(microseconds=unix_us)).isoformat(timespec="milliseconds") + "Z"
+
+
+def amount_json(amount: int) -> Raw:
+    return Raw(amount_text(amount).encode())

@@ -1,0 +1,229 @@
+"""The loop: poll, decode, load, project, commit, steer. It decides nothing that `project` or Redis could decide."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from events.errors import LogGap, LogUnavailable
+from events.log import Log, Loss, Partition, Position, Record, Subscription
+from projector.cache import Cache
+from projector.errors import CannotGoOn, StoreUnavailable
+from projector.project import Decoded, Known, decode_record, group_ids, known, project
+from projector.readmodel.document import VERSION
+from projector.readmodel.keys import Generation
+from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
+from projector.store.redis import Store
+
+# How many records one commit takes; with more, its script would hold Redis for over 5 ms.
+BATCH_RECORDS_MAX = 500
+# How many bytes of records one commit takes. What is written grows with what is read.
+BATCH_BYTES_MAX = 512 * 1024
+# How long one poll waits for records, in seconds; also how soon a stop is noticed.
+POLL_S = 0.2
+# The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MAX_S = 2.0
+# How often the log is told what has been applied, in seconds.
+MARK_EVERY_S = 1.0
+
+T = TypeVar("T")
+log = structlog.get_logger("projector")
+
+
+class Stopped(Exception):
+    """Asked to stop while waiting for the log or Redis."""
+
+
+class Rewind(Exception):
+    """What was polled does not fit what Redis has: read its positions again, and go on from there."""
+
+
+class Rejoin(Exception):
+    """Another process has written our partition: give up what we hold, and ask the log anew what is ours."""
+
+
+class TooMuch(Exception):
+    """The batch changes more bytes than one commit may: apply its halves."""
+
+
+class Projector:
+    """Folds one log into the live generation, as one member of the group that shares the partitions."""
+
+    def __init__(
+        self, source: Log, store: Store, stop: threading.Event, accept_loss: frozenset[Loss] = frozenset()
+    ) -> None:
+        self._log = source
+        self._store = store
+        self._stop = stop
+        self._accept_loss = accept_loss
+        self._cache = Cache()
+        self._generation = Generation(0, 1, VERSION)
+        # For each shard, where it stands; None where nothing of the partition has been applied yet.
+        self._stands: list[dict[Partition, int | None]] = []
+        self._marked_at_s = 0.0
+
+    def run(self) -> None:
+        """Until `stop` is set. Raises CannotGoOn, LogGap, LogMissing."""
+        self._check_losses()
+        self._open_generation()
+        while not self._stop.is_set():
+            subscription = self._log.subscribe()
+            try:
+                while not self._stop.is_set():
+                    self._step(subscription)
+            except Rejoin:
+                self._open_generation()
+            except Stopped:
+                log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
+            finally:
+                subscription.close()
+
+    def _check_losses(self) -> None:
+        losses = self._insist(self._log.losses)
+        for loss, sentence in losses.items():
+            if loss not in self._accept_loss:
+                raise CannotGoOn(f"{sentence}; change that, or accept it with --accept-loss {loss}")
+
+    def _open_generation(self) -> None:
+        self._generation = self._insist(self._store.generation)
+        self._stands = [{} for _ in range(self._generation.shards)]
+        self._cache.clear()
+
+    def _step(self, subscription: Subscription) -> None:
+        polled = self._insist(lambda: subscription.poll(POLL_S, BATCH_RECORDS_MAX))
+        self._start(subscription, polled.assigned)
+        try:
+            for batch in batches(polled.records):
+                self._apply(batch)
+        except Rewind:
+            partitions = list(self._stands[0])
+            self._open_generation()
+            self._start(subscription, partitions)
+        now_s = time.monotonic()
+        if polled.records and now_s - self._marked_at_s >= MARK_EVERY_S:
+            self._marked_at_s = now_s
+            subscription.mark({partition: self._lowest(partition) for partition in self._stands[0]})
+
+    def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
+        """Where Redis stands is where we go on reading."""
+        if not partitions:
+            return
+        for shard, stands in enumerate(self._stands):
+            positions = self._insist(partial(self._store.positions, self._generation, shard, partitions))
+            stands.update(zip(partitions, positions, strict=True))
+        first, end = self._insist(self._log.first), self._insist(self._log.end)
+        for partition in partitions:
+            offset = self._lowest(partition)
+            if offset > end[partition]:
+                raise LogGap(
+                    f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}: it was "
+                    "truncated or made anew. Clear Redis to rebuild the read model from the log as it is now"
+                )
+            if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
+                raise LogGap(
+                    f"{partition} is needed from {offset} on, but the log begins at {first[partition]}: the events "
+                    f"between are gone; accept that with --accept-loss {Loss.RETENTION}"
+                )
+            offset = max(offset, first[partition])
+            log.info("reading", partition=str(partition), position=offset, end=end[partition])
+            subscription.seek(Position(partition, offset))
+
+    def _lowest(self, partition: Partition) -> int:
+        return min(stands[partition] or 0 for stands in self._stands)
+
+    def _apply(self, batch: Sequence[Record]) -> None:
+        decoded = [decode_record(record) for record in batch]
+        stops = {record.partition: record.offset + 1 for record in batch}
+        try:
+            for shard in range(self._generation.shards):
+                self._apply_to(shard, decoded, stops)
+        except TooMuch:
+            half = len(batch) // 2
+            self._apply(batch[:half])
+            self._apply(batch[half:])
+
+    def _apply_to(self, shard: int, decoded: Sequence[Decoded], stops: dict[Partition, int]) -> None:
+        stands = self._stands[shard]
+        advances = {
+            partition: Advance(stands[partition], stop)
+            for partition, stop in stops.items()
+            if stop > (stands[partition] or 0)
+        }
+        if not advances:
+            return
+        items = [item for item in decoded if self._concerns(shard, item)]
+        outcome = self._commit(shard, items, advances)
+        match outcome:
+            case Outcome.STORED | Outcome.ALREADY:
+                stands.update((partition, advance.stop) for partition, advance in advances.items())
+            case Outcome.BEHIND:
+                log.warning("Redis has lost writes: reading the log again from where it stands", shard=shard)
+                raise Rewind
+            case Outcome.AHEAD:
+                log.warning("another process has applied our partitions: asking anew which are ours", shard=shard)
+                raise Rejoin
+            case Outcome.SEALED:
+                log.info("the generation is closed: looking for the live one", generation=self._generation.number)
+                self._stop.wait(BACKOFF_MAX_S)
+                raise Rewind
+
+    def _concerns(self, shard: int, item: Decoded) -> bool:
+        """Records without a group are counted, and parked, in shard 0. A shard that is ahead has had its share."""
+        home = self._generation.shard_of(item.event.group_id) if item.event else 0
+        return home == shard and item.record.offset >= (self._stands[shard][item.record.partition] or 0)
+
+    def _commit(self, shard: int, items: Sequence[Decoded], advances: dict[Partition, Advance]) -> Outcome:
+        """STORED, or why not. Loads and merges again for as long as others change the same groups.
+
+        Raises TooMuch for several records that change more than one commit may.
+        """
+        while True:
+            change = project(self._known(shard, items), items)
+            sent = request(change, advances)
+            if len(items) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
+                raise TooMuch
+            outcome = self._insist(partial(self._store.commit, self._generation, shard, sent))
+            if outcome in (Outcome.STORED, Outcome.ALREADY):
+                self._cache.put(change.after)
+            if outcome is not Outcome.CHANGED:
+                return outcome
+
+    def _known(self, shard: int, items: Sequence[Decoded]) -> dict[str, Known]:
+        ids = group_ids(items)
+        cached = {group_id: self._cache.take(group_id) for group_id in ids}
+        missing = [group_id for group_id, found in cached.items() if found is None]
+        if missing:
+            states = self._insist(lambda: self._store.load(self._generation, shard, missing))
+            cached.update((group_id, known(group_id, state)) for group_id, state in states.items())
+        return {group_id: found for group_id, found in cached.items() if found is not None}
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Tries until there is an answer. Raises Stopped if asked to stop before."""
+        pause_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                return call()
+            except (StoreUnavailable, LogUnavailable) as error:
+                if pause_s == BACKOFF_FIRST_S:
+                    log.warning("waiting", reason=str(error))
+                if self._stop.wait(pause_s * random.uniform(0.5, 1.0)):
+                    raise Stopped from error
+                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+
+def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cuts by count and bytes; a larger record comes alone."""
+    start, size = 0, 0
+    for i, record in enumerate(records):
+        length = len(record.value or b"")
+        if i > start and (i - start >= BATCH_RECORDS_MAX or size + length > BATCH_BYTES_MAX):
+            yield records[start:i]
+            start, size = i, 0
+        size += length
+    if start < len(records):
+        yield records[start:]

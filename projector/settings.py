@@ -1,0 +1,73 @@
+"""All settings, from the environment. README.md has them in one table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from events.open import sqlite_url
+from projector.errors import BadSetting
+from projector.home import Home
+
+
+class Settings(BaseSettings):
+    """Field names are the names of the environment variables, in lower case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    event_log_url: str | None = None
+    redis_url: str | None = None
+    data_dir: Path = Path(".projector")
+
+    jwt_secret: SecretStr | None = None
+    jwt_public_key: str | None = None
+    api_key_hashes: str | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=9000, ge=1, le=65535)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    @property
+    def home(self) -> Home:
+        return Home(self.data_dir)
+
+    @property
+    def log_url(self) -> str:
+        return self.event_log_url or sqlite_url(self.home.log)
+
+    @property
+    def store_url(self) -> str:
+        return self.redis_url or f"unix://{self.home.redis_socket}"
+
+    @property
+    def embedded_redis(self) -> bool:
+        return self.redis_url is None
+
+    @property
+    def api_key_hash_list(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in (self.api_key_hashes or "").split(",") if part.strip())
+
+    @property
+    def has_credentials(self) -> bool:
+        return bool(self.jwt_secret or self.jwt_public_key or self.api_key_hashes)
+
+
+def load_settings(environment: Mapping[str, str], **overrides: object) -> Settings:
+    """An empty variable counts as unset. Raises BadSetting; its line names the variable."""
+    values: dict[str, object] = {
+        name: environment[name.upper()] for name in Settings.model_fields if environment.get(name.upper())
+    }
+    values.update((name, value) for name, value in overrides.items() if value is not None)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            name = str(problem["loc"][0]).upper()
+            expected = problem["msg"].removeprefix("Input should be ")
+            problems.append(f"{name}: expected {expected}, got {str(problem['input'])[:60]!r}")
+        raise BadSetting("; ".join(problems)) from None

@@ -1,0 +1,95 @@
+#!lua
+-- Writes what one batch changes in one shard, and how far the log has been applied: all of it or nothing.
+--
+--   EVALSHA commit 1 <prefix>meta <head> <name> <bytes> <name> <bytes> ...
+--
+-- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot; only the first is declared.
+--   meta      hash     read   version of the read model, sealed
+--   position  hash     write  <topic>/<partition> -> next offset
+--   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
+--   doc       hash     write  group id -> JSON document
+--   text      hash     write  group id -> what q looks through
+--   by:*, of:* zset    write  group id, scored
+--   parked    hash     write  <topic>/<partition>@<offset> -> JSON
+--   tally     hash     write  <topic>/<partition>:<fate> -> number of records
+--
+-- head: a msgpack array, in the order of the locals below. The pairs behind it are, one section after the other:
+-- expected (group id, revision), state, doc, text, parked; `sections` has the number of arguments in each.
+-- (Bytes cannot go into the head: the msgpack of Redis' Lua does not know its bin type.)
+-- Answers one of
+--   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
+-- First come checks that write nothing, then writes that cannot fail: a script is never rolled back.
+
+local version, positions, sections, unlisted, add, remove, tally = unpack(cmsgpack.unpack(ARGV[1]), 1, 7)
+local meta = KEYS[1]
+local prefix = string.sub(meta, 1, -5)
+
+-- Lua's stack holds 8000 values; a call takes at most this many. Even, so that pairs stay together.
+local CHUNK = 4000
+
+local function each_chunk(list, first, last, call)
+  for from = first, last, CHUNK do
+    call(unpack(list, from, math.min(from + CHUNK - 1, last)))
+  end
+end
+
+-- A generation of another version, or closed for the sake of its successor, is not ours to write.
+local known = redis.call('HMGET', meta, 'version', 'sealed')
+if known[1] and (known[1] ~= version or known[2]) then
+  return {'SEALED'}
+end
+
+-- Positions: {name, from, to, ...}; from is false where nothing has been applied yet.
+-- A Redis that lost its last writes answers BEHIND, one that another process has written AHEAD.
+local at_start, at_end, behind = true, true, not known[1]
+for i = 1, #positions, 3 do
+  local stored = redis.call('HGET', prefix .. 'position', positions[i])
+  stored = stored and tonumber(stored) or -1
+  local from, to = positions[i + 1] or -1, positions[i + 2]
+  at_start = at_start and stored == from
+  at_end = at_end and stored == to
+  behind = behind or stored < from
+end
+if behind then
+  return {'BEHIND'}
+elseif at_end then
+  return {'ALREADY'}
+elseif not at_start then
+  return {'AHEAD'}
+end
+
+-- Groups: {id, revision, ...}; another partition may have met us in one.
+local changed = {'CHANGED'}
+for i = 2, 1 + sections[1], 2 do
+  local stored = redis.call('HGET', prefix .. 'state', ARGV[i])
+  if (stored and string.sub(stored, 1, 8) or '') ~= ARGV[i + 1] then
+    changed[#changed + 1] = ARGV[i]
+  end
+end
+if #changed > 1 then
+  return changed
+end
+
+for i = 1, #positions, 3 do
+  redis.call('HSET', prefix .. 'position', positions[i], string.format('%.0f', positions[i + 2]))
+end
+local first = 2 + sections[1]
+for i, key in ipairs({'state', 'doc', 'text', 'parked'}) do
+  local last = first + sections[i + 1] - 1
+  each_chunk(ARGV, first, last, function(...) redis.call('HSET', prefix .. key, ...) end)
+  first = last + 1
+end
+each_chunk(unlisted, 1, #unlisted, function(...)
+  redis.call('HDEL', prefix .. 'doc', ...)
+  redis.call('HDEL', prefix .. 'text', ...)
+end)
+for index, members in pairs(remove) do
+  each_chunk(members, 1, #members, function(...) redis.call('ZREM', prefix .. index, ...) end)
+end
+for index, members in pairs(add) do
+  each_chunk(members, 1, #members, function(...) redis.call('ZADD', prefix .. index, ...) end)
+end
+for name, records in pairs(tally) do
+  redis.call('HINCRBY', prefix .. 'tally', name, records)
+end
+return {'STORED'}

@@ -1,0 +1,73 @@
+"""A Change on its way into Redis: packed once, sent until the answer is known."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib.resources import files
+from itertools import chain
+
+import msgspec
+
+from events.log import Partition
+from projector.project import Change
+from projector.readmodel.document import VERSION
+
+SCRIPT = files(__package__).joinpath("commit.lua").read_text()
+
+# A script's argument, in bytes: what Redis can take in within its few milliseconds.
+REQUEST_BYTES_MAX = 1024 * 1024
+
+
+class Outcome(StrEnum):
+    """STORED  written now.
+    ALREADY  written before: the answer to that attempt was lost on the way.
+    BEHIND   Redis has less than we think: it lost writes. Go back to its position.
+    AHEAD    Redis has more than we think: another process reads this partition.
+    CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
+    SEALED   the generation is closed, or belongs to another version of the code.
+    """
+
+    STORED = "STORED"
+    ALREADY = "ALREADY"
+    BEHIND = "BEHIND"
+    AHEAD = "AHEAD"
+    CHANGED = "CHANGED"
+    SEALED = "SEALED"
+
+
+class Advance(msgspec.Struct, frozen=True, gc=False):
+    """The batch takes a partition from one position to the next; `start` is None where nothing was applied yet."""
+
+    start: int | None
+    stop: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str | bytes]:
+    """The arguments of commit.lua behind its key."""
+    sections: list[list[str | bytes]] = [
+        list(chain.from_iterable(pairs.items()))
+        for pairs in (change.expected, change.state, change.doc, change.text, change.parked)
+    ]
+    head = _encode(
+        (
+            str(VERSION),
+            list(chain.from_iterable((str(p), a.start is not None and a.start, a.stop) for p, a in advances.items())),
+            [len(section) for section in sections],
+            change.unlisted,
+            change.add,
+            change.remove,
+            _tally(change),
+        )
+    )
+    return [head, *chain.from_iterable(sections)]
+
+
+def _tally(change: Change) -> dict[str, int]:
+    """The total is counted on its own, so that the four fates can be held against it."""
+    tally = {f"{partition}:{fate}": records for (partition, fate), records in change.tally.items()}
+    for (partition, _), records in change.tally.items():
+        name = f"{partition}:received"
+        tally[name] = tally.get(name, 0) + records
+    return tally

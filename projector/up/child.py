@@ -1,0 +1,60 @@
+"""A process of ours, run beside `projector up`: `projector run` and `projector serve`."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+STOP_TIMEOUT_S = 8.0
+_TAIL_LINES = 8
+
+
+class Child:
+    """Its output goes to a file. It stops when asked to, and when we are gone: its standard input then ends."""
+
+    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], output: Path) -> None:
+        self.name = name
+        self.output = output / f"{name}.log"
+        with self.output.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "projector", *arguments, "--with-parent"],
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    @property
+    def gone(self) -> bool:
+        return self.process.poll() is not None
+
+    def stop(self) -> None:
+        stop(self.process)
+        if self.process.stdin:
+            self.process.stdin.close()
+
+    def tail(self) -> str:
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def stop_with_parent() -> None:
+    """In the child: SIGTERM to ourselves once standard input ends, as it does when the parent dies in any way."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

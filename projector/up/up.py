@@ -1,0 +1,116 @@
+"""`projector up`: log, Redis, projector and API as one process tree. Ctrl-C stops all of it."""
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from events.open import open_log
+from projector.errors import BadSetting, CannotGoOn
+from projector.settings import Settings
+from projector.up.child import Child, stop
+from projector.up.demo import Demo
+from projector.up.valkey import start_valkey
+
+READY_TIMEOUT_S = 20.0
+_LOOK_AGAIN_S = 0.1
+
+
+def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce: Callable[[], None]) -> None:
+    """Returns after SIGINT or SIGTERM. `announce` is called when the API answers.
+
+    Raises BadSetting, CannotGoOn; whatever was started by then has been stopped again.
+    """
+    stopping = _stop_on_signals()
+    home = settings.home
+    _check_port(settings)
+    home.create()
+    child_environment = {**environment, "API_PORT": str(settings.api_port), "DATA_DIR": str(home.path)}
+    with ExitStack() as running:
+        running.enter_context(_only_one(settings))
+        valkey = start_valkey(home) if settings.embedded_redis else None
+        if valkey:
+            running.callback(stop, valkey)
+        with open_log(settings.log_url, environment) as log:
+            log.create()
+        children = []
+        for name, command in (("projector", "run"), ("api", "serve")):
+            child = Child(name, [command], child_environment, home.output)
+            running.callback(child.stop)
+            children.append(child)
+        _wait_until_ready(settings, children, stopping)
+        if demo and not stopping.is_set():
+            publisher = Demo(open_log(settings.log_url, environment))
+            publisher.start()
+            running.callback(publisher.stop)
+        if not stopping.is_set():
+            announce()
+        while not stopping.wait(_LOOK_AGAIN_S):
+            _check_alive(children)
+            if valkey and valkey.poll() is not None:
+                raise CannotGoOn(f"the embedded Redis stopped; {home.output / 'redis.log'} says why")
+
+
+def _stop_on_signals() -> threading.Event:
+    stopping = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stopping
+
+
+def _check_port(settings: Settings) -> None:
+    try:
+        with socket.create_server((settings.api_host, settings.api_port)):
+            pass
+    except OSError as error:
+        raise BadSetting(
+            f"API_PORT: cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
+            "set API_PORT, or give --port"
+        ) from None
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    with settings.home.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise BadSetting(
+                f"projector up already runs in {settings.data_dir} (process {lock.read().strip()}): "
+                "stop it, or give another --data-dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _wait_until_ready(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
+    url = f"http://{settings.api_host}:{settings.api_port}/health/ready"
+    waited_s = 0.0
+    while not stopping.wait(_LOOK_AGAIN_S):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            _check_alive(children)
+        waited_s += _LOOK_AGAIN_S
+        if waited_s > READY_TIMEOUT_S:
+            raise CannotGoOn(f"the API did not get ready within {READY_TIMEOUT_S:.0f} s; see {settings.home.output}")
+
+
+def _check_alive(children: list[Child]) -> None:
+    for child in children:
+        if child.gone:
+            raise CannotGoOn(f"projector {child.name} stopped. The end of {child.output}:\n{child.tail()}")
