@@ -1,0 +1,50 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make up`, `make test`.
+# API_PORT, DATA_DIR and the other settings are honoured, from the environment or as `make up API_PORT=9100`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: up test lint docs bench lock clean
+
+up: .venv/up-installed
+	@$(BIN)/projector up --demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/dev-installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# What is generated from the code: the contract as AsyncAPI and JSON Schema.
+docs: .venv/dev-installed
+	$(BIN)/python -m events.contract docs
+
+bench: .venv/dev-installed
+	$(BIN)/python -m bench.projector
+	$(BIN)/python -m bench.api
+
+# Renews constraints.txt with the newest versions that fit together.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet ".[dev]"
+	.venv-lock/bin/python -m pip freeze --exclude order-group-projector > constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("expected Python 3.11 or newer, found %d.%d: make PYTHON=python3.12 ..." % v[:2])'
+	$(PYTHON) -m venv .venv
+
+.venv/up-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[embedded]"
+	@touch $@
+
+.venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@ .venv/up-installed
