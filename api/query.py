@@ -49,6 +49,9 @@ class Query(Struct, frozen=True):
     ranges: tuple[tuple[str, Intervals], ...]
     fields: Fields
 
+    def any_of(self, field: str) -> tuple[str, ...] | None:
+        return dict(self.values).get(field)
+
 
 class InvalidRequest(Struct, frozen=True):
     issues: tuple[str, ...]

@@ -1,0 +1,135 @@
+"""Routes and wiring: credentials, then the query, then one script, then bytes."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import unquote
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import errors
+from api.auth import Credentials
+from api.config import ApiConfig
+from api.engine import Engine
+from api.plan import heads_suffice
+from api.query import InvalidRequest, parse_list, parse_one
+from api.splice import list_body, one_body, pick
+
+LIST_PATH = "/admin/order-groups"
+# The only paths that answer without credentials.
+OPEN_PATHS = frozenset(("/health/live", "/health/ready"))
+
+_log = structlog.get_logger("api")
+
+
+def create_app(config: ApiConfig) -> FastAPI:
+    engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await engine.close()
+
+    # FastAPI would describe routes it does not know: these are Starlette's, and the query is a deep object.
+    app = FastAPI(
+        title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
+    app.router.routes.extend(_routes(engine))
+    app.add_middleware(Gate, credentials=config.credentials(), url_bytes_max=config.url_bytes_max)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(errors.Unavailable, _unavailable)
+    app.add_exception_handler(Exception, _unknown)
+    return app
+
+
+class Gate:
+    """In front of everything: credentials first, known path or not; then the length of the URL."""
+
+    def __init__(self, app: ASGIApp, credentials: Credentials, url_bytes_max: int) -> None:
+        self._app = app
+        self._credentials = credentials
+        self._url_bytes_max = url_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not self._credentials.allow(authorization, time.time()):
+            await errors.unauthorized()(scope, receive, send)
+        elif len(scope["raw_path"]) + len(scope["query_string"]) > self._url_bytes_max:
+            message = f"Expected a URL of at most {self._url_bytes_max} bytes"
+            await errors.problem(414, "invalid_data", message)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _routes(engine: Engine) -> list[Route]:
+    async def list_groups(request: Request) -> Response:
+        query = parse_list(_query_string(request))
+        if isinstance(query, InvalidRequest):
+            return errors.invalid(query.message)
+        answer = await engine.list(query)
+        rows = answer.rows if heads_suffice(query) else pick(answer.rows, query.fields, query.any_of("seller_id"))
+        return errors.json_response(list_body(rows, answer.count, query.offset, query.limit))
+
+    async def one_group(request: Request) -> Response:
+        group_id = _group_id(request.scope["raw_path"])
+        if group_id is None:
+            raise HTTPException(404)
+        fields = parse_one(_query_string(request))
+        if isinstance(fields, InvalidRequest):
+            return errors.invalid(fields.message)
+        document = await engine.one(group_id)
+        if document is None:
+            return errors.not_found(f"OrderGroup id not found: {group_id}")
+        return errors.json_response(one_body(pick(document, fields, None)))
+
+    async def live(_: Request) -> Response:
+        return errors.json_response(b'{"status":"live"}')
+
+    async def ready(_: Request) -> Response:
+        return errors.json_response(b'{"status":"ready"}') if await engine.ready() else errors.unavailable()
+
+    # Plain Starlette routes: nothing here needs FastAPI's parsing, which would cost more than the answer.
+    return [
+        Route(LIST_PATH, list_groups),
+        Route(LIST_PATH + "/{id:path}", one_group),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+    ]
+
+
+def _query_string(request: Request) -> str:
+    raw: bytes = request.scope["query_string"]
+    return raw.decode("utf-8", "replace")
+
+
+def _group_id(raw_path: bytes) -> str | None:
+    """The last segment, decoded exactly once; None if there is none, or more than one."""
+    segments = raw_path.decode("ascii", "replace").split("/")
+    return unquote(segments[-1]) or None if len(segments) == LIST_PATH.count("/") + 2 else None
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        headers = dict(error.headers or {})
+        return errors.problem(405, "not_allowed", f"Method not allowed: {request.method}", headers)
+    return errors.not_found(f"Not found: {request.scope['path']}")
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    _log.warning("unavailable", reason=str(error))
+    return errors.unavailable()
+
+
+async def _unknown(_: Request, __: Exception) -> Response:
+    """Starlette raises the error again once this is sent, and the server logs it with its traceback."""
+    return errors.unknown()
