@@ -16,9 +16,11 @@ from hashlib import blake2b
 import msgspec
 
 from events.order import Revision
-from projector.fold.order import Order
+from projector.fold.order import TOTAL, Order
 
 REVISION_BYTES = 8
+# The largest integer of msgpack on both sides of zero; a total in millionths can be larger, and is then a string.
+MSGPACK_MAX = 2**63 - 1
 
 Group = dict[str, Order]
 
@@ -40,6 +42,9 @@ def unpack(state: bytes | None) -> Group:
     for order_id, who, numbers, values in _decoder.decode(state[REVISION_BYTES:]):
         told = [tuple(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
         revisions = [told[index - 1] if index else None for index in who]
+        total = values[TOTAL]
+        if isinstance(total, str):
+            values[TOTAL] = int(total)
         group[order_id] = Order(order_id, told[0], values, revisions)  # type: ignore[arg-type]  # triples
     return group
 
@@ -52,7 +57,15 @@ def revision_of(state: bytes | None) -> bytes:
 def _packed(order: Order) -> _Packed:
     latest = order.latest
     indexes: dict[Revision, int] = {latest: 1}
-    who = bytearray()
-    for revision in order.revisions:
-        who.append(0 if revision is None else indexes.setdefault(revision, len(indexes) + 1))
-    return order.id, bytes(who), [number for revision in indexes for number in revision], order.values
+    # Most fields come from the latest event: the same object, which spares hashing it.
+    who = bytes(
+        [
+            1 if revision is latest else 0 if revision is None else indexes.setdefault(revision, len(indexes) + 1)
+            for revision in order.revisions
+        ]
+    )
+    values = order.values
+    total = values[TOTAL]
+    if total is not None and not -MSGPACK_MAX <= total <= MSGPACK_MAX:
+        values = [*values[:TOTAL], str(total), *values[TOTAL + 1 :]]
+    return order.id, who, [number for revision in indexes for number in revision], values

@@ -124,6 +124,8 @@ def search_text(view: View) -> bytes:
 
 def _latest_told(orders: list[Order], field: int) -> Any:
     """The non-null value with the greatest revision."""
+    if len(orders) == 1:
+        return orders[0].values[field]
     told = [(order.revisions[field] or (0, 0, 0), order.values[field]) for order in orders]
     return max((pair for pair in told if pair[1] is not None), key=lambda pair: pair[0], default=((0, 0, 0), None))[1]
 

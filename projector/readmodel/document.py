@@ -5,6 +5,7 @@ JSON string every quote follows a backslash; the first `,"display_id":` in the b
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw, Struct
@@ -54,6 +55,8 @@ encode = msgspec.json.Encoder().encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
+# The same few times come again and again: in the group and its orders, at creation and update.
+@lru_cache(maxsize=65_536)
 def time_text(unix_us: int) -> str:
     """UTC with milliseconds, cut off and not rounded: `2026-06-01T10:00:00.000Z`."""
     return (_EPOCH + timedelta(microseconds=unix_us)).isoformat(timespec="milliseconds") + "Z"

@@ -1,0 +1,131 @@
+"""Connections to Kafka: what all clients have in common, why they fail, and whose error that is to us."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
+)
+
+from events.errors import LogMissing, LogUnavailable
+from events.kafka_url import KafkaSettings
+
+# How long the first contact with the brokers may take, in milliseconds; a command at a terminal waits as long.
+CONNECT_MS = 5_000
+# How long a broker may take to answer a request, in milliseconds.
+REQUEST_MS = 5_000
+# The longest pause before a broker that was gone is tried again, in milliseconds.
+RECONNECT_MAX_MS = 1_000
+# How long the second try takes at most that only asks why the first contact failed, in milliseconds.
+EXPLAIN_MS = 1_000
+
+T = TypeVar("T")
+
+
+def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -> tuple[T, "Brokers"]:
+    """A client of that kind, once it has reached a broker. Raises LogUnavailable."""
+    made: list[Brokers] = []
+
+    def client(**config: Any) -> Any:
+        made.append(Brokers(config))
+        return made[0].client
+
+    tls = _tls_context(settings) if settings.tls else None
+    protocol = ("SASL_" if settings.mechanism else "") + ("SSL" if tls else "PLAINTEXT")
+    try:
+        opened = kind(
+            bootstrap_servers=list(settings.servers),
+            bootstrap_timeout_ms=CONNECT_MS,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+            security_protocol=protocol,
+            ssl_context=tls,
+            sasl_mechanism=settings.mechanism,
+            sasl_plain_username=settings.username,
+            sasl_plain_password=settings.password,
+            kafka_client=client,
+            **options,
+        )
+    except KafkaError as error:
+        # kafka-python leaves its half-made clients running.
+        reason = made[0].explain() or error if made else error
+        for brokers in made:
+            brokers.client.close()
+        raise _unavailable(settings, reason) from error
+    return opened, made[0]
+
+
+class Brokers:
+    """The network side of one client. Alone here we reach into what kafka-python does not show."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"](
+            **config, socket_connection_setup_timeout_ms=CONNECT_MS
+        )
+        # kafka-python 3.0 takes this option from its users and then forgets it. A topic made by the way would have the
+        # broker's retention, and lose events.
+        self.client.cluster.config["allow_auto_create_topics"] = False
+
+    def any_connected(self) -> bool:
+        manager = self.client._manager
+        return any(connection.connected for connection in list(manager._conns.values()))
+
+    def explain(self) -> Exception | None:
+        """Why no broker could be reached: kafka-python goes on trying for any reason, and then tells only the time."""
+        manager = self.client._manager
+        node = self.client.cluster.bootstrap_brokers()[0].node_id
+
+        async def connect() -> None:
+            manager.reset_backoff(node)
+            connection = manager.get_connection(node, timeout_ms=EXPLAIN_MS)
+            await manager.wait_for(connection.init_future, EXPLAIN_MS)
+
+        try:
+            manager.run(connect)
+        except (KafkaError, OSError) as error:
+            return error
+        return None
+
+
+@contextmanager
+def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
+    """No error of kafka-python's leaves this block: they become LogMissing or LogUnavailable."""
+    try:
+        yield
+    except UnknownTopicOrPartitionError as error:
+        raise missing(settings) from error
+    except KafkaError as error:
+        raise _unavailable(settings, error) from error
+
+
+def missing(settings: KafkaSettings) -> LogMissing:
+    return LogMissing(f"there is no topic {settings.topic} at {settings}, or we may not see it")
+
+
+def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:
+    if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+        return LogUnavailable(
+            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {error}"
+        )
+    if isinstance(error, AuthorizationError):
+        who = f"the user {settings.username!r}" if settings.username else "this client"
+        return LogUnavailable(f"{settings}: {who} lacks a permission: {error}")
+    return LogUnavailable(f"{settings}: {error}")
+
+
+def _tls_context(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca)
+        if settings.tls_cert:
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        files = ", ".join(filter(None, (settings.tls_ca, settings.tls_cert, settings.tls_key)))
+        raise LogUnavailable(f"{settings}: cannot use {files}: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

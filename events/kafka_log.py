@@ -1,0 +1,172 @@
+"""A log in one Kafka topic. Nothing connects before it is used."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+
+from events.errors import LogUnavailable
+from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors, missing
+from events.kafka_subscription import KafkaSubscription
+from events.kafka_url import KafkaSettings
+from events.log import Entry, Loss, Partition, Position, Subscription
+
+# How long an append may take, in milliseconds.
+DELIVERY_MS = 30_000
+# How long the producer waits for more records to send together, in milliseconds.
+LINGER_MS = 5
+# How much it sends together to one partition, in bytes before compression: what compresses better for being larger.
+BATCH_BYTES = 128 * 1024
+# The largest record, in bytes: an event of 1 MiB with its key and headers.
+RECORD_BYTES_MAX = 1024 * 1024 + 64 * 1024
+# The events are kept for ever, so that their size counts; every client since Kafka 2.1 reads it.
+COMPRESSION = "zstd"
+# How long a producer may take to stop, in seconds; there is nothing left for it to send.
+CLOSE_S = 0.5
+
+_FOR_EVER = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "max.message.bytes": str(RECORD_BYTES_MAX),
+}
+
+
+class KafkaLog:
+    """Not thread-safe, nor are its subscriptions, but each of them may have its own thread."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.topic = settings.topic
+        self._settings = settings
+        self._opened_admin: Any = None
+        self._opened_producer: Any = None
+
+    def partitions(self) -> list[Partition]:
+        with kafka_errors(self._settings):
+            topic = self._admin().describe_topics([self.topic])[0]
+            if topic["error_code"]:
+                raise for_code(topic["error_code"])(self.topic)
+        return sorted(Partition(self.topic, partition["partition_index"]) for partition in topic["partitions"])
+
+    def first(self) -> dict[Partition, int]:
+        return self._offsets(OffsetSpec.EARLIEST)
+
+    def end(self) -> dict[Partition, int]:
+        return self._offsets(OffsetSpec.LATEST)
+
+    def losses(self) -> dict[Loss, str]:
+        self.partitions()
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.topic, None)
+        with kafka_errors(self._settings):
+            described = self._admin().describe_configs([resource], config_filter="all")
+        found = {name: setting["value"] for name, setting in described["topic"][self.topic].items()}
+        if not found:
+            raise LogUnavailable(f"{self._settings}: the broker does not show us the settings of the topic")
+        losses = {}
+        if "compact" in found["cleanup.policy"]:
+            losses[Loss.COMPACTION] = (
+                f"topic {self.topic} has cleanup.policy={found['cleanup.policy']}, which drops all but the last event "
+                "of each group; wanted: cleanup.policy=delete"
+            )
+        finite = [name for name in ("retention.ms", "retention.bytes") if found[name] != "-1"]
+        if finite and "delete" in found["cleanup.policy"]:
+            losses[Loss.RETENTION] = (
+                f"topic {self.topic} has {' and '.join(f'{name}={found[name]}' for name in finite)}, which drops old "
+                f"events; wanted: {' and '.join(f'{name}=-1' for name in finite)}"
+            )
+        return losses
+
+    def create(self) -> bool:
+        topic = {
+            "num_partitions": self._settings.partitions,
+            "replication_factor": self._settings.replication,
+            "configs": _FOR_EVER,
+        }
+        with kafka_errors(self._settings):
+            try:
+                self._admin().create_topics({self.topic: topic})
+            except TopicAlreadyExistsError:
+                return False
+            self._admin().wait_for_topics([self.topic], timeout_ms=REQUEST_MS)
+        return True
+
+    def append(self, entries: Sequence[Entry]) -> list[Position]:
+        producer = self._producer()
+        deadline_s = time.monotonic() + DELIVERY_MS / 1000
+        try:
+            with kafka_errors(self._settings):
+                sent = [
+                    producer.send(self.topic, entry.value, key=entry.key, headers=list(entry.headers))
+                    for entry in entries
+                ]
+                producer.flush(timeout=deadline_s - time.monotonic())
+                stored = [future.get(timeout=max(deadline_s - time.monotonic(), 0)) for future in sent]
+        except LogUnavailable:
+            # Whatever state it is in, the next append begins with a fresh one.
+            self._close_producer()
+            raise
+        return [Position(Partition(self.topic, at.partition), at.offset + 1) for at in stored]
+
+    def subscribe(self) -> Subscription:
+        return KafkaSubscription(self._settings)
+
+    def close(self) -> None:
+        self._close_producer()
+        admin, self._opened_admin = self._opened_admin, None
+        if admin is not None:
+            admin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _offsets(self, spec: OffsetSpec) -> dict[Partition, int]:
+        partitions = self.partitions()
+        with kafka_errors(self._settings):
+            found = self._admin().list_partition_offsets({TopicPartition(*partition): spec for partition in partitions})
+        return {partition: found[TopicPartition(*partition)].offset for partition in partitions}
+
+    def _admin(self) -> Any:
+        if self._opened_admin is None:
+            self._opened_admin, _ = connected(KafkaAdminClient, self._settings, request_timeout_ms=REQUEST_MS)
+        return self._opened_admin
+
+    def _producer(self) -> Any:
+        if self._opened_producer is None:
+            # A producer would wait for a missing topic until its time is up.
+            self.partitions()
+            self._opened_producer, _ = connected(
+                KafkaProducer,
+                self._settings,
+                enable_idempotence=True,
+                acks="all",
+                compression_type=COMPRESSION,
+                linger_ms=LINGER_MS,
+                batch_size=BATCH_BYTES,
+                max_request_size=RECORD_BYTES_MAX,
+                max_block_ms=CONNECT_MS,
+                request_timeout_ms=REQUEST_MS,
+                delivery_timeout_ms=DELIVERY_MS,
+                metrics_enabled=False,
+            )
+        return self._opened_producer
+
+    def _close_producer(self) -> None:
+        producer, self._opened_producer = self._opened_producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=CLOSE_S)
+        except KafkaTimeoutError:
+            # It waits for unsent records before it would give them up.
+            producer._sender.force_close()
+            producer._sender.join(CLOSE_S)
+            producer.close(timeout=CLOSE_S)

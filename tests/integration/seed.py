@@ -1,0 +1,156 @@
+"""Writes order groups into Redis as the read model lays them down. Knows neither the projector nor the API.
+
+A group is a plain dict of its document's fields, with `total` as Decimal and times as Unix milliseconds.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from redis import Redis
+
+Group = dict[str, Any]
+
+ORDER_NAMES = (
+    "id",
+    "display_id",
+    "seller_id",
+    "customer_id",
+    "sales_channel_id",
+    "status",
+    "currency_code",
+    "total",
+    "created_at",
+    "updated_at",
+)
+GROUP_NAMES = (
+    "id",
+    "customer_id",
+    "seller_count",
+    "total",
+    "created_at",
+    "updated_at",
+    "display_id",
+    "cart_id",
+    "currency_code",
+    "seller_ids",
+    "statuses",
+    "sales_channel_ids",
+    "order_count",
+    "orders",
+)
+TIMES = ("created_at", "updated_at")
+JUNE_MS = 1780272000000
+# Their byte orders, locale orders and casefolded forms all differ.
+ODD_IDS = ("og_Ä", "og_ß", "og_SS", "og_a b", "og_a/b", "og_%2F", 'og_",\\"display_id\\":', "og_日本", "og_😀", "OG_z", "og_é")
+CUSTOMERS = (None, None, *(f"cus_{n}" for n in range(40)), "cus_STRASSE", "cus_straße", 'cus_",x')
+SELLERS = tuple(f"sel_{n}" for n in range(12)) + ("sel_ä:b",)
+STATUSES = ("pending", "pending", "pending", "completed", "canceled", "archived")
+CHANNELS = (None, "sc_web", "sc_app", "sc_pos")
+
+
+def iso(ms: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def render(value: object) -> str:
+    """JSON without a blank, decimals digit by digit."""
+    if isinstance(value, Mapping):
+        items = (f"{render(name)}:{_render_field(name, child)}" for name, child in value.items())
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(render(child) for child in value) + "]"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render_field(name: str, value: Any) -> str:
+    return render(iso(value)) if name in TIMES else render(value)
+
+
+def make_groups(rng: random.Random, number: int) -> list[Group]:
+    """Few different times, totals and numbers, so that every sort has ties."""
+    ids = [*ODD_IDS, *(f"og_{rng.getrandbits(64):016x}{'' if n % 3 else 'Z'}" for n in range(number - len(ODD_IDS)))]
+    return [_make_group(rng, group_id) for group_id in ids]
+
+
+def _make_group(rng: random.Random, group_id: str) -> Group:
+    customer = rng.choice(CUSTOMERS)
+    created = JUNE_MS + rng.randrange(60) * 3_600_000 + rng.choice((0, 0, 1, 999))
+    orders = [_make_order(rng, group_id, n, customer, created) for n in range(rng.choice((1, 1, 2, 3)))]
+    sellers = sorted({order["seller_id"] for order in orders})
+    channels = {order["sales_channel_id"] for order in orders} - {None}
+    return {
+        "id": group_id,
+        "customer_id": customer,
+        "seller_count": len(sellers),
+        "total": sum((order["total"] for order in orders), Decimal(0)),
+        "created_at": created,
+        "updated_at": max(order["updated_at"] for order in orders),
+        "display_id": rng.choice((None, rng.randrange(50))),
+        "cart_id": rng.choice((None, "cart_1")),
+        "currency_code": "eur",
+        "seller_ids": sellers,
+        "statuses": sorted({order["status"] for order in orders}),
+        "sales_channel_ids": sorted(channels),
+        "order_count": len(orders),
+        "orders": orders,
+    }
+
+
+def _make_order(rng: random.Random, group_id: str, n: int, customer: str | None, created: int) -> Group:
+    return {
+        "id": f"order_{n}_{group_id}",
+        "display_id": rng.choice((None, n)),
+        "seller_id": rng.choice(SELLERS),
+        "customer_id": customer,
+        "sales_channel_id": rng.choice(CHANNELS),
+        "status": rng.choice(STATUSES),
+        "currency_code": "eur",
+        "total": rng.choice((Decimal("0.1"), Decimal("0.2"), Decimal(rng.randrange(30)), Decimal("-74.5"))),
+        "created_at": created,
+        "updated_at": created + rng.randrange(5) * 60_000,
+    }
+
+
+def write(client: "Redis", groups: Iterable[Group], number: int = 0) -> str:
+    """Fills the shard 0 of that generation and returns the prefix of its keys; makes it live with `go_live`."""
+    prefix = f"og:{{{number}.0}}:"
+    pipeline = client.pipeline()
+    for group in groups:
+        _write_group(pipeline, prefix, group)
+    pipeline.execute()
+    return prefix
+
+
+def go_live(client: "Redis", number: int = 0, shards: int = 1) -> None:
+    client.set("og:live", f'{{"number":{number},"shards":{shards},"version":1}}')
+
+
+def _write_group(pipeline: Any, prefix: str, group: Group) -> None:
+    group_id, created = group["id"], group["created_at"]
+    pipeline.hset(prefix + "doc", group_id, render(group))
+    text = group_id.casefold().encode() + b"\xff" + (group["customer_id"] or "").casefold().encode()
+    pipeline.hset(prefix + "text", group_id, text)
+    for field in ("created_at", "updated_at", "total", "seller_count", "display_id"):
+        value = group[field]
+        pipeline.zadd(prefix + "by:" + field, {group_id: float("inf") if value is None else float(value)})
+    pipeline.zadd(prefix + "by:id", {group_id: 0})
+    for field, values in value_sets(group).items():
+        for value in values:
+            pipeline.zadd(f"{prefix}of:{field}:{value}", {group_id: created})
+
+
+def value_sets(group: Group) -> dict[str, Sequence[str]]:
+    """What a value filter on the field may name."""
+    return {
+        "customer_id": [group["customer_id"]] if group["customer_id"] else [],
+        "seller_id": group["seller_ids"],
+        "status": group["statuses"],
+        "sales_channel_id": group["sales_channel_ids"],
+    }

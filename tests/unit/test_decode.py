@@ -1,0 +1,68 @@
+import contextlib
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from events.decode import decode, tie_break
+from events.errors import InvalidEvent
+from tests.poison import FINE, POISON, Poison, event
+
+
+@pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
+def test_what_is_wrong_is_told_with_its_path(poison: Poison) -> None:
+    with pytest.raises(InvalidEvent) as found:
+        decode(poison.value, poison.headers)
+    assert str(found.value) == poison.reason
+
+
+@pytest.mark.parametrize("fine", FINE, ids=lambda fine: fine.name)
+def test_what_is_allowed_is_read(fine: Poison) -> None:
+    assert decode(fine.value, fine.headers) is not None
+
+
+def test_another_type_is_passed_over_whatever_its_data() -> None:
+    assert decode(json.dumps({**event(), "type": "order.placed", "data": [1, 2]}).encode()) is None
+    assert (
+        decode(json.dumps({k: v for k, v in event().items() if k != "data"} | {"type": "cart.created"}).encode())
+        is None
+    )
+
+
+def test_both_modes_say_the_same() -> None:
+    headers = tuple((f"ce_{name}", event()[name].encode()) for name in ("specversion", "id", "source", "type", "time"))
+    assert decode(json.dumps(event()["data"]).encode(), headers) == decode(json.dumps(event()).encode())
+
+
+def test_an_event_is_read_whole() -> None:
+    found = decode(json.dumps(event(updated_at="2026-06-01T12:00:00.000001+02:00", display_id=None)).encode())
+    assert found is not None
+    second = 1_000_000
+    created = int(datetime(2026, 6, 1, 10, tzinfo=UTC).timestamp()) * second
+    assert (found.group_id, found.order_id) == ("og_1", "order_1")
+    assert found.revision == (1, created + 1, tie_break("/commerce/orders", "evt_1"))
+    assert found.values[:8] == (created, "sel_01", "pending", 3700 * second, "cus_01", "sc_web", "eur", None)
+    assert found.values[8:] == (UNSET, UNSET, UNSET)
+
+
+def test_the_tie_break_is_the_one_of_the_contract() -> None:
+    """BLAKE2b-64 of "/a", NUL, "b", computed with another implementation (b2sum -l 64)."""
+    assert tie_break("/a", "b") == 0x8A85096B3E4331BC
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9) + 1, max_value=10**9 - 1))
+def test_amounts_are_exact(amount: Decimal) -> None:
+    for text in (f"{amount:f}", json.dumps(f"{amount:f}"), f"{amount:e}"):
+        found = decode(json.dumps(event()).replace("3700", text).encode())
+        assert found is not None
+        assert Decimal(found.values[3]) == amount * 10**6
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_else(value: bytes) -> None:
+    with contextlib.suppress(InvalidEvent):
+        decode(value)

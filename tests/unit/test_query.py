@@ -1,0 +1,349 @@
+"""The query contract: what every parameter may hold, and the exact words for what it may not."""
+
+import random
+import time
+from math import inf
+from urllib.parse import quote
+
+import pytest
+
+from api.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
+from api.intervals import Interval
+from api.operators import date_ms, number
+from api.query import InvalidRequest, Query, parse_list, parse_one
+
+DAY_MS = 86_400_000
+JUNE_MS = 1780272000000  # 2026-06-01T00:00:00Z
+
+
+def good(raw: str) -> Query:
+    query = parse_list(raw)
+    assert isinstance(query, Query), query
+    return query
+
+
+def message(raw: str) -> str:
+    invalid = parse_list(raw)
+    assert isinstance(invalid, InvalidRequest), invalid
+    return invalid.message
+
+
+def only_range(raw: str) -> tuple[Interval, ...]:
+    ((_, intervals),) = good(raw).ranges
+    return intervals
+
+
+def between(lo: float, hi: float) -> Interval:
+    return Interval(lo, False, hi, hi == inf)
+
+
+def test_defaults() -> None:
+    assert good("") == Query(50, 0, "created_at", True, "", None, (), (), Fields(DEFAULT_FIELDS))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["id=a&id=b", "id[]=a&id[]=b", "id[0]=a&id[1]=b", "id%5B%5D=a&id%5b1%5d=b", "id[]=a,b", "id[7]=a,b", "id=b&id[]=a"],
+)
+def test_the_forms_of_a_list(raw: str) -> None:
+    assert good(raw).ids == ("a", "b")
+
+
+def test_commas_are_literal_outside_a_lone_element() -> None:
+    assert good("id=a,b").ids == ("a,b",)
+    assert good("id[]=a,b&id[]=c").ids == ("a,b", "c")
+
+
+def test_lists_are_not_capped_at_twenty() -> None:
+    for form in ("id[]", "id", "id[{n}]"):
+        raw = "&".join(f"{form.format(n=n)}=x{n:04}" for n in range(1000))
+        assert good(raw).ids == tuple(f"x{n:04}" for n in range(1000))
+
+
+@pytest.mark.parametrize("form", ["id[]", "id", "id[{n}]"])
+def test_more_than_a_thousand_values(form: str) -> None:
+    raw = "&".join(f"{form.format(n=n)}=x" for n in range(1001))
+    assert message(raw) == "Invalid request: Value for field 'id' too big, expected at most: '1000'"
+
+
+def test_more_than_a_thousand_values_after_commas_and_in_operators() -> None:
+    commas = ",".join(["1"] * 1001)
+    assert message(f"status[]={commas}").endswith("Value for field 'status' too big, expected at most: '1000'")
+    assert message(f"total[$in][]={commas}").endswith("Value for field 'total' too big, expected at most: '1000'")
+    assert message("&" * 6000) == "Invalid request: Too many values, expected at most: '5000'"
+    names = "&".join(f"n{n}=" for n in range(101))
+    assert message(names) == "Invalid request: Too many fields, expected at most: '100'"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("20", 20), ("10abc", 10), ("5.9", 5), ("+7", 7), (" 7", 7), ("0x10", 16), ("1e3", 1), ("0", 0), ("-0", 0)],
+)
+def test_numbers_are_read_like_parse_int(text: str, value: int) -> None:
+    assert good(f"limit={quote(text)}&offset={quote(text)}").limit == value
+    assert good(f"offset={quote(text)}").offset == value
+
+
+@pytest.mark.parametrize("text", ["abc", "", "-", "0x", ".5", "NaN", "٣"])
+@pytest.mark.parametrize("name", ["limit", "offset"])
+def test_no_numbers(name: str, text: str) -> None:
+    expected = f"Invalid request: Expected type: 'number' for field '{name}', got: '{text}'"
+    assert message(f"{name}={quote(text)}") == expected
+
+
+def test_limits_of_paging() -> None:
+    assert good("limit=1000").limit == 1000
+    assert good(f"offset={'9' * 300}").offset == int("9" * 300)
+    assert message("limit=1001") == "Invalid request: Value for field 'limit' too big, expected at most: '1000'"
+    assert message("limit=-1") == "Invalid request: Value for field 'limit' too small, expected at least: '0'"
+    assert message("offset=-1") == "Invalid request: Value for field 'offset' too small, expected at least: '0'"
+    assert message("limit=1&limit=2") == "Invalid request: Expected type: 'number' for field 'limit', got: '1,2'"
+    assert message(f"offset={'9' * 5000}").startswith("Invalid request: Expected type: 'number' for field 'offset'")
+
+
+def test_order() -> None:
+    assert (good("order=id").sort, good("order=id").descending) == ("id", False)
+    assert (good("order=-total").sort, good("order=-total").descending) == ("total", True)
+    allowed = "created_at, updated_at, total, seller_count, display_id, id"
+    for text in ("customer_id", "", "-", "--id", "ID"):
+        assert (
+            message(f"order={text}") == f"Invalid request: Expected: '{allowed}' for field 'order', but got: '{text}'"
+        )
+
+
+def test_unknown_parameters() -> None:
+    assert message("foo=1") == "Invalid request: Unrecognized fields: 'foo'"
+    assert message("foo=1&bar[x]=2") == "Invalid request: Unrecognized fields: 'foo, bar'"
+    assert message("create_at[$gte]=2026-06-01") == "Invalid request: Unrecognized fields: 'create_at'"
+    assert message("statu%73e=1&__proto__=1") == "Invalid request: Unrecognized fields: 'statuse, __proto__'"
+
+
+def test_at_most_three_issues() -> None:
+    assert message("limit=abc&q=a&q=b&foo=1") == (
+        "Invalid request: Expected type: 'number' for field 'limit', got: 'abc'; "
+        "Expected type: 'string' for field 'q', got: 'a,b'; Unrecognized fields: 'foo'"
+    )
+    assert message("limit=x&offset=y&q[]=a,b&foo=1").count(";") == 2
+
+
+@pytest.mark.parametrize("name", ["q", "order", "fields"])
+def test_texts_are_no_lists(name: str) -> None:
+    assert message(f"{name}[]=a,b") == f"Invalid request: Expected type: 'string' for field '{name}', got: 'a,b'"
+    expected = f"Invalid request: Expected type: 'string' for field '{name}', got: '[object Object]'"
+    assert message(f"{name}[x]=a") == expected
+
+
+def test_value_filters_take_no_objects() -> None:
+    expected = "Invalid request: Expected type: 'string, array' for field 'id', got: '[object Object]'"
+    assert message("id[x]=a") == expected
+    assert message("id[][x]=a") == expected
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    assert len(message("limit=" + "x" * 5000)) < 300
+    assert len(message("x" * 5000 + "=1")) < 300
+
+
+def test_q_is_literal_and_folded() -> None:
+    assert good("q=STRA%C3%9FE%25*").needle == "strasse%*"
+    assert good("q=").needle == ""
+
+
+def test_empty_values() -> None:
+    raw = "customer_id=&status=&sales_channel_id=&seller_id=&q=&created_at=&updated_at="
+    assert good(raw) == good("")
+    assert good("id=").ids == ()
+    assert good("id[]=&id[]=a").ids == ("a",)
+    assert good("status[]=").values == (("status", ()),)
+
+
+def test_equal_queries_are_equal() -> None:
+    assert good("id=b&id=a&id=a&status=x") == good("status[]=x&id[]=a&id[]=b")
+    assert hash(good("id=b&id=a")) == hash(good("id[]=a,b"))
+
+
+# --- operators ---
+
+
+def test_operators_of_dates_have_closed_ends() -> None:
+    assert only_range("created_at[$gte]=2026-06-01") == (between(JUNE_MS, inf),)
+    assert only_range("created_at.$gte=2026-06-01") == (between(JUNE_MS, inf),)
+    assert only_range("created_at[$gt]=2026-06-01") == (between(JUNE_MS + 1, inf),)
+    assert only_range("created_at[$lt]=2026-06-01") == (between(-inf, JUNE_MS - 1),)
+    assert only_range("created_at[$lte]=2026-06-01") == (between(-inf, JUNE_MS),)
+    assert only_range("created_at[$eq]=2026-06-01") == (between(JUNE_MS, JUNE_MS),)
+    assert only_range("created_at=2026-06-01") == (between(JUNE_MS, JUNE_MS),)
+    assert only_range("created_at[$ne]=2026-06-01") == (between(-inf, JUNE_MS - 1), between(JUNE_MS + 1, inf))
+
+
+def test_operators_are_anded() -> None:
+    assert only_range("updated_at[$gte]=2026-06-01&updated_at.$lt=2026-06-02") == (
+        between(JUNE_MS, JUNE_MS + DAY_MS - 1),
+    )
+    assert only_range("total[$gte]=1&total[$lte]=3&total[$ne]=2") == (
+        Interval(1, False, 2, True),
+        Interval(2, True, 3, False),
+    )
+    assert only_range("total[$gt]=3&total[$lt]=3") == ()
+    assert only_range("total[$in][]=1,2,3&total[$nin][]=2") == (between(1, 1), between(3, 3))
+
+
+def test_lists_of_dates_and_numbers() -> None:
+    two = (between(JUNE_MS, JUNE_MS), between(JUNE_MS + DAY_MS, JUNE_MS + DAY_MS))
+    assert only_range("created_at=2026-06-02&created_at=2026-06-01") == two
+    assert only_range("created_at.$in[]=2026-06-01,2026-06-02") == two
+    assert only_range("seller_count[$in]=2") == (between(2, 2),)
+    assert only_range("display_id[]=") == ()
+    assert only_range("total[$nin][]=") == (Interval(-inf, False, inf, True),)
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("2026-06-01", JUNE_MS),
+        ("2026-06-01T00:00:00Z", JUNE_MS),
+        ("2026-06-01t00:00:00.001z", JUNE_MS + 1),
+        ("2026-06-01T00:00:00.0019999Z", JUNE_MS + 1),
+        ("2026-06-01T00:00:00.1Z", JUNE_MS + 100),
+        ("2026-06-01T02:00:00+02:00", JUNE_MS),
+        ("2026-06-01T02:00:00 02:00", JUNE_MS),
+        ("2026-05-31T23:30:00-00:30", JUNE_MS),
+        ("1970-01-01", 0),
+        ("1969-12-31T23:59:59.9999Z", -1),
+        ("0001-01-01T00:00:00+01:00", -62135600400000),
+        ("2026-02-29", None),
+        ("2026-06-01T00:00:00", None),
+        ("2026-06-01T24:00:00Z", None),
+        ("2026-6-1", None),
+        ("20260601", None),
+        ("2026-W23-1", None),
+        ("1780272000000", None),
+        ("2026-06-01T00:00:00.Z", None),
+        ("2026-06-01T00:00:00+25:00", None),
+        ("٢٠٢٦-06-01", None),
+        ("", None),
+    ],
+)
+def test_dates(text: str, milliseconds: int | None) -> None:
+    assert date_ms(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("7400", 7400.0), ("-74.5", -74.5), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("0.1", 0.1)]
+    + [(text, None) for text in ("", "abc", "1e999", "NaN", "inf", "0x10", "1_000", " 1", "1,2", "--1", "9" * 500)],
+)
+def test_decimal_numbers(text: str, value: float | None) -> None:
+    assert number(text) == value
+
+
+def test_what_is_wrong_with_operators() -> None:
+    operators = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin"
+    assert message("created_at[$like]=x") == (
+        f"Invalid request: Expected: '{operators}' for field 'created_at', but got: '$like'"
+    )
+    assert message("created_at=x") == "Invalid request: Expected type: 'date' for field 'created_at', got: 'x'"
+    assert (
+        message("created_at[$gte]=") == "Invalid request: Expected type: 'date' for field 'created_at, $gte', got: ''"
+    )
+    assert message("total[$gt]=abc") == "Invalid request: Expected type: 'number' for field 'total, $gt', got: 'abc'"
+    assert message("total[$gt][]=1,2") == "Invalid request: Expected type: 'number' for field 'total, $gt', got: '1,2'"
+    assert message("display_id[]=1,x") == "Invalid request: Expected type: 'number' for field 'display_id', got: 'x'"
+    assert message("created_at[$gte]=2026-06-01&created_at[$gte]=2026-06-02").endswith(
+        "for field 'created_at, $gte', got: '2026-06-01,2026-06-02'"
+    )
+    assert (
+        message("total[$eq][$gt]=1")
+        == "Invalid request: Expected type: 'number' for field 'total', got: '[object Object]'"
+    )
+
+
+# --- fields ---
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "order"),
+    [
+        ("", "id", ()),
+        (",", "id", ()),
+        ("total", "id total", ()),
+        ("total,id", "id total", ()),
+        ("nothing,total", "id total", ()),
+        ("+nothing", " ".join(DEFAULT_FIELDS), ()),
+        ("+display_id", " ".join(DEFAULT_FIELDS) + " display_id", ()),
+        (" display_id", " ".join(DEFAULT_FIELDS) + " display_id", ()),
+        ("-total,-customer_id", "id seller_count created_at updated_at", ()),
+        ("-id", " ".join(DEFAULT_FIELDS), ()),
+        ("*orders", " ".join(DEFAULT_FIELDS) + " orders", ORDER_FIELDS),
+        ("orders.*", " ".join(DEFAULT_FIELDS) + " orders", ORDER_FIELDS),
+        ("+orders", " ".join(DEFAULT_FIELDS) + " orders", ORDER_FIELDS),
+        ("orders", "id orders", ORDER_FIELDS),
+        ("orders.total", "id orders", ("total",)),
+        ("orders.total,orders.id,orders.nothing", "id orders", ("id", "total")),
+        ("orders.nothing", "id", ()),
+        ("+orders.total", " ".join(DEFAULT_FIELDS) + " orders", ("total",)),
+        ("*orders,-orders", " ".join(DEFAULT_FIELDS), ()),
+        ("orders.*,-orders", " ".join(DEFAULT_FIELDS), ()),
+        ("+orders.total,-orders.total", " ".join(DEFAULT_FIELDS), ()),
+        ("cart_id,+total", "id total cart_id", ()),
+        ("*total,total.*", " ".join(DEFAULT_FIELDS), ()),
+        (",".join(GROUP_FIELDS), " ".join(GROUP_FIELDS), ORDER_FIELDS),
+    ],
+)
+def test_fields(text: str, group: str, order: tuple[str, ...]) -> None:
+    assert good("fields=" + quote(text)).fields == Fields(tuple(group.split()), order)
+
+
+def test_a_plus_sign_that_was_not_encoded() -> None:
+    assert good("fields=+display_id").fields == good("fields=%2Bdisplay_id").fields
+
+
+def test_fields_of_one_group() -> None:
+    assert parse_one("") == Fields((*DEFAULT_FIELDS, "orders"), ORDER_FIELDS)
+    assert parse_one("fields=-orders") == Fields(DEFAULT_FIELDS)
+    assert parse_one("fields=total") == Fields(("id", "total"))
+    invalid = parse_one("limit=1&fields[]=a,b")
+    assert isinstance(invalid, InvalidRequest)
+    assert invalid.message == (
+        "Invalid request: Expected type: 'string' for field 'fields', got: 'a,b'; Unrecognized fields: 'limit'"
+    )
+
+
+# --- anything ---
+
+
+def test_no_query_string_is_slow_or_unexpected() -> None:
+    rng = random.Random(11)
+    pieces = [
+        *"[].&=+,%$0a9é\x00",
+        "id",
+        "[]",
+        "[0]",
+        "[99999]",
+        "limit",
+        "created_at",
+        "[$gte]",
+        "q",
+        "%5B",
+        "%FF",
+        "&",
+    ]
+    for _ in range(5000):
+        raw = "".join(rng.choice(pieces) for _ in range(rng.randrange(40)))
+        assert isinstance(parse_list(raw), Query | InvalidRequest)
+        parse_one(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["a" + "[" * 65000, "&" * 65000, "a" + "." * 65000, "[a]" * 20000, "id[]=" + "," * 65000, "total=" + "9" * 65000]
+    + [
+        "&".join(form.format(n=n) for n in range(4000))
+        for form in ("id[{n}][{n}]=", "id.{n}.x=", "id[][x{n}]=", "[{n}]=")
+    ],
+    ids=range(10),
+)
+def test_the_longest_query_strings_take_milliseconds(raw: str) -> None:
+    start = time.process_time()
+    parse_list(raw)
+    assert time.process_time() - start < 0.05

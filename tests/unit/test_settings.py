@@ -1,0 +1,72 @@
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+
+from projector.errors import BadSetting
+from projector.settings import load_settings
+from projector.token import make_token
+
+
+def test_without_anything_all_is_embedded(tmp_path: Path) -> None:
+    settings = load_settings({}, data_dir=tmp_path)
+    assert settings.log_url == f"sqlite://{tmp_path}/orders.db"
+    assert settings.store_url == f"unix://{tmp_path}/redis/redis.sock"
+    assert settings.api_port == 9000
+    assert settings.embedded_redis
+
+
+def test_the_environment_counts_unless_it_is_empty() -> None:
+    settings = load_settings({"REDIS_URL": "redis://r/1", "EVENT_LOG_URL": "", "API_PORT": "9100", "HOME": "/root"})
+    assert (settings.store_url, settings.api_port, settings.embedded_redis) == ("redis://r/1", 9100, False)
+    assert settings.log_url.startswith("sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"API_PORT": "abc"}, "API_PORT: expected a valid integer, unable to parse string as an integer, got 'abc'"),
+        ({"API_PORT": "70000"}, "API_PORT: expected less than or equal to 65535, got '70000'"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: expected 'debug', 'info', 'warning' or 'error', got 'loud'"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: expected 'auto', 'console' or 'json', got 'xml'"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line(environment: dict[str, str], line: str) -> None:
+    with pytest.raises(BadSetting) as found:
+        load_settings(environment)
+    assert str(found.value) == line
+
+
+def test_a_long_data_dir_moves_the_socket_alone(tmp_path: Path) -> None:
+    home = load_settings({}, data_dir=tmp_path / ("d" * 120)).home
+    other = load_settings({}, data_dir=tmp_path / ("e" * 120)).home
+    assert len(str(home.redis_socket)) <= 103
+    assert home.redis_socket != other.redis_socket
+    assert home.log.parent == home.path
+
+
+def test_the_development_secret_is_made_once_and_private(tmp_path: Path) -> None:
+    home = load_settings({}, data_dir=tmp_path / "new").home
+    secret = home.development_secret()
+    assert home.development_secret() == secret
+    assert len(secret) >= 32
+    mode = (home.path / "jwt_secret").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_tokens_are_signed_with_the_secret_that_the_api_uses(tmp_path: Path) -> None:
+    settings = load_settings({}, data_dir=tmp_path)
+    claims = jwt.decode(make_token(settings, timedelta(hours=1)), settings.home.development_secret(), ["HS256"])
+    assert claims["actor_type"] == "user"
+    assert claims["exp"] - claims["iat"] == 3600
+    own = "s" * 32
+    token = make_token(load_settings({"JWT_SECRET": own}, data_dir=tmp_path), timedelta(hours=1))
+    assert jwt.decode(token, own, ["HS256"])["actor_id"]
+
+
+@pytest.mark.parametrize("environment", [{"JWT_PUBLIC_KEY": "k"}, {"REDIS_URL": "redis://r"}, {"API_KEY_HASHES": "a"}])
+def test_without_a_secret_there_is_no_token(environment: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="JWT_SECRET: not set"):
+        make_token(load_settings(environment, data_dir=tmp_path), timedelta(hours=1))
