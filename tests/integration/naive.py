@@ -1,14 +1,14 @@
 """The list computed the slow, obvious way from plain dicts: the answer that the API must give."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from tests.integration.seed import GROUP_NAMES, ORDER_NAMES, Group, value_sets
 
-_COMPARE = {
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": operator.eq,
     "$ne": operator.ne,
     "$gt": operator.gt,

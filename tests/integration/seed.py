@@ -45,9 +45,21 @@ GROUP_NAMES = (
 TIMES = ("created_at", "updated_at")
 JUNE_MS = 1780272000000
 # Their byte orders, locale orders and casefolded forms all differ.
-ODD_IDS = ("og_Ä", "og_ß", "og_SS", "og_a b", "og_a/b", "og_%2F", 'og_",\\"display_id\\":', "og_日本", "og_😀", "OG_z", "og_é")
+ODD_IDS = (
+    "og_Ä",
+    "og_ß",
+    "og_SS",
+    "og_a b",
+    "og_a/b",
+    "og_%2F",
+    'og_",\\"display_id\\":',
+    "og_日本",
+    "og_😀",
+    "OG_z",
+    "og_é",
+)
 CUSTOMERS = (None, None, *(f"cus_{n}" for n in range(40)), "cus_STRASSE", "cus_straße", 'cus_",x')
-SELLERS = tuple(f"sel_{n}" for n in range(12)) + ("sel_ä:b",)
+SELLERS = (*(f"sel_{n}" for n in range(12)), "sel_ä:b")
 STATUSES = ("pending", "pending", "pending", "completed", "canceled", "archived")
 CHANNELS = (None, "sc_web", "sc_app", "sc_pos")
 

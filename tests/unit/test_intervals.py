@@ -1,5 +1,6 @@
 """Intervals against plain sets of numbers."""
 
+from itertools import pairwise
 from math import inf
 
 from hypothesis import given
@@ -31,7 +32,7 @@ def members(intervals: Intervals) -> set[float]:
 def assert_normal(intervals: Intervals) -> None:
     for lo, lo_open, hi, hi_open in intervals:
         assert lo < hi or (lo == hi and not lo_open and not hi_open)
-    for left, right in zip(intervals, intervals[1:], strict=False):
+    for left, right in pairwise(intervals):
         assert left.hi < right.lo or (left.hi == right.lo and (left.hi_open or right.lo_open))
 
 

@@ -1,0 +1,52 @@
+"""The API in this process, asked without a socket."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import jwt
+
+from api.app import create_app
+from api.config import ApiConfig
+
+SECRET = "a secret of the tests, long enough for HS256"
+TOKEN = jwt.encode({"actor_id": "user_1", "actor_type": "user", "exp": 4_000_000_000}, SECRET, "HS256")
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Api:
+    def __init__(self, runner: asyncio.Runner, client: httpx.AsyncClient) -> None:
+        self._runner = runner
+        self._client = client
+
+    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        sent = BEARER if headers is None else headers
+        return self._runner.run(self._client.request(method, path, headers=dict(sent)))
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self.request("GET", path, headers)
+
+    def list(self, query: str) -> Any:
+        """The body of a good answer, its decimals exact."""
+        response = self.get(f"/admin/order-groups?{query}")
+        assert response.status_code == 200, response.text
+        return json.loads(response.content, parse_float=Decimal)
+
+
+@contextmanager
+def running(redis_url: str, **settings: Any) -> Iterator[Api]:
+    app = create_app(ApiConfig(redis_url=redis_url, jwt_secret=SECRET, **settings))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    with asyncio.Runner() as runner:
+        lifespan = app.router.lifespan_context(app)
+        runner.run(lifespan.__aenter__())
+        client = httpx.AsyncClient(transport=transport, base_url="http://api")
+        try:
+            yield Api(runner, client)
+        finally:
+            runner.run(client.aclose())
+            runner.run(lifespan.__aexit__(None, None, None))
