@@ -3,11 +3,13 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import structlog
+from msgspec import Struct
 
 from events.errors import LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
@@ -17,7 +19,7 @@ from projector.project import Decoded, Known, decode_record, group_ids, known, p
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
-from projector.store.redis import Store
+from projector.store.redis import Sent, Store
 
 # How many records one commit takes; with more, its script would hold Redis for over 5 ms.
 BATCH_RECORDS_MAX = 500
@@ -51,6 +53,16 @@ class TooMuch(Exception):
     """The batch changes more bytes than one commit may: apply its halves."""
 
 
+class Flight(Struct):
+    """A batch on its way to one shard; `after`: what is known of its groups once it is stored."""
+
+    shard: int
+    items: Sequence[Decoded]
+    advances: Mapping[Partition, Advance]
+    after: Mapping[str, Known]
+    sent: Sent
+
+
 class Projector:
     """Folds one log into the live generation, as one member of the group that shares the partitions."""
 
@@ -65,6 +77,7 @@ class Projector:
         self._generation = Generation(0, 1, VERSION)
         # For each shard, where it stands; None where nothing of the partition has been applied yet.
         self._stands: list[dict[Partition, int | None]] = []
+        self._flights: list[Flight] = []
         self._marked_at_s = 0.0
 
     def run(self) -> None:
@@ -76,6 +89,7 @@ class Projector:
             try:
                 while not self._stop.is_set():
                     self._step(subscription)
+                self._drain()
             except Rejoin:
                 self._open_generation()
             except Stopped:
@@ -92,20 +106,29 @@ class Projector:
     def _open_generation(self) -> None:
         self._generation = self._insist(self._store.generation)
         self._stands = [{} for _ in range(self._generation.shards)]
+        self._flights = []
         self._cache.clear()
 
     def _step(self, subscription: Subscription) -> None:
+        """While Redis works on one batch, the next is read and decoded."""
         polled = self._insist(lambda: subscription.poll(POLL_S, BATCH_RECORDS_MAX))
-        self._start(subscription, polled.assigned)
         try:
+            if polled.assigned or not polled.records:
+                self._settle()
+            self._start(subscription, polled.assigned)
             for batch in batches(polled.records):
-                self._apply(batch)
+                decoded = [decode_record(record) for record in batch]
+                self._settle()
+                self._apply(decoded)
         except Rewind:
             partitions = list(self._stands[0])
             self._open_generation()
             self._start(subscription, partitions)
+        self._mark(subscription)
+
+    def _mark(self, subscription: Subscription) -> None:
         now_s = time.monotonic()
-        if polled.records and now_s - self._marked_at_s >= MARK_EVERY_S:
+        if now_s - self._marked_at_s >= MARK_EVERY_S:
             self._marked_at_s = now_s
             subscription.mark({partition: self._lowest(partition) for partition in self._stands[0]})
 
@@ -136,36 +159,61 @@ class Projector:
     def _lowest(self, partition: Partition) -> int:
         return min(stands[partition] or 0 for stands in self._stands)
 
-    def _apply(self, batch: Sequence[Record]) -> None:
-        decoded = [decode_record(record) for record in batch]
-        stops = {record.partition: record.offset + 1 for record in batch}
+    def _apply(self, decoded: Sequence[Decoded]) -> None:
+        """Sends the batch on its way to every shard that has not had it."""
         try:
             for shard in range(self._generation.shards):
-                self._apply_to(shard, decoded, stops)
+                self._send(shard, decoded)
         except TooMuch:
-            half = len(batch) // 2
-            self._apply(batch[:half])
-            self._apply(batch[half:])
+            for half in (decoded[: len(decoded) // 2], decoded[len(decoded) // 2 :]):
+                self._settle()
+                self._apply(half)
 
-    def _apply_to(self, shard: int, decoded: Sequence[Decoded], stops: dict[Partition, int]) -> None:
+    def _send(self, shard: int, decoded: Sequence[Decoded]) -> None:
         stands = self._stands[shard]
+        stops = {item.record.partition: item.record.offset + 1 for item in decoded}
         advances = {
             partition: Advance(stands[partition], stop)
             for partition, stop in stops.items()
             if stop > (stands[partition] or 0)
         }
-        if not advances:
-            return
-        items = [item for item in decoded if self._concerns(shard, item)]
-        outcome = self._commit(shard, items, advances)
+        if advances:
+            items = [item for item in decoded if self._concerns(shard, item)]
+            self._flights.append(self._flight(shard, items, advances))
+
+    def _flight(self, shard: int, items: Sequence[Decoded], advances: Mapping[Partition, Advance]) -> Flight:
+        change = project(self._known(shard, items), items)
+        sent = request(change, advances)
+        if len(items) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
+            raise TooMuch
+        return Flight(shard, items, advances, change.after, self._store.commit(self._generation, shard, sent))
+
+    def _drain(self) -> None:
+        """Before an orderly end. What Redis has lost, or another process has done, the next start will see."""
+        with suppress(Rewind, Rejoin):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Waits until what was sent is stored. Raises Rewind or Rejoin where it cannot be."""
+        flights, self._flights = self._flights, []
+        for flight in flights:
+            outcome = self._insist(flight.sent.outcome)
+            while outcome is Outcome.CHANGED:
+                flight = self._flight(flight.shard, flight.items, flight.advances)
+                outcome = self._insist(flight.sent.outcome)
+            self._steer(flight, outcome)
+
+    def _steer(self, flight: Flight, outcome: Outcome) -> None:
         match outcome:
             case Outcome.STORED | Outcome.ALREADY:
-                stands.update((partition, advance.stop) for partition, advance in advances.items())
+                stops = ((partition, advance.stop) for partition, advance in flight.advances.items())
+                self._stands[flight.shard].update(stops)
+                self._cache.put(flight.after)
             case Outcome.BEHIND:
-                log.warning("Redis has lost writes: reading the log again from where it stands", shard=shard)
+                log.warning("Redis has lost writes: reading the log again from where it stands", shard=flight.shard)
                 raise Rewind
             case Outcome.AHEAD:
-                log.warning("another process has applied our partitions: asking anew which are ours", shard=shard)
+                log.warning("another process applied our partitions: asking anew which are ours", shard=flight.shard)
                 raise Rejoin
             case Outcome.SEALED:
                 log.info("the generation is closed: looking for the live one", generation=self._generation.number)
@@ -176,22 +224,6 @@ class Projector:
         """Records without a group are counted, and parked, in shard 0. A shard that is ahead has had its share."""
         home = self._generation.shard_of(item.event.group_id) if item.event else 0
         return home == shard and item.record.offset >= (self._stands[shard][item.record.partition] or 0)
-
-    def _commit(self, shard: int, items: Sequence[Decoded], advances: dict[Partition, Advance]) -> Outcome:
-        """STORED, or why not. Loads and merges again for as long as others change the same groups.
-
-        Raises TooMuch for several records that change more than one commit may.
-        """
-        while True:
-            change = project(self._known(shard, items), items)
-            sent = request(change, advances)
-            if len(items) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
-                raise TooMuch
-            outcome = self._insist(partial(self._store.commit, self._generation, shard, sent))
-            if outcome in (Outcome.STORED, Outcome.ALREADY):
-                self._cache.put(change.after)
-            if outcome is not Outcome.CHANGED:
-                return outcome
 
     def _known(self, shard: int, items: Sequence[Decoded]) -> dict[str, Known]:
         ids = group_ids(items)

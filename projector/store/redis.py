@@ -1,7 +1,9 @@
 """The write side's view of Redis: the generation, what is stored, and the commit."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha1
+from typing import Any, TypeVar, cast
 
 import msgspec
 import redis
@@ -16,6 +18,8 @@ from projector.store.commit import SCRIPT, Outcome
 
 # How long one call may take, in seconds, before its result counts as unknown.
 CALL_TIMEOUT_S = 2.0
+
+SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 T = TypeVar("T")
 
@@ -34,14 +38,10 @@ def connect(url: str) -> redis.Redis:
 
 
 class Store:
-    """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while.
-
-    After StoreUnavailable from `commit` its result is unknown: send the identical request again.
-    """
+    """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._commit = client.register_script(SCRIPT)
 
     def generation(self) -> Generation:
         """The live one, made if there is none. Raises CannotGoOn where another version of the code made it."""
@@ -76,20 +76,72 @@ class Store:
         stored = self._call(lambda: self._client.hmget(generation.keys(shard).state, group_ids))
         return cast(Mapping[str, bytes | None], dict(zip(group_ids, stored, strict=True)))
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
-        answer = self._call(lambda: self._commit(keys=[generation.keys(shard).meta], args=request))
-        return Outcome(answer[0].decode())
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
+        return Sent(self._client.connection_pool, generation.keys(shard).meta, request)
 
     def close(self) -> None:
         self._client.close()
 
     @staticmethod
     def _call(call: Callable[[], T]) -> T:
-        try:
+        with _our_errors():
             return call()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
-        except redis.ResponseError as error:
-            if str(error).startswith(_PASSING) or isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError):
-                raise StoreUnavailable(f"Redis refuses for now: {error}") from error
-            raise CannotGoOn(f"Redis refuses: {error}") from error
+
+
+class Sent:
+    """A commit on its way: Redis works on it while we read and decode what comes next."""
+
+    def __init__(self, pool: redis.ConnectionPool, meta: str, request: Sequence[str | bytes]) -> None:
+        self._pool = pool
+        self._command = ("EVALSHA", SHA, 1, meta, *request)
+        self._connection: redis.connection.Connection | None = None
+        # Whether it went out does not matter yet: `outcome` sends it again.
+        with suppress(StoreUnavailable):
+            self._send(self._command)
+
+    def outcome(self) -> Outcome:
+        """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""
+        if self._connection is None:
+            self._send(self._command)
+        try:
+            answer = self._receive()
+        except redis.exceptions.NoScriptError:
+            self._send(("SCRIPT", "LOAD", SCRIPT))
+            self._receive()
+            self._send(self._command)
+            answer = self._receive()
+        return Outcome(answer[0].decode())
+
+    def _send(self, command: tuple[str | bytes | int, ...]) -> None:
+        with _our_errors():
+            connection = self._pool.get_connection()
+            try:
+                connection.send_command(*command)  # type: ignore[no-untyped-call]
+            except BaseException:
+                self._pool.release(connection)
+                raise
+            self._connection = connection
+
+    def _receive(self) -> Any:
+        connection, self._connection = self._connection, None
+        assert connection is not None, "nothing is received before it is sent"
+        with _our_errors():
+            try:
+                return connection.read_response()
+            finally:
+                self._pool.release(connection)
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """An unknown script passes through: it is no trouble, only a reason to send it."""
+    try:
+        yield
+    except redis.exceptions.NoScriptError:
+        raise
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    except redis.ResponseError as error:
+        if str(error).startswith(_PASSING) or isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError):
+            raise StoreUnavailable(f"Redis refuses for now: {error}") from error
+        raise CannotGoOn(f"Redis refuses: {error}") from error
