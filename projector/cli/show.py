@@ -2,7 +2,9 @@
 
 import sys
 from datetime import timedelta
+from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -25,14 +27,19 @@ def banner(settings: Settings, demo: bool) -> None:
         token = make_token(settings, BANNER_TOKEN)
     except BadSetting:
         token = "<a token of yours>"
+    # As this one was called: `.venv/bin/projector` after `make up`, where the virtual environment is not active.
+    program = sys.argv[0] if Path(sys.argv[0]).name == "projector" else "projector"
     option = "" if str(settings.data_dir) == ".projector" else f" --data-dir {settings.data_dir}"
-    _out.print(f"[bold green]Order groups are served at[/] {url}\n", markup=True)
+    _out.print(f"[bold green]Order groups are served at[/] {url}\n")
     # Not through rich: the line must reach the terminal as one, ready to be pasted.
     sys.stdout.write(f"curl -H 'Authorization: Bearer {token}' '{url}?limit=3'\n\n")
     _out.print("In another terminal:")
-    _out.print(f"  projector status{option}               how far it has come, and what it holds")
-    _out.print(f"  projector publish{option} --sample 100   publish some events; FILE or - for your own")
-    _out.print(f"  projector token{option}                another token")
+    for command, meaning in (
+        ("status", "how far it has come, and what it holds"),
+        ("publish --sample 100", "publish some events; FILE or - for your own"),
+        ("token", "another token"),
+    ):
+        _out.print(f"  {program} {command + option:<{len(option) + 22}} {meaning}")
     if demo:
         _out.print("\nThe demo publishes a sample marketplace: 10 000 events at first, then a few a second.")
     _out.print("Ctrl-C stops all of it.")
@@ -55,16 +62,14 @@ def published(events: int, skipped: int, positions: dict[Partition, int]) -> Non
 
 
 def status(found: Status) -> None:
-    log = Table(title="Log", title_justify="left")
-    for name in ("partition", "position", "end", "lag", "events/s", "applied", "stale", "passed over", "parked"):
-        log.add_column(name, justify="left" if name == "partition" else "right")
+    log = _table("Log", "partition", "position", "end", "lag", "events/s")
+    fates = _table("What became of the events", "partition", "received", "applied", "stale", "passed over", "parked")
     for row in found.partitions:
-        numbers = (row.position, row.end, row.lag, row.rate, row.applied, row.stale, row.passed_over, row.parked)
-        log.add_row(row.partition, *(f"{number:,}" for number in numbers))
-    _out.print(log)
-    model = Table(title="Read model", title_justify="left")
-    for name in ("generation", "live", "version", "shards", "groups", "memory", "bytes/group"):
-        model.add_column(name, justify="right")
+        progress = (row.position, row.end, row.lag, row.rate)
+        log.add_row(row.partition, *(f"{number:,}" for number in progress))
+        counts = (row.received, row.applied, row.stale, row.passed_over, row.parked)
+        fates.add_row(row.partition, *(f"{number:,}" for number in counts))
+    model = _table("Read model", "generation", "live", "version", "shards", "groups", "memory", "bytes/group")
     for generation in found.generations:
         model.add_row(
             str(generation.number),
@@ -75,4 +80,13 @@ def status(found: Status) -> None:
             f"{generation.bytes / 1024**2:,.1f} MiB",
             f"{generation.bytes_per_group:,}",
         )
-    _out.print(model)
+    for table in (log, fates, model):
+        _out.print(table)
+
+
+def _table(title: str, name: str, *numbers: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table.add_column(name, no_wrap=True)
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    return table
