@@ -1,4 +1,4 @@
--- Put in front of scan.lua and select.lua, after the line that names the engine.
+-- Put in front of scan.lua and select.lua by scripts.py.
 
 -- Where the default fields of a document end. Inside a JSON string a quote has a backslash before it,
 -- so the first plain occurrence is the real one.

@@ -12,11 +12,10 @@ _HERE = Path(__file__).parent
 class Script:
     __slots__ = ("digest", "text")
 
-    def __init__(self, name: str) -> None:
-        parts = (_HERE / f"{part}.lua" for part in ("rows", name))
-        self.text = SHEBANG + "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    def __init__(self, *parts: str) -> None:
+        self.text = SHEBANG + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-SCAN = Script("scan")
-SELECT = Script("select")
+SCAN = Script("rows", "scan")
+SELECT = Script("rows", "sides", "select")

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import jwt
@@ -16,16 +16,20 @@ from api.config import ApiConfig
 SECRET = "a secret of the tests, long enough for HS256"
 TOKEN = jwt.encode({"actor_id": "user_1", "actor_type": "user", "exp": 4_000_000_000}, SECRET, "HS256")
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+T = TypeVar("T")
 
 
 class Api:
     def __init__(self, runner: asyncio.Runner, client: httpx.AsyncClient) -> None:
         self._runner = runner
-        self._client = client
+        self.client = client
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(coroutine)
 
     def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         sent = BEARER if headers is None else headers
-        return self._runner.run(self._client.request(method, path, headers=dict(sent)))
+        return self.run(self.client.request(method, path, headers=dict(sent)))
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         return self.request("GET", path, headers)

@@ -1,0 +1,238 @@
+"""Everything that is not a result has one shape, and comes for the right reason."""
+
+import asyncio
+import hashlib
+import random
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.integration.client import BEARER, Api, running
+from tests.integration.seed import go_live, make_groups, write
+
+KEY = "sk_secret"
+UNAUTHORIZED = b'{"message":"Unauthorized"}'
+UNKNOWN = {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
+LIST = "/admin/order-groups"
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator["Redis"]:
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+        client.script_flush()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def api(redis: "Redis", redis_url: str) -> Iterator[Api]:
+    with running(redis_url, api_key_hashes=(hashlib.sha256(KEY.encode()).hexdigest(),)) as api:
+        yield api
+
+
+@pytest.fixture
+def filled(redis: "Redis") -> "Redis":
+    write(redis, make_groups(random.Random(1), 20))
+    go_live(redis)
+    return redis
+
+
+# --- credentials come first ---
+
+
+@pytest.mark.parametrize(
+    "path", [LIST, LIST + "?limit=abc", LIST + "/x", "/", "/nothing", "/docs", "/openapi.json", "/health"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE"])
+def test_nothing_is_told_without_credentials(api: Api, method: str, path: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}):
+        response = api.request(method, path, headers)
+        assert response.status_code == 401
+        assert response.content == (b"" if method == "HEAD" else UNAUTHORIZED)
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/live/", "//health/live", "/health/live/..", "/HEALTH/live", "/health/live;x"]
+)
+def test_only_the_health_paths_themselves_are_open(api: Api, path: str) -> None:
+    assert api.get(path, {}).status_code == 401
+
+
+@pytest.mark.parametrize("header", [f"Bearer {KEY}", f"Basic {KEY}", "Basic c2tfc2VjcmV0Og=="])
+def test_api_keys(api: Api, header: str) -> None:
+    assert api.get(LIST, {"Authorization": header}).status_code == 200
+
+
+# --- requests that cannot be answered ---
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("limit=abc", "Expected type: 'number' for field 'limit', got: 'abc'"),
+        ("limit=", "Expected type: 'number' for field 'limit', got: ''"),
+        ("q[]=a,b", "Expected type: 'string' for field 'q', got: 'a,b'"),
+        ("foo=1", "Unrecognized fields: 'foo'"),
+        ("foo=1&bar=2", "Unrecognized fields: 'foo, bar'"),
+        ("limit=1001", "Value for field 'limit' too big, expected at most: '1000'"),
+        (
+            "limit=a&offset=b&foo=1&q[]=a,b",
+            "Expected type: 'number' for field 'limit', got: 'a'; "
+            "Expected type: 'number' for field 'offset', got: 'b'; "
+            "Expected type: 'string' for field 'q', got: 'a,b'",
+        ),
+    ],
+)
+def test_bad_requests(api: Api, query: str, message: str) -> None:
+    response = api.get(f"{LIST}?{query}")
+    assert response.status_code == 400
+    assert response.json() == {"type": "invalid_data", "message": f"Invalid request: {message}"}
+
+
+def test_a_list_that_is_too_long(api: Api) -> None:
+    response = api.get(f"{LIST}?id[]={','.join(['x'] * 1001)}")
+    assert response.status_code == 400
+    assert response.json()["type"] == "invalid_data"
+
+
+def test_a_url_that_is_too_long(redis: "Redis", redis_url: str) -> None:
+    """httpx itself sends no URL of 64 KiB, hence a smaller limit."""
+    with running(redis_url, url_bytes_max=1000) as api:
+        query = "q=" + "x" * (1000 - len(f"{LIST}q="))
+        assert api.get(f"{LIST}?{query}").status_code == 200
+        response = api.get(f"{LIST}?{query}x")
+        assert response.status_code == 414
+        assert response.json() == {"type": "invalid_data", "message": "Expected a URL of at most 1000 bytes"}
+        assert api.get(f"{LIST}?{query}x", {}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/docs", "/openapi.json", LIST + "/", LIST + "/a/b", "/admin%2Forder-groups/x"]
+)
+def test_unknown_routes(api: Api, path: str) -> None:
+    response = api.get(path)
+    assert response.status_code == 404
+    assert response.json()["type"] == "not_found"
+    assert response.json().keys() == {"type", "message"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_methods_that_are_not_allowed(api: Api, method: str) -> None:
+    response = api.request(method, LIST)
+    assert response.status_code == 405
+    assert response.json() == {"type": "not_allowed", "message": f"Method not allowed: {method}"}
+    assert "GET" in response.headers["Allow"]
+
+
+# --- what Redis may do to us ---
+
+
+def test_nothing_projected_is_an_empty_list(api: Api) -> None:
+    assert api.list("") == {"order_groups": [], "count": 0, "offset": 0, "limit": 50}
+    assert api.get(LIST + "/x").status_code == 404
+    assert api.get("/health/live", {}).status_code == 200
+    assert api.get("/health/ready", {}).status_code == 503
+
+
+def test_the_list_follows_the_live_generation(api: Api, filled: "Redis") -> None:
+    assert api.get("/health/ready", {}).json() == {"status": "ready"}
+    assert api.list("limit=0")["count"] == 20
+    write(filled, make_groups(random.Random(2), 30), number=1)
+    assert api.list("limit=0")["count"] == 20
+    go_live(filled, number=1)
+    assert api.list("limit=0")["count"] == 30
+    filled.delete("og:live")
+    assert api.list("limit=0")["count"] == 0
+    go_live(filled, number=0)
+    assert api.list("limit=0")["count"] == 20
+
+
+def test_scripts_that_redis_forgot_are_loaded_again(api: Api, filled: "Redis") -> None:
+    assert api.list("limit=0")["count"] == 20
+    filled.script_flush()
+    assert api.list("limit=0")["count"] == 20
+    assert api.list("limit=0&q=og_")["count"] > 0
+
+
+@pytest.mark.parametrize("query", ["", "q=og_", "fields=*orders"])
+@pytest.mark.parametrize("damage", ["missing", "malformed"])
+def test_a_contradiction_is_a_fault_of_ours(api: Api, filled: "Redis", query: str, damage: str) -> None:
+    for group_id in filled.hkeys("og:{0.0}:doc"):
+        if damage == "missing":
+            filled.hdel("og:{0.0}:doc", group_id)
+        else:
+            filled.hset("og:{0.0}:doc", group_id, "{")
+    response = api.get(f"{LIST}?{query}")
+    assert response.status_code == 500
+    assert response.json() == UNKNOWN
+
+
+def test_an_index_of_the_wrong_type_is_a_fault_of_ours(api: Api, filled: "Redis") -> None:
+    filled.set("og:{0.0}:by:total", "x")
+    assert api.get(f"{LIST}?order=total").json() == UNKNOWN
+
+
+@pytest.mark.parametrize("pointer", ["", "{", '{"number":0}', "[]"])
+def test_a_pointer_that_is_none_is_a_fault_of_ours(api: Api, filled: "Redis", pointer: str) -> None:
+    filled.set("og:live", pointer)
+    assert api.get(LIST).json() == UNKNOWN
+
+
+def test_more_shards_than_we_read(api: Api, filled: "Redis") -> None:
+    go_live(filled, shards=2)
+    assert_unavailable(api.get(LIST))
+
+
+def assert_unavailable(response: httpx.Response) -> None:
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json()["type"] == "unavailable"
+    assert response.json().keys() == {"type", "message"}
+
+
+def test_redis_that_is_not_there() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        with running(url) as api:
+            assert_unavailable(api.get(LIST))
+            assert_unavailable(api.get(LIST + "/x"))
+            assert_unavailable(api.get("/health/ready", {}))
+            assert api.get("/health/live", {}).status_code == 200
+
+
+def test_redis_that_does_not_answer() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") as api,
+    ):
+        start = time.monotonic()
+        assert_unavailable(api.get(LIST))
+        assert time.monotonic() - start < 1
+
+
+def test_redis_that_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
+    """A request that gave up leaves nothing behind that the next one might take for its own answer."""
+    assert api.list("limit=0")["count"] == 20
+    filled.client_pause(1200, all=True)
+    start = time.monotonic()
+    assert_unavailable(api.get(LIST))
+    assert time.monotonic() - start < 1
+    time.sleep(0.5)
+    assert api.list("limit=0")["count"] == 20
+    assert api.list("limit=1")["limit"] == 1
+
+
+def test_many_at_once(api: Api, filled: "Redis") -> None:
+    async def all_at_once() -> list[httpx.Response]:
+        return await asyncio.gather(*(api.client.get(f"{LIST}?limit={n}", headers=BEARER) for n in range(200)))
+
+    for n, response in enumerate(api.run(all_at_once())):
+        assert response.status_code == 200
+        assert response.json()["limit"] == n
+        assert len(response.json()["order_groups"]) == min(n, 20)

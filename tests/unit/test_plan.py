@@ -1,0 +1,90 @@
+"""Which queries a single sorted set answers."""
+
+from math import inf, nextafter
+
+import msgspec
+import pytest
+
+from api.intervals import Interval
+from api.plan import Nothing, Scan, Select, bounds, plan, scan_call, select_call
+from api.query import Query, parse_list
+from projector.readmodel.keys import Keys
+
+KEYS = Keys("og:{7.0}:")
+JUNE_MS = 1780272000000
+
+
+def query(raw: str) -> Query:
+    parsed = parse_list(raw)
+    assert isinstance(parsed, Query), parsed
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("", Scan("created_at", None, None, False)),
+        ("order=total&limit=3&offset=9&fields=*orders", Scan("total", None, None, False)),
+        ("order=display_id", Scan("display_id", None, None, False)),
+        ("order=-display_id", Scan("display_id", None, None, True)),
+        ("order=-display_id&display_id[$gt]=3", Scan("display_id", None, Interval(3, True, inf, True), False)),
+        ("created_at[$gte]=2026-06-01", Scan("created_at", None, Interval(JUNE_MS, False, inf, True), False)),
+        ("status=pending", Scan(None, ("status", "pending"), None, False)),
+        (
+            "seller_id=a&created_at[$lte]=2026-06-01",
+            Scan(None, ("seller_id", "a"), Interval(-inf, False, JUNE_MS, False), False),
+        ),
+        ("order=total&total[$lt]=3", Scan("total", None, Interval(-inf, False, 3, True), False)),
+        ("order=total&created_at[$gte]=2026-06-01", Select()),
+        ("created_at[$ne]=2026-06-01", Select()),
+        ("status=pending&order=id", Select()),
+        ("status=pending&status=completed", Select()),
+        ("status=pending&seller_id=a", Select()),
+        ("status=pending&updated_at[$gte]=2026-06-01", Select()),
+        ("created_at[$gte]=2026-06-01&total=3", Select()),
+        ("id=a", Select()),
+        ("q=a", Select()),
+        ("id=", Nothing()),
+        ("status[]=&q=a", Nothing()),
+        ("total[$gt]=3&total[$lt]=3&id=a", Nothing()),
+    ],
+)
+def test_plans(raw: str, expected: object) -> None:
+    assert plan(query(raw)) == expected
+
+
+def test_the_call_of_a_scan() -> None:
+    asked = query("seller_id=a:b&created_at[$gte]=2026-06-01&limit=3&offset=4&fields=id")
+    scan = plan(asked)
+    assert isinstance(scan, Scan)
+    keys, arguments = scan_call(scan, asked, KEYS)
+    assert keys == ["og:{7.0}:doc", "og:{7.0}:of:seller_id:a:b"]
+    assert arguments == [str(JUNE_MS), "(+inf", "1", "0", "0", "4", "3"]
+
+
+def test_the_call_of_a_select() -> None:
+    asked = query("order=-display_id&id=x&status=b&status=a&total[$ne]=0.1&display_id[$gte]=3")
+    keys, (blob,) = select_call(asked, KEYS)
+    assert isinstance(blob, bytes)
+    arguments = msgspec.msgpack.decode(blob)
+    assert all(key.startswith("og:{7.0}:") for key in keys)
+
+    def name(number: int) -> str:
+        return keys[number - 1].removeprefix("og:{7.0}:")
+
+    assert [name(n) for n in (1, 2, 3, 4)] == ["doc", "text", "by:id", "by:display_id"]
+    assert [[name(n) for n in numbers] for numbers in arguments["values"]] == [["of:status:a", "of:status:b"]]
+    assert [(name(r["key"]), r["sorted"], r["bounds"]) for r in arguments["ranges"]] == [
+        ("by:total", False, [["-inf", "(0.1"], ["(0.1", "(+inf"]]),
+        ("by:display_id", True, [["3.0", "(+inf"]]),
+    ]
+    assert [arguments[flag] for flag in ("rotated", "descending", "by_id", "by_created")] == [True, True, True, False]
+    assert (arguments["ids"], arguments["needle"], arguments["heads"]) == (["x"], "", True)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e300, nextafter(2, 3), -74.5, 5e-324, 123456789012.123456])
+def test_bounds_read_back_as_the_same_number(value: float) -> None:
+    lo, hi = bounds(Interval(value, False, value, True))
+    assert float(lo) == value
+    assert hi[0] == "("
+    assert float(hi[1:]) == value
