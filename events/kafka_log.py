@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from events.errors import LogUnavailable
-from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors, missing
+from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
 from events.kafka_subscription import KafkaSubscription
 from events.kafka_url import KafkaSettings
 from events.log import Entry, Loss, Partition, Position, Subscription
@@ -128,7 +128,7 @@ class KafkaLog:
     ) -> None:
         self.close()
 
-    def _offsets(self, spec: OffsetSpec) -> dict[Partition, int]:
+    def _offsets(self, spec: Any) -> dict[Partition, int]:
         partitions = self.partitions()
         with kafka_errors(self._settings):
             found = self._admin().list_partition_offsets({TopicPartition(*partition): spec for partition in partitions})

