@@ -51,11 +51,11 @@ class Known(Struct, gc=False):
 class Change(Struct, gc=False):
     """All that one commit writes to one shard. Bytes are as stored; index names lack the shard's prefix.
 
-    `expected`: group id -> the revision that its state must still have.
+    `expected`: group id -> the revision that its state must still have, for every group that the batch met.
     `doc`, `text`: only what changed; `unlisted`: groups that are no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
     `parked`: `orders/0@17` -> JSON. `tally`: (`orders/0`, fate) -> records.
-    `after`: what is known of the changed groups once this is stored, and not a moment earlier.
+    `after`: what is known of all these groups once this is stored, and not a moment earlier.
     """
 
     expected: dict[str, bytes] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def known(group_id: str, state: bytes | None) -> Known:
 
 
 def project(before: Mapping[str, Known], batch: Sequence[Decoded]) -> Change:
-    """`before` has every group in `group_ids(batch)`, all of one shard. They are used up: the merge is in place."""
+    """`before` has the groups in `group_ids(batch)`, all of one shard. They are used up: the merge is in place."""
     change = Change()
     touched = set()
     for item in batch:
@@ -98,8 +98,13 @@ def project(before: Mapping[str, Known], batch: Sequence[Decoded]) -> Change:
         if fate is Fate.APPLIED and item.event:
             touched.add(item.event.group_id)
         change.tally[str(item.record.partition), fate] += 1
-    for group_id in touched:
-        _render(group_id, before[group_id], change)
+    for group_id, group in before.items():
+        # Also where nothing changed: against a stale cache, an event could look stale that is not.
+        change.expected[group_id] = group.revision
+        if group_id in touched:
+            _render(group_id, group, change)
+        else:
+            change.after[group_id] = group
     return change
 
 
@@ -108,7 +113,6 @@ def _render(group_id: str, old: Known, change: Change) -> None:
     new = view(group_id, old.group)
     text = search_text(new) if new else None
     after = Known(revision_of(state), old.group, entries(new), text)
-    change.expected[group_id] = old.revision
     change.state[group_id] = state
     if new:
         change.doc[group_id] = document(new)

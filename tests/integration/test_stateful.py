@@ -1,0 +1,136 @@
+"""A random life of the read model in a real Redis: batches, duplicates, rewinds, lost answers, second processes."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from events.log import Partition, Record
+from projector.cache import Cache
+from projector.project import Known, decode_record, group_ids, known, project
+from projector.store.commit import Advance, Outcome, request
+from projector.store.redis import Store, connect
+from tests import readmodel
+from tests.strategies import histories
+
+PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
+
+
+class Life(RuleBasedStateMachine):
+    """Two partitions, which meet in the same groups. Events come to any of them, in any order, more than once."""
+
+    url = ""
+    commits = 0
+
+    @initialize(events=histories(2, 12), seed=st.integers(0, 2**32))
+    def begin(self, events: list[dict[str, Any]], seed: int) -> None:
+        chance = random.Random(seed)
+        self.client = redis.Redis.from_url(self.url)
+        self.client.flushdb()
+        self.store = Store(connect(self.url))
+        self.generation = self.store.generation()
+        self.cache = Cache(groups_max=2)
+        self.logs: dict[Partition, list[dict[str, Any]]] = {partition: [] for partition in PARTITIONS}
+        delivered = events + chance.choices(events, k=len(events))
+        chance.shuffle(delivered)
+        for event in delivered:
+            self.logs[chance.choice(PARTITIONS)].append(event)
+        self.stands: dict[Partition, int | None] = dict.fromkeys(PARTITIONS)
+        self.last: tuple[list[str | bytes], str] | None = None
+
+    @rule(data=st.data(), cached=st.booleans())
+    def apply(self, data: st.DataObject, cached: bool) -> None:
+        """A batch over one or both partitions, as the loop does it."""
+        records = []
+        for partition in PARTITIONS:
+            start = self.stands[partition] or 0
+            stop = data.draw(st.integers(start, min(start + 5, len(self.logs[partition]))))
+            records += self._records(partition, start, stop)
+        advances = {
+            partition: Advance(self.stands[partition], max(r.offset for r in records if r.partition == partition) + 1)
+            for partition in {record.partition for record in records}
+        }
+        if not advances:
+            return
+        batch = [decode_record(record) for record in records]
+        ids = group_ids(batch)
+        states = self.store.load(self.generation, 0, ids)
+        before: dict[str, Known] = {}
+        for group_id in ids:
+            found = self.cache.take(group_id) if cached else None
+            before[group_id] = found or known(group_id, states[group_id])
+        change = project(before, batch)
+        sent = request(change, advances)
+        outcome = self.store.commit(self.generation, 0, sent).outcome()
+        if outcome is Outcome.CHANGED:
+            assert cached, "what was loaded just now cannot have changed"
+            self.cache.clear()
+            return
+        assert outcome is Outcome.STORED
+        self.cache.put(change.after)
+        self.stands.update((partition, advance.stop) for partition, advance in advances.items())
+        self.last = (sent, "ALREADY")
+        Life.commits += 1
+        self._check()
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def lose_the_answer(self) -> None:
+        """The identical request again writes nothing."""
+        assert self.last is not None
+        assert self.store.commit(self.generation, 0, self.last[0]).outcome() is Outcome.ALREADY
+        self._check()
+
+    @rule(data=st.data())
+    def be_another_process(self, data: st.DataObject) -> None:
+        """One that has fallen back to an earlier position, or thinks Redis is further: it must not write."""
+        partition = data.draw(st.sampled_from(PARTITIONS))
+        stands = self.stands[partition] or 0
+        wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
+        batch = [decode_record(record) for record in self._records(partition, 0, len(self.logs[partition]))]
+        change = project({group_id: known(group_id, None) for group_id in group_ids(batch)}, batch)
+        sent = request(change, {partition: Advance(wrong, stands + 4)})
+        expected = Outcome.BEHIND if self.stands[partition] is None or wrong > stands else Outcome.AHEAD
+        assert self.store.commit(self.generation, 0, sent).outcome() is expected
+        self._check()
+
+    @rule()
+    def lose_everything(self) -> None:
+        """Redis is emptied; the loop notices, and begins again with a cache that is out of date."""
+        self.client.flushdb()
+        self.generation = self.store.generation()
+        self.stands = dict.fromkeys(PARTITIONS)
+        self.last = None
+        self._check()
+
+    def _records(self, partition: Partition, start: int, stop: int) -> list[Record]:
+        events = self.logs[partition][start:stop]
+        return [Record(partition, start + i, 0, None, json.dumps(event).encode()) for i, event in enumerate(events)]
+
+    def _check(self) -> None:
+        applied = [event for partition in PARTITIONS for event in self.logs[partition][: self.stands[partition] or 0]]
+        model = readmodel.read(self.client)
+        readmodel.check(model, applied)
+        readmodel.check_accounting(model, len(applied))
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.client.close()
+
+
+@pytest.mark.timeout(300)
+def test_any_life_ends_in_the_same_read_model(redis_url: str) -> None:
+    Life.url = redis_url
+    Life.commits = 0
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Life,
+        settings=settings(
+            max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    assert Life.commits > 200, "too little was done to mean anything"
