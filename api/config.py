@@ -9,8 +9,8 @@ from api.errors import ConfigError
 URL_BYTES_MAX = 64 * 1024
 # How long one request may wait for Redis, all attempts together, in milliseconds: a client is told within a second.
 REDIS_WAIT_MS = 900
-# Connections to Redis per API process. Redis answers one command at a time; more would only queue there.
-REDIS_CONNECTIONS_MAX = 64
+# Connections to Redis per API process. Redis serves one command at a time; more would only wait there.
+REDIS_CONNECTIONS_MAX = 4
 # Seconds that requests under way get to finish once the server was told to stop.
 SHUTDOWN_S = 5
 

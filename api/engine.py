@@ -6,11 +6,9 @@ from typing import NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
+from api.batches import Batches, Command
 from api.errors import ReadModelFault, Unavailable
 from api.plan import Nothing, Scan, Select, plan, scan_call, select_call
 from api.query import Query
@@ -21,8 +19,6 @@ from projector.readmodel.keys import LIVE, Generation, Keys
 ATTEMPTS_MAX = 4
 # Redis is at work on something slow of somebody else's.
 _BUSY = "BUSY"
-
-Command = tuple[str | bytes, ...]
 
 _generation = msgspec.json.Decoder(Generation)
 
@@ -43,24 +39,12 @@ class Engine:
     """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
 
     def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
-        wait_s = wait_ms / 1000
-        pool = BlockingConnectionPool.from_url(
-            redis_url,
-            max_connections=connections_max,
-            timeout=wait_s,
-            socket_timeout=wait_s,
-            socket_connect_timeout=wait_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        self._redis = Redis(connection_pool=pool)
-        self._pool = pool
-        self._wait_s = wait_s
+        self._wait_s = wait_ms / 1000
+        self._batches = Batches(redis_url, self._wait_s, connections_max)
         self._live: _Live | None = None
 
     async def close(self) -> None:
-        await self._redis.aclose()
-        await self._pool.aclose()
+        await self._batches.close()
 
     async def ready(self) -> bool:
         """Whether Redis answers and something is live."""
@@ -87,30 +71,19 @@ class Engine:
             async with asyncio.timeout(self._wait_s):
                 for _ in range(ATTEMPTS_MAX):
                     live = self._live
-                    reply, raw = await self._ask(live and command(live.keys))
-                    if live is None or raw != live.raw:
-                        self._live = _adopt(raw)
-                        if raw is None:
+                    reply = await self._batches.ask(command(live.keys) if live is not None else ("PING",))
+                    pointer = _checked(reply.pointer)
+                    if live is None or pointer != live.raw:
+                        self._live = _adopt(cast(bytes | None, pointer))
+                        if self._live is None:
                             return None
-                    elif isinstance(reply, NoScriptError) and script is not None:
-                        await self._load(script)
+                    elif isinstance(reply.value, NoScriptError) and script is not None:
+                        await self._batches.ask(("SCRIPT", "LOAD", script.text))
                     else:
-                        return _checked(reply)
-        except (RedisError, OSError) as error:
-            raise Unavailable(f"Redis: {error!r}") from error
+                        return _checked(reply.value)
+        except TimeoutError as error:
+            raise Unavailable(f"Redis gave no answer within {self._wait_s} s") from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
-
-    async def _ask(self, command: Command | None) -> tuple[object, bytes | None]:
-        """The pointer is read behind the command: if it is still ours then, the generation was not dropped before."""
-        pipeline = self._redis.pipeline(transaction=False)
-        if command is not None:
-            pipeline.execute_command(*command)
-        pipeline.execute_command("GET", LIVE)
-        *reply, raw = await pipeline.execute(raise_on_error=False)
-        return reply[0] if reply else None, cast(bytes | None, _checked(raw))
-
-    async def _load(self, script: Script) -> None:
-        await self._redis.script_load(script.text)
 
 
 def _call(script: Script, chosen: Scan | Select, query: Query, keys: Keys) -> Command:
@@ -131,9 +104,9 @@ def _adopt(raw: bytes | None) -> _Live | None:
 
 
 def _checked(reply: object) -> object:
-    """Raises what an error reply stands for: ReadModelFault where it is ours, else a RedisError."""
-    if isinstance(reply, Exception):
+    """Raises for an error reply: ReadModelFault where the fault is ours, else Unavailable."""
+    if isinstance(reply, ResponseError):
         if type(reply) is ResponseError and not str(reply).startswith(_BUSY):
             raise ReadModelFault(str(reply)) from reply
-        raise reply
+        raise Unavailable(f"Redis: {reply!r}") from reply
     return reply

@@ -20,8 +20,8 @@ local function rows(doc_key, ids, heads)
       if not cut then
         return nil, redis.error_reply('MALFORMED ' .. ids[i])
       end
-      docs[i] = string.sub(doc, 1, cut - 1) .. '}'
+      docs[i] = string.sub(doc, 1, cut - 1)
     end
   end
-  return table.concat(docs, ',')
+  return heads and table.concat(docs, '},') .. '}' or table.concat(docs, ',')
 end

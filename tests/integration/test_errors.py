@@ -23,10 +23,8 @@ LIST = "/admin/order-groups"
 @pytest.fixture
 def redis(redis_url: str) -> Iterator["Redis"]:
     with Redis.from_url(redis_url) as client:
-        client.flushdb()
         client.script_flush()
         yield client
-        client.flushdb()
 
 
 @pytest.fixture
@@ -228,11 +226,29 @@ def test_redis_that_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
     assert api.list("limit=1")["limit"] == 1
 
 
-def test_many_at_once(api: Api, filled: "Redis") -> None:
-    async def all_at_once() -> list[httpx.Response]:
-        return await asyncio.gather(*(api.client.get(f"{LIST}?limit={n}", headers=BEARER) for n in range(200)))
+@pytest.mark.parametrize("connections", [1, 4])
+def test_many_at_once(filled: "Redis", redis_url: str, connections: int) -> None:
+    """Everybody gets his own answer, nobody is forgotten: not in bursts, not one right after the other."""
 
-    for n, response in enumerate(api.run(all_at_once())):
-        assert response.status_code == 200
-        assert response.json()["limit"] == n
-        assert len(response.json()["order_groups"]) == min(n, 20)
+    async def burst(size: int) -> None:
+        asked = (crowd.client.get(f"{LIST}?limit={n}", headers=BEARER) for n in range(size))
+        for n, response in enumerate(await asyncio.gather(*asked)):
+            assert response.status_code == 200
+            assert response.json()["limit"] == n
+            assert len(response.json()["order_groups"]) == min(n, 20)
+
+    async def bursts() -> None:
+        for size in (1, 200, *range(1, 40), *[1] * 100):
+            await burst(size)
+
+    with running(redis_url, redis_connections_max=connections) as crowd:
+        crowd.run(bursts())
+
+
+def test_a_restart_of_redis_is_noticed_once(api: Api, filled: "Redis") -> None:
+    """The connections are gone, the next requests open new ones."""
+    assert api.list("limit=0")["count"] == 20
+    filled.client_kill_filter(_type="normal", skipme=True)
+    time.sleep(0.05)
+    statuses = [api.get(LIST).status_code for _ in range(5)]
+    assert statuses[1:] == [200] * 4

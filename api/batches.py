@@ -1,0 +1,129 @@
+"""The way to Redis. Requests that come while a connection is busy travel together on its next turn.
+
+Redis serves one command at a time, so a request loses little by waiting for its mates; but the cost of a turn
+in this process, which is more than that of the commands themselves, is paid once for all of them.
+"""
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from hiredis import pack_command
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from api.errors import Unavailable
+from projector.readmodel.keys import LIVE
+
+# Commands of one turn: the last reply lets the first one go, and a script may take some milliseconds.
+TURN_COMMANDS_MAX = 16
+
+Command = tuple[str | bytes, ...]
+
+
+def _packed(command: Command) -> bytes:
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis' stub says a tuple of one
+    return packed
+
+
+_POINTER = _packed(("GET", LIVE))
+
+
+class Reply(NamedTuple):
+    """`value` may be a ResponseError. `pointer` is what `og:live` held after the command: if that is what it held
+    before, the generation was live all the time.
+    """
+
+    value: object
+    pointer: object
+
+
+class _Waiting(NamedTuple):
+    packed: bytes
+    future: "asyncio.Future[Reply]"
+
+
+class Batches:
+    """At most `connections_max` connections, and one turn at a time on each. `wait_s` bounds a turn."""
+
+    def __init__(self, redis_url: str, wait_s: float, connections_max: int) -> None:
+        self._pool: ConnectionPool = ConnectionPool.from_url(
+            redis_url,
+            max_connections=connections_max,
+            socket_connect_timeout=wait_s,
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._wait_s = wait_s
+        self._connections_max = connections_max
+        self._waiting: deque[_Waiting] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._busy = 0
+
+    async def ask(self, command: Command) -> Reply:
+        """Raises Unavailable. May be cancelled at any time: the command may run nevertheless."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(_packed(command), future))
+        if self._busy < self._connections_max:
+            self._busy += 1
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await future
+
+    async def close(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._pool.aclose()
+
+    async def _work(self) -> None:
+        """Nothing may be awaited between the last look at the queue and `_busy`, or a request could be forgotten."""
+        try:
+            while turn := self._next_turn():
+                try:
+                    async with asyncio.timeout(self._wait_s):
+                        await self._take(turn)
+                except (RedisError, OSError) as error:
+                    _refuse(turn, error)
+        finally:
+            self._busy -= 1
+
+    def _next_turn(self) -> list[_Waiting]:
+        """Those who gave up meanwhile are left out."""
+        turn: list[_Waiting] = []
+        while self._waiting and len(turn) < TURN_COMMANDS_MAX:
+            waiting = self._waiting.popleft()
+            if not waiting.future.done():
+                turn.append(waiting)
+        return turn
+
+    async def _take(self, turn: list[_Waiting]) -> None:
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            # A connection that fails or is cancelled half-way closes itself: no reply can reach the wrong request.
+            await connection.send_packed_command([*(waiting.packed for waiting in turn), _POINTER])
+            values = [await _reply(connection) for _ in turn]
+            pointer = await _reply(connection)
+        finally:
+            await self._pool.release(connection)
+        for waiting, value in zip(turn, values, strict=True):
+            if not waiting.future.done():
+                waiting.future.set_result(Reply(value, pointer))
+
+
+def _refuse(turn: list[_Waiting], error: Exception) -> None:
+    for waiting in turn:
+        if not waiting.future.done():
+            waiting.future.set_exception(Unavailable(f"Redis: {error!r}"))
+
+
+async def _reply(connection: AbstractConnection) -> object:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
