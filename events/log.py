@@ -54,7 +54,7 @@ class Entry(Struct, frozen=True, gc=False):
     """A record to be appended. The key picks the partition; the log sets offset and timestamp."""
 
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers = ()
 
 

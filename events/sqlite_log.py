@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS log (
     "offset"     INTEGER PRIMARY KEY,
     timestamp_ms INTEGER NOT NULL,
     key          BLOB,
-    value        BLOB NOT NULL,
+    value        BLOB,
     headers      BLOB NOT NULL  -- msgpack: [[name, value], ...]
 )
 """

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.connection import parse_url
 
 from events.open import sqlite_url
 from projector.errors import BadSetting
@@ -63,7 +64,9 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
     }
     values.update((name, value) for name, value in overrides.items() if value is not None)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
+        parse_url(settings.store_url)  # type: ignore[no-untyped-call]
+        return settings
     except ValidationError as error:
         problems = []
         for problem in error.errors():
@@ -71,3 +74,7 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
             expected = problem["msg"].removeprefix("Input should be ")
             problems.append(f"{name}: expected {expected}, got {str(problem['input'])[:60]!r}")
         raise BadSetting("; ".join(problems)) from None
+    except ValueError:
+        raise BadSetting(
+            f"REDIS_URL: expected redis://host:6379/0, rediss://host or unix:///path, got {values['redis_url']!r}"
+        ) from None

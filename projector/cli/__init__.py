@@ -9,7 +9,7 @@ from projector.errors import ProjectorError
 
 def main() -> None:
     try:
-        app()
+        app(prog_name="projector")
     except (ProjectorError, EventsError) as error:
         print(f"projector: {error}", file=sys.stderr)
         sys.exit(2)

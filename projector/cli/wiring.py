@@ -15,10 +15,7 @@ from projector.store.redis import Store, connect
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    try:
-        store = Store(connect(settings.store_url))
-    except ValueError as error:
-        raise BadSetting(f"REDIS_URL: expected redis://host:6379/0, rediss://... or unix:///path: {error}") from None
+    store = Store(connect(settings.store_url))
     try:
         yield store
     finally:

@@ -28,10 +28,7 @@ _PASSING = ("LOADING", "BUSY", "READONLY", "MISCONF", "OOM", "MASTERDOWN", "TRYA
 
 
 def connect(url: str) -> redis.Redis:
-    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe.
-
-    Raises ValueError for a URL that redis-py cannot read.
-    """
+    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe."""
     return redis.Redis.from_url(
         url, socket_timeout=CALL_TIMEOUT_S, socket_connect_timeout=CALL_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
     )

@@ -44,11 +44,11 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
             child = Child(name, [command], child_environment, home.output)
             running.callback(child.stop)
             children.append(child)
-        _wait_until_ready(settings, children, stopping)
-        if demo and not stopping.is_set():
+        if demo:
             publisher = Demo(open_log(settings.log_url, environment))
             publisher.start()
             running.callback(publisher.stop)
+        _wait_until_ready(settings, children, stopping)
         if not stopping.is_set():
             announce()
         while not stopping.wait(_LOOK_AGAIN_S):
@@ -74,7 +74,7 @@ def _check_port(settings: Settings) -> None:
             pass
     except OSError as error:
         raise BadSetting(
-            f"API_PORT: cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
+            f"API_PORT: cannot listen on {settings.api_host}:{settings.api_port} ({os.strerror(error.errno or 0)}): "
             "set API_PORT, or give --port"
         ) from None
 

@@ -1,0 +1,62 @@
+"""Bad input on the command line: one line that says what is wrong, exit code 2, no traceback, nothing lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.poison import event
+from tests.processes import projector
+
+GOOD = json.dumps(event(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (("run",), {"REDIS_URL": "http://x"}, "REDIS_URL: expected redis://host:6379/0"),
+        (("run",), {"EVENT_LOG_URL": "amqp://x/orders"}, "EVENT_LOG_URL: expected kafka://host:9092,host2:9092/topic"),
+        (("run",), {"EVENT_LOG_URL": "kafka://localhost:9092"}, "EVENT_LOG_URL: "),
+        (("run",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL: expected 'debug', 'info', 'warning' or 'error', got 'loud'"),
+        (("serve",), {"REDIS_URL": "redis://localhost"}, "JWT_SECRET"),
+        (("serve",), {"API_PORT": "http"}, "API_PORT: expected a valid integer"),
+        (("serve",), {"JWT_PUBLIC_KEY": "not a key"}, "JWT_PUBLIC_KEY: "),
+        (("serve",), {"API_KEY_HASHES": "abc"}, "API_KEY_HASHES: "),
+        (("serve",), {"REDIS_URL": "http://x", "JWT_SECRET": "s" * 32}, "REDIS_URL: expected"),
+        (("status",), {}, "nothing runs in .projector: start it with `projector up`"),
+        (("status",), {"REDIS_URL": "redis://127.0.0.1:1"}, "Redis does not answer"),
+        (("token",), {"REDIS_URL": "redis://localhost"}, "JWT_SECRET: not set"),
+        (("publish",), {}, "publish: expected either a FILE (- for standard input) or --sample N"),
+        (("publish", "none.jsonl"), {}, "none.jsonl: No such file or directory"),
+        (("publish", "--sample", "0"), {}, "greater than or equal to 1"),
+        (("up", "--port", "x"), {}, "Invalid value for '--port'"),
+        (("fold",), {}, "No such command 'fold'"),
+    ],
+)
+def test_it_says_what_is_wrong(arguments: tuple[str, ...], settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    done = projector(*arguments, cwd=tmp_path, settings=settings)
+    assert done.returncode == 2, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_file_with_a_mistake_publishes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text("\n".join([GOOD, '{"specversion": "1.0"}', "{", GOOD]))
+    done = projector("publish", "events.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "line 2: $.id: required, got nothing",
+        "line 3: $: expected JSON, got 1 bytes that are not: Input data was truncated",
+        "projector: 2 bad lines, nothing published; --skip-bad publishes the others",
+    ]
+    assert projector("publish", "-", cwd=tmp_path, stdin=GOOD.encode()).stdout == "orders/0@1\n"
+    skipping = projector("publish", "events.jsonl", "--skip-bad", cwd=tmp_path)
+    assert (skipping.returncode, skipping.stdout) == (0, "orders/0@3\n")
+    assert skipping.stderr.splitlines()[-1] == "published 2 events, skipped 2 bad lines"
+
+
+def test_without_anything_it_explains_itself(tmp_path: Path) -> None:
+    shown = projector("--help", cwd=tmp_path).stdout
+    for command in ("up", "run", "serve", "publish", "status", "token"):
+        assert f" {command} " in shown

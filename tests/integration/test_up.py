@@ -1,0 +1,135 @@
+"""`projector up` as a newcomer meets it, and the other commands beside it."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.poison import event
+from tests.processes import Process, projector
+from tests.servers.process import free_port, wait_until
+
+ANSWER_S = 15.0
+
+
+class Up(Process):
+    """`projector up --demo` in a fresh directory; `curl` runs the line that it printed."""
+
+    def __init__(self, cwd: Path, *options: str, **settings: str) -> None:
+        self.port = free_port()
+        self.started_s = time.monotonic()
+        super().__init__("up", *options, "--port", str(self.port), cwd=cwd, **settings)
+
+    def wait(self) -> None:
+        wait_until(lambda: self._over() or "\ncurl " in self.text(), ANSWER_S, "the curl line")
+        assert "\ncurl " in self.text(), self.text()
+
+    def curl(self) -> dict[str, Any]:
+        match = re.search(r"^curl .*$", self.text(), re.MULTILINE)
+        assert match
+        answer = subprocess.run([*shlex.split(match[0]), "-sS", "--fail"], capture_output=True, check=True)
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+
+    def _over(self) -> bool:
+        return self.process.poll() is not None
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of everything that runs in the folder or has it among its arguments."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            where = os.readlink(process / "cwd")
+        except OSError:
+            continue
+        if where.startswith(str(folder)) or str(folder) in command:
+            found.append(command)
+    return found
+
+
+def port_is_free(port: int) -> bool:
+    return subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}/"], check=False, capture_output=True).returncode == 7
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_a_newcomer_has_it_running_and_stopped_and_running_again(folder: Path) -> None:
+    with Up(folder, "--demo") as up:
+        up.wait()
+        wait_until(lambda: len(up.curl()["order_groups"]) == 3, ANSWER_S, "the first page")
+        assert time.monotonic() - up.started_s < ANSWER_S
+        wait_until(lambda: up.curl()["count"] > 1000, 15, "the history of the demo")
+        before = up.curl()["count"]
+        wait_until(lambda: up.curl()["count"] > before, 10, "the demo to go on")
+        assert len(processes_of(folder)) >= 4
+        assert up.stop(signal.SIGINT, 15) == 0
+    assert "Traceback" not in up.text()
+    assert processes_of(folder) == []
+    assert port_is_free(up.port)
+    with Up(folder) as again:
+        again.wait()
+        assert again.curl()["count"] >= before
+        assert again.stop(signal.SIGTERM, 15) == 0
+    assert processes_of(folder) == []
+
+
+def test_the_other_commands_talk_to_the_same_instance(folder: Path) -> None:
+    with Up(folder) as up:
+        up.wait()
+        assert up.curl() == {"order_groups": [], "count": 0, "offset": 0, "limit": 3}
+        lines = b"\n".join(json.dumps(event(number)).encode() for number in range(5))
+        published = projector("publish", "-", cwd=folder, stdin=lines)
+        assert (published.returncode, published.stdout.strip()) == (0, "orders/0@5"), published.stderr
+        wait_until(lambda: up.curl()["count"] == 5, 10, "the five")
+        status = json.loads(projector("status", "--json", "--interval", "0", cwd=folder).stdout)
+        assert [(p["partition"], p["position"], p["end"], p["lag"]) for p in status["partitions"]] == [
+            ("orders/0", 5, 5, 0)
+        ]
+        assert [(g["groups"], g["live"]) for g in status["generations"]] == [(5, True)]
+        assert status["generations"][0]["bytes"] > 1000
+        assert "orders/0" in projector("status", cwd=folder).stdout
+        assert projector("token", cwd=folder).stdout.count(".") == 2
+        second = projector("up", "--port", str(free_port()), cwd=folder)
+        assert second.returncode == 2
+        assert f"already runs in .projector (process {up.process.pid})" in second.stderr
+        assert up.stop(signal.SIGINT, 15) == 0
+
+
+def test_killed_without_warning_it_leaves_nothing_that_stays(folder: Path) -> None:
+    with Up(folder) as up:
+        up.wait()
+        projector("publish", "--sample", "50", cwd=folder)
+        wait_until(lambda: up.curl()["count"] > 0, 10, "the sample")
+        up.process.kill()
+        up.process.wait()
+        children = [command for command in processes_of(folder) if "valkey" not in command]
+        wait_until(lambda: not [c for c in processes_of(folder) if "valkey" not in c], 10, f"the end of {children}")
+    with Up(folder) as again:
+        again.wait()
+        assert again.curl()["count"] > 0
+        assert again.stop(signal.SIGINT, 15) == 0
+    assert processes_of(folder) == []
+
+
+def test_a_taken_port_is_told_before_anything_starts(folder: Path) -> None:
+    with Up(folder) as up:
+        up.wait()
+        other = folder / "other"
+        other.mkdir()
+        refused = projector("up", "--port", str(up.port), cwd=other)
+        assert refused.returncode == 2
+        assert f"API_PORT: cannot listen on 127.0.0.1:{up.port} (Address already in use)" in refused.stderr
+        assert list(other.iterdir()) == []
+        assert up.stop(signal.SIGINT, 15) == 0
