@@ -164,6 +164,26 @@ def test_secret_and_public_key_side_by_side() -> None:
     assert not allowed(BOTH, f"Bearer {KEY}")
 
 
+def test_a_token_that_was_good_expires_all_the_same() -> None:
+    credentials = Credentials.of(SECRET, None, [])
+    header = [f"Bearer {token(USER)}".encode()]
+    assert [credentials.allow(header, NOW_S + later) for later in (0, 59.9, 60, 0, 61)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_more_tokens_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.auth.REMEMBERED_MAX", 3)
+    credentials = Credentials.of(SECRET, None, [])
+    for n in range(20):
+        assert allowed(credentials, f"Bearer {token({**USER, 'actor_id': f'user_{n % 5}'})}")
+        assert not allowed(credentials, f"Bearer {token({**USER, 'actor_type': 'customer'})}")
+
+
 def test_a_short_secret_works_as_it_does_in_medusa() -> None:
     credentials = Credentials.of("supersecret", None, [])
     assert allowed(credentials, f"Bearer {raw_token({'alg': 'HS256', 'typ': 'JWT'}, USER, b'supersecret')}")
