@@ -1,0 +1,1 @@
+"""Measurements, printed and never asserted. Each has a floor from the same run: ratios hold, seconds do not."""
