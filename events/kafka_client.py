@@ -1,7 +1,7 @@
 """Connections to Kafka: what all clients have in common, why they fail, and whose error that is to us."""
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -54,10 +54,7 @@ def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -
         )
     except KafkaError as error:
         # kafka-python leaves its half-made clients running.
-        reason = made[0].explain() or error if made else error
-        for brokers in made:
-            brokers.client.close()
-        raise _unavailable(settings, reason) from error
+        raise _unreached(settings, error, made) from error
     return opened, made[0]
 
 
@@ -75,6 +72,9 @@ class Brokers:
     def any_connected(self) -> bool:
         manager = self.client._manager
         return any(connection.connected for connection in list(manager._conns.values()))
+
+    def have_spoken(self) -> bool:
+        return self.client._manager.broker_version is not None
 
     def explain(self) -> Exception | None:
         """Why no broker could be reached: kafka-python goes on trying for any reason, and then tells only the time."""
@@ -108,11 +108,24 @@ def missing(settings: KafkaSettings) -> LogMissing:
     return LogMissing(f"there is no topic {settings.topic} at {settings}, or we may not see it")
 
 
-def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:
-    if isinstance(error, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Brokers"]) -> LogUnavailable:
+    reason: Exception = error
+    refused = False
+    for brokers in made:
+        reason = brokers.explain() or error
+        # One that speaks, and then hangs up on us, does so because of what we say of ourselves: kafka-python often
+        # sees the connection end before it reads why.
+        refused = settings.mechanism is not None and brokers.have_spoken()
+        brokers.client.close()
+    if refused or isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
         return LogUnavailable(
-            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {error}"
+            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {reason}"
         )
+    how = f"sasl={settings.mechanism or 'none'}, tls={'true' if settings.tls else 'false'}"
+    return LogUnavailable(f"{settings}: no broker answers ({how}): {reason}")
+
+
+def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:
     if isinstance(error, AuthorizationError):
         who = f"the user {settings.username!r}" if settings.username else "this client"
         return LogUnavailable(f"{settings}: {who} lacks a permission: {error}")

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import redis
 
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisHome, RedisServer, redis_homes, startable_homes
 
 # At home a missing server costs the tests that need it; on a build server it costs the build.
@@ -18,6 +18,8 @@ _missing = pytest.StashKey[dict[str, int]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_missing] = {}
+    # Where a connection is refused, kafka-python 3.0 leaves its socket, never connected, to the garbage collector.
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed .*laddr=\('(0\.0\.0\.0|..)', \d+\)>:ResourceWarning")
 
 
 def pytest_report_header() -> list[str]:
@@ -105,6 +107,16 @@ def kafka(request: pytest.FixtureRequest) -> str:
         _without(request, MISSING)
     bootstrap: str = request.getfixturevalue("_kafka")
     return bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_server_home(request: pytest.FixtureRequest) -> KafkaHome:
+    """For a test that starts a KafkaServer of its own, to kill it or to set it up otherwise."""
+    home = kafka_home({})
+    if home is None:
+        _without(request, MISSING_HOME)
+        raise AssertionError("skipped or failed by now")
+    return home
 
 
 @pytest.fixture

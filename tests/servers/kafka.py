@@ -26,6 +26,7 @@ JAVA_MIN = 17
 # How long the download, and then the broker until it answers, may take, in seconds.
 DOWNLOAD_S = 300
 READY_S = 60.0
+MISSING_HOME = f"there is no Kafka to start: start Docker, or install Java {JAVA_MIN} and Maven"
 MISSING = f"there is no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start Docker, or install Java {JAVA_MIN} and Maven"
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
@@ -80,12 +81,13 @@ def _java_version() -> int:
 
 
 class KafkaServer:
-    """A broker of one's own, empty, gone after the `with` block. `settings` are lines for server.properties.
+    """A broker of one's own, empty, gone after the `with` block.
 
-    `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files.
+    `settings` are lines for server.properties; where they ask for credentials, `login` is some `user:password` that
+    PLAIN accepts. `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files.
     """
 
-    def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None, login: str | None = None) -> None:
         assert home.bootstrap is None, "a given broker is not ours to start"
         self.home = home
         self._settings = _SETTINGS | dict(settings or {})
@@ -98,6 +100,7 @@ class KafkaServer:
             self.bootstrap = f"{docker.host(self._container)}:{port}"
         else:
             self.bootstrap = f"127.0.0.1:{port}"
+        self.url = f"kafka://{f'{login}@' if login else ''}{self.bootstrap}/nobody{'?sasl=PLAIN' if login else ''}"
 
     def __enter__(self) -> Self:
         try:
@@ -136,7 +139,7 @@ class KafkaServer:
     def restart(self) -> None:
         """Raises ServerFailed."""
         if self._daemon:
-            self._daemon.start(lambda: _answers(self.bootstrap), READY_S)
+            self._daemon.start(lambda: _answers(self.url), READY_S)
         else:
             docker.start_again(self._container)
             self._wait_for_container()
@@ -164,7 +167,7 @@ class KafkaServer:
         if formatted.returncode:
             raise ServerFailed(f"StorageTool format: {formatted.stdout}{formatted.stderr}")
         self._daemon = Daemon([*java, "kafka.Kafka", str(properties)], directory)
-        self._daemon.start(lambda: _answers(outer), READY_S)
+        self._daemon.start(lambda: _answers(self.url), READY_S)
 
     def _start_container(self) -> None:
         settings = self._settings | {
@@ -180,7 +183,7 @@ class KafkaServer:
 
     def _wait_for_container(self) -> None:
         try:
-            wait_until(lambda: _answers(self.bootstrap), READY_S, str(self.home))
+            wait_until(lambda: _answers(self.url), READY_S, str(self.home))
         except TimeoutError as error:
             raise ServerFailed(f"{error}\n{docker.tail(self._container)}") from None
 
@@ -224,13 +227,14 @@ def _cluster_id() -> str:
     return "--cluster-id=" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def _answers(bootstrap: str) -> bool:
-    host, _, port = bootstrap.rpartition(":")
+def _answers(url: str) -> bool:
+    settings = kafka_settings(url, {})
+    host, _, port = settings.servers[0].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()
     except OSError:
         return False
-    with KafkaLog(kafka_settings(f"kafka://{bootstrap}/is-there-anybody", {})) as log:
+    with KafkaLog(settings) as log:
         try:
             log.partitions()
         except LogMissing:
