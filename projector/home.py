@@ -5,6 +5,7 @@ import secrets
 import tempfile
 from hashlib import blake2b
 from pathlib import Path
+from urllib.parse import quote
 
 # The longest path of a unix socket, in bytes: 104 on macOS, 108 on Linux.
 SOCKET_PATH_MAX = 103
@@ -27,6 +28,10 @@ class Home:
             return inside
         name = blake2b(os.fsencode(self.path), digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"projector-{os.getuid()}-{name}.sock"
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{quote(str(self.redis_socket))}"
 
     def create(self) -> None:
         for folder in (self.path, self.redis, self.output):

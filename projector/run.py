@@ -1,6 +1,5 @@
 """The loop: poll, decode, load, project, commit, steer. It decides nothing that `project` or Redis could decide."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +10,11 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 
-from events.errors import LogGap, LogUnavailable
+from events.errors import LogGap
 from events.log import Log, Loss, Partition, Position, Record, Subscription
 from projector.cache import Cache
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import CannotGoOn
+from projector.patience import PAUSE_MAX_S, Stopped, insist
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
@@ -27,18 +27,11 @@ BATCH_RECORDS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # How long one poll waits for records, in seconds; also how soon a stop is noticed.
 POLL_S = 0.2
-# The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MAX_S = 2.0
 # How often the log is told what has been applied, in seconds.
 MARK_EVERY_S = 1.0
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")
-
-
-class Stopped(Exception):
-    """Asked to stop while waiting for the log or Redis."""
 
 
 class Rewind(Exception):
@@ -81,21 +74,29 @@ class Projector:
         self._marked_at_s = 0.0
 
     def run(self) -> None:
-        """Until `stop` is set. Raises CannotGoOn, LogGap, LogMissing."""
-        self._check_losses()
-        self._open_generation()
-        while not self._stop.is_set():
-            subscription = self._log.subscribe()
-            try:
-                while not self._stop.is_set():
-                    self._step(subscription)
-                self._drain()
-            except Rejoin:
-                self._open_generation()
-            except Stopped:
-                log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
-            finally:
-                subscription.close()
+        """Until `stop` is set. Makes the log if there is none. Raises CannotGoOn, LogGap."""
+        try:
+            if self._insist(self._log.create):
+                log.info("made the log, to keep every event for ever", topic=self._log.topic)
+            self._check_losses()
+            self._open_generation()
+            while not self._stop.is_set():
+                self._take_part()
+        except Stopped:
+            log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
+
+    def _take_part(self) -> None:
+        """As one member of the group, until asked to stop or to join anew."""
+        subscription = self._log.subscribe()
+        try:
+            while not self._stop.is_set():
+                self._step(subscription)
+            self._drain()
+            self._mark(subscription)
+        except Rejoin:
+            self._open_generation()
+        finally:
+            subscription.close()
 
     def _check_losses(self) -> None:
         losses = self._insist(self._log.losses)
@@ -124,13 +125,12 @@ class Projector:
             partitions = list(self._stands[0])
             self._open_generation()
             self._start(subscription, partitions)
-        self._mark(subscription)
+        if time.monotonic() - self._marked_at_s >= MARK_EVERY_S:
+            self._mark(subscription)
 
     def _mark(self, subscription: Subscription) -> None:
-        now_s = time.monotonic()
-        if now_s - self._marked_at_s >= MARK_EVERY_S:
-            self._marked_at_s = now_s
-            subscription.mark({partition: self._lowest(partition) for partition in self._stands[0]})
+        self._marked_at_s = time.monotonic()
+        subscription.mark({partition: self._lowest(partition) for partition in self._stands[0]})
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
         """Where Redis stands is where we go on reading."""
@@ -217,7 +217,7 @@ class Projector:
                 raise Rejoin
             case Outcome.SEALED:
                 log.info("the generation is closed: looking for the live one", generation=self._generation.number)
-                self._stop.wait(BACKOFF_MAX_S)
+                self._stop.wait(PAUSE_MAX_S)
                 raise Rewind
 
     def _concerns(self, shard: int, item: Decoded) -> bool:
@@ -235,17 +235,7 @@ class Projector:
         return {group_id: found for group_id, found in cached.items() if found is not None}
 
     def _insist(self, call: Callable[[], T]) -> T:
-        """Tries until there is an answer. Raises Stopped if asked to stop before."""
-        pause_s = BACKOFF_FIRST_S
-        while True:
-            try:
-                return call()
-            except (StoreUnavailable, LogUnavailable) as error:
-                if pause_s == BACKOFF_FIRST_S:
-                    log.warning("waiting", reason=str(error))
-                if self._stop.wait(pause_s * random.uniform(0.5, 1.0)):
-                    raise Stopped from error
-                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+        return insist(self._stop, call)
 
 
 def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        return self.redis_url or f"unix://{self.home.redis_socket}"
+        return self.redis_url or self.home.redis_url
 
     @property
     def embedded_redis(self) -> bool:

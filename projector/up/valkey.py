@@ -9,6 +9,7 @@ import redis
 
 from projector.errors import BadSetting, CannotGoOn
 from projector.home import Home
+from projector.store.redis import connect
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
@@ -44,7 +45,7 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
             # Ctrl-C goes to the whole terminal group, but Redis must be the last to stop.
             start_new_session=True,
         )
-    client = redis.Redis(unix_socket_path=str(home.redis_socket))
+    client = connect(home.redis_url)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(redis.ConnectionError):
@@ -58,7 +59,7 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
 
 def _stop_orphan(home: Home) -> None:
     """One whose `projector up` was killed still has the data dir; we hold the lock, so it is nobody's."""
-    client = redis.Redis(unix_socket_path=str(home.redis_socket))
+    client = connect(home.redis_url)
     try:
         client.shutdown(nosave=True)
     except redis.ConnectionError:
