@@ -1,0 +1,85 @@
+"""Groups so large that a batch of them is more than one commit may write."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from events.log import Entry
+from events.sqlite_log import SqliteLog
+from projector.run import Projector
+from projector.store.commit import REQUEST_BYTES_MAX
+from projector.store.redis import Store, connect
+from tests import readmodel
+from tests.poison import event
+from tests.processes import wait_until_applied
+
+GROUPS, ORDERS = 10, 1000
+
+
+@contextmanager
+def projecting(path: Path, url: str) -> Iterator[None]:
+    """The projector, in a thread."""
+    stop = threading.Event()
+    store = Store(connect(url))
+    thread = threading.Thread(target=Projector(SqliteLog(path), store, stop).run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+        store.close()
+    assert not thread.is_alive()
+
+
+def order(group: int, number: int, **data: Any) -> dict[str, Any]:
+    return event(group * 10_000 + number, order_group_id=f"og_{group}", **data)
+
+
+def append(log: SqliteLog, events: list[dict[str, Any]]) -> dict[str, int]:
+    log.append([Entry(None, json.dumps(event).encode()) for event in events])
+    return {str(partition): end for partition, end in log.end().items()}
+
+
+@pytest.mark.timeout(180)
+def test_a_batch_of_large_groups_is_halved_until_it_fits(redis_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "orders.db"
+    events = [order(group, number) for group in range(GROUPS) for number in range(ORDERS)]
+    with SqliteLog(path) as log, redis.Redis.from_url(redis_url) as client:
+        log.create()
+        ends = append(log, events)
+        with projecting(path, redis_url):
+            wait_until_applied(client, ends)
+            updates = [order(group, 1, version=2, status="completed") for group in range(GROUPS)]
+            for update in updates:
+                update["id"] += "_completed"
+            client.config_resetstat()
+            wait_until_applied(client, append(log, updates))
+        commits = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        model = readmodel.read(client)
+    written = sum(map(len, model.documents.values()))
+    assert written > 2 * REQUEST_BYTES_MAX, "the batch was small: nothing was shown"
+    assert commits >= 3
+    readmodel.check(model, events + updates)
+    readmodel.check_accounting(model, len(events) + len(updates))
+
+
+def test_one_order_too_many_is_parked(redis_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "orders.db"
+    events = [order(1, number) for number in range(ORDERS)]
+    with SqliteLog(path) as log, redis.Redis.from_url(redis_url) as client:
+        log.create()
+        ends = append(log, [*events, order(1, ORDERS), order(2, 1)])
+        with projecting(path, redis_url):
+            wait_until_applied(client, ends)
+        model = readmodel.read(client)
+    readmodel.check(model, [*events, order(2, 1)])
+    parked = json.loads(model.parked[f"orders/0@{ORDERS}"])
+    assert parked["reason"] == "$.data.order_group_id: expected at most 1000 orders in a group, got one more"
+    readmodel.check_accounting(model, ORDERS + 2)
