@@ -205,6 +205,26 @@ def positions_after(*members: Member) -> set[Position]:
     return {Position(record.partition, record.offset + 1) for member in members for record in list(member.records)}
 
 
+def test_a_static_member_comes_back_at_once_and_a_second_of_its_name_shuts_it_out(kafka_topic: NewTopic) -> None:
+    with opened(kafka_topic(2) + "&instance=projector-0") as log:
+        log.append(keys_for(log, 10))
+        with subscribed(log) as subscription:
+            partitions = assigned(subscription, 2)
+        started_s = time.monotonic()
+        with subscribed(log) as back, subscribed(log) as second:
+            assert assigned(back, 2) == partitions
+            assert time.monotonic() - started_s < kafka_subscription.SESSION_MS / 1000 / 2
+            assert assigned(second, 2) == partitions
+
+            def polled() -> bool:
+                # kafka-python learns it from its heartbeat, but tells only when something is to be marked.
+                back.mark(dict.fromkeys(partitions, 1))
+                return bool(back.poll(0.1, 1).records)
+
+            with pytest.raises(LogUnavailable, match="another process is the instance 'projector-0' of our group"):
+                wait_until(polled, PATIENCE_S, "shut out")
+
+
 def test_added_partitions_are_assigned(kafka: str, kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_subscription, "METADATA_AGE_MAX_MS", 500)
     with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
