@@ -14,7 +14,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from events.errors import LogMissing, LogUnavailable
+from events.errors import BadLogUrl, LogMissing, LogUnavailable
 from events.kafka_url import KafkaSettings
 
 # How long the first contact with the brokers may take, in milliseconds; a command at a terminal waits as long.
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -> tuple[T, "Brokers"]:
-    """A client of that kind, once it has reached a broker. Raises LogUnavailable."""
+    """A client of that kind, once it has reached a broker. Raises LogUnavailable, BadLogUrl for unusable TLS files."""
     made: list[Brokers] = []
 
     def client(**config: Any) -> Any:
@@ -139,6 +139,6 @@ def _tls_context(settings: KafkaSettings) -> ssl.SSLContext:
             context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except OSError as error:
         files = ", ".join(filter(None, (settings.tls_ca, settings.tls_cert, settings.tls_key)))
-        raise LogUnavailable(f"{settings}: cannot use {files}: {error}") from error
+        raise BadLogUrl(f"EVENT_LOG_URL: cannot use {files}: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

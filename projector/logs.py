@@ -28,8 +28,8 @@ def configure_logs(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # kafka-python tells every reconnection; what matters of it comes as our own incidents.
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # kafka-python tells each attempt to reconnect, as errors; what matters of it comes as our own incidents.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
