@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from events import kafka_client, kafka_log, kafka_subscription
-from events.errors import LogGap, LogMissing, LogUnavailable
+from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.kafka_log import KafkaLog
 from events.kafka_url import kafka_settings
 from events.log import Entry, Log, Loss, Partition, Position, Record, Subscription
@@ -345,7 +345,7 @@ def test_where_there_is_no_broker_everything_says_so_in_time(monkeypatch: pytest
 
 def test_a_tls_file_that_cannot_be_read_is_named() -> None:
     says = r"cannot use /nowhere/ca\.pem: .*No such file"
-    with opened("kafka://127.0.0.1:1/orders?tls_ca=/nowhere/ca.pem") as log, pytest.raises(LogUnavailable, match=says):
+    with opened("kafka://127.0.0.1:1/orders?tls_ca=/nowhere/ca.pem") as log, pytest.raises(BadLogUrl, match=says):
         log.partitions()
 
 
