@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
+from api.access import Access, RuledRoute, open_paths, served
 from api.auth import Credentials
 from api.config import ApiConfig
 from api.engine import Engine
@@ -22,8 +22,6 @@ from api.query import InvalidRequest, parse_list, parse_one
 from api.splice import list_body, one_body, pick
 
 LIST_PATH = "/admin/order-groups"
-# The only paths that answer without credentials.
-OPEN_PATHS = frozenset(("/health/live", "/health/ready"))
 
 _log = structlog.get_logger("api")
 
@@ -40,8 +38,11 @@ def create_app(config: ApiConfig) -> FastAPI:
     app = FastAPI(
         title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    app.router.routes.extend(_routes(engine))
-    app.add_middleware(Gate, credentials=config.credentials(), url_bytes_max=config.url_bytes_max)
+    routes = served(_routes(engine))
+    app.router.routes.extend(routes)
+    app.add_middleware(
+        Gate, credentials=config.credentials(), open_paths=open_paths(routes), url_bytes_max=config.url_bytes_max
+    )
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(errors.Unavailable, _unavailable)
     app.add_exception_handler(Exception, _unknown)
@@ -51,17 +52,16 @@ def create_app(config: ApiConfig) -> FastAPI:
 class Gate:
     """In front of everything: credentials first, known path or not; then the length of the URL."""
 
-    def __init__(self, app: ASGIApp, credentials: Credentials, url_bytes_max: int) -> None:
+    def __init__(self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[str], url_bytes_max: int) -> None:
         self._app = app
         self._credentials = credentials
+        self._open_paths = open_paths
         self._url_bytes_max = url_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-        if not self._credentials.allow(authorization, time.time()):
+        elif scope["path"] not in self._open_paths and not self._allowed(scope):
             await errors.unauthorized()(scope, receive, send)
         elif len(scope["raw_path"]) + len(scope["query_string"]) > self._url_bytes_max:
             message = f"Expected a URL of at most {self._url_bytes_max} bytes"
@@ -69,8 +69,12 @@ class Gate:
         else:
             await self._app(scope, receive, send)
 
+    def _allowed(self, scope: Scope) -> bool:
+        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        return self._credentials.allow(authorization, time.time())
 
-def _routes(engine: Engine) -> list[Route]:
+
+def _routes(engine: Engine) -> list[RuledRoute]:
     async def list_groups(request: Request) -> Response:
         query = parse_list(_query_string(request))
         if isinstance(query, InvalidRequest):
@@ -99,10 +103,10 @@ def _routes(engine: Engine) -> list[Route]:
 
     # Plain Starlette routes: nothing here needs FastAPI's parsing, which would cost more than the answer.
     return [
-        Route(LIST_PATH, list_groups),
-        Route(LIST_PATH + "/{id:path}", one_group),
-        Route("/health/live", live),
-        Route("/health/ready", ready),
+        RuledRoute(LIST_PATH, list_groups, Access.CREDENTIALS),
+        RuledRoute(LIST_PATH + "/{id:path}", one_group, Access.CREDENTIALS),
+        RuledRoute("/health/live", live, Access.OPEN),
+        RuledRoute("/health/ready", ready, Access.OPEN),
     ]
 
 

@@ -1,0 +1,35 @@
+"""Who may ask for which route. Each route says so itself: there is no default that a new one could fall into."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from enum import StrEnum
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+class Access(StrEnum):
+    """Also what the settings `..._ACCESS` may be."""
+
+    CREDENTIALS = "credentials"
+    OPEN = "open"
+    # The route is not there: 401 without credentials, 404 with them.
+    OFF = "off"
+
+
+class RuledRoute(Route):
+    """GET and HEAD of one path, with its rule."""
+
+    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
+        assert access is not Access.OPEN or "{" not in path, "an open path is compared as it is, before routing"
+        super().__init__(path, endpoint)
+        self.access = access
+
+
+def served(routes: Iterable[RuledRoute]) -> list[RuledRoute]:
+    return [route for route in routes if route.access is not Access.OFF]
+
+
+def open_paths(routes: Iterable[RuledRoute]) -> frozenset[str]:
+    """The only paths that answer without credentials; all others, known or not, ask for them."""
+    return frozenset(route.path for route in routes if route.access is Access.OPEN)

@@ -1,0 +1,65 @@
+"""Every route has a rule of its own, and this table knows each of them: a new route without one fails here."""
+
+import ast
+import hashlib
+import inspect
+from typing import Any
+
+import pytest
+
+from api import auth
+from api.access import Access, RuledRoute, open_paths, served
+from api.app import create_app
+from api.config import ApiConfig
+
+# path -> the rule, where no setting says otherwise
+RULES = {
+    "/admin/order-groups": Access.CREDENTIALS,
+    "/admin/order-groups/{id:path}": Access.CREDENTIALS,
+    "/health/live": Access.OPEN,
+    "/health/ready": Access.OPEN,
+}
+KEY_HASH = hashlib.sha256(b"key").hexdigest()
+
+
+def routes(**settings: Any) -> list[RuledRoute]:
+    found = create_app(ApiConfig(redis_url="redis://localhost", api_key_hashes=(KEY_HASH,), **settings)).router.routes
+    ruled = [route for route in found if isinstance(route, RuledRoute)]
+    assert ruled == list(found), "a route without a rule"
+    return ruled
+
+
+def test_every_route_has_the_rule_of_the_table() -> None:
+    assert {route.path: route.access for route in routes()} == RULES
+
+
+async def _nothing(_: object) -> Any:
+    raise AssertionError("never asked")
+
+
+def test_a_route_must_have_a_rule() -> None:
+    assert inspect.signature(RuledRoute).parameters["access"].default is inspect.Parameter.empty
+    with pytest.raises(AssertionError, match="an open path is compared as it is"):
+        RuledRoute("/things/{id}", _nothing, Access.OPEN)
+
+
+def test_a_route_that_is_off_is_not_there() -> None:
+    there = served([RuledRoute(f"/{access}", _nothing, access) for access in Access])
+    assert {route.path for route in there} == {"/open", "/credentials"}
+    assert open_paths(there) == {"/open"}
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """Read off the source, since a clock shows nothing on a busy machine: our keys by `compare_digest`,
+    signatures by PyJWT; no digest or token meets `==` or `in`."""
+    text = inspect.getsource(auth.Credentials)
+    assert "hmac.compare_digest(digest, known)" in text
+    assert "self._jws.decode(" in inspect.getsource(auth._Verifier.claims)
+    tree = ast.parse(text)
+    compared = {ast.unparse(side) for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in _sides(node)}
+    assert compared
+    assert not {name for name in compared if name in ("secret", "token", "key", "known", "digest", "keys")}
+
+
+def _sides(node: ast.Compare) -> list[ast.expr]:
+    return [node.left, *node.comparators]
