@@ -18,9 +18,10 @@ lint: .venv/dev-installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# What is generated from the code: the contract as AsyncAPI and JSON Schema.
+# What is generated from the code: the events as AsyncAPI and JSON Schema, the API as OpenAPI.
 docs: .venv/dev-installed
 	$(BIN)/python -m events.contract docs
+	$(BIN)/python -m api.openapi docs
 
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector

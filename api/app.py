@@ -19,6 +19,7 @@ from api.config import ApiConfig
 from api.engine import Engine
 from api.plan import heads_suffice
 from api.query import InvalidRequest, parse_list, parse_one
+from api.reference import reference_routes
 from api.splice import list_body, one_body, pick
 
 LIST_PATH = "/admin/order-groups"
@@ -38,7 +39,7 @@ def create_app(config: ApiConfig) -> FastAPI:
     app = FastAPI(
         title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    routes = served(_routes(engine))
+    routes = served([*_routes(engine), *reference_routes(config.openapi_access)])
     app.router.routes.extend(routes)
     app.add_middleware(
         Gate, credentials=config.credentials(), open_paths=open_paths(routes), url_bytes_max=config.url_bytes_max

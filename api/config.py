@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api.access import Access
 from api.auth import Credentials
 from api.errors import ConfigError
 
@@ -30,6 +31,7 @@ class ApiConfig:
     api_key_hashes: tuple[str, ...] = ()
     url_bytes_max: int = URL_BYTES_MAX
     redis_wait_ms: int = REDIS_WAIT_MS
+    openapi_access: Access = Access.CREDENTIALS
     redis_connections_max: int = REDIS_CONNECTIONS_MAX
     shutdown_s: int = SHUTDOWN_S
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=9000, ge=1, le=65535)
+    openapi_access: Literal["credentials", "open", "off"] = "credentials"
+
+    projection_wait_ms: int = Field(default=2000, ge=0, le=60_000)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

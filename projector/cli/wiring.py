@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from api.access import Access
 from api.config import ApiConfig
 from api.errors import ConfigError
 from projector.errors import BadSetting
@@ -49,6 +50,8 @@ def api_config(settings: Settings) -> ApiConfig:
             jwt_secret=secret,
             jwt_public_key=settings.jwt_public_key,
             api_key_hashes=settings.api_key_hash_list,
+            openapi_access=Access(settings.openapi_access),
+            projection_wait_ms=settings.projection_wait_ms,
         )
     except ConfigError as error:
         raise BadSetting(str(error)) from None

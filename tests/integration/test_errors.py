@@ -110,7 +110,7 @@ def test_a_url_that_is_too_long(redis: "Redis", redis_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/docs", "/openapi.json", LIST + "/", LIST + "/a/b", "/admin%2Forder-groups/x"]
+    "path", ["/", "/nothing", "/docs/", "/openapi.json/", LIST + "/", LIST + "/a/b", "/admin%2Forder-groups/x"]
 )
 def test_unknown_routes(api: Api, path: str) -> None:
     response = api.get(path)

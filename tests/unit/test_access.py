@@ -18,7 +18,14 @@ RULES = {
     "/admin/order-groups/{id:path}": Access.CREDENTIALS,
     "/health/live": Access.OPEN,
     "/health/ready": Access.OPEN,
+    "/openapi.json": Access.CREDENTIALS,
+    "/docs": Access.CREDENTIALS,
+    "/docs/start.js": Access.CREDENTIALS,
+    "/docs/swagger-ui-bundle.js": Access.CREDENTIALS,
+    "/docs/swagger-ui.css": Access.CREDENTIALS,
 }
+# setting -> the beginnings of the paths that it rules
+SETTINGS = {"openapi_access": ("/openapi.json", "/docs")}
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 
 
@@ -31,6 +38,16 @@ def routes(**settings: Any) -> list[RuledRoute]:
 
 def test_every_route_has_the_rule_of_the_table() -> None:
     assert {route.path: route.access for route in routes()} == RULES
+
+
+@pytest.mark.parametrize("access", [Access.OPEN, Access.OFF])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_rules_its_own_routes_and_no_other(setting: str, access: Access) -> None:
+    mine = {path for path in RULES if path.startswith(SETTINGS[setting])}
+    assert mine
+    wanted = {path: access if path in mine else rule for path, rule in RULES.items()}
+    found = {route.path: route.access for route in routes(**{setting: access})}
+    assert found == {path: rule for path, rule in wanted.items() if rule is not Access.OFF}
 
 
 async def _nothing(_: object) -> Any:

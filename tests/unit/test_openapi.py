@@ -1,0 +1,105 @@
+"""docs/openapi.json: valid, up to date, and as complete as the code."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api.access import RuledRoute
+from api.app import create_app
+from api.config import ApiConfig
+from api.fields import GROUP_FIELDS, ORDER_FIELDS
+from api.openapi import openapi, rendered
+from api.operators import OPERATORS
+from api.query import LIST_PARAMETERS, ONE_PARAMETERS
+from projector.readmodel.keys import SORT_FIELDS
+
+SPEC = openapi()
+OPERATIONS = {path: item["get"] for path, item in SPEC["paths"].items()}
+LIST, ONE = OPERATIONS["/admin/order-groups"], OPERATIONS["/admin/order-groups/{id}"]
+# Served, but not part of the interface: the description itself, and what machines read.
+NOT_DESCRIBED = ("/openapi.json", "/docs", "/metrics")
+
+
+def test_the_committed_file_is_what_is_generated() -> None:
+    path = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert path.read_text(encoding="utf-8") == rendered(), "run: make docs"
+
+
+def test_it_is_openapi_3_1() -> None:
+    assert SPEC["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(SPEC).iter_errors()] == []
+
+
+def resolved(node: Any) -> Any:
+    while isinstance(node, dict) and "$ref" in node:
+        found: Any = SPEC
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        node = found
+    return node
+
+
+def query_names(operation: Any) -> set[str]:
+    return {p["name"] for p in map(resolved, operation["parameters"]) if p["in"] == "query"}
+
+
+def test_every_route_is_described() -> None:
+    routes = create_app(ApiConfig(redis_url="redis://localhost", jwt_secret="s" * 32)).router.routes
+    paths = {route.path.replace(":path}", "}") for route in routes if isinstance(route, RuledRoute)}
+    assert {path for path in paths if not path.startswith(NOT_DESCRIBED)} == OPERATIONS.keys()
+
+
+def test_every_parameter_operator_and_field_is_described() -> None:
+    assert {name.removesuffix("[]") for name in query_names(LIST)} == set(LIST_PARAMETERS)
+    assert query_names(ONE) == set(ONE_PARAMETERS)
+    schemas = SPEC["components"]["schemas"]
+    assert tuple(schemas["OrderGroup"]["properties"]) == GROUP_FIELDS
+    assert tuple(schemas["Order"]["properties"]) == ORDER_FIELDS
+    for kind in ("Date", "Number"):
+        assert tuple(schemas[f"{kind}Operators"]["properties"]) == OPERATORS
+    order = next(p for p in LIST["parameters"] if p.get("name") == "order")
+    assert set(order["schema"]["enum"]) == {sign + field for field in SORT_FIELDS for sign in ("", "-")}
+
+
+def test_credentials_are_asked_for_but_by_the_health_routes() -> None:
+    assert {next(iter(way)) for way in SPEC["security"]} == SPEC["components"]["securitySchemes"].keys()
+    assert {path for path, operation in OPERATIONS.items() if operation.get("security") == []} == {
+        "/health/live",
+        "/health/ready",
+    }
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_every_error_is_described(path: str) -> None:
+    always = {"200", "405", "414", "431", "500", "503"}
+    wanted = {"/admin/order-groups": {"304", "400", "401"}, "/admin/order-groups/{id}": {"304", "400", "401", "404"}}
+    assert OPERATIONS[path]["responses"].keys() >= always | wanted.get(path, set())
+
+
+def contents() -> Iterator[tuple[str, Any]]:
+    for path, operation in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            for content in resolved(response).get("content", {}).values():
+                yield f"{path} {status}", content
+
+
+def test_every_answer_has_an_example_that_fits() -> None:
+    found = list(contents())
+    assert len(found) > 25
+    for where, content in found:
+        schema = {**content["schema"], "components": SPEC["components"]}
+        assert Draft202012Validator(schema).is_valid(content["example"]), where
+
+
+def test_examples_of_parameters_fit() -> None:
+    checked = 0
+    for parameter in map(resolved, [*LIST["parameters"], *ONE["parameters"]]):
+        if "example" in parameter:
+            schema = {**parameter["schema"], "components": SPEC["components"]}
+            Draft202012Validator(schema).validate(parameter["example"])
+            checked += 1
+    assert checked > 15
