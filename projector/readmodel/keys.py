@@ -37,7 +37,7 @@ class Generation(Struct, frozen=True):
 class Keys:
     """The key names of one shard."""
 
-    __slots__ = ("doc", "meta", "parked", "position", "prefix", "state", "tally", "text")
+    __slots__ = ("doc", "meta", "parked", "position", "prefix", "state", "stored", "tally", "text")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -48,6 +48,8 @@ class Keys:
         self.position = prefix + "position"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
+        # Not a key but a channel.
+        self.stored = prefix + "stored"
 
     def by(self, sort_field: str) -> str:
         return f"{self.prefix}by:{sort_field}"

@@ -12,6 +12,7 @@
 --   by:*, of:* zset    write  group id, scored
 --   parked    hash     write  <topic>/<partition>@<offset> -> JSON
 --   tally     hash     write  <topic>/<partition>:<fate> -> number of records
+--   stored    channel         JSON: <topic>/<partition> -> next offset, once for each answer STORED
 --
 -- head: a msgpack array, in the order of the locals below. The pairs behind it are, one section after the other:
 -- expected (group id, revision), state, doc, text, parked; `sections` has the number of arguments in each.
@@ -70,8 +71,10 @@ if #changed > 1 then
   return changed
 end
 
+local reached = {}
 for i = 1, #positions, 3 do
-  redis.call('HSET', prefix .. 'position', positions[i], string.format('%.0f', positions[i + 2]))
+  reached[positions[i]] = string.format('%.0f', positions[i + 2])
+  redis.call('HSET', prefix .. 'position', positions[i], reached[positions[i]])
 end
 local first = 2 + sections[1]
 for i, key in ipairs({'state', 'doc', 'text', 'parked'}) do
@@ -92,4 +95,6 @@ end
 for name, records in pairs(tally) do
   redis.call('HINCRBY', prefix .. 'tally', name, records)
 end
+-- For readers who wait for it. A courtesy: where a user may not publish, the commit stands nevertheless.
+redis.pcall('PUBLISH', prefix .. 'stored', cjson.encode(reached))
 return {'STORED'}
