@@ -32,6 +32,8 @@ class ReadModelFault(ApiError):
 _UNAVAILABLE_BODY = msgspec.json.encode(
     {"type": "unavailable", "message": "The order groups cannot be read at the moment. Try again."}
 )
+_BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
+_OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
 _UNKNOWN_BODY = msgspec.json.encode(
     {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
 )
@@ -56,6 +58,14 @@ def not_found(message: str) -> Response:
 
 def unavailable() -> Response:
     return json_response(_UNAVAILABLE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def busy() -> Response:
+    return json_response(_BUSY_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def overdue() -> Response:
+    return json_response(_OVERDUE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def unknown() -> Response:
