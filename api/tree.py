@@ -18,7 +18,7 @@ ECHO_CHARACTERS_MAX = 200
 
 # Deeper brackets stay part of the last name, as in qs, and are unknown names then.
 _OPTIONS = qs_codec.DecodeOptions(allow_dots=True, depth=5, list_limit=PAIRS_MAX)
-_INDEX = re.compile(r"\[[0-9]+\]|\.[0-9]+(?=[.\[]|$)")
+_INDEX = re.compile(r"(?:\[[0-9]+\]|\.[0-9]+)$")
 
 
 class TooMany(ValueError):
@@ -29,7 +29,7 @@ def parse_tree(raw: str) -> dict[str, Node]:
     """Raises TooMany.
 
     The order within a list means nothing here, so `a[7]` is read as `a[]`. That keeps long lists of the
-    indexed form, which JS clients send, linear in time, and gives an index no say over memory.
+    indexed form, which JS clients send, linear in time. Other indexes stay: a list in a list is no value.
     """
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, max_num_fields=PAIRS_MAX)

