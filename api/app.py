@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import unquote
 
 import structlog
@@ -15,12 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import errors
 from api.access import Access, RuledRoute, open_paths, served
 from api.auth import Credentials
+from api.conditions import Conditions, conditions
 from api.config import ApiConfig
 from api.engine import Engine
 from api.plan import heads_suffice
+from api.positions import HEADER
 from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
 from api.splice import list_body, one_body, pick
+from api.waiting import Waiting
 
 LIST_PATH = "/admin/order-groups"
 
@@ -29,23 +33,26 @@ _log = structlog.get_logger("api")
 
 def create_app(config: ApiConfig) -> FastAPI:
     engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max)
+    waiting = Waiting(engine, config.redis_url, config.redis_wait_ms, config.projection_wait_ms)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await waiting.close()
         await engine.close()
 
     # FastAPI would describe routes it does not know: these are Starlette's, and the query is a deep object.
     app = FastAPI(
         title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    routes = served([*_routes(engine), *reference_routes(config.openapi_access)])
+    routes = served([*_routes(engine, waiting), *reference_routes(config.openapi_access)])
     app.router.routes.extend(routes)
     app.add_middleware(
         Gate, credentials=config.credentials(), open_paths=open_paths(routes), url_bytes_max=config.url_bytes_max
     )
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(errors.Unavailable, _unavailable)
+    app.add_exception_handler(errors.NotYet, _not_yet)
     app.add_exception_handler(Exception, _unknown)
     return app
 
@@ -75,14 +82,23 @@ class Gate:
         return self._credentials.allow(authorization, time.time())
 
 
-def _routes(engine: Engine) -> list[RuledRoute]:
+def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     async def list_groups(request: Request) -> Response:
         query = parse_list(_query_string(request))
         if isinstance(query, InvalidRequest):
             return errors.invalid(query.message)
-        answer = await engine.list(query)
+        asked = _conditions(request)
+        if isinstance(asked, InvalidRequest):
+            return errors.invalid(asked.message)
+        gone = partial(_gone, request)
+        if asked.known:
+            instant = await waiting.fresh(asked.minimum, engine.now, gone)
+            if asked.met_by(instant):
+                return _not_modified(asked.headers(instant))
+        answer = await waiting.fresh(asked.minimum, partial(engine.list, query), gone)
         rows = answer.rows if heads_suffice(query) else pick(answer.rows, query.fields, query.any_of("seller_id"))
-        return errors.json_response(list_body(rows, answer.count, query.offset, query.limit))
+        body = list_body(rows, answer.count, query.offset, query.limit)
+        return errors.json_response(body, headers=asked.headers(answer.instant))
 
     async def one_group(request: Request) -> Response:
         group_id = _group_id(request.scope["raw_path"])
@@ -91,10 +107,19 @@ def _routes(engine: Engine) -> list[RuledRoute]:
         fields = parse_one(_query_string(request))
         if isinstance(fields, InvalidRequest):
             return errors.invalid(fields.message)
-        document = await engine.one(group_id)
-        if document is None:
-            return errors.not_found(f"OrderGroup id not found: {group_id}")
-        return errors.json_response(one_body(pick(document, fields, None)))
+        asked = _conditions(request)
+        if isinstance(asked, InvalidRequest):
+            return errors.invalid(asked.message)
+        gone = partial(_gone, request)
+        if asked.known:
+            instant = await waiting.fresh(asked.minimum, engine.now, gone)
+            # A tag is of something that was there at that instant; `*` says nothing.
+            if asked.met_by(instant) and (not asked.any_will_do or await engine.holds(group_id)):
+                return _not_modified(asked.headers(instant))
+        found = await waiting.fresh(asked.minimum, partial(engine.one, group_id), gone)
+        if found.document is None:
+            return errors.not_found(f"OrderGroup id not found: {group_id}", {HEADER: found.instant.text})
+        return errors.json_response(one_body(pick(found.document, fields, None)), headers=asked.headers(found.instant))
 
     async def live(_: Request) -> Response:
         return errors.json_response(b'{"status":"live"}')
@@ -116,6 +141,21 @@ def _query_string(request: Request) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def _conditions(request: Request) -> Conditions | InvalidRequest:
+    scope = request.scope
+    return conditions(scope["raw_path"] + b"?" + scope["query_string"], scope["headers"])
+
+
+def _not_modified(headers: dict[str, str]) -> Response:
+    return Response(status_code=304, headers=headers)
+
+
+async def _gone(request: Request) -> None:
+    """Returns once the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def _group_id(raw_path: bytes) -> str | None:
     """The last segment, decoded exactly once; None if there is none, or more than one."""
     segments = raw_path.decode("ascii", "replace").split("/")
@@ -133,6 +173,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unavailable(_: Request, error: Exception) -> Response:
     _log.warning("unavailable", reason=str(error))
     return errors.unavailable()
+
+
+async def _not_yet(_: Request, __: Exception) -> Response:
+    return errors.not_yet()
 
 
 async def _unknown(_: Request, __: Exception) -> Response:

@@ -12,6 +12,8 @@ URL_BYTES_MAX = 64 * 1024
 REDIS_WAIT_MS = 900
 # Connections to Redis per API process. Redis serves one command at a time; more would only wait there.
 REDIS_CONNECTIONS_MAX = 4
+# How long a request with X-Min-Position waits at most, in milliseconds.
+PROJECTION_WAIT_MS = 2000
 # Seconds that requests under way get to finish once the server was told to stop.
 SHUTDOWN_S = 5
 
@@ -33,6 +35,7 @@ class ApiConfig:
     redis_wait_ms: int = REDIS_WAIT_MS
     openapi_access: Access = Access.CREDENTIALS
     redis_connections_max: int = REDIS_CONNECTIONS_MAX
+    projection_wait_ms: int = PROJECTION_WAIT_MS
     shutdown_s: int = SHUTDOWN_S
 
     def __post_init__(self) -> None:

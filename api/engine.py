@@ -1,7 +1,7 @@
 """Asks Redis. One round trip per request: which generation is live, and the answer of the one we believe in."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
@@ -11,8 +11,9 @@ from redis.exceptions import NoScriptError, ResponseError
 from api.batches import Batches, Command
 from api.errors import ReadModelFault, Unavailable
 from api.plan import Nothing, Scan, Select, plan, scan_call, select_call
+from api.positions import NOTHING_LIVE, Instant, Positions, instant
 from api.query import Query
-from api.scripts import SCAN, SELECT, Script
+from api.scripts import ONE, SCAN, SELECT, Script
 from projector.readmodel.keys import LIVE, Generation, Keys
 
 # Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
@@ -28,11 +29,32 @@ class Answer(Struct, frozen=True):
 
     count: int
     rows: bytes
+    instant: Instant
+
+    @property
+    def positions(self) -> Positions:
+        return self.instant.positions
+
+
+class Found(Struct, frozen=True):
+    """`document`: whole, as it is stored; None if there is no such group."""
+
+    document: bytes | None
+    instant: Instant
+
+    @property
+    def positions(self) -> Positions:
+        return self.instant.positions
 
 
 class _Live(NamedTuple):
     raw: bytes
     keys: Keys
+
+
+class _Seen(NamedTuple):
+    live: _Live
+    value: object
 
 
 class Engine:
@@ -42,6 +64,14 @@ class Engine:
         self._wait_s = wait_ms / 1000
         self._batches = Batches(redis_url, self._wait_s, connections_max)
         self._live: _Live | None = None
+        # Between two commits every answer reflects the same.
+        self._last_positions: object = None
+        self._last_instant = NOTHING_LIVE
+
+    @property
+    def channel(self) -> str | None:
+        """Where commits to the generation that we believe in are told; None as long as there is none."""
+        return None if self._live is None else self._live.keys.stored
 
     async def close(self) -> None:
         await self._batches.close()
@@ -56,16 +86,46 @@ class Engine:
     async def list(self, query: Query) -> Answer:
         chosen = plan(query)
         if isinstance(chosen, Nothing):
-            return Answer(0, b"")
+            return Answer(0, b"", await self.now())
         script = SCAN if isinstance(chosen, Scan) else SELECT
-        reply = await self._read(lambda keys: _call(script, chosen, query, keys), script)
-        return Answer(0, b"") if reply is None else Answer(*cast(tuple[int, bytes], reply))
+        seen = await self._read(lambda keys: _call(script, chosen, query, keys), script)
+        if seen is None:
+            return Answer(0, b"", NOTHING_LIVE)
+        count, rows, positions = cast(tuple[int, bytes, list[bytes]], seen.value)
+        return Answer(count, rows, self._instant(seen.live, positions))
 
-    async def one(self, group_id: str) -> bytes | None:
-        """The whole document."""
-        return cast(bytes | None, await self._read(lambda keys: ("HGET", keys.doc, group_id), None))
+    async def one(self, group_id: str) -> Found:
+        document, instant = await self._one("HGET", group_id)
+        return Found(cast(bytes | None, document), instant)
 
-    async def _read(self, command: Callable[[Keys], Command], script: Script | None) -> object:
+    async def holds(self, group_id: str) -> bool:
+        """Whether there is such a group, without reading it."""
+        return (await self._one("HEXISTS", group_id))[0] == 1
+
+    async def now(self) -> Instant:
+        """What an answer would reflect."""
+        seen = await self._read(lambda keys: ("HGETALL", keys.position), None)
+        return NOTHING_LIVE if seen is None else self._instant(seen.live, cast(list[bytes], seen.value))
+
+    async def _one(self, command: str, group_id: str) -> tuple[object, Instant]:
+        seen = await self._read(
+            lambda keys: ("EVALSHA", ONE.digest, "2", keys.doc, keys.position, command, group_id), ONE
+        )
+        if seen is None:
+            return None, NOTHING_LIVE
+        value, positions = cast(tuple[object, list[bytes]], seen.value)
+        return value, self._instant(seen.live, positions)
+
+    def _instant(self, live: _Live, positions: Sequence[bytes]) -> Instant:
+        if positions != self._last_positions or live.raw != self._last_instant.generation:
+            try:
+                self._last_instant = instant(live.raw, positions)
+            except ValueError as error:
+                raise ReadModelFault(f"{live.keys.position}: expected offsets, found {positions!r:.200}") from error
+            self._last_positions = positions
+        return self._last_instant
+
+    async def _read(self, command: Callable[[Keys], Command], script: Script | None) -> _Seen | None:
         """The reply of the live generation; None if there is no generation yet."""
         try:
             async with asyncio.timeout(self._wait_s):
@@ -80,7 +140,7 @@ class Engine:
                     elif isinstance(reply.value, NoScriptError) and script is not None:
                         await self._batches.ask(("SCRIPT", "LOAD", script.text))
                     else:
-                        return _checked(reply.value)
+                        return _Seen(live, _checked(reply.value))
         except TimeoutError as error:
             raise Unavailable(f"Redis gave no answer within {self._wait_s} s") from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
@@ -88,6 +148,7 @@ class Engine:
 
 def _call(script: Script, chosen: Scan | Select, query: Query, keys: Keys) -> Command:
     names, arguments = scan_call(chosen, query, keys) if isinstance(chosen, Scan) else select_call(query, keys)
+    names.append(keys.position)
     return ("EVALSHA", script.digest, str(len(names)), *names, *arguments)
 
 

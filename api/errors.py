@@ -3,6 +3,7 @@
 ApiError
 ├── ConfigError         a setting is wrong; one line that names it
 ├── Unavailable         Redis does not answer, or cannot serve us now: 503
+│   └── NotYet          what the client has seen written is not applied in time: 503
 └── ReadModelFault      the read model contradicts itself: a fault of ours, 500
 """
 
@@ -25,6 +26,10 @@ class Unavailable(ApiError):
     """Trying again may help. The text goes to the log, never to the client."""
 
 
+class NotYet(Unavailable):
+    """The list does not reflect X-Min-Position within the time we wait."""
+
+
 class ReadModelFault(ApiError):
     """An index names a document that is not there, or a document is not as it was agreed."""
 
@@ -34,6 +39,9 @@ _UNAVAILABLE_BODY = msgspec.json.encode(
 )
 _BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
 _OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
+_NOT_YET_BODY = msgspec.json.encode(
+    {"type": "unavailable", "message": "The order groups do not reflect X-Min-Position yet. Try again."}
+)
 _UNKNOWN_BODY = msgspec.json.encode(
     {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
 )
@@ -52,8 +60,8 @@ def invalid(message: str) -> Response:
     return problem(400, "invalid_data", message)
 
 
-def not_found(message: str) -> Response:
-    return problem(404, "not_found", message)
+def not_found(message: str, headers: dict[str, str] | None = None) -> Response:
+    return problem(404, "not_found", message, headers)
 
 
 def unavailable() -> Response:
@@ -66,6 +74,10 @@ def busy() -> Response:
 
 def overdue() -> Response:
     return json_response(_OVERDUE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def not_yet() -> Response:
+    return json_response(_NOT_YET_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def unknown() -> Response:

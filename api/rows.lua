@@ -1,5 +1,8 @@
 -- Put in front of scan.lua and select.lua by scripts.py.
 
+-- The last key: hash, <topic>/<partition> -> next offset to apply.
+local POSITION = KEYS[#KEYS]
+
 -- Where the default fields of a document end. Inside a JSON string a quote has a backslash before it,
 -- so the first plain occurrence is the real one.
 local HEAD_END = ',"display_id":'
@@ -24,4 +27,9 @@ local function rows(doc_key, ids, heads)
     end
   end
   return heads and table.concat(docs, '},') .. '}' or table.concat(docs, ',')
+end
+
+-- What both scripts answer: the position tells what count and rows reflect.
+local function answer(count, text)
+  return {count, text, redis.call('HGETALL', POSITION)}
 end

@@ -1,16 +1,17 @@
 -- A page of a sorted set that is the answer as it stands.
 --
---   EVALSHA <sha> 2 <doc> <index> <lo> <hi> <descending> <rotated> <heads> <offset> <limit>
+--   EVALSHA <sha> 3 <doc> <index> <position> <lo> <hi> <descending> <rotated> <heads> <offset> <limit>
 --
--- doc    hash        group id -> JSON document
--- index  sorted set  group ids in the order of the list
+-- doc       hash        group id -> JSON document
+-- index     sorted set  group ids in the order of the list
+-- position  hash        <topic>/<partition> -> next offset to apply
 --
 -- lo, hi      bounds of the scores, as ZCOUNT takes them
 -- descending  1: from the highest rank down
 -- rotated     1: as descending, but the members with the score +inf come last (lo and hi are infinite then)
 -- heads       1: only the default fields
 --
--- Answers {count, rows}: rows are JSON objects joined by commas. Reads only; O(log n + limit) at any offset.
+-- Answers {count, rows, position}: rows are JSON objects joined by commas. Reads only; O(log n + limit) at any offset.
 
 local doc, index = KEYS[1], KEYS[2]
 local lo, hi = ARGV[1], ARGV[2]
@@ -20,7 +21,7 @@ local offset, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
 local count = redis.call('ZCOUNT', index, lo, hi)
 local take = math.min(limit, count - offset)
 if take <= 0 then
-  return {count, ''}
+  return answer(count, '')
 end
 
 local card = redis.call('ZCARD', index)
@@ -54,4 +55,4 @@ local text, fault = rows(doc, ids, heads)
 if fault then
   return fault
 end
-return {count, text}
+return answer(count, text)

@@ -19,3 +19,4 @@ class Script:
 
 SCAN = Script("rows", "scan")
 SELECT = Script("rows", "sides", "select")
+ONE = Script("one")

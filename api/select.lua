@@ -1,6 +1,6 @@
 -- A page of what passes several filters: the filter with the fewest members lists them, the others are probed.
 --
---   EVALSHA <sha> <n> <doc> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <arguments>
+--   EVALSHA <sha> <n> <doc> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position> <arguments>
 --
 -- doc             hash        group id -> JSON document
 -- text            hash        group id -> casefolded id, 0xFF, casefolded customer id
@@ -8,6 +8,7 @@
 -- by:sort         sorted set  every group id in the order of the list
 -- of:field:value  sorted set  group ids with that value, scored by created_at
 -- by:field        sorted set  every group id, scored by a field that a range filters
+-- position        hash        <topic>/<partition> -> next offset to apply
 --
 -- arguments: a msgpack map; keys are given by their number in KEYS
 --   ids         list of group ids, a filter if by_id
@@ -17,7 +18,7 @@
 --   by_created  by:sort is scored by created_at
 --   descending, rotated, heads, offset, limit  as in scan.lua
 --
--- Answers {count, rows}: rows are JSON objects joined by commas. Reads only.
+-- Answers {count, rows, position}: rows are JSON objects joined by commas. Reads only.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 -- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
@@ -96,7 +97,7 @@ local ids, ordered = matching(sides)
 local count = #ids
 local take = math.min(q.limit, count - q.offset)
 if take <= 0 then
-  return {count, ''}
+  return answer(count, '')
 end
 
 local fault
@@ -118,4 +119,4 @@ text, fault = rows(DOC, page, q.heads)
 if fault then
   return fault
 end
-return {count, text}
+return answer(count, text)

@@ -1,0 +1,83 @@
+"""How far the log is reflected, as Redis and headers tell it. Pure.
+
+Written `orders/0@81235,orders/1@7`: of each partition, everything before that offset. Where the name of a topic has
+other characters than Kafka allows, they are percent-encoded.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, unquote
+
+from msgspec import Struct
+
+from api.query import InvalidRequest
+from api.tree import shortened
+
+HEADER = "X-Projection-Position"
+MIN_HEADER = "X-Min-Position"
+# Partitions that one X-Min-Position may name.
+PARTITIONS_MAX = 1000
+
+# `<topic>/<number>` -> the next offset to apply.
+Positions = Mapping[str, int]
+
+_POSITION = re.compile(r"(?P<topic>[^/@;]+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
+
+
+class Instant(Struct, frozen=True):
+    """What an answer reflects: equal instants mean equal answers, for the fold is deterministic.
+
+    `generation`: `og:live` as it stood, empty where nothing was live. `text`: the positions as the header tells them.
+    """
+
+    generation: bytes
+    positions: Positions
+    text: str
+
+
+def instant(generation: bytes, reply: Sequence[bytes]) -> Instant:
+    """`reply`: the position hash of Redis, name and offset by turns."""
+    positions = {name.decode(): int(offset) for name, offset in zip(reply[::2], reply[1::2], strict=True)}
+    return Instant(generation, positions, written(positions))
+
+
+NOTHING_LIVE = Instant(b"", {}, "")
+
+
+def written(positions: Positions) -> str:
+    """Sorted by topic and number."""
+    parts = sorted((*_split(name), offset) for name, offset in positions.items())
+    return ",".join(f"{quote(topic, safe='')}/{number}@{offset}" for topic, number, offset in parts)
+
+
+def _split(name: str) -> tuple[str, int]:
+    topic, _, number = name.rpartition("/")
+    return topic, int(number)
+
+
+def wanted(values: Sequence[bytes]) -> Positions | InvalidRequest:
+    """What the X-Min-Position headers of one request ask for. Of a partition that is named twice, the larger."""
+    found: dict[str, int] = {}
+    for element in b",".join(values).decode("utf-8", "replace").split(","):
+        text = element.strip(" \t")
+        if not text:
+            continue
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            return _invalid(
+                f"Expected form: 'orders/0@81235,orders/1@7' for header '{MIN_HEADER}', got: '{shortened(text)}'"
+            )
+        name = f"{unquote(match['topic'])}/{int(match['number'])}"
+        found[name] = max(int(match["offset"]), found.get(name, 0))
+        if len(found) > PARTITIONS_MAX:
+            return _invalid(f"Too many partitions in header '{MIN_HEADER}', expected at most: '{PARTITIONS_MAX}'")
+    return found
+
+
+def _invalid(issue: str) -> InvalidRequest:
+    return InvalidRequest((issue,))
+
+
+def missing(positions: Positions, minimum: Positions) -> dict[str, int]:
+    """The part of `minimum` that `positions` does not reach. A partition that nothing was applied of is at 0."""
+    return {name: offset for name, offset in minimum.items() if positions.get(name, 0) < offset}

@@ -1,0 +1,147 @@
+"""Positions in headers, and what makes an answer the same."""
+
+import random
+
+import pytest
+
+from api.conditions import Conditions, conditions
+from api.positions import PARTITIONS_MAX, Instant, instant, missing, wanted, written
+from api.query import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], {}),
+        ([b""], {}),
+        ([b"orders/0@81235"], {"orders/0": 81235}),
+        ([b"orders/0@81235,orders/1@7"], {"orders/0": 81235, "orders/1": 7}),
+        ([b" orders/0@1 ,\t, orders/1@2\t"], {"orders/0": 1, "orders/1": 2}),
+        ([b"orders/0@1", b"orders/1@2"], {"orders/0": 1, "orders/1": 2}),
+        ([b"orders/0@5,orders/0@9,orders/0@7"], {"orders/0": 9}),
+        ([b"orders/0@5", b"orders/00@6"], {"orders/0": 6}),
+        ([b"a.b_c-D/12@0"], {"a.b_c-D/12": 0}),
+        ([b"my%20orders%2C2/0@3"], {"my orders,2/0": 3}),
+        (["bücher/0@3".encode()], {"bücher/0": 3}),
+        ([b"a%2Fb%40c/0@3"], {"a/b@c/0": 3}),
+        ([b"orders/0@9999999999999999999"], {"orders/0": 9999999999999999999}),
+    ],
+)
+def test_what_is_wanted(values: list[bytes], expected: dict[str, int]) -> None:
+    assert wanted(values) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x", "orders", "orders/0", "orders@3", "/0@3", "orders/@3", "orders/0@", "orders/0@-1", "orders/0@1.5"),
+        *("orders/x@1", "orders/0@0x1", "orders/0 @1", "orders/0@1;orders/1@2", "orders/0@1 orders/1@2", "orders/0@١"),
+        *(f"orders/0@{10**19}", "orders/-1@3", "*", "a/b/0@3", "orders/0@@3"),
+    ],
+)
+def test_what_is_malformed(text: str) -> None:
+    for values in ([text.encode()], [b"orders/0@1", text.encode()], [b"orders/0@1," + text.encode()]):
+        told = wanted(values)
+        assert isinstance(told, InvalidRequest)
+        assert told.message == (
+            f"Invalid request: Expected form: 'orders/0@81235,orders/1@7' for header 'X-Min-Position', got: '{text}'"
+        )
+
+
+def test_no_more_partitions_than_allowed() -> None:
+    most = ",".join(f"orders/{n}@1" for n in range(PARTITIONS_MAX)).encode()
+    assert len(wanted([most, most])) == PARTITIONS_MAX  # type: ignore[arg-type]
+    told = wanted([most, b"orders/1000@1"])
+    assert isinstance(told, InvalidRequest)
+    assert "'X-Min-Position'" in told.message
+    assert "'1000'" in told.message
+
+
+def test_sorted_by_topic_and_number() -> None:
+    assert written({"b/0": 1, "a/10": 2, "a/9": 3}) == "a/9@3,a/10@2,b/0@1"
+    assert written({}) == ""
+    assert written({"a, ü/0": 1}) == "a%2C%20%C3%BC/0@1"
+
+
+def test_what_an_answer_tells_is_what_a_request_may_ask() -> None:
+    rng = random.Random(5)
+    for _ in range(200):
+        topics = ("orders", "my orders,2", "a/b", "bücher%20", "日@1")
+        positions = {
+            f"{rng.choice(topics)}/{rng.randrange(30)}": rng.randrange(2**53) for _ in range(rng.randrange(20))
+        }
+        text = written(positions)
+        assert text.isascii()
+        assert wanted([text.encode()]) == positions
+
+
+def test_the_reply_of_redis() -> None:
+    told = instant(b"{}", [b"orders/1", b"7", b"orders/0", b"81234"])
+    assert told == Instant(b"{}", {"orders/1": 7, "orders/0": 81234}, "orders/0@81234,orders/1@7")
+
+
+@pytest.mark.parametrize(
+    ("positions", "minimum", "left"),
+    [
+        ({"a/0": 5}, {"a/0": 5}, {}),
+        ({"a/0": 5}, {"a/0": 6}, {"a/0": 6}),
+        ({"a/0": 6}, {"a/0": 5, "a/1": 1}, {"a/1": 1}),
+        ({}, {"a/0": 1}, {"a/0": 1}),
+        ({}, {"a/0": 0}, {}),
+        ({"a/0": 6}, {}, {}),
+    ],
+)
+def test_what_is_missing(positions: dict[str, int], minimum: dict[str, int], left: dict[str, int]) -> None:
+    assert missing(positions, minimum) == left
+
+
+# --- validators ---
+
+NOW = instant(b'{"number":0}', [b"orders/0", b"3"])
+
+
+def asked(target: bytes = b"/list?limit=1", *if_none_match: bytes) -> Conditions:
+    found = conditions(target, [(b"accept", b"*"), *((b"if-none-match", value) for value in if_none_match)])
+    assert isinstance(found, Conditions)
+    return found
+
+
+def tag(target: bytes = b"/list?limit=1", now: Instant = NOW) -> str:
+    return asked(target).headers(now)["ETag"]
+
+
+def test_a_tag_is_strong_short_and_of_all_that_matters() -> None:
+    different = [
+        tag(),
+        tag(b"/list?limit=2"),
+        tag(b"/list/x?limit=1"),
+        tag(now=instant(b'{"number":1}', [b"orders/0", b"3"])),
+        tag(now=instant(b'{"number":0}', [b"orders/0", b"4"])),
+        tag(now=instant(b'{"number":0}', [b"orders/1", b"3"])),
+        tag(now=instant(b'{"number":0}', [])),
+    ]
+    assert len(set(different)) == len(different)
+    for one in different:
+        assert one[0] == one[-1] == '"'
+        assert one[1:-1].isalnum()
+        assert len(one) <= 32
+    assert tag() == tag(now=instant(b'{"number":0}', [b"orders/0", b"3"]))
+
+
+def test_what_a_client_has_already() -> None:
+    mine = tag().encode()
+    for known in ([mine], [b"W/" + mine], [b'"x", ' + mine + b',W/"y,z"'], [b'"x"', mine], [b"*"], [b'"x"', b" * "]):
+        assert asked(b"/list?limit=1", *known).met_by(NOW), known
+    for known in ([], [b""], [b'"x"'], [mine.strip(b'"')], [b'"' + mine[1:-2] + b'"'], [b"W/*"], [b'"*"'], [b"\xff"]):
+        assert not asked(b"/list?limit=1", *known).met_by(NOW), known
+    assert asked(b"/x", b"*").any_will_do
+    assert not asked(b"/x", mine).any_will_do
+
+
+def test_headers_of_an_answer() -> None:
+    assert asked().headers(NOW) == {
+        "ETag": tag(),
+        "X-Projection-Position": "orders/0@3",
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization",
+    }
