@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from api.errors import ConfigError
 
@@ -33,10 +33,12 @@ _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class _Claims(Struct):
+    """As in Medusa, a token may be without a time; but one that is there must be a number."""
+
     actor_type: str
     actor_id: str
-    exp: float | None = None
-    nbf: float | None = None
+    exp: float | UnsetType = UNSET
+    nbf: float | UnsetType = UNSET
 
 
 _claims = msgspec.json.Decoder(_Claims)
@@ -117,8 +119,8 @@ class Credentials:
         claims = self._remembered.get(token) or self._verified(token)
         return (
             claims is not None
-            and (claims.exp is None or now_s < claims.exp)
-            and (claims.nbf is None or claims.nbf <= now_s)
+            and (claims.exp is UNSET or now_s < claims.exp)
+            and (claims.nbf is UNSET or claims.nbf <= now_s)
             and claims.actor_type == ACTOR_TYPE
             and claims.actor_id != ""
         )

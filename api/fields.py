@@ -33,6 +33,7 @@ LIST_DEFAULTS = DEFAULT_FIELDS
 ONE_DEFAULTS = (*DEFAULT_FIELDS, "orders.*")
 
 _ALL_OF_ORDERS = ("orders", "*orders", "orders.*")
+_MEANINGFUL = frozenset((*GROUP_FIELDS, *_ALL_OF_ORDERS, *(f"orders.{name}" for name in ORDER_FIELDS)))
 
 
 class Fields(Struct, frozen=True):
@@ -61,14 +62,15 @@ def _has_modifier(piece: str) -> bool:
 
 
 def _modified(defaults: Iterable[str], pieces: Iterable[str]) -> Iterable[str]:
+    """Only names that mean something are kept, so that the work for a piece does not grow with their number."""
     names = dict.fromkeys(defaults)
     for piece in pieces:
-        if piece[0] in "+ ":
-            names[piece.strip().removeprefix("+")] = None
-        elif piece[0] == "-":
+        if piece[0] == "-":
             _remove(names, piece[1:])
-        else:
-            names[piece] = None
+            continue
+        name = piece.strip().removeprefix("+") if piece[0] in "+ " else piece
+        if name in _MEANINGFUL:
+            names[name] = None
     return names
 
 

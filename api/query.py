@@ -26,8 +26,9 @@ RANGE_FIELDS = DATE_FIELDS + NUMBER_FIELDS
 LIST_PARAMETERS = ("limit", "offset", "order", "fields", "q", "id", *VALUE_FIELDS, *RANGE_FIELDS, "with_deleted")
 ONE_PARAMETERS = ("fields",)
 
-# parseInt of ECMAScript: blanks, a sign, then digits as far as they go.
-_PARSE_INT = re.compile(r"[\s\ufeff]*(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?!0[xX])(?P<decimal>[0-9]+))")
+# parseInt of ECMAScript: its own blanks, a sign, then digits as far as they go.
+_BLANKS = r"[\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]*"
+_PARSE_INT = re.compile(_BLANKS + r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?!0[xX])(?P<decimal>[0-9]+))")
 
 T = TypeVar("T")
 

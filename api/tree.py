@@ -18,7 +18,7 @@ ECHO_CHARACTERS_MAX = 200
 
 # Deeper brackets stay part of the last name, as in qs, and are unknown names then.
 _OPTIONS = qs_codec.DecodeOptions(allow_dots=True, depth=5, list_limit=PAIRS_MAX)
-_INDEX = re.compile(r"(?:\[[0-9]+\]|\.[0-9]+)$")
+_INDEX = re.compile(r"(?:\[[0-9]+\]|\.[0-9]+)(?:(?P<inner>(?=[.\[]))|$)")
 
 
 class TooMany(ValueError):
@@ -29,7 +29,8 @@ def parse_tree(raw: str) -> dict[str, Node]:
     """Raises TooMany.
 
     The order within a list means nothing here, so `a[7]` is read as `a[]`. That keeps long lists of the
-    indexed form, which JS clients send, linear in time. Other indexes stay: a list in a list is no value.
+    indexed form, which JS clients send, linear in time, and gives an index no say over memory. A list in a
+    list, which is no value of any parameter, stays one: `a[7][7]` is read as `a[0][]`.
     """
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, max_num_fields=PAIRS_MAX)
@@ -37,13 +38,17 @@ def parse_tree(raw: str) -> dict[str, Node]:
         raise TooMany(f"Too many values, expected at most: '{PAIRS_MAX}'") from error
     flat: dict[str, list[str]] = {}
     for name, value in pairs:
-        flat.setdefault(_INDEX.sub("[]", name), []).append(value)
+        flat.setdefault(_INDEX.sub(_plain_index, name), []).append(value)
     if len(flat) > NAMES_MAX:
         raise TooMany(f"Too many fields, expected at most: '{NAMES_MAX}'")
     tree: dict[str, Node] = qs_codec.decode(
         {name: values[0] if len(values) == 1 else values for name, values in flat.items()}, _OPTIONS
     )
     return {name: _split_lone(node) for name, node in tree.items()}
+
+
+def _plain_index(match: re.Match[str]) -> str:
+    return "[]" if match["inner"] is None else "[0]"
 
 
 def _split_lone(node: Node) -> Node:

@@ -101,6 +101,8 @@ def test_good_credentials(header: str) -> None:
         (f"Bearer {token({**USER, 'exp': NOW_S})}",),
         (f"Bearer {token({**USER, 'exp': NOW_S - 1})}",),
         (f"Bearer {raw_token({'alg': 'HS256'}, {**USER, 'exp': 'tomorrow'})}",),
+        (f"Bearer {raw_token({'alg': 'HS256'}, {**USER, 'exp': None})}",),
+        (f"Bearer {raw_token({'alg': 'HS256'}, {**USER, 'nbf': None})}",),
         (f"Bearer {raw_token({'alg': 'HS256'}, {**USER, 'exp': str(NOW_S + 60)})}",),
         (f"Bearer {token({**USER, 'nbf': NOW_S + 1})}",),
         (f"Bearer {token({**USER, 'actor_type': 'customer'})}",),

@@ -77,14 +77,25 @@ def test_more_than_a_thousand_values_after_commas_and_in_operators() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("20", 20), ("10abc", 10), ("5.9", 5), ("+7", 7), (" 7", 7), ("0x10", 16), ("1e3", 1), ("0", 0), ("-0", 0)],
+    [
+        ("20", 20),
+        ("10abc", 10),
+        ("5.9", 5),
+        ("+7", 7),
+        (" 7", 7),
+        ("\ufeff\xa0\t7", 7),
+        ("0x10", 16),
+        ("1e3", 1),
+        ("0", 0),
+        ("-0", 0),
+    ],
 )
 def test_numbers_are_read_like_parse_int(text: str, value: int) -> None:
     assert good(f"limit={quote(text)}&offset={quote(text)}").limit == value
     assert good(f"offset={quote(text)}").offset == value
 
 
-@pytest.mark.parametrize("text", ["abc", "", "-", "0x", ".5", "NaN", "٣"])
+@pytest.mark.parametrize("text", ["abc", "", "-", "0x", ".5", "NaN", "٣", "\x1c7", "\x857"])
 @pytest.mark.parametrize("name", ["limit", "offset"])
 def test_no_numbers(name: str, text: str) -> None:
     expected = f"Invalid request: Expected type: 'number' for field '{name}', got: '{text}'"
@@ -341,8 +352,13 @@ def test_no_query_string_is_slow_or_unexpected() -> None:
     + [
         "&".join(form.format(n=n) for n in range(4000))
         for form in ("id[{n}][{n}]=", "id.{n}.x=", "id[][x{n}]=", "[{n}]=")
+    ]
+    + [
+        "fields=" + ",".join(f"+a{n},-b" for n in range(6000)),
+        "&".join(f"a{n}" + "[4999]" * 5 + "[x]=" for n in range(99)),
+        "&".join(f"id[4999][{n}][4999][{4999 - n}][x]=" for n in range(99)),
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_the_longest_query_strings_take_milliseconds(raw: str) -> None:
     start = time.process_time()
