@@ -1,6 +1,9 @@
 """The embedded Redis: the Valkey server of the `embedded` extra, on a unix socket, append-only file on."""
 
+import ctypes
+import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +17,7 @@ from projector.store.redis import connect
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 _LOOK_AGAIN_S = 0.02
+_PR_SET_PDEATHSIG = 1
 
 
 def binary() -> Path:
@@ -44,6 +48,7 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
             stderr=file,
             # Ctrl-C goes to the whole terminal group, but Redis must be the last to stop.
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     client = connect(home.redis_url)
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -57,8 +62,14 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
     raise CannotGoOn(f"the embedded Redis did not start; {output} says why")
 
 
+def _end_with_parent() -> None:
+    """In the child, before it becomes Redis: a killed parent must not leave it behind. Linux alone can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _stop_orphan(home: Home) -> None:
-    """One whose `projector up` was killed still has the data dir; we hold the lock, so it is nobody's."""
+    """Elsewhere, one whose `projector up` was killed still has the data dir; we hold the lock, so it is nobody's."""
     client = connect(home.redis_url)
     try:
         client.shutdown(nosave=True)
