@@ -1,5 +1,6 @@
 """Routes and wiring: credentials, then the query, then one script, then bytes."""
 
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +16,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from api.access import Access, RuledRoute, open_paths, served
+from api.accesslog import AccessLog
+from api.admission import Admission, Places
 from api.auth import Credentials
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
 from api.engine import Engine
-from api.plan import heads_suffice
+from api.limits import URL_BYTES_KEY, refused
+from api.metrics import Metrics
+from api.observe import Observed, Observer, exchange_of
+from api.plan import heads_suffice, plan
 from api.positions import HEADER
 from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
@@ -27,11 +33,14 @@ from api.splice import list_body, one_body, pick
 from api.waiting import Waiting
 
 LIST_PATH = "/admin/order-groups"
+METRICS_PATH = "/metrics"
+HEALTH = ("/health/live", "/health/ready")
 
 _log = structlog.get_logger("api")
 
 
 def create_app(config: ApiConfig) -> FastAPI:
+    """`app.state.observer` is for the server, which sees what never becomes a request."""
     engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max)
     waiting = Waiting(engine, config.redis_url, config.redis_wait_ms, config.projection_wait_ms)
 
@@ -45,11 +54,24 @@ def create_app(config: ApiConfig) -> FastAPI:
     app = FastAPI(
         title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    routes = served([*_routes(engine, waiting), *reference_routes(config.openapi_access)])
+    metrics, places = Metrics(), Places(config.concurrency_max, config.request_timeout_ms)
+    metrics.in_flight.set_function(lambda: places.taken)
+    routes = served(
+        [
+            *_routes(engine, waiting),
+            *reference_routes(config.openapi_access),
+            _metrics_route(metrics, config.metrics_access),
+        ]
+    )
     app.router.routes.extend(routes)
+    log = AccessLog(config.access_log, sys.stderr.buffer, metrics.log_lines_lost.inc)
+    observer = app.state.observer = Observer(metrics, log, [route.path_format for route in routes])
+    # Each is put around those before it.
+    app.add_middleware(Admission, places=places, open_to_all=frozenset((*HEALTH, METRICS_PATH)))
     app.add_middleware(
         Gate, credentials=config.credentials(), open_paths=open_paths(routes), url_bytes_max=config.url_bytes_max
     )
+    app.add_middleware(Observed, observer=observer)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(errors.Unavailable, _unavailable)
     app.add_exception_handler(errors.NotYet, _not_yet)
@@ -58,7 +80,7 @@ def create_app(config: ApiConfig) -> FastAPI:
 
 
 class Gate:
-    """In front of everything: credentials first, known path or not; then the length of the URL."""
+    """Credentials first, known path or not; then what a request may look like at all."""
 
     def __init__(self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[str], url_bytes_max: int) -> None:
         self._app = app
@@ -70,12 +92,17 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] not in self._open_paths and not self._allowed(scope):
+            exchange_of(scope).refused = "credentials"
             await errors.unauthorized()(scope, receive, send)
-        elif len(scope["raw_path"]) + len(scope["query_string"]) > self._url_bytes_max:
-            message = f"Expected a URL of at most {self._url_bytes_max} bytes"
-            await errors.problem(414, "invalid_data", message)(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
+            refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
+            if refusal is None:
+                await self._app(scope, receive, send)
+                return
+            exchange_of(scope).refused = refusal.reason
+            closing = {"Connection": "close"}
+            await errors.problem(refusal.status, refusal.kind, refusal.message, closing)(scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -90,12 +117,15 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         asked = _conditions(request)
         if isinstance(asked, InvalidRequest):
             return errors.invalid(asked.message)
+        exchange = exchange_of(request.scope)
+        exchange.plan = plan(query).name
         gone = partial(_gone, request)
         if asked.known:
             instant = await waiting.fresh(asked.minimum, engine.now, gone)
             if asked.met_by(instant):
                 return _not_modified(asked.headers(instant))
         answer = await waiting.fresh(asked.minimum, partial(engine.list, query), gone)
+        exchange.rows = max(0, min(query.limit, answer.count - query.offset))
         rows = answer.rows if heads_suffice(query) else pick(answer.rows, query.fields, query.any_of("seller_id"))
         body = list_body(rows, answer.count, query.offset, query.limit)
         return errors.json_response(body, headers=asked.headers(answer.instant))
@@ -131,9 +161,17 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     return [
         RuledRoute(LIST_PATH, list_groups, Access.CREDENTIALS),
         RuledRoute(LIST_PATH + "/{id:path}", one_group, Access.CREDENTIALS),
-        RuledRoute("/health/live", live, Access.OPEN),
-        RuledRoute("/health/ready", ready, Access.OPEN),
+        RuledRoute(HEALTH[0], live, Access.OPEN),
+        RuledRoute(HEALTH[1], ready, Access.OPEN),
     ]
+
+
+def _metrics_route(metrics: Metrics, access: Access) -> RuledRoute:
+    async def text(request: Request) -> Response:
+        body, content_type = metrics.text(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+    return RuledRoute(METRICS_PATH, text, access)
 
 
 def _query_string(request: Request) -> str:
@@ -170,8 +208,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return errors.not_found(f"Not found: {request.scope['path']}")
 
 
-async def _unavailable(_: Request, error: Exception) -> Response:
-    _log.warning("unavailable", reason=str(error))
+async def _unavailable(request: Request, error: Exception) -> Response:
+    request.app.state.observer.metrics.redis_unavailable.inc()
+    request_id = exchange_of(request.scope).request_id.decode("ascii")
+    _log.warning("unavailable", reason=str(error), request_id=request_id)
     return errors.unavailable()
 
 
@@ -180,5 +220,5 @@ async def _not_yet(_: Request, __: Exception) -> Response:
 
 
 async def _unknown(_: Request, __: Exception) -> Response:
-    """Starlette raises the error again once this is sent, and the server logs it with its traceback."""
+    """The last resort, where the layer that observes fails itself; the server logs the traceback."""
     return errors.unknown()

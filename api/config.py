@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from api import limits
 from api.access import Access
+from api.accesslog import Form
 from api.auth import Credentials
 from api.errors import ConfigError
 
-# Longest request target (path and query) in bytes.
-URL_BYTES_MAX = 64 * 1024
 # How long one request may wait for Redis, all attempts together, in milliseconds: a client is told within a second.
 REDIS_WAIT_MS = 900
 # Connections to Redis per API process. Redis serves one command at a time; more would only wait there.
@@ -31,9 +31,14 @@ class ApiConfig:
     jwt_secret: str | None = None
     jwt_public_key: str | None = None
     api_key_hashes: tuple[str, ...] = ()
-    url_bytes_max: int = URL_BYTES_MAX
-    redis_wait_ms: int = REDIS_WAIT_MS
     openapi_access: Access = Access.CREDENTIALS
+    metrics_access: Access = Access.CREDENTIALS
+    access_log: Form = "off"
+    concurrency_max: int = limits.CONCURRENCY_MAX
+    request_timeout_ms: int = limits.REQUEST_TIMEOUT_MS
+    connections_max: int = limits.CONNECTIONS_MAX
+    url_bytes_max: int = limits.URL_BYTES_MAX
+    redis_wait_ms: int = REDIS_WAIT_MS
     redis_connections_max: int = REDIS_CONNECTIONS_MAX
     projection_wait_ms: int = PROJECTION_WAIT_MS
     shutdown_s: int = SHUTDOWN_S
@@ -42,6 +47,11 @@ class ApiConfig:
         self.credentials()
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"API_PORT: expected 0 to 65535, found {self.port}")
+        if self.request_timeout_ms < self.projection_wait_ms + self.redis_wait_ms:
+            raise ConfigError(
+                f"API_REQUEST_TIMEOUT_MS: expected at least PROJECTION_WAIT_MS + {self.redis_wait_ms}, "
+                f"found {self.request_timeout_ms}"
+            )
 
     def credentials(self) -> Credentials:
         return Credentials.of(self.jwt_secret, self.jwt_public_key, self.api_key_hashes)

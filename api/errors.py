@@ -37,11 +37,11 @@ class ReadModelFault(ApiError):
 _UNAVAILABLE_BODY = msgspec.json.encode(
     {"type": "unavailable", "message": "The order groups cannot be read at the moment. Try again."}
 )
-_BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
-_OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
 _NOT_YET_BODY = msgspec.json.encode(
     {"type": "unavailable", "message": "The order groups do not reflect X-Min-Position yet. Try again."}
 )
+_BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
+_OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
 _UNKNOWN_BODY = msgspec.json.encode(
     {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
 )

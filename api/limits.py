@@ -10,8 +10,10 @@ Who enforces what:
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Longest request target (path and query) in bytes.
-URL_BYTES_MAX = 64 * 1024
+# Longest request target (path and query) in bytes; httptools' offsets have 16 bits.
+URL_BYTES_MAX = 64 * 1024 - 1
+# In the scope of a request whose target was cut there: how long it was. It is refused, but credentials come first.
+URL_BYTES_KEY = "order_groups.url_bytes"
 # All headers of a request together, in bytes as they were sent.
 HEADERS_BYTES_MAX = 64 * 1024
 # Headers of a request, in number. A browser behind three proxies sends thirty.

@@ -2,11 +2,10 @@
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
 import structlog
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
@@ -63,16 +62,17 @@ def exchange_of(scope: Scope) -> Exchange:
 
 
 class Observer:
-    """Takes down what became of requests. `paths` are those of routes without parameters."""
+    """Takes down what became of requests. `templates` are the paths of routes, a parameter in braces at the end."""
 
-    def __init__(self, metrics: Metrics, log: AccessLog, paths: Iterable[str]) -> None:
+    def __init__(self, metrics: Metrics, log: AccessLog, templates: Sequence[str]) -> None:
         self.metrics = metrics
         self._log = log
-        self._paths: Mapping[str, str] = {path: path for path in paths}
+        self._paths = {path: path for path in templates if "{" not in path}
+        self._prefixes = [(path[: path.index("{")], path) for path in templates if "{" in path]
 
     def answered(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
         method: str = scope["method"]
-        route = self._route(scope)
+        route = self._route(scope["path"])
         self.metrics.answered(route, _METHODS.get(method, _OTHER), exchange.plan, exchange.status, seconds)
         if exchange.refused is not None:
             self.metrics.refused(exchange.refused)
@@ -103,10 +103,12 @@ class Observer:
             )
         return request_id
 
-    def _route(self, scope: Scope) -> str:
-        """The template of the path; `other` for what no route answers, so that nobody can make up labels."""
-        route = scope.get("route")
-        return route.path_format if isinstance(route, Route) else self._paths.get(scope["path"], _OTHER)
+    def _route(self, path: str) -> str:
+        """The template of the path, whether it came so far or was refused; `other`: nobody can make up labels."""
+        found = self._paths.get(path)
+        if found is None:
+            found = next((template for prefix, template in self._prefixes if path.startswith(prefix)), _OTHER)
+        return found
 
 
 class Observed:

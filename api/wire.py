@@ -68,6 +68,9 @@ class Wire(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= limits.PIPELINE_MAX:
             raise OverflowError  # Stops the parser, which calls send_400_response.
+        if len(self.url) > limits.URL_BYTES_MAX:
+            self.scope[limits.URL_BYTES_KEY] = len(self.url)  # type: ignore[literal-required]
+            self.url = self.url[: limits.URL_BYTES_MAX]
         super().on_headers_complete()
         self.due_s = math.inf
         self._head_bytes = 0
@@ -104,8 +107,9 @@ class Wire(HttpToolsProtocol):
         """
         self._deaf = True
         self.due_s = self.loop.time() + limits.LINGER_S
-        self.flow.resume_reading()
-        self.transport.write_eof()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.transport.write_eof()
 
     def overdue(self, now_s: float) -> None:
         if self._deaf or self.flow.write_paused or self.transport.is_closing():

@@ -6,9 +6,13 @@ import sys
 import structlog
 
 
+def is_console(log_format: str) -> bool:
+    return log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+
+
 def configure_logs(level: str, log_format: str) -> None:
     """`log_format`: console, json, or auto, which is console on a terminal."""
-    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    console = is_console(log_format)
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -30,10 +30,15 @@ class Settings(BaseSettings):
     api_port: int = Field(default=9000, ge=1, le=65535)
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
+    metrics_access: Literal["credentials", "open", "off"] = "credentials"
+    api_concurrency_max: int = Field(default=200, ge=1, le=10_000)
+    api_request_timeout_ms: int = Field(default=5000, ge=1000, le=120_000)
+
     projection_wait_ms: int = Field(default=2000, ge=0, le=60_000)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    access_log: Literal["on", "off"] = "on"
 
     @property
     def home(self) -> Home:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from api.access import Access
+from api.accesslog import Form
 from api.config import ApiConfig
 from api.errors import ConfigError
 from projector.errors import BadSetting
+from projector.logs import is_console
 from projector.settings import Settings
 from projector.store.redis import Store, connect
 
@@ -51,7 +53,17 @@ def api_config(settings: Settings) -> ApiConfig:
             jwt_public_key=settings.jwt_public_key,
             api_key_hashes=settings.api_key_hash_list,
             openapi_access=Access(settings.openapi_access),
+            metrics_access=Access(settings.metrics_access),
+            access_log=_access_log(settings),
+            concurrency_max=settings.api_concurrency_max,
+            request_timeout_ms=settings.api_request_timeout_ms,
             projection_wait_ms=settings.projection_wait_ms,
         )
     except ConfigError as error:
         raise BadSetting(str(error)) from None
+
+
+def _access_log(settings: Settings) -> Form:
+    if settings.access_log == "off":
+        return "off"
+    return "console" if is_console(settings.log_format) else "json"

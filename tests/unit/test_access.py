@@ -19,13 +19,14 @@ RULES = {
     "/health/live": Access.OPEN,
     "/health/ready": Access.OPEN,
     "/openapi.json": Access.CREDENTIALS,
+    "/metrics": Access.CREDENTIALS,
     "/docs": Access.CREDENTIALS,
     "/docs/start.js": Access.CREDENTIALS,
     "/docs/swagger-ui-bundle.js": Access.CREDENTIALS,
     "/docs/swagger-ui.css": Access.CREDENTIALS,
 }
 # setting -> the beginnings of the paths that it rules
-SETTINGS = {"openapi_access": ("/openapi.json", "/docs")}
+SETTINGS = {"openapi_access": ("/openapi.json", "/docs"), "metrics_access": ("/metrics",)}
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 
 
