@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from api.metrics import Metrics
 from projector.cli.commands import app
 from projector.readmodel.keys import Generation
 from projector.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "ops.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
@@ -46,6 +48,19 @@ def test_every_dependency_has_its_reason() -> None:
     names = {re.split(r"[\[<>=;]", name)[0] for name in [*project["dependencies"], *extras]} - {project["name"]}
     table = ARCHITECTURE[ARCHITECTURE.index("## Dependencies") :]
     assert {name for name in names if name not in table} == set()
+
+
+def test_every_metric_is_in_the_table() -> None:
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
+    assert len([name for name in names if name.startswith("order_groups_api_")]) >= 7
+    assert {name for name in names if f"`{name}`" not in OPERATIONS} == set()
+
+
+def test_every_reason_for_a_refusal_is_told() -> None:
+    sources = "".join((ROOT / "api" / name).read_text() for name in ("limits.py", "app.py", "admission.py"))
+    reasons = set(re.findall(r'Refusal\(\s*"(\w+)"|\.refused = "(\w+)"', sources))
+    assert len(reasons) >= 9
+    assert [one or other for one, other in reasons if f"`{one or other}`" not in OPERATIONS] == []
 
 
 def test_every_file_named_is_there() -> None:
