@@ -1,5 +1,6 @@
 """The server as a process of its own: a real socket, real signals."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -14,19 +15,21 @@ import pytest
 from tests.integration.client import BEARER, SECRET
 
 _PROGRAM = """
-import sys
+import json, sys
 from api.config import ApiConfig
 from api.server import serve
-serve(ApiConfig(redis_url=sys.argv[1], port=int(sys.argv[2]), jwt_secret=sys.argv[3]))
+serve(ApiConfig(redis_url=sys.argv[1], port=int(sys.argv[2]), jwt_secret=sys.argv[3], **json.loads(sys.argv[4])))
 """
 
 
 @contextmanager
-def serving(redis_url: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def serving(redis_url: str, **settings: object) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with subprocess.Popen([sys.executable, "-c", _PROGRAM, redis_url, str(port), SECRET]) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, redis_url, str(port), SECRET, json.dumps(settings)]
+    ) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until_alive(url)
