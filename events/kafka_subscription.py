@@ -146,6 +146,10 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return self._consumer
 
     def _records(self, consumer: Any, timeout_s: float, max_records: int) -> list[Record]:
+        # A join that outlasts a poll is awaited by the next one, but only while kafka-python sees a need to join: as
+        # leader of the group it may have changed its mind, and would never learn what it was assigned.
+        if consumer._coordinator._join_task is not None:
+            consumer._coordinator.rejoin_needed = True
         try:
             with kafka_errors(self._settings):
                 polled = consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)

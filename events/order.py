@@ -17,7 +17,7 @@ INTEGER_MAX = 2**53 - 1
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
 Reference = Annotated[str, Meta(max_length=255)]
 Status = Annotated[str, Meta(min_length=1, max_length=64)]
-Currency = Annotated[str, Meta(pattern="^[A-Za-z]{3}$", description="expected 3 letters")]
+Currency = Annotated[str, Meta(pattern="^[A-Za-z]{3}(?!\\n)$", description="expected 3 letters")]
 Version = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Number = Annotated[int, Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset")]

@@ -1,5 +1,6 @@
 """The servers that tests run against. `redis_url` and `kafka` start one for the whole run, on first use."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,6 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> list[str]:
     homes = ", then ".join(map(str, redis_homes(os.environ))) or "none"
     return [f"redis: {homes}", f"kafka: {kafka_home(os.environ) or 'none'} (if a test needs it)"]
+
+
+def pytest_sessionfinish() -> None:
+    """What kafka-python leaves open is collected while its warnings are still filtered."""
+    gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

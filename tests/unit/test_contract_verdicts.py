@@ -96,7 +96,7 @@ amounts = st.one_of(
 )
 EDGES_OF_INTEGERS = [-1, 0, 1, 2**53 - 1, 2**53, 1 - 2**53, -(2**53), 2**63, 2**64, 1.5, "1"]
 integers = st.integers(-10, 10) | st.sampled_from(EDGES_OF_INTEGERS)
-currencies = st.sampled_from(["eur", "USD", "euro", "eu", "", "€€€", "e1r", " eur", "eur "])
+currencies = st.sampled_from(["eur", "USD", "euro", "eu", "", "€€€", "e1r", " eur", "eur ", "eur\n"])
 EDGES_OF_STRINGS = [letter * length for letter in "xé😀\0\n" for length in (0, 1, 64, 65, 255, 256)]
 strings = st.sampled_from(EDGES_OF_STRINGS)
 anything = st.sampled_from([None, True, False, 0, 7, 1.5, "", "x", [], ["x"], {}, {"id": "x"}])
