@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from api import errors
+from api import errors, limits
+from api.limits import Refusal
 from api.query import LIMIT_MAX
 
 Json = dict[str, Any]
@@ -124,6 +125,11 @@ def _exactly(**properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
+# One partition's next offset, as api/positions.py reads it.
+_ONE_POSITION = "[^/@;, ]+/[0-9]{1,10}@[0-9]{1,19}"
+_REQUEST_ID: Json = {"type": "string", "pattern": "^[!-~]{1,128}$"}
+
+
 def headers() -> Json:
     """Headers of answers."""
     return {
@@ -136,7 +142,8 @@ def headers() -> Json:
             "schema": {"type": "string"},
             "example": _POSITION,
         },
-        "X-Request-Id": {"description": "As it came, or a new one; also in the log.", "schema": {"type": "string"}},
+        "X-Request-Id": {"description": "As it came, or a new one; also in the log.", "schema": _REQUEST_ID},
+        "Cache-Control": {"description": "To be asked for again each time.", "schema": {"const": "private, no-cache"}},
         "Retry-After": {
             "description": "Seconds to wait before the next attempt.",
             "schema": {"type": "integer", "minimum": 1},
@@ -158,18 +165,23 @@ def header_parameters() -> Json:
             "What the publisher got back. The request waits, for a bounded time, until the answer reflects it, "
             "else 503: a list that reads your own writes.",
             "orders/0@81235",
+            {"type": "string", "pattern": rf"^{_ONE_POSITION}( *, *{_ONE_POSITION})*$"},
         ),
-        "XRequestId": _header("X-Request-Id", "Names this request in the answer and in the log.", "req-1"),
+        "XRequestId": _header(
+            "X-Request-Id",
+            "Names this request in the answer and in the log; what is no such text is passed over.",
+            "req-1",
+        ),
     }
 
 
-def _header(name: str, description: str, example: str) -> Json:
-    schema = {"type": "string"}
-    return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
+def _header(name: str, description: str, example: str, schema: Json | None = None) -> Json:
+    told = schema or {"type": "string"}
+    return {"name": name, "in": "header", "description": description, "schema": told, "example": example}
 
 
 # What every path may answer, whoever asks.
-ANYWHERE = ("405", "414", "431", "500", "503")
+ANYWHERE = ("405", "408", "413", "414", "431", "500", "503")
 
 
 def responses() -> Json:
@@ -184,10 +196,12 @@ def responses() -> Json:
             _sent(errors.unauthorized()),
             "Unauthorized",
         ),
-        "404": _error("No such group.", _typed("not_found", missing)),
+        "404": _error("No such group.", _typed("not_found", missing), extra=("X-Projection-Position",)),
         "405": _error("Only GET and HEAD are served.", _typed("not_allowed", "Method not allowed: POST")),
-        "414": _error("The URL is too long.", _typed("invalid_data", "Expected a URL of at most 65536 bytes")),
-        "431": _error("The headers are too large.", _typed("invalid_data", "Expected headers of at most 65536 bytes")),
+        "408": _refusal("The request did not arrive in time.", limits.TOO_SLOW),
+        "413": _refusal("A body, where none is wanted.", limits.BODY_NOT_WANTED),
+        "414": _refusal("The URL is too long.", limits.url_too_long(limits.URL_BYTES_MAX)),
+        "431": _refusal("The headers are too large, or too many.", limits.HEADERS_TOO_LARGE),
         "500": _error("A fault of ours.", _sent(errors.unknown()), "UnknownError"),
         "503": _error(
             "Redis is away or slow, there is too much to do, or `X-Min-Position` was not reached in time.",
@@ -199,8 +213,8 @@ def responses() -> Json:
 
 def success(schema: str, description: str, example: Json, *, versioned: bool) -> Json:
     """`versioned`: the answer comes from the read model, and says from which state of it."""
-    names = ("ETag", "X-Projection-Position", "X-Request-Id") if versioned else ("X-Request-Id",)
-    return {"description": description, "headers": _carried(names), "content": _content(schema, example)}
+    carried = _carried() if versioned else _carried(("X-Request-Id",))
+    return {"description": description, "headers": carried, "content": _content(schema, example)}
 
 
 def _typed(kind: str, message: str) -> Json:
@@ -217,9 +231,16 @@ def _error(description: str, example: Json, schema: str = "Error", extra: tuple[
     return {"description": description, "headers": _carried(names), "content": _content(schema, example)}
 
 
+def _refusal(description: str, refusal: Refusal) -> Json:
+    return _error(description, _typed(refusal.kind, refusal.message))
+
+
 def _content(schema: str, example: Json) -> Json:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}}
 
 
-def _carried(names: tuple[str, ...] = ("ETag", "X-Projection-Position", "X-Request-Id")) -> Json:
+_VERSIONED = ("ETag", "X-Projection-Position", "X-Request-Id", "Cache-Control")
+
+
+def _carried(names: tuple[str, ...] = _VERSIONED) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -125,12 +125,16 @@ def _order() -> Json:
 
 
 def _lists(name: str, description: str, example: str) -> list[Json]:
-    """Two forms of one filter, each a parameter of its own for OpenAPI: `name=a&name=b` and `name[]=a,b`."""
-    items: Json = {"type": "array", "items": {"type": "string"}, "maxItems": LIST_VALUES_MAX}
+    """Two forms of one filter, each a parameter of its own for OpenAPI: `name=a&name=b` and `name[]=a,b`.
+
+    Without `maxItems`: the bound is on the values of both forms together, which OpenAPI cannot say.
+    """
+    items: Json = {"type": "array", "items": {"type": "string"}}
     form: Json = {"style": "form", "explode": True}
+    brackets = f"`{name}` as a list in brackets. Both forms together have at most {LIST_VALUES_MAX} values."
     return [
         _query(name, description, {"anyOf": [{"type": "string"}, items]}, **form, example=example),
-        _query(f"{name}[]", f"`{name}` as a list in brackets.", items, **form, example=[example]),
+        _query(f"{name}[]", brackets, items, **form, example=[example]),
     ]
 
 
