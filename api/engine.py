@@ -79,7 +79,7 @@ class Engine:
     async def ready(self) -> bool:
         """Whether Redis answers and something is live."""
         try:
-            return await self._read(lambda keys: ("EXISTS", keys.doc), None) is not None
+            return await self._read(lambda keys: ("EXISTS", keys.row), None) is not None
         except Unavailable:
             return False
 
@@ -95,12 +95,12 @@ class Engine:
         return Answer(count, rows, self._instant(seen.live, positions))
 
     async def one(self, group_id: str) -> Found:
-        document, instant = await self._one("HGET", group_id)
+        document, instant = await self._one("read", group_id)
         return Found(cast(bytes | None, document), instant)
 
     async def holds(self, group_id: str) -> bool:
         """Whether there is such a group, without reading it."""
-        return (await self._one("HEXISTS", group_id))[0] == 1
+        return (await self._one("look", group_id))[0] == 1
 
     async def now(self) -> Instant:
         """What an answer would reflect."""
@@ -109,7 +109,7 @@ class Engine:
 
     async def _one(self, command: str, group_id: str) -> tuple[object, Instant]:
         seen = await self._read(
-            lambda keys: ("EVALSHA", ONE.digest, "2", keys.doc, keys.position, command, group_id), ONE
+            lambda keys: ("EVALSHA", ONE.digest, "3", keys.row, keys.rest, keys.position, command, group_id), ONE
         )
         if seen is None:
             return None, NOTHING_LIVE

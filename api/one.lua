@@ -1,10 +1,17 @@
 -- One document, or whether it is there, and what that reflects.
 --
---   EVALSHA <sha> 2 <doc> <position> HGET|HEXISTS <group id>
+--   EVALSHA <sha> 3 <row> <rest> <position> read|look <group id>
 --
--- doc       hash  group id -> JSON document
+-- row       hash  group id -> JSON object of the default fields
+-- rest      hash  group id -> what follows them in the document, from the comma to the last brace
 -- position  hash  <topic>/<partition> -> next offset to apply
 --
--- Answers {document or nil, or 1 or 0; position}. Reads only.
+-- Answers {document; position}, with 1 for the document where it was only looked for, nil where there is none.
+-- Reads only.
 
-return {redis.call(ARGV[1], KEYS[1], ARGV[2]), redis.call('HGETALL', KEYS[2])}
+local command, group_id = ARGV[1], ARGV[2]
+local found = redis.call('HEXISTS', KEYS[1], group_id) == 1
+if found and command == 'read' then
+  found = string.sub(redis.call('HGET', KEYS[1], group_id), 1, -2) .. redis.call('HGET', KEYS[2], group_id)
+end
+return {found, redis.call('HGETALL', KEYS[3])}

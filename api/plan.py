@@ -70,7 +70,7 @@ def _is_empty(query: Query) -> bool:
 
 
 def heads_suffice(query: Query) -> bool:
-    """The default fields are the beginning of every document and are cut out where it lies."""
+    """The default fields are stored on their own, so that most lists need no more."""
     return query.fields.group == DEFAULT_FIELDS
 
 
@@ -79,12 +79,12 @@ def scan_call(scan: Scan, query: Query, keys: Keys) -> tuple[list[str], list[str
     index = keys.by(scan.by) if scan.by is not None else keys.of(*scan.of or ("", ""))
     lo, hi = ("-inf", "+inf") if scan.within is None else bounds(scan.within)
     flags = [_flag(query.descending), _flag(scan.rotated), _flag(heads_suffice(query))]
-    return [keys.doc, index], [lo, hi, *flags, str(_offset(query)), str(query.limit)]
+    return [keys.row, keys.rest, index], [lo, hi, *flags, str(_offset(query)), str(query.limit)]
 
 
 def select_call(query: Query, keys: Keys) -> tuple[list[str], list[str | bytes]]:
     """KEYS and ARGV of select.lua: one msgpack map, which names keys by their number in KEYS."""
-    names = [keys.doc, keys.text, keys.by("id"), keys.by(query.sort)]
+    names = [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort)]
 
     def number(name: str) -> int:
         names.append(name)

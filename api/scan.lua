@@ -1,8 +1,9 @@
 -- A page of a sorted set that is the answer as it stands.
 --
---   EVALSHA <sha> 3 <doc> <index> <position> <lo> <hi> <descending> <rotated> <heads> <offset> <limit>
+--   EVALSHA <sha> 4 <row> <rest> <index> <position> <lo> <hi> <descending> <rotated> <heads> <offset> <limit>
 --
--- doc       hash        group id -> JSON document
+-- row       hash        group id -> JSON object of the default fields
+-- rest      hash        group id -> what follows them in the document
 -- index     sorted set  group ids in the order of the list
 -- position  hash        <topic>/<partition> -> next offset to apply
 --
@@ -13,7 +14,7 @@
 --
 -- Answers {count, rows, position}: rows are JSON objects joined by commas. Reads only; O(log n + limit) at any offset.
 
-local doc, index = KEYS[1], KEYS[2]
+local index = KEYS[3]
 local lo, hi = ARGV[1], ARGV[2]
 local descending, rotated, heads = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1'
 local offset, limit = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -51,7 +52,7 @@ else
   end
 end
 
-local text, fault = rows(doc, ids, heads)
+local text, fault = rows(ids, heads)
 if fault then
   return fault
 end

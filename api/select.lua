@@ -1,8 +1,9 @@
 -- A page of what passes several filters: the filter with the fewest members lists them, the others are probed.
 --
---   EVALSHA <sha> <n> <doc> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position> <arguments>
+--   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position> <arguments>
 --
--- doc             hash        group id -> JSON document
+-- row             hash        group id -> JSON object of the default fields
+-- rest            hash        group id -> what follows them in the document
 -- text            hash        group id -> casefolded id, 0xFF, casefolded customer id
 -- by:id           sorted set  every group id
 -- by:sort         sorted set  every group id in the order of the list
@@ -115,7 +116,7 @@ for i = 1, take do
 end
 
 local text
-text, fault = rows(DOC, page, q.heads)
+text, fault = rows(page, q.heads)
 if fault then
   return fault
 end

@@ -6,7 +6,7 @@
 -- Members per probing command: `unpack` fails at about 8000.
 local CHUNK = 4000
 
-local DOC, TEXT, BY_ID, BY_SORT = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local TEXT, BY_ID, BY_SORT = KEYS[3], KEYS[4], KEYS[5]
 local q = cmsgpack.unpack(ARGV[1])
 
 local function chunks(list)

@@ -52,7 +52,7 @@ class Change(Struct, gc=False):
     """All that one commit writes to one shard. Bytes are as stored; index names lack the shard's prefix.
 
     `expected`: group id -> the revision that its state must still have, for every group that the batch met.
-    `doc`, `text`: only what changed; `unlisted`: groups that are no longer listed.
+    `row`, `rest`: the two parts of each document; `text`: only what changed; `unlisted`: groups no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
     `parked`: `orders/0@17` -> JSON. `tally`: (`orders/0`, fate) -> records.
     `after`: what is known of all these groups once this is stored, and not a moment earlier.
@@ -60,7 +60,8 @@ class Change(Struct, gc=False):
 
     expected: dict[str, bytes] = field(default_factory=dict)
     state: dict[str, bytes] = field(default_factory=dict)
-    doc: dict[str, bytes] = field(default_factory=dict)
+    row: dict[str, bytes] = field(default_factory=dict)
+    rest: dict[str, bytes] = field(default_factory=dict)
     text: dict[str, bytes] = field(default_factory=dict)
     unlisted: list[str] = field(default_factory=list)
     add: dict[str, list[float | str]] = field(default_factory=dict)
@@ -115,7 +116,7 @@ def _render(group_id: str, old: Known, change: Change) -> None:
     after = Known(revision_of(state), old.group, entries(new), text)
     change.state[group_id] = state
     if new:
-        change.doc[group_id] = document(new)
+        change.row[group_id], change.rest[group_id] = document(new)
     elif old.text is not None:
         change.unlisted.append(group_id)
     if text is not None and text != old.text:

@@ -117,7 +117,7 @@ def _tally(client: redis.Redis, live: Generation | None) -> dict[str, int]:
 
 
 def _generation(client: redis.Redis, live: Generation) -> GenerationStatus:
-    groups = sum(client.hlen(keys.doc) for keys in _shards(live))
+    groups = sum(client.hlen(keys.row) for keys in _shards(live))
     size = sum(_bytes(client, keys) for keys in _shards(live))
     return GenerationStatus(
         number=live.number,
@@ -132,7 +132,7 @@ def _generation(client: redis.Redis, live: Generation) -> GenerationStatus:
 
 def _bytes(client: redis.Redis, keys: Keys) -> int:
     """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
-    large = [keys.doc, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
+    large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
     large += [keys.by(field) for field in SORT_FIELDS]
     size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
     seen, of_values = 0, 0

@@ -1,5 +1,6 @@
 """What Redis holds, read with plain commands by the key table of docs/architecture.md. Imports no project code."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -28,13 +29,20 @@ def read(client: "redis.Redis") -> ReadModel:
         for member, score in found.zrange(key, 0, -1, withscores=True)
     }
     return ReadModel(
-        _hash(found, "doc"),
+        _documents(_hash(found, "row"), _hash(found, "rest")),
         entries,
         _hash(found, "text"),
         {name: int(offset) for name, offset in _hash(found, "position").items()},
         {name: int(records) for name, records in _hash(found, "tally").items()},
         _hash(found, "parked"),
     )
+
+
+def _documents(rows: dict[str, bytes], rests: dict[str, bytes]) -> dict[str, bytes]:
+    """Each is stored in two parts; a row is a JSON object of its own."""
+    assert rows.keys() == rests.keys()
+    assert all(isinstance(json.loads(row), dict) for row in rows.values())
+    return {group_id: row[:-1] + rests[group_id] for group_id, row in rows.items()}
 
 
 def _hash(client: Any, name: str) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from projector.fold.order import (
     Order,
 )
 from projector.fold.state import Group
-from projector.readmodel.document import Document, OrderRow, amount_json, encode, time_text
+from projector.readmodel.document import Document, OrderRow, amount_json, parts, time_text
 
 INFINITY = float("inf")
 
@@ -70,9 +70,9 @@ def view(group_id: str, group: Group) -> View | None:
     )
 
 
-def document(view: View) -> bytes:
-    """The JSON that is stored and served."""
-    return encode(
+def document(view: View) -> tuple[bytes, bytes]:
+    """Row and rest of the JSON that is stored and served."""
+    return parts(
         Document(
             id=view.id,
             customer_id=view.customer_id,

@@ -1,7 +1,7 @@
 """The document of an order group, as it is stored and served.
 
-The list's default fields come first, so that a row of the default list is a prefix of the document. Inside a
-JSON string every quote follows a backslash; the first `,"display_id":` in the bytes is therefore the border.
+It is stored in two parts, since nearly every list asks for the default fields alone: the *row* is a JSON object of
+those, the *rest* is what follows them in the whole document, from the comma to the last brace.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,16 @@ class Document(Struct, frozen=True, gc=False):
     orders: list[OrderRow]
 
 
-encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
+_REST = b',"display_id":'
+
+
+def parts(document: Document) -> tuple[bytes, bytes]:
+    """Row and rest. In a JSON string every quote follows a backslash, so the first `,"display_id":` is the border."""
+    whole = _encode(document)
+    border = whole.index(_REST)
+    return whole[:border] + b"}", whole[border:]
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 

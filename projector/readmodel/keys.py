@@ -18,11 +18,16 @@ VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
 
 
 class Generation(Struct, frozen=True):
-    """A full set of keys. `version` is that of the code that wrote it (document, fold and indexes)."""
+    """A full set of keys. `version` is that of the code that wrote it (document, fold and indexes).
+
+    `nonce` tells two generations of one number apart: Redis may have been cleared, and the log be another. Of one
+    nonce, equal positions mean equal content.
+    """
 
     number: int
     shards: int
     version: int
+    nonce: str = ""
 
     def keys(self, shard: int) -> "Keys":
         return Keys(f"og:{{{self.number}.{shard}}}:")
@@ -37,12 +42,13 @@ class Generation(Struct, frozen=True):
 class Keys:
     """The key names of one shard."""
 
-    __slots__ = ("doc", "meta", "parked", "position", "prefix", "state", "stored", "tally", "text")
+    __slots__ = ("meta", "parked", "position", "prefix", "rest", "row", "state", "stored", "tally", "text")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.meta = prefix + "meta"
-        self.doc = prefix + "doc"
+        self.row = prefix + "row"
+        self.rest = prefix + "rest"
         self.state = prefix + "state"
         self.text = prefix + "text"
         self.position = prefix + "position"

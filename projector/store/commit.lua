@@ -7,7 +7,8 @@
 --   meta      hash     read   version of the read model, sealed
 --   position  hash     write  <topic>/<partition> -> next offset
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
---   doc       hash     write  group id -> JSON document
+--   row       hash     write  group id -> JSON object of the list's default fields
+--   rest      hash     write  group id -> what follows them in the document
 --   text      hash     write  group id -> what q looks through
 --   by:*, of:* zset    write  group id, scored
 --   parked    hash     write  <topic>/<partition>@<offset> -> JSON
@@ -15,7 +16,7 @@
 --   stored    channel         JSON: <topic>/<partition> -> next offset, once for each answer STORED
 --
 -- head: a msgpack array, in the order of the locals below. The pairs behind it are, one section after the other:
--- expected (group id, revision), state, doc, text, parked; `sections` has the number of arguments in each.
+-- expected (group id, revision), state, row, rest, text, parked; `sections` has the number of arguments in each.
 -- (Bytes cannot go into the head: the msgpack of Redis' Lua does not know its bin type.)
 -- Answers one of
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
@@ -77,13 +78,14 @@ for i = 1, #positions, 3 do
   redis.call('HSET', prefix .. 'position', positions[i], reached[positions[i]])
 end
 local first = 2 + sections[1]
-for i, key in ipairs({'state', 'doc', 'text', 'parked'}) do
+for i, key in ipairs({'state', 'row', 'rest', 'text', 'parked'}) do
   local last = first + sections[i + 1] - 1
   each_chunk(ARGV, first, last, function(...) redis.call('HSET', prefix .. key, ...) end)
   first = last + 1
 end
 each_chunk(unlisted, 1, #unlisted, function(...)
-  redis.call('HDEL', prefix .. 'doc', ...)
+  redis.call('HDEL', prefix .. 'row', ...)
+  redis.call('HDEL', prefix .. 'rest', ...)
   redis.call('HDEL', prefix .. 'text', ...)
 end)
 for index, members in pairs(remove) do

@@ -48,7 +48,7 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
     """The arguments of commit.lua behind its key."""
     sections: list[list[str | bytes]] = [
         list(chain.from_iterable(pairs.items()))
-        for pairs in (change.expected, change.state, change.doc, change.text, change.parked)
+        for pairs in (change.expected, change.state, change.row, change.rest, change.text, change.parked)
     ]
     head = _encode(
         (

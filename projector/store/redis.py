@@ -1,5 +1,6 @@
 """The write side's view of Redis: the generation, what is stored, and the commit."""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha1
@@ -44,7 +45,7 @@ class Store:
         """The live one, made if there is none. Raises CannotGoOn where another version of the code made it."""
 
         def ensure() -> Generation:
-            first = Generation(number=0, shards=1, version=VERSION)
+            first = Generation(number=0, shards=1, version=VERSION, nonce=secrets.token_hex(8))
             if self._client.set(LIVE, msgspec.json.encode(first), nx=True):
                 generation = first
             else:

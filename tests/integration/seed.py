@@ -146,7 +146,10 @@ def go_live(client: "Redis", number: int = 0, shards: int = 1) -> None:
 
 def _write_group(pipeline: Any, prefix: str, group: Group) -> None:
     group_id, created = group["id"], group["created_at"]
-    pipeline.hset(prefix + "doc", group_id, render(group))
+    document = render(group)
+    border = len(render({name: group[name] for name in GROUP_NAMES[:6]})) - 1
+    pipeline.hset(prefix + "row", group_id, document[:border] + "}")
+    pipeline.hset(prefix + "rest", group_id, document[border:])
     text = group_id.casefold().encode() + b"\xff" + (group["customer_id"] or "").casefold().encode()
     pipeline.hset(prefix + "text", group_id, text)
     for field in ("created_at", "updated_at", "total", "seller_count", "display_id"):

@@ -135,8 +135,8 @@ def test_a_tag_changes_with_the_content_and_the_query_alone(api: Api, redis: "Re
 def test_not_modified_reads_positions_only(api: Api, redis: "Redis", path: str) -> None:
     first = get(api, path)
     tag = first.headers["ETag"]
-    documents = redis.hlen(PREFIX + "doc")
-    redis.delete(PREFIX + "doc", PREFIX + "by:created_at", PREFIX + "text")
+    documents = redis.hlen(PREFIX + "row")
+    redis.delete(PREFIX + "row", PREFIX + "by:created_at", PREFIX + "text")
     assert documents == len(GROUPS)
     before = calls(redis)
     for known in (tag, "W/" + tag, f'"x", {tag} , W/"y"'):
@@ -171,7 +171,7 @@ def test_any_tag_will_do_where_there_is_something(api: Api, redis: "Redis") -> N
 
 def test_an_error_has_no_tag(api: Api, redis: "Redis") -> None:
     tag = get(api, LIST).headers["ETag"]
-    redis.delete(PREFIX + "doc")
+    redis.delete(PREFIX + "row")
     for path, status in (("?foo=1", 400), ("/og_unknown", 404), ("/a/b", 404), ("", 500)):
         response = get(api, LIST + path)
         assert response.status_code == status

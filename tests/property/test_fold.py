@@ -26,7 +26,7 @@ def apply(stored: Stored, change: Change) -> None:
     """What commit.lua does with a change, in terms of dicts."""
     states, documents, index = stored
     states.update(change.state)
-    documents.update(change.doc)
+    documents.update((group_id, row[:-1] + change.rest[group_id]) for group_id, row in change.row.items())
     for group_id in change.unlisted:
         del documents[group_id]
     for name, members in change.remove.items():

@@ -58,7 +58,7 @@ def test_the_call_of_a_scan() -> None:
     scan = plan(asked)
     assert isinstance(scan, Scan)
     keys, arguments = scan_call(scan, asked, KEYS)
-    assert keys == ["og:{7.0}:doc", "og:{7.0}:of:seller_id:a:b"]
+    assert keys == ["og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b"]
     assert arguments == [str(JUNE_MS), "(+inf", "1", "0", "0", "4", "3"]
 
 
@@ -72,7 +72,7 @@ def test_the_call_of_a_select() -> None:
     def name(number: int) -> str:
         return keys[number - 1].removeprefix("og:{7.0}:")
 
-    assert [name(n) for n in (1, 2, 3, 4)] == ["doc", "text", "by:id", "by:display_id"]
+    assert [name(n) for n in (1, 2, 3, 4, 5)] == ["row", "rest", "text", "by:id", "by:display_id"]
     assert [[name(n) for n in numbers] for numbers in arguments["values"]] == [["of:status:a", "of:status:b"]]
     assert [(name(r["key"]), r["sorted"], r["bounds"]) for r in arguments["ranges"]] == [
         ("by:total", False, [["-inf", "(0.1"], ["(0.1", "(+inf"]]),
