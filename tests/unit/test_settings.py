@@ -5,6 +5,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from projector.cli.wiring import api_config
 from projector.errors import BadSetting
 from projector.settings import load_settings
 from projector.token import make_token
@@ -70,3 +71,25 @@ def test_tokens_are_signed_with_the_secret_that_the_api_uses(tmp_path: Path) -> 
 def test_without_a_secret_there_is_no_token(environment: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="JWT_SECRET: not set"):
         make_token(load_settings(environment, data_dir=tmp_path), timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"API_CONCURRENCY_MAX": "0"}, "API_CONCURRENCY_MAX: expected greater than or equal to 1, got '0'"),
+        ({"API_REQUEST_TIMEOUT_MS": "1"}, "API_REQUEST_TIMEOUT_MS: expected greater than or equal to 1000, got '1'"),
+        ({"ACCESS_LOG": "yes"}, "ACCESS_LOG: expected 'on' or 'off', got 'yes'"),
+        ({"METRICS_ACCESS": "all"}, "METRICS_ACCESS: expected 'credentials', 'open' or 'off', got 'all'"),
+    ],
+)
+def test_bounds_have_bounds(environment: dict[str, str], line: str) -> None:
+    with pytest.raises(BadSetting) as found:
+        load_settings(environment)
+    assert str(found.value) == line
+
+
+def test_a_request_has_time_to_wait_for_its_position(tmp_path: Path) -> None:
+    short = {"API_REQUEST_TIMEOUT_MS": "2000", "PROJECTION_WAIT_MS": "1500"}
+    with pytest.raises(BadSetting, match="API_REQUEST_TIMEOUT_MS: expected at least PROJECTION_WAIT_MS"):
+        api_config(load_settings(short, data_dir=tmp_path))
+    assert api_config(load_settings({**short, "PROJECTION_WAIT_MS": "1100"}, data_dir=tmp_path))
