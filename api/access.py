@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 
 class Access(StrEnum):
@@ -24,12 +25,19 @@ class RuledRoute(Route):
         assert access is not Access.OPEN or "{" not in path, "an open path is compared as it is, before routing"
         super().__init__(path, endpoint)
         self.access = access
+        self._slashes = path.count("/")
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """A percent-encoded slash separates nothing: it is part of an id, or of a path that is not there."""
+        if scope["type"] == "http" and scope["raw_path"].count(b"/") != self._slashes:
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 def served(routes: Iterable[RuledRoute]) -> list[RuledRoute]:
     return [route for route in routes if route.access is not Access.OFF]
 
 
-def open_paths(routes: Iterable[RuledRoute]) -> frozenset[str]:
-    """The only paths that answer without credentials; all others, known or not, ask for them."""
-    return frozenset(route.path for route in routes if route.access is Access.OPEN)
+def open_paths(routes: Iterable[RuledRoute]) -> frozenset[bytes]:
+    """The only paths that answer without credentials, as they are sent; all others, known or not, ask for them."""
+    return frozenset(route.path.encode() for route in routes if route.access is Access.OPEN)

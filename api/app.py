@@ -82,7 +82,9 @@ def create_app(config: ApiConfig) -> FastAPI:
 class Gate:
     """Credentials first, known path or not; then what a request may look like at all."""
 
-    def __init__(self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[str], url_bytes_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[bytes], url_bytes_max: int
+    ) -> None:
         self._app = app
         self._credentials = credentials
         self._open_paths = open_paths
@@ -91,7 +93,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["path"] not in self._open_paths and not self._allowed(scope):
+        elif scope["raw_path"] not in self._open_paths and not self._allowed(scope):
             exchange_of(scope).refused = "credentials"
             await errors.unauthorized()(scope, receive, send)
         else:
@@ -132,7 +134,7 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
 
     async def one_group(request: Request) -> Response:
         group_id = _group_id(request.scope["raw_path"])
-        if group_id is None:
+        if not group_id:
             raise HTTPException(404)
         fields = parse_one(_query_string(request))
         if isinstance(fields, InvalidRequest):
@@ -194,10 +196,9 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _group_id(raw_path: bytes) -> str | None:
-    """The last segment, decoded exactly once; None if there is none, or more than one."""
-    segments = raw_path.decode("ascii", "replace").split("/")
-    return unquote(segments[-1]) or None if len(segments) == LIST_PATH.count("/") + 2 else None
+def _group_id(raw_path: bytes) -> str:
+    """The last segment, decoded exactly once."""
+    return unquote(raw_path.decode("ascii", "replace").rpartition("/")[2])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -87,7 +87,8 @@ class Api(Process):
 
     def __init__(self, cwd: Path, redis_url: str, **settings: str) -> None:
         self.port = free_port()
-        super().__init__("serve", cwd=cwd, API_PORT=str(self.port), REDIS_URL=redis_url, JWT_SECRET=SECRET, **settings)
+        ours = {"API_PORT": str(self.port), "REDIS_URL": redis_url, "JWT_SECRET": SECRET}
+        super().__init__("serve", cwd=cwd, **{**ours, **settings})
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token()}"}, timeout=30
         )

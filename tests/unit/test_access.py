@@ -64,7 +64,7 @@ def test_a_route_must_have_a_rule() -> None:
 def test_a_route_that_is_off_is_not_there() -> None:
     there = served([RuledRoute(f"/{access}", _nothing, access) for access in Access])
     assert {route.path for route in there} == {"/open", "/credentials"}
-    assert open_paths(there) == {"/open"}
+    assert open_paths(there) == {b"/open"}
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
