@@ -106,7 +106,7 @@ def test_sealed_when_the_generation_is_not_ours_to_write(
     store: Store, client: "redis.Redis", meta: dict[str, str]
 ) -> None:
     generation = store.generation()
-    client.hset(PREFIX + "meta", mapping=meta)
+    client.hset(PREFIX + "meta", items=[part for pair in meta.items() for part in pair])
     before = dump(client)
     assert commit(store, generation, [event(1)], None) is Outcome.SEALED
     assert dump(client) == before

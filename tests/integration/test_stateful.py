@@ -127,7 +127,7 @@ class Life(RuleBasedStateMachine):
 def test_any_life_ends_in_the_same_read_model(redis_url: str) -> None:
     Life.url = redis_url
     Life.commits = 0
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Life,
         settings=settings(
             max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
