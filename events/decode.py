@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from events.complaint import complaint
 from events.errors import InvalidEvent
@@ -23,21 +23,33 @@ CREATED = "order.created"
 UPDATED = "order.updated"
 
 
-class Envelope(Struct, gc=False):
-    """The attributes that are read. Others are allowed and ignored."""
+class Attributes(Struct, gc=False, kw_only=True):
+    """Those that are read. Others are allowed and ignored."""
 
     specversion: Literal["1.0"]
     id: Id
     source: Annotated[str, Meta(min_length=1, max_length=2048, description="URI reference of the publisher")]
     type: Annotated[str, Meta(min_length=1, max_length=255)]
     time: Time | None = None
+
+
+class Envelope(Attributes, gc=False, kw_only=True):
     data: Raw = Raw()
 
 
+class Whole(Attributes, gc=False, kw_only=True):
+    """Envelope and data in one; what `order.updated` admits includes every `order.created`."""
+
+    data: OrderUpdated
+
+
 T = TypeVar("T")
+# Source, id and data of an event.
+Read = tuple[str, str, OrderCreated | OrderUpdated]
 
 _anything = msgspec.json.Decoder()
 _envelope = msgspec.json.Decoder(Envelope)
+_whole = msgspec.json.Decoder(Whole)
 _data: dict[str, msgspec.json.Decoder[Any]] = {
     CREATED: msgspec.json.Decoder(OrderCreated),
     UPDATED: msgspec.json.Decoder(OrderUpdated),
@@ -51,15 +63,40 @@ def decode(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
     if len(value) > EVENT_BYTES_MAX:
         raise InvalidEvent("$", f"expected at most {EVENT_BYTES_MAX} bytes, got {len(value)}")
     try:
-        envelope = _binary(value, headers) if _is_binary(headers) else _structured(value)
-        decoder = _data.get(envelope.type)
-        if decoder is None:
-            return None
-        data = _decoded(decoder, bytes(envelope.data), "$.data", envelope.type)
+        read = _at_once(value) if not headers or not _is_binary(headers) else None
+        if read is None:
+            read = _step_by_step(value, headers)
+            if read is None:
+                return None
         _check_depth(value)
     except RecursionError:
         raise InvalidEvent("$", f"expected nesting of at most {DEPTH_MAX}, got more") from None
-    return order_event(data, tie_break(envelope.source, envelope.id))
+    source, event_id, data = read
+    return order_event(data, tie_break(source, event_id))
+
+
+def _at_once(value: bytes) -> Read | None:
+    """A good structured event in one pass; None for anything else, which is then read step by step."""
+    try:
+        if not value.isascii():
+            value.decode()
+        event = _whole.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    data = event.data
+    if event.type == CREATED:
+        complete = UNSET not in (data.created_at, data.seller_id, data.status) and data.total is not UNSET
+        return (event.source, event.id, data) if complete else None
+    return (event.source, event.id, data) if event.type == UPDATED else None
+
+
+def _step_by_step(value: bytes, headers: Headers) -> Read | None:
+    """Envelope, then data. None for a type that is not ours. Raises InvalidEvent."""
+    envelope = _binary(value, headers) if _is_binary(headers) else _structured(value)
+    decoder = _data.get(envelope.type)
+    if decoder is None:
+        return None
+    return envelope.source, envelope.id, _decoded(decoder, bytes(envelope.data), "$.data", envelope.type)
 
 
 def tie_break(source: str, event_id: str) -> int:

@@ -3,7 +3,6 @@
 No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +12,7 @@ from msgspec import Struct, field
 
 from events.decode import decode
 from events.errors import InvalidEvent
-from events.log import Record
+from events.log import Partition, Record
 from events.order import OrderEvent
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
@@ -54,7 +53,7 @@ class Change(Struct, gc=False):
     `expected`: group id -> the revision that its state must still have, for every group that the batch met.
     `row`, `rest`: the two parts of each document; `text`: only what changed; `unlisted`: groups no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
-    `parked`: `orders/0@17` -> JSON. `tally`: (`orders/0`, fate) -> records.
+    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate.
     `after`: what is known of all these groups once this is stored, and not a moment earlier.
     """
 
@@ -67,7 +66,7 @@ class Change(Struct, gc=False):
     add: dict[str, list[float | str]] = field(default_factory=dict)
     remove: dict[str, list[str]] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
-    tally: Counter[tuple[str, Fate]] = field(default_factory=Counter)
+    tally: dict[str, dict[Fate, int]] = field(default_factory=dict)
     after: dict[str, Known] = field(default_factory=dict)
 
 
@@ -94,11 +93,13 @@ def project(before: Mapping[str, Known], batch: Sequence[Decoded]) -> Change:
     """`before` has the groups in `group_ids(batch)`, all of one shard. They are used up: the merge is in place."""
     change = Change()
     touched = set()
+    fates: dict[Partition, list[Fate]] = {item.record.partition: [] for item in batch}
     for item in batch:
         fate = _apply(before, item, change)
         if fate is Fate.APPLIED and item.event:
             touched.add(item.event.group_id)
-        change.tally[str(item.record.partition), fate] += 1
+        fates[item.record.partition].append(fate)
+    change.tally = {str(partition): {fate: found.count(fate) for fate in Fate} for partition, found in fates.items()}
     for group_id, group in before.items():
         # Also where nothing changed: against a stale cache, an event could look stale that is not.
         change.expected[group_id] = group.revision

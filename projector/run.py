@@ -178,8 +178,7 @@ class Projector:
             if stop > (stands[partition] or 0)
         }
         if advances:
-            items = [item for item in decoded if self._concerns(shard, item)]
-            self._flights.append(self._flight(shard, items, advances))
+            self._flights.append(self._flight(shard, self._share(shard, decoded), advances))
 
     def _flight(self, shard: int, items: Sequence[Decoded], advances: Mapping[Partition, Advance]) -> Flight:
         change = project(self._known(shard, items), items)
@@ -220,10 +219,14 @@ class Projector:
                 self._stop.wait(PAUSE_MAX_S)
                 raise Rewind
 
-    def _concerns(self, shard: int, item: Decoded) -> bool:
+    def _share(self, shard: int, decoded: Sequence[Decoded]) -> list[Decoded]:
         """Records without a group are counted, and parked, in shard 0. A shard that is ahead has had its share."""
-        home = self._generation.shard_of(item.event.group_id) if item.event else 0
-        return home == shard and item.record.offset >= (self._stands[shard][item.record.partition] or 0)
+        stands = self._stands[shard]
+        fresh = [item for item in decoded if item.record.offset >= (stands[item.record.partition] or 0)]
+        if self._generation.shards == 1:
+            return fresh
+        shard_of = self._generation.shard_of
+        return [item for item in fresh if (shard_of(item.event.group_id) if item.event else 0) == shard]
 
     def _known(self, shard: int, items: Sequence[Decoded]) -> dict[str, Known]:
         ids = group_ids(items)

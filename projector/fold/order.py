@@ -41,13 +41,12 @@ class Order(Struct, gc=False):
 
 def first(event: OrderEvent) -> Order:
     """The order as its first event tells it."""
-    revision = event.revision
-    return Order(
-        event.order_id,
-        revision,
-        [None if value is UNSET else value for value in event.values],
-        [None if value is UNSET else revision for value in event.values],
-    )
+    values: list[Any] = list(event.values)
+    revisions: list[Revision | None] = [event.revision] * len(values)
+    for i, value in enumerate(values):
+        if value is UNSET:
+            values[i] = revisions[i] = None
+    return Order(event.order_id, event.revision, values, revisions)
 
 
 def merge(order: Order, event: OrderEvent) -> bool:

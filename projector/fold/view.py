@@ -51,21 +51,21 @@ def view(group_id: str, group: Group) -> View | None:
         return None
     if len(orders) > 1:
         orders.sort(key=lambda order: (order.values[CREATED_AT], order.id))
-    earliest = orders[0].values
-    columns = list(zip(*(order.values for order in orders), strict=True))
-    currencies = set(columns[CURRENCY_CODE])
+    rows = [order.values for order in orders]
+    earliest = rows[0]
+    currencies = {row[CURRENCY_CODE] for row in rows}
     return View(
         group_id,
         earliest[CUSTOMER_ID],
-        sum(columns[TOTAL]),
+        sum([row[TOTAL] for row in rows]),
         earliest[CREATED_AT],
-        max(order.updated_at for order in orders),
+        max([order.updated_at for order in orders]),
         _latest_told(orders, GROUP_DISPLAY_ID),
         _latest_told(orders, CART_ID),
         currencies.pop() if len(currencies) == 1 else None,
-        sorted(set(columns[SELLER_ID])),
-        sorted(set(columns[STATUS])),
-        sorted({channel for channel in columns[SALES_CHANNEL_ID] if channel is not None}),
+        sorted({row[SELLER_ID] for row in rows}),
+        sorted({row[STATUS] for row in rows}),
+        sorted({row[SALES_CHANNEL_ID] for row in rows} - {None}),
         orders,
     )
 

@@ -65,9 +65,8 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
 
 
 def _tally(change: Change) -> dict[str, int]:
-    """The total is counted on its own, so that the four fates can be held against it."""
-    tally = {f"{partition}:{fate}": records for (partition, fate), records in change.tally.items()}
-    for (partition, _), records in change.tally.items():
-        name = f"{partition}:received"
-        tally[name] = tally.get(name, 0) + records
+    tally: dict[str, int] = {}
+    for partition, fates in change.tally.items():
+        tally |= {f"{partition}:{fate}": records for fate, records in fates.items() if records}
+        tally[f"{partition}:received"] = sum(fates.values())
     return tally
