@@ -14,6 +14,9 @@ REDIS_WAIT_MS = 900
 REDIS_CONNECTIONS_MAX = 4
 # How long a request with X-Min-Position waits at most, in milliseconds.
 PROJECTION_WAIT_MS = 2000
+# How many events the read model may lag behind the log for this process to be ready: at the rate of a busy
+# marketplace some seconds; in a rebuild far more.
+READY_LAG_MAX = 10_000
 # Seconds that requests under way get to finish once the server was told to stop.
 SHUTDOWN_S = 5
 
@@ -41,6 +44,7 @@ class ApiConfig:
     redis_wait_ms: int = REDIS_WAIT_MS
     redis_connections_max: int = REDIS_CONNECTIONS_MAX
     projection_wait_ms: int = PROJECTION_WAIT_MS
+    ready_lag_max: int = READY_LAG_MAX
     shutdown_s: int = SHUTDOWN_S
 
     def __post_init__(self) -> None:

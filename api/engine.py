@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from api.batches import Batches, Command
 from api.errors import ReadModelFault, Unavailable
 from api.plan import Nothing, Scan, Select, plan, scan_call, select_call
-from api.positions import NOTHING_LIVE, Instant, Positions, instant
+from api.positions import NOTHING_LIVE, Instant, Positions, instant, lag, offsets
 from api.query import Query
 from api.scripts import ONE, SCAN, SELECT, Script
 from projector.readmodel.keys import LIVE, Generation, Keys
@@ -60,8 +60,9 @@ class _Seen(NamedTuple):
 class Engine:
     """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
 
-    def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
+    def __init__(self, redis_url: str, wait_ms: int, connections_max: int, ready_lag_max: int) -> None:
         self._wait_s = wait_ms / 1000
+        self._ready_lag_max = ready_lag_max
         self._batches = Batches(redis_url, self._wait_s, connections_max)
         self._live: _Live | None = None
         # Between two commits every answer reflects the same.
@@ -77,9 +78,16 @@ class Engine:
         await self._batches.close()
 
     async def ready(self) -> bool:
-        """Whether Redis answers and something is live."""
+        """Whether Redis answers, something is live, and it lags behind the log's own end by no more than it may.
+
+        The projector tells that end every second. One that is away tells nothing, and what it left is served on.
+        """
         try:
-            return await self._read(lambda keys: ("EXISTS", keys.row), None) is not None
+            seen = await self._read(lambda keys: ("HGETALL", keys.end), None)
+            if seen is None:
+                return False
+            end = offsets(cast(list[bytes], seen.value))
+            return lag(end, (await self.now()).positions) <= self._ready_lag_max
         except Unavailable:
             return False
 

@@ -37,8 +37,18 @@ class Instant(Struct, frozen=True):
 
 def instant(generation: bytes, reply: Sequence[bytes]) -> Instant:
     """`reply`: the position hash of Redis, name and offset by turns."""
-    positions = {name.decode(): int(offset) for name, offset in zip(reply[::2], reply[1::2], strict=True)}
+    positions = offsets(reply)
     return Instant(generation, positions, written(positions))
+
+
+def offsets(reply: Sequence[bytes]) -> Positions:
+    """Of a hash of Redis, name and offset by turns. Raises ValueError."""
+    return {name.decode(): int(offset) for name, offset in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def lag(end: Positions, positions: Positions) -> int:
+    """Events between where the log ends and what is reflected, over all partitions."""
+    return sum(max(offset - positions.get(name, 0), 0) for name, offset in end.items())
 
 
 NOTHING_LIVE = Instant(b"", {}, "")

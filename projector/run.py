@@ -10,10 +10,10 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 
-from events.errors import LogGap
+from events.errors import LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
 from projector.cache import Cache
-from projector.errors import CannotGoOn
+from projector.errors import CannotGoOn, StoreUnavailable
 from projector.patience import PAUSE_MAX_S, Stopped, insist
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
 from projector.readmodel.document import VERSION
@@ -27,7 +27,7 @@ BATCH_RECORDS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # How long one poll waits for records, in seconds; also how soon a stop is noticed.
 POLL_S = 0.2
-# How often the log is told what has been applied, in seconds.
+# How often the log is told how far we are, and Redis how far the log goes, in seconds.
 MARK_EVERY_S = 1.0
 
 T = TypeVar("T")
@@ -129,8 +129,11 @@ class Projector:
             self._mark(subscription)
 
     def _mark(self, subscription: Subscription) -> None:
+        """Tells the log how far we are, and Redis how far the log goes. Nothing depends on either."""
         self._marked_at_s = time.monotonic()
         subscription.mark({partition: self._lowest(partition) for partition in self._stands[0]})
+        with suppress(LogUnavailable, StoreUnavailable):
+            self._store.tell_end(self._generation, self._log.end())
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
         """Where Redis stands is where we go on reading."""

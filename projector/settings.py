@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     api_request_timeout_ms: int = Field(default=5000, ge=1000, le=120_000)
 
     projection_wait_ms: int = Field(default=2000, ge=0, le=60_000)
+    ready_lag_max: int = Field(default=10_000, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

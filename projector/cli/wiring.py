@@ -58,6 +58,7 @@ def api_config(settings: Settings) -> ApiConfig:
             concurrency_max=settings.api_concurrency_max,
             request_timeout_ms=settings.api_request_timeout_ms,
             projection_wait_ms=settings.projection_wait_ms,
+            ready_lag_max=settings.ready_lag_max,
         )
     except ConfigError as error:
         raise BadSetting(str(error)) from None

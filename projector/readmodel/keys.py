@@ -42,7 +42,7 @@ class Generation(Struct, frozen=True):
 class Keys:
     """The key names of one shard."""
 
-    __slots__ = ("meta", "parked", "position", "prefix", "rest", "row", "state", "stored", "tally", "text")
+    __slots__ = ("end", "meta", "parked", "position", "prefix", "rest", "row", "state", "stored", "tally", "text")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -52,6 +52,7 @@ class Keys:
         self.state = prefix + "state"
         self.text = prefix + "text"
         self.position = prefix + "position"
+        self.end = prefix + "end"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         # Not a key but a channel.

@@ -69,6 +69,11 @@ class Store:
         stored = self._call(lambda: self._client.hmget(generation.keys(shard).position, names))
         return [None if offset is None else int(offset) for offset in stored]
 
+    def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
+        """For the API, which cannot ask the log: where it ended a moment ago."""
+        told: dict[Any, Any] = {str(partition): offset for partition, offset in end.items()}
+        self._call(lambda: self._client.hset(generation.keys(0).end, mapping=told))
+
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         """The states, in one round trip."""
         stored = self._call(lambda: self._client.hmget(generation.keys(shard).state, group_ids))

@@ -198,3 +198,32 @@ def test_sigterm_drains_within_five_seconds_even_without_redis(
         append(url, [Entry(None, json.dumps(good_event(2)).encode(), STRUCTURED)])
         wait_until(lambda: "Redis does not answer" in run.text(), 30, "the projector to notice")
         assert run.stop(timeout_s=5) == 0
+
+
+def test_ready_means_caught_up_with_the_log_itself(
+    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+) -> None:
+    """The end is the broker's: what nobody has read yet counts, although no position of ours tells of it."""
+    url = kafka_topic(2)
+    entries = [Entry(None, json.dumps(event).encode(), STRUCTURED) for event in marketplace(50)]
+    with Api(tmp_path, redis_url, READY_LAG_MAX="20") as api:
+
+        def ready() -> int:
+            return api.client.get("/health/ready").status_code
+
+        assert ready() == 503, "nothing is live"
+        with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+            ends = append(url, entries)
+            wait_until_applied(client, ends)
+            wait_until(
+                lambda: client.hgetall(readmodel.PREFIX + "end") == client.hgetall(readmodel.PREFIX + "position"),
+                10,
+                "the end",
+            )
+            assert ready() == 200
+            assert run.stop() == 0
+        key, partition = readmodel.PREFIX + "end", next(iter(ends))
+        client.hset(key, partition, ends[partition] + 20)
+        assert ready() == 200
+        client.hset(key, partition, ends[partition] + 21)
+        assert ready() == 503
