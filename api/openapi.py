@@ -108,7 +108,9 @@ def _live() -> Json:
 
 
 def _ready() -> Json:
-    return _health("isReady", "Whether lists can be answered", "ready", "They can; if not, the answer is 503.")
+    return _health(
+        "isReady", "Whether lists can be answered, and are near the log's own end", "ready", "They are; if not: 503."
+    )
 
 
 def _health(operation: str, summary: str, state: str, description: str) -> Json:
