@@ -422,7 +422,7 @@ def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
         await asyncio.Event().wait()
 
     async def scene() -> None:
-        engine = Engine(redis_url, 900, 4)
+        engine = Engine(redis_url, 900, 4, 0)
         waiting = Waiting(engine, redis_url, 900, 30_000)
         gone = asyncio.Event()
 
@@ -472,7 +472,7 @@ def test_the_moment_of_the_commit_does_not_matter(
         await asyncio.Event().wait()
 
     async def scene() -> None:
-        engine = Engine(redis_url, 900, 4)
+        engine = Engine(redis_url, 900, 4, 0)
         for offset in range(rounds):
             waiting = Waiting(engine, redis_url, 900, 10_000)
             written = asyncio.create_task(commit_after(rng.random() * 0.006, offset))
