@@ -22,6 +22,9 @@ class Cache:
     def take(self, group_id: str) -> Known | None:
         return self._known.pop(group_id, None)
 
+    def __contains__(self, group_id: str) -> bool:
+        return group_id in self._known
+
     def put(self, known: Mapping[str, Known]) -> None:
         self._known.update(known)
         for _ in range(len(self._known) - self._groups_max):

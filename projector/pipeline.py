@@ -1,0 +1,230 @@
+"""Batches on their way into one generation, three at a time: while Redis writes one, the next is projected, and of the
+one after that the groups are loaded in the short time between two scripts, for Redis does one thing at a time.
+
+What is projected builds on what is still being written. That is safe: it is sent only when the former is stored, and
+the script compares the revision of every group, so that whatever was assumed wrongly is refused as CHANGED.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from events.log import Partition
+from projector.cache import Cache
+from projector.project import Decoded, Known, group_ids, known, project
+from projector.readmodel.keys import Generation
+from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
+from projector.store.redis import Sent, Store
+
+log = structlog.get_logger("projector")
+
+
+class Rewind(Exception):
+    """What was polled does not fit what Redis has: read its positions again, and go on from there."""
+
+
+class Rejoin(Exception):
+    """Another process has written our partition: give up what we hold, and ask the log anew what is ours."""
+
+
+class Closed(Exception):
+    """The generation is not ours to write any more: look for the live one."""
+
+
+class TooMuch(Exception):
+    """The batch changes more bytes than one commit may: apply its halves."""
+
+
+class Loaded(Struct):
+    """A decoded batch; `states`: those of its groups that were neither cached nor under way."""
+
+    decoded: Sequence[Decoded]
+    states: Mapping[str, bytes | None]
+
+
+class Projected(Struct):
+    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored."""
+
+    shard: int
+    items: Sequence[Decoded]
+    advances: Mapping[Partition, Advance]
+    request: list[str | bytes]
+    after: dict[str, Known]
+
+
+class Flight(Struct):
+    projected: Projected
+    sent: Sent
+
+
+class Pipeline:
+    """`insist` calls until there is an answer. Every method but `lowest` raises what it raises."""
+
+    def __init__(self, store: Store, generation: Generation, insist: Callable[[Callable[[], Any]], Any]) -> None:
+        self.generation = generation
+        self._store = store
+        self._insist = insist
+        self._cache = Cache()
+        # For each shard, what is stored; None where nothing of the partition has been applied yet.
+        self._stands: list[dict[Partition, int | None]] = [{} for _ in range(generation.shards)]
+        self._loaded: Loaded | None = None
+        self._flights: list[Flight] = []
+
+    def start(self, partitions: Sequence[Partition]) -> None:
+        """Reads where Redis stands."""
+        for shard, stands in enumerate(self._stands):
+            positions = self._insist(partial(self._store.positions, self.generation, shard, partitions))
+            stands.update(zip(partitions, positions, strict=True))
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """All that were ever started."""
+        return list(self._stands[0])
+
+    @property
+    def busy(self) -> bool:
+        return self._loaded is not None or bool(self._flights)
+
+    def lowest(self, partition: Partition) -> int:
+        """What every shard has stored."""
+        return min(stands[partition] or 0 for stands in self._stands)
+
+    def push(self, decoded: Sequence[Decoded]) -> None:
+        """The next batch, or none, which moves on those under way. Raises Rewind, Rejoin, Closed."""
+        try:
+            projected = self._project_all(self._loaded) if self._loaded else []
+        except TooMuch:
+            projected = []
+            self._settle()
+            self._apply_halves(self._loaded.decoded if self._loaded else ())
+        self._settle()
+        self._loaded = self._load(decoded, projected) if decoded else None
+        self._send(projected)
+
+    def flush(self) -> None:
+        """Returns when all is stored. Raises as `push`."""
+        while self.busy:
+            self.push(())
+
+    def _apply_halves(self, decoded: Sequence[Decoded]) -> None:
+        half = len(decoded) // 2
+        for part in (decoded[:half], decoded[half:]):
+            try:
+                self._send(self._project_all(self._load(part, ())))
+            except TooMuch:
+                self._apply_halves(part)
+            self._settle()
+
+    def _load(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> Loaded:
+        under_way = [part.after for part in projected]
+        missing: dict[int, list[str]] = {}
+        for group_id in group_ids(decoded):
+            if group_id not in self._cache and not any(group_id in after for after in under_way):
+                missing.setdefault(self.generation.shard_of(group_id), []).append(group_id)
+        states: dict[str, bytes | None] = {}
+        for shard, ids in missing.items():
+            states |= self._insist(partial(self._store.load, self.generation, shard, ids))
+        return Loaded(decoded, states)
+
+    def _project_all(self, loaded: Loaded) -> list[Projected]:
+        """Every shard's part, where it has not had it yet. Raises TooMuch."""
+        found = []
+        stops = {item.record.partition: item.record.offset + 1 for item in loaded.decoded}
+        for shard in range(self.generation.shards):
+            heads = self._heads_for(shard)
+            advances = {p: Advance(heads[p], stop) for p, stop in stops.items() if stop > (heads[p] or 0)}
+            if advances:
+                items = self._share(shard, heads, loaded.decoded)
+                found.append(self._project(shard, items, advances, self._known(shard, items, loaded.states)))
+        return found
+
+    def _heads_for(self, shard: int) -> dict[Partition, int | None]:
+        """Where the shard will stand when what is under way is stored."""
+        heads = dict(self._stands[shard])
+        for flight in self._flights:
+            if flight.projected.shard == shard:
+                heads.update((partition, advance.stop) for partition, advance in flight.projected.advances.items())
+        return heads
+
+    def _share(
+        self, shard: int, heads: Mapping[Partition, int | None], decoded: Sequence[Decoded]
+    ) -> Sequence[Decoded]:
+        """Records without a group are counted, and parked, in shard 0. A shard that is ahead has had its share."""
+        fresh = [item for item in decoded if item.record.offset >= (heads[item.record.partition] or 0)]
+        if self.generation.shards == 1:
+            return fresh
+        shard_of = self.generation.shard_of
+        return [item for item in fresh if (shard_of(item.event.group_id) if item.event else 0) == shard]
+
+    def _known(self, shard: int, items: Sequence[Decoded], states: Mapping[str, bytes | None]) -> dict[str, Known]:
+        """Taken from what is under way, from the cache, from what was loaded, and only then from Redis."""
+        taken: dict[str, Known] = {}
+        missing = []
+        for group_id in group_ids(items):
+            found = self._take(group_id)
+            if found is None and group_id in states:
+                found = known(group_id, states[group_id])
+            if found is None:
+                missing.append(group_id)
+            else:
+                taken[group_id] = found
+        return taken | self._load_known(shard, missing)
+
+    def _take(self, group_id: str) -> Known | None:
+        for flight in self._flights:
+            if group_id in flight.projected.after:
+                return flight.projected.after.pop(group_id)
+        return self._cache.take(group_id)
+
+    def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:
+        if not ids:
+            return {}
+        states = self._insist(partial(self._store.load, self.generation, shard, ids))
+        return {group_id: known(group_id, state) for group_id, state in states.items()}
+
+    def _project(
+        self,
+        shard: int,
+        items: Sequence[Decoded],
+        advances: Mapping[Partition, Advance],
+        before: Mapping[str, Known],
+    ) -> Projected:
+        change = project(before, items)
+        sent = request(change, advances)
+        if len(items) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
+            raise TooMuch
+        return Projected(shard, items, advances, sent, change.after)
+
+    def _send(self, projected: Iterable[Projected]) -> None:
+        self._flights = [
+            Flight(part, self._store.commit(self.generation, part.shard, part.request)) for part in projected
+        ]
+
+    def _settle(self) -> None:
+        """Waits until what was sent is stored."""
+        flights, self._flights = self._flights, []
+        for flight in flights:
+            part, outcome = flight.projected, self._insist(flight.sent.outcome)
+            while outcome is Outcome.CHANGED:
+                before = self._load_known(part.shard, group_ids(part.items))
+                part = self._project(part.shard, part.items, part.advances, before)
+                outcome = self._insist(self._store.commit(self.generation, part.shard, part.request).outcome)
+            self._steer(part, outcome)
+
+    def _steer(self, part: Projected, outcome: Outcome) -> None:
+        match outcome:
+            case Outcome.STORED | Outcome.ALREADY:
+                self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())
+                self._cache.put(part.after)
+            case Outcome.BEHIND:
+                log.warning("Redis has lost writes: reading the log again from where it stands", shard=part.shard)
+                raise Rewind
+            case Outcome.AHEAD:
+                log.warning("another process applied our partitions: asking anew which are ours", shard=part.shard)
+                raise Rejoin
+            case Outcome.SEALED:
+                log.info("the generation is closed: looking for the live one", generation=self.generation.number)
+                raise Closed
