@@ -34,11 +34,15 @@ class Places:
         """False where there is none left."""
         if len(self._due) >= self._most:
             return False
+        self.take_again(task)
+        return True
+
+    def take_again(self, task: _Task) -> None:
+        """For one that was let in and stepped aside: it is not sent away, though there may be one more than allowed."""
         loop = task.get_loop()
         self._due[task] = due_s = loop.time() + self._timeout_s
         if self._timer is None:
             self._timer = loop.call_at(due_s, self._look, loop)
-        return True
 
     def leave(self, task: _Task) -> None:
         """At any time, as often as you like."""
@@ -85,7 +89,8 @@ class Admission:
             await errors.busy()(scope, receive, send)
             return
         # Once the answer begins, the work is done. A client that reads slowly has time, and takes nobody's place.
-        exchange.on_start = partial(self._places.leave, task)
+        exchange.on_start = exchange.step_aside = partial(self._places.leave, task)
+        exchange.step_back = partial(self._places.take_again, task)
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from urllib.parse import unquote
 
 import structlog
@@ -36,6 +37,9 @@ LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"
 HEALTH = ("/health/live", "/health/ready")
 
+# How often the log tells that Redis is away, in seconds.
+UNAVAILABLE_TOLD_EVERY_S = 1.0
+
 _log = structlog.get_logger("api")
 
 
@@ -56,6 +60,7 @@ def create_app(config: ApiConfig) -> FastAPI:
     )
     metrics, places = Metrics(), Places(config.concurrency_max, config.request_timeout_ms)
     metrics.in_flight.set_function(lambda: places.taken)
+    metrics.waiting.set_function(lambda: len(waiting))
     routes = served(
         [
             *_routes(engine, waiting),
@@ -65,6 +70,7 @@ def create_app(config: ApiConfig) -> FastAPI:
     )
     app.router.routes.extend(routes)
     log = AccessLog(config.access_log, sys.stderr.buffer, metrics.log_lines_lost.inc)
+    app.state.unavailable_told_s = -inf
     observer = app.state.observer = Observer(metrics, log, [route.path_format for route in routes])
     # Each is put around those before it.
     app.add_middleware(Admission, places=places, open_to_all=frozenset((*HEALTH, METRICS_PATH)))
@@ -121,12 +127,12 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
             return errors.invalid(asked.message)
         exchange = exchange_of(request.scope)
         exchange.plan = plan(query).name
-        gone = partial(_gone, request)
+        client = _Client(request)
         if asked.known:
-            instant = await waiting.fresh(asked.minimum, engine.now, gone)
+            instant = await waiting.fresh(asked.minimum, engine.now, client)
             if asked.met_by(instant):
                 return _not_modified(asked.headers(instant))
-        answer = await waiting.fresh(asked.minimum, partial(engine.list, query), gone)
+        answer = await waiting.fresh(asked.minimum, partial(engine.list, query), client)
         exchange.rows = max(0, min(query.limit, answer.count - query.offset))
         rows = answer.rows if heads_suffice(query) else pick(answer.rows, query.fields, query.any_of("seller_id"))
         body = list_body(rows, answer.count, query.offset, query.limit)
@@ -142,13 +148,13 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         asked = _conditions(request)
         if isinstance(asked, InvalidRequest):
             return errors.invalid(asked.message)
-        gone = partial(_gone, request)
+        client = _Client(request)
         if asked.known:
-            instant = await waiting.fresh(asked.minimum, engine.now, gone)
+            instant = await waiting.fresh(asked.minimum, engine.now, client)
             # A tag is of something that was there at that instant; `*` says nothing.
             if asked.met_by(instant) and (not asked.any_will_do or await engine.holds(group_id)):
                 return _not_modified(asked.headers(instant))
-        found = await waiting.fresh(asked.minimum, partial(engine.one, group_id), gone)
+        found = await waiting.fresh(asked.minimum, partial(engine.one, group_id), client)
         if found.document is None:
             return errors.not_found(f"OrderGroup id not found: {group_id}", {HEADER: found.instant.text})
         return errors.json_response(one_body(pick(found.document, fields, None)), headers=asked.headers(found.instant))
@@ -190,10 +196,20 @@ def _not_modified(headers: dict[str, str]) -> Response:
     return Response(status_code=304, headers=headers)
 
 
-async def _gone(request: Request) -> None:
-    """Returns once the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class _Client:
+    """A request, as those see it who let it wait."""
+
+    __slots__ = ("_request", "step_aside", "step_back")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        exchange = exchange_of(request.scope)
+        self.step_aside = exchange.step_aside
+        self.step_back = exchange.step_back
+
+    async def gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
 
 
 def _group_id(raw_path: bytes) -> str:
@@ -210,9 +226,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    request.app.state.observer.metrics.redis_unavailable.inc()
-    request_id = exchange_of(request.scope).request_id.decode("ascii")
-    _log.warning("unavailable", reason=str(error), request_id=request_id)
+    """The metric and the access log have every request; the log has a line a second of what is one incident."""
+    state, now_s = request.app.state, time.monotonic()
+    state.observer.metrics.redis_unavailable.inc()
+    if now_s - state.unavailable_told_s >= UNAVAILABLE_TOLD_EVERY_S:
+        state.unavailable_told_s = now_s
+        request_id = exchange_of(request.scope).request_id.decode("ascii")
+        _log.warning("unavailable", reason=str(error), request_id=request_id)
     return errors.unavailable()
 
 

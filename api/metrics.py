@@ -55,6 +55,11 @@ class Metrics:
             "Requests that count against API_CONCURRENCY_MAX.",
             registry=self.registry,
         )
+        self.waiting = Gauge(
+            "order_groups_api_waiting",
+            "Requests that wait until their X-Min-Position is reached.",
+            registry=self.registry,
+        )
         self.connections = Gauge("order_groups_api_connections", "Open connections.", registry=self.registry)
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}

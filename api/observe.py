@@ -28,10 +28,14 @@ _random = random.Random()
 class Exchange:
     """One request and its answer, as far as it is known by now. The route fills in `plan` and `rows`.
 
-    `on_start` is called once, when the answer begins.
+    `on_start` is called once, when the answer begins. Between `step_aside` and `step_back` the request only waits, and
+    takes no place among those at work.
     """
 
-    __slots__ = ("_send", "bytes_sent", "on_start", "plan", "refused", "request_id", "rows", "status")
+    __slots__ = (
+        *("_send", "bytes_sent", "on_start", "plan", "refused", "request_id", "rows", "status"),
+        *("step_aside", "step_back"),
+    )
 
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
@@ -43,6 +47,8 @@ class Exchange:
         self.rows: int | None = None
         self.refused: str | None = None
         self.on_start: Callable[[], None] | None = None
+        self.step_aside: Callable[[], None] = _nothing
+        self.step_back: Callable[[], None] = _nothing
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -53,6 +59,10 @@ class Exchange:
         else:
             self.bytes_sent += len(message.get("body", b""))
         await self._send(message)
+
+
+def _nothing() -> None:
+    """There are no places: a route that is let in however many are at work."""
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -25,8 +25,17 @@ class Reflects(Protocol):
 
 
 A = TypeVar("A", bound=Reflects)
-# Returns once the client has gone.
-Gone = Callable[[], Awaitable[None]]
+
+
+class Client(Protocol):
+    """Who waits. While it does it steps aside: it keeps nobody from work, and nothing limits its time but we."""
+
+    async def gone(self) -> None:
+        """Returns once the client has gone."""
+
+    def step_aside(self) -> None: ...
+
+    def step_back(self) -> None: ...
 
 
 class Waiting:
@@ -42,7 +51,7 @@ class Waiting:
             engine, redis_url, redis_wait_ms / 1000, self._tell, self._forget, self._needed
         )
 
-    async def fresh(self, minimum: Positions, ask: Callable[[], Awaitable[A]], gone: Gone) -> A:
+    async def fresh(self, minimum: Positions, ask: Callable[[], Awaitable[A]], client: Client) -> A:
         """The answer to `ask` as soon as it reflects `minimum`. Raises NotYet, and what `ask` raises."""
         if not minimum:
             return await ask()
@@ -58,7 +67,7 @@ class Waiting:
         self._subscription.open()
         try:
             while True:
-                await self._until(waiter, deadline_s, gone)
+                await self._until(waiter, deadline_s, client)
                 # What is told from here on may be later than the answer, and must not be missed.
                 waiter.expect(minimum)
                 answer = await ask()
@@ -76,12 +85,13 @@ class Waiting:
     async def close(self) -> None:
         await self._subscription.close()
 
-    async def _until(self, waiter: "_Waiter", deadline_s: float, gone: Gone) -> None:
+    async def _until(self, waiter: "_Waiter", deadline_s: float, client: Client) -> None:
         reached = waiter.reached
         if reached.is_set():
             return
-        leaving = asyncio.ensure_future(gone())
+        leaving = asyncio.ensure_future(client.gone())
         leaving.add_done_callback(lambda _: reached.set())
+        client.step_aside()
         try:
             async with asyncio.timeout_at(deadline_s):
                 await reached.wait()
@@ -90,6 +100,7 @@ class Waiting:
         finally:
             left = leaving.done()
             leaving.cancel()
+            client.step_back()
         if left:
             raise NotYet("the client has gone while it waited")
 

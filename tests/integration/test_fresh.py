@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -417,19 +418,49 @@ def test_redis_that_restarts_while_somebody_waits(redis_home: RedisHome) -> None
         store.close()
 
 
-def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
-    async def never() -> None:
-        await asyncio.Event().wait()
+class Somebody:
+    """Who waits until `left`; `aside`: how often it has stepped aside and not back."""
 
+    def __init__(self, left: asyncio.Event) -> None:
+        self._left = left
+        self.aside = 0
+
+    async def gone(self) -> None:
+        await self._left.wait()
+
+    def step_aside(self) -> None:
+        self.aside += 1
+
+    def step_back(self) -> None:
+        self.aside -= 1
+
+
+def test_who_waits_takes_nobodys_place(redis_url: str, tmp_path: Path) -> None:
+    """Twenty wait where two may be at work: others are served meanwhile, and in the end all twenty are."""
+    store = Store(connect(redis_url))
+    generation = store.generation()
+    with ApiProcess(tmp_path, redis_url, API_CONCURRENCY_MAX="2", PROJECTION_WAIT_MS="4000") as api:
+        asked = {"X-Min-Position": "orders/0@1"}
+        with ThreadPoolExecutor(20) as pool:
+            waiting = [pool.submit(api.client.get, "/admin/order-groups", headers=asked) for _ in range(20)]
+            gauge = "order_groups_api_waiting 20.0"
+            wait_until(lambda: gauge in api.client.get("/metrics").text, 4, "all twenty to wait")
+            for _ in range(5):
+                assert api.client.get("/admin/order-groups").status_code == 200
+            assert not any(answer.done() for answer in waiting)
+            assert commit(store, generation, [event(1)], None) == "STORED"
+            assert [answer.result().status_code for answer in waiting] == [200] * 20
+    store.close()
+
+
+def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
     async def scene() -> None:
         engine = Engine(redis_url, 900, 4, 0)
         waiting = Waiting(engine, redis_url, 900, 30_000)
         gone = asyncio.Event()
 
-        async def leaves() -> None:
-            await gone.wait()
-
-        cancelled = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.now, never)) for _ in range(50)]
+        stays, leaves = Somebody(asyncio.Event()), Somebody(gone)
+        cancelled = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.now, stays)) for _ in range(50)]
         left = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.now, leaves)) for _ in range(50)]
         await subscribed(redis)
         assert len(waiting) == 100
@@ -441,6 +472,7 @@ def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
         assert [type(result) for result in results] == [asyncio.CancelledError] * 50 + [NotYet] * 50
         assert time.monotonic() - start_s < 5
         assert len(waiting) == 0
+        assert (stays.aside, leaves.aside) == (0, 0)
         await waiting.close()
         await engine.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -468,16 +500,13 @@ def test_the_moment_of_the_commit_does_not_matter(
     rng = random.Random(11)
     rounds = 300
 
-    async def never() -> None:
-        await asyncio.Event().wait()
-
     async def scene() -> None:
         engine = Engine(redis_url, 900, 4, 0)
         for offset in range(rounds):
             waiting = Waiting(engine, redis_url, 900, 10_000)
             written = asyncio.create_task(commit_after(rng.random() * 0.006, offset))
             start_s = time.monotonic()
-            now = await waiting.fresh({"orders/0": offset + 1}, engine.now, never)
+            now = await waiting.fresh({"orders/0": offset + 1}, engine.now, Somebody(asyncio.Event()))
             assert now.positions == {"orders/0": offset + 1}
             assert time.monotonic() - start_s < 0.8
             await written
