@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 from urllib.parse import unquote
 
@@ -28,7 +28,7 @@ from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
 from api.plan import heads_suffice, plan
 from api.positions import HEADER
-from api.query import InvalidRequest, parse_list, parse_one
+from api.query import InvalidRequest, Query, parse_list, parse_one
 from api.reference import reference_routes
 from api.splice import list_body, one_body, pick
 from api.waiting import Waiting
@@ -37,6 +37,9 @@ LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"
 HEALTH = ("/health/live", "/health/ready")
 
+# How many parsed query strings are remembered, and the longest of them in characters: some 4 MB at the most.
+KNOWN_QUERIES = 1000
+KNOWN_QUERY_MAX = 500
 # How often the log tells that Redis is away, in seconds.
 UNAVAILABLE_TOLD_EVERY_S = 1.0
 
@@ -119,7 +122,7 @@ class Gate:
 
 def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     async def list_groups(request: Request) -> Response:
-        query = parse_list(_query_string(request))
+        query = _parse(_query_string(request))
         if isinstance(query, InvalidRequest):
             return errors.invalid(query.message)
         asked = _conditions(request)
@@ -185,6 +188,14 @@ def _metrics_route(metrics: Metrics, access: Access) -> RuledRoute:
 def _query_string(request: Request) -> str:
     raw: bytes = request.scope["query_string"]
     return raw.decode("utf-8", "replace")
+
+
+def _parse(query_string: str) -> Query | InvalidRequest:
+    """A person pages through few lists, and programs ask the same again and again."""
+    return _parse_known(query_string) if len(query_string) <= KNOWN_QUERY_MAX else parse_list(query_string)
+
+
+_parse_known = lru_cache(KNOWN_QUERIES)(parse_list)
 
 
 def _conditions(request: Request) -> Conditions | InvalidRequest:
