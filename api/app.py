@@ -13,17 +13,15 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from api.access import Access, RuledRoute, open_paths, served
 from api.accesslog import AccessLog
 from api.admission import Admission, Places
-from api.auth import Credentials
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
 from api.engine import Engine
-from api.limits import URL_BYTES_KEY, refused
+from api.gate import Gate
 from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
 from api.plan import heads_suffice, plan
@@ -86,38 +84,6 @@ def create_app(config: ApiConfig) -> FastAPI:
     app.add_exception_handler(errors.NotYet, _not_yet)
     app.add_exception_handler(Exception, _unknown)
     return app
-
-
-class Gate:
-    """Credentials first, known path or not; then what a request may look like at all."""
-
-    def __init__(
-        self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[bytes], url_bytes_max: int
-    ) -> None:
-        self._app = app
-        self._credentials = credentials
-        self._open_paths = open_paths
-        self._url_bytes_max = url_bytes_max
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif scope["raw_path"] not in self._open_paths and not self._allowed(scope):
-            exchange_of(scope).refused = "credentials"
-            await errors.unauthorized()(scope, receive, send)
-        else:
-            url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
-            refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
-            if refusal is None:
-                await self._app(scope, receive, send)
-                return
-            exchange_of(scope).refused = refusal.reason
-            closing = {"Connection": "close"}
-            await errors.problem(refusal.status, refusal.kind, refusal.message, closing)(scope, receive, send)
-
-    def _allowed(self, scope: Scope) -> bool:
-        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-        return self._credentials.allow(authorization, time.time())
 
 
 def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:

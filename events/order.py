@@ -35,40 +35,34 @@ Amount = Annotated[
 ]
 
 
-class OrderCreated(Struct, gc=False):
+class _Order(Struct, gc=False, kw_only=True):
+    """What both have in common. UNSET is absent, None is null."""
+
     id: Id
     order_group_id: Id
     updated_at: Time
+    version: Version | UnsetType = UNSET
+    customer_id: Reference | None | UnsetType = UNSET
+    sales_channel_id: Reference | None | UnsetType = UNSET
+    currency_code: Currency | None | UnsetType = UNSET
+    display_id: Number | None | UnsetType = UNSET
+    cart_id: Reference | None | UnsetType = UNSET
+    order_group_display_id: Number | None | UnsetType = UNSET
+    deleted_at: Time | None | UnsetType = UNSET
+
+
+class OrderCreated(_Order, gc=False, kw_only=True):
     created_at: Time
     seller_id: Id
     status: Status
     total: Amount
-    version: Version | UnsetType = UNSET
-    customer_id: Reference | None | UnsetType = UNSET
-    sales_channel_id: Reference | None | UnsetType = UNSET
-    currency_code: Currency | None | UnsetType = UNSET
-    display_id: Number | None | UnsetType = UNSET
-    cart_id: Reference | None | UnsetType = UNSET
-    order_group_display_id: Number | None | UnsetType = UNSET
-    deleted_at: Time | None | UnsetType = UNSET
 
 
-class OrderUpdated(Struct, gc=False):
-    id: Id
-    order_group_id: Id
-    updated_at: Time
+class OrderUpdated(_Order, gc=False, kw_only=True):
     created_at: Time | UnsetType = UNSET
     seller_id: Id | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     total: Amount | UnsetType = UNSET
-    version: Version | UnsetType = UNSET
-    customer_id: Reference | None | UnsetType = UNSET
-    sales_channel_id: Reference | None | UnsetType = UNSET
-    currency_code: Currency | None | UnsetType = UNSET
-    display_id: Number | None | UnsetType = UNSET
-    cart_id: Reference | None | UnsetType = UNSET
-    order_group_display_id: Number | None | UnsetType = UNSET
-    deleted_at: Time | None | UnsetType = UNSET
 
 
 # version, updated_at in microseconds, tie-break: compared in that order.
