@@ -24,7 +24,7 @@ BATCH_RECORDS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # How long one poll waits for records, in seconds; also how soon a stop is noticed.
 POLL_S = 0.2
-# How often the log is told how far we are, and Redis how far the log goes, in seconds.
+# How often the log is told how far we are, Redis how far the log goes, and Redis is asked what it has, in seconds.
 MARK_EVERY_S = 1.0
 
 T = TypeVar("T")
@@ -92,18 +92,23 @@ class Projector:
                 self._pipeline.push([decode_record(record) for record in batch])
             if not polled.records:
                 self._pipeline.push(())
+            if self._mark_is_due():
+                self._pipeline.check()
         except Closed:
             self._stop.wait(PAUSE_MAX_S)
             self._start_again(subscription)
         except Rewind:
             self._start_again(subscription)
-        if time.monotonic() - self._marked_at_s >= MARK_EVERY_S:
+        if self._mark_is_due():
             self._mark(subscription)
 
     def _start_again(self, subscription: Subscription) -> None:
         partitions = self._pipeline.partitions
         self._open_generation()
         self._start(subscription, partitions)
+
+    def _mark_is_due(self) -> bool:
+        return time.monotonic() - self._marked_at_s >= MARK_EVERY_S
 
     def _mark(self, subscription: Subscription) -> None:
         """Tells the log how far we are, and Redis how far the log goes. Nothing depends on either."""

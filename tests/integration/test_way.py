@@ -184,6 +184,24 @@ def test_a_redis_that_loses_everything_is_filled_again_without_a_restart(
     readmodel.check(readmodel.read(client), events)
 
 
+@pytest.mark.parametrize("lost", ["everything", "the live pointer"])
+def test_a_loss_is_noticed_while_nothing_is_published(
+    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path, lost: str
+) -> None:
+    events = marketplace(100)
+    url = kafka_topic(2)
+    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+        ends = append(url, [Entry(None, json.dumps(event).encode(), STRUCTURED) for event in events])
+        wait_until_applied(client, ends)
+        if lost == "everything":
+            client.flushdb()
+        else:
+            client.delete("og:live")
+        wait_until(lambda: client.exists("og:live") == 1 and applied(client) == ends, 30, "what was lost")
+        assert run.stop() == 0
+    readmodel.check(readmodel.read(client), events)
+
+
 def test_sigterm_drains_within_five_seconds_even_without_redis(
     kafka_topic: Callable[[int], str], redis_home: RedisHome, tmp_path: Path
 ) -> None:
