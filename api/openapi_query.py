@@ -47,7 +47,6 @@ _RANGE_MEANINGS = {
     "seller_count": "The number of different sellers.",
     "display_id": "The group's number. A group without one matches no filter on it.",
 }
-_DATE_EXAMPLE = "2026-06-01T10:00:00.000Z"
 _EXAMPLES = {"customer_id": "cus_01HXYZ", "seller_id": "sel_01", "status": "pending", "sales_channel_id": "sc_web"}
 
 

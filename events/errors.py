@@ -6,7 +6,8 @@ EventsError
     ├── BadLogUrl       EVENT_LOG_URL cannot be read
     ├── LogUnavailable  the log does not answer now; trying again may help
     ├── LogMissing      there is no such log
-    └── LogGap          the log no longer holds a position that is needed
+    ├── LogGap          the log no longer holds a position that is needed
+    └── LogCorrupt      a record that cannot be read at all, so that not even parking it is possible
 """
 
 
@@ -44,4 +45,8 @@ class LogMissing(LogError):
 
 
 class LogGap(LogError):
+    pass
+
+
+class LogCorrupt(LogError):
     pass

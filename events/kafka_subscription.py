@@ -7,9 +7,15 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import FencedInstanceIdError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import (
+    CorruptRecordError,
+    FencedInstanceIdError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
 
-from events.errors import LogGap, LogUnavailable
+from events.errors import LogCorrupt, LogGap, LogUnavailable
 from events.kafka_client import REQUEST_MS, Brokers, connected, kafka_errors
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Polled, Position, Record
@@ -165,8 +171,11 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             ]
         return records
 
-    def _gap(self, error: LogUnavailable) -> LogGap | LogUnavailable | None:
+    def _gap(self, error: LogUnavailable) -> LogCorrupt | LogGap | LogUnavailable | None:
         match error.__cause__:
+            case CorruptRecordError() as cause:
+                # Asked again, kafka-python would never answer.
+                return LogCorrupt(f"{self._settings}: a record cannot be read: {cause}")
             case OffsetOutOfRangeError(args=(dict() as sought,)):
                 at = ", ".join(str(Position(Partition(*tp), offset)) for tp, offset in sought.items())
                 return LogGap(f"{at} is not in the log: retention or a truncation took it, or the topic was made anew")

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 import msgspec
 
-from events.decode import decode
+from events.decode import CREATED, UPDATED, decode
+from events.errors import InvalidEvent
 from events.log import Entry, Position
 from events.open import open_log
 
@@ -47,6 +48,8 @@ class Publisher:
         Give `event_id` where you may publish the same event again: the same id makes it a duplicate, which
         changes nothing. Raises InvalidEvent, LogUnavailable.
         """
+        if event_type not in (CREATED, UPDATED):
+            raise InvalidEvent("$.type", f'expected "{CREATED}" or "{UPDATED}", got "{event_type}"')
         event = {
             "specversion": "1.0",
             "id": event_id or str(uuid.uuid4()),

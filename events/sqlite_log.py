@@ -3,13 +3,14 @@
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from events.errors import LogGap, LogMissing, LogUnavailable
+from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.log import Entry, Headers, Loss, Partition, Polled, Position, Record, Subscription
 
 # How often a reader at the end looks again, in seconds. SQLite has no way to be woken by another process.
@@ -53,16 +54,22 @@ class SqliteLog:
         return {}
 
     def create(self) -> bool:
+        if self.path.is_dir():
+            raise BadLogUrl(f"EVENT_LOG_URL: expected a file, got the directory {self.path}")
         existed = self.path.exists()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(_SCHEMA)
+        except OSError as error:
+            raise BadLogUrl(f"EVENT_LOG_URL: {error.strerror}: {error.filename}") from error
+        except sqlite3.OperationalError as error:
+            if not self.path.exists():
+                raise BadLogUrl(f"EVENT_LOG_URL: {self.path}: {error}") from error
             raise LogUnavailable(f"{self.path}: {error}") from error
-        finally:
-            connection.close()
+        except sqlite3.Error as error:
+            raise BadLogUrl(f"EVENT_LOG_URL: {self.path}: {error}") from error
         return not existed
 
     def append(self, entries: Sequence[Entry]) -> list[Position]:

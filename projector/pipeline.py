@@ -208,7 +208,8 @@ class Pipeline:
     ) -> Projected:
         change = project(before, items)
         sent = request(change, advances)
-        if len(items) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
+        # One group is written whole, however few of its events: halves would only write it twice.
+        if len(change.expected) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
             raise TooMuch
         return Projected(shard, items, advances, sent, change.after)
 

@@ -4,7 +4,7 @@ No clock, no randomness, no I/O: the same records and states give the same bytes
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +19,8 @@ from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
 
 ORDERS_MAX = 1000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Fate(StrEnum):
@@ -154,6 +156,14 @@ def _diff(group_id: str, old: Entries, new: Entries, change: Change) -> None:
             change.remove.setdefault(index, []).append(group_id)
 
 
+def _time_text(unix_ms: int) -> str | None:
+    """None where the log has a time outside the years 1 to 9999, as a publisher may set it."""
+    try:
+        return (_EPOCH + timedelta(milliseconds=unix_ms)).isoformat(timespec="milliseconds")
+    except OverflowError:
+        return None
+
+
 def parked(record: Record, problem: InvalidEvent) -> bytes:
     """JSON with all that is known of the record; `key`, `value` and the header values are base64."""
     return msgspec.json.encode(
@@ -161,7 +171,8 @@ def parked(record: Record, problem: InvalidEvent) -> bytes:
             "topic": record.partition.topic,
             "partition": record.partition.number,
             "offset": record.offset,
-            "time": datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+            "timestamp_ms": record.timestamp_ms,
+            "time": _time_text(record.timestamp_ms),
             "reason": str(problem),
             "key": record.key,
             "value": record.value,

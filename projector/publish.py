@@ -19,7 +19,7 @@ Positions = dict[Partition, int]
 
 
 class BadLines(Exception):
-    """Some lines are not events of the contract. The text has one line for each."""
+    """Some lines are not events of the contract. The text counts them."""
 
 
 def publish_file(

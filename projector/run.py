@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from events.errors import LogGap, LogUnavailable
+from events.errors import LogError, LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.patience import PAUSE_MAX_S, Stopped, insist
@@ -62,14 +62,21 @@ class Projector:
         try:
             while not self._stop.is_set():
                 self._step(subscription)
-            # What Redis has lost, or another process has done, the next start will see.
-            with suppress(Rewind, Closed):
-                self._pipeline.flush()
+            self._finish()
             self._mark(subscription)
         except Rejoin:
             self._open_generation()
+        except LogError:
+            # It cannot go on, but what came before is good.
+            self._finish()
+            raise
         finally:
             subscription.close()
+
+    def _finish(self) -> None:
+        """What Redis has lost, or another process has done, the next start will see."""
+        with suppress(Rewind, Rejoin, Closed):
+            self._pipeline.flush()
 
     def _check_losses(self) -> None:
         losses = self._insist(self._log.losses)

@@ -62,7 +62,7 @@ def read_status(log: Log, client: redis.Redis, interval_s: float) -> Status:
         elapsed_s = time.monotonic() - started_s
         tally = _tally(client, live)
         generations = [_generation(client, live)] if live else []
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except redis.RedisError as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     end = log.end()
     return Status(

@@ -35,7 +35,7 @@ def moment(text: str) -> datetime:
 
 
 def shown_time(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+    return f"{time.year:04}-{time:%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
 
 
 def groups(events: Iterable[Event]) -> dict[str, dict[str, Any]]:

@@ -13,3 +13,7 @@ def main() -> None:
     except (ProjectorError, EventsError) as error:
         print(f"projector: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        # A data dir that cannot be made or written, a full disk.
+        print(f"projector: {error.strerror}: {error.filename}", file=sys.stderr)
+        sys.exit(2)

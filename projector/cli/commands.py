@@ -149,7 +149,7 @@ def status(
 
 @app.command()
 def token(
-    hours: Annotated[float, typer.Option("--hours", min=0.001, help="How long it is valid.")] = 24.0,
+    hours: Annotated[float, typer.Option("--hours", min=0.001, max=876_000, help="How long it is valid.")] = 24.0,
     data_dir: DataDir = None,
 ) -> None:
     """Print a bearer token for the API, signed with JWT_SECRET."""

@@ -15,7 +15,6 @@ from projector.status import Status
 from projector.token import make_token
 
 _out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # How long the token in the banner is valid.
 BANNER_TOKEN = timedelta(days=7)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import redis
+
 from api.access import Access
 from api.accesslog import Form
 from api.config import ApiConfig
@@ -18,7 +20,16 @@ from projector.store.redis import Store, connect
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    store = Store(connect(settings.store_url))
+    """Raises BadSetting for what waiting cannot mend: a wrong password, something that is no Redis."""
+    client = connect(settings.store_url)
+    try:
+        client.ping()
+    except (redis.AuthenticationError, redis.InvalidResponse) as error:
+        raise BadSetting(f"REDIS_URL: {error}") from None
+    except redis.RedisError:
+        # It may come yet: the projector waits for it.
+        pass
+    store = Store(client)
     try:
         yield store
     finally:

@@ -54,7 +54,9 @@ def stop_with_parent() -> None:
     """In the child: SIGTERM to ourselves once standard input ends, as it does when the parent dies in any way."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: a thread inside its buffer makes the interpreter abort at the end.
+        while os.read(0, 4096):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -70,8 +71,11 @@ def _stop_on_signals() -> threading.Event:
 
 def _check_port(settings: Settings) -> None:
     try:
-        with socket.create_server((settings.api_host, settings.api_port)):
+        family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+        with socket.create_server((settings.api_host, settings.api_port), family=family):
             pass
+    except socket.gaierror as error:
+        raise BadSetting(f"API_HOST: expected an address of this machine, got {settings.api_host!r}: {error}") from None
     except OSError as error:
         raise BadSetting(
             f"API_PORT: cannot listen on {settings.api_host}:{settings.api_port} ({os.strerror(error.errno or 0)}): "
@@ -97,17 +101,18 @@ def _only_one(settings: Settings) -> Iterator[None]:
 
 
 def _wait_until_ready(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
-    url = f"http://{settings.api_host}:{settings.api_port}/health/ready"
-    waited_s = 0.0
+    """Until the API answers. How far the projector has come by then is for `projector status` to tell."""
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    url = f"http://{host}:{settings.api_port}/health/live"
+    deadline = time.monotonic() + READY_TIMEOUT_S
     while not stopping.wait(_LOOK_AGAIN_S):
         try:
             with urllib.request.urlopen(url, timeout=1):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             _check_alive(children)
-        waited_s += _LOOK_AGAIN_S
-        if waited_s > READY_TIMEOUT_S:
-            raise CannotGoOn(f"the API did not get ready within {READY_TIMEOUT_S:.0f} s; see {settings.home.output}")
+        if time.monotonic() > deadline:
+            raise CannotGoOn(f"the API did not answer within {READY_TIMEOUT_S:.0f} s; see {settings.home.output}")
 
 
 def _check_alive(children: list[Child]) -> None:

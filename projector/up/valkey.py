@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -53,10 +52,16 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
     client = connect(home.redis_url)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        with suppress(redis.ConnectionError):
+        try:
             if client.ping():
                 client.close()
                 return process
+        except redis.BusyLoadingError:
+            # It reads its data, which takes as long as it takes.
+            deadline = time.monotonic() + START_TIMEOUT_S
+        except (redis.ConnectionError, redis.TimeoutError):
+            # It does not listen yet.
+            pass
         time.sleep(_LOOK_AGAIN_S)
     process.kill()
     raise CannotGoOn(f"the embedded Redis did not start; {output} says why")

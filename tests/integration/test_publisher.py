@@ -83,6 +83,10 @@ def test_a_mistake_surfaces_here_and_sends_nothing(url: str) -> None:
             publisher.publish("order.created", {**DATA, "total": {}})
         with pytest.raises(InvalidEvent, match=r"^\$\.data\.updated_at: expected RFC 3339 date-time with offset"):
             publisher.publish("order.updated", {**DATA, "updated_at": datetime(2026, 1, 1)})
+        with pytest.raises(
+            InvalidEvent, match=r'^\$\.type: expected "order.created" or "order.updated", got "order.creatd"$'
+        ):
+            publisher.publish("order.creatd", DATA)
         with pytest.raises(InvalidEvent):
             publisher.publish_all([event(1), {**event(2), "specversion": "2"}])
     with open_log(url, {}) as log:

@@ -75,7 +75,9 @@ def test_a_newcomer_has_it_running_and_stopped_and_running_again(folder: Path) -
         wait_until(lambda: up.curl()["count"] > before, 10, "the demo to go on")
         assert len(processes_of(folder)) >= 4
         assert up.stop(signal.SIGINT, 15) == 0
-    assert "Traceback" not in up.text()
+    outputs = [up.text(), *(path.read_text() for path in (folder / ".projector" / "output").iterdir())]
+    assert len(outputs) == 4
+    assert [text for text in outputs if "Traceback" in text or "Fatal" in text] == []
     assert processes_of(folder) == []
     assert port_is_free(up.port)
     with Up(folder) as again:

@@ -1,0 +1,22 @@
+import json
+
+import pytest
+
+from events.log import Partition, Record
+from projector.project import decode_record, project
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "text"),
+    [
+        (1780308000123, "2026-06-01T10:00:00.123+00:00"),
+        (-1, "1969-12-31T23:59:59.999+00:00"),
+        (-(10**14), None),
+        (10**18, None),
+    ],
+)
+def test_any_timestamp_of_the_log_can_be_parked(timestamp_ms: int, text: str | None) -> None:
+    """A publisher sets it, and Kafka takes what it gets."""
+    change = project({}, [decode_record(Record(Partition("orders", 0), 7, timestamp_ms, None, b"{"))])
+    parked = json.loads(change.parked["orders/0@7"])
+    assert (parked["timestamp_ms"], parked["time"]) == (timestamp_ms, text)
