@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.processes import Api
 IN_PROCESS = 15_000
 OVER_HTTP = 5_000
 LONG_EVERY = 80
+# Of this thread, which does all the work of the API, so that other load does not count.
+CPU_MAX_S = 0.05
 PATHS = ("/admin/order-groups", "/admin/order-groups", "/admin/order-groups/og_SS")
 GROUPS = make_groups(random.Random(21), 200)
 _rng = random.Random(22)
@@ -73,13 +76,23 @@ def test_in_process(filled: str) -> None:
         async with app.router.lifespan_context(app):
             for number, text in enumerate(islice(inputs(3, CORPUS, LONG_EVERY), IN_PROCESS)):
                 path, raw = PATHS[number % len(PATHS)], text.encode("utf-8", "surrogatepass")
+                started_s = time.thread_time()
                 status, body = await ask(app, path, raw)
+                took_s = time.thread_time() - started_s
                 check(status, body)
+                if took_s > CPU_MAX_S:
+                    slow.append((took_s, path, raw))
                 if number % 5 == 0:
                     assert (status, body) == await ask(app, path, raw), text[:500]
                 statuses[status] += 1
+            # A collection of garbage hits whom it hits; an input that is slow is slow again.
+            for _, path, raw in slow:
+                started_s = time.thread_time()
+                await ask(app, path, raw)
+                assert time.thread_time() - started_s <= CPU_MAX_S, raw[:500]
         return statuses
 
+    slow: list[tuple[float, str, bytes]] = []
     statuses = asyncio.run(ask_all())
     assert statuses.total() == IN_PROCESS
     assert min(statuses[200], statuses[400]) > IN_PROCESS / 20
