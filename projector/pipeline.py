@@ -108,12 +108,7 @@ class Pipeline:
 
     def push(self, decoded: Sequence[Decoded]) -> None:
         """The next batch, or none, which moves on those under way. Raises Rewind, Rejoin, Closed."""
-        try:
-            projected = self._project_all(self._loaded) if self._loaded else []
-        except TooMuch:
-            projected = []
-            self._settle()
-            self._apply_halves(self._loaded.decoded if self._loaded else ())
+        projected = self._project_loaded()
         self._settle()
         self._loaded = self._load(decoded, projected) if decoded else None
         self._send(projected)
@@ -122,6 +117,17 @@ class Pipeline:
         """Returns when all is stored. Raises as `push`."""
         while self.busy:
             self.push(())
+
+    def _project_loaded(self) -> list[Projected]:
+        """On top of what is under way. Nothing, where it was too much and has been applied in halves instead."""
+        if self._loaded is None:
+            return []
+        try:
+            return self._project_all(self._loaded)
+        except TooMuch:
+            self._settle()
+            self._apply_halves(self._loaded.decoded)
+            return []
 
     def _apply_halves(self, decoded: Sequence[Decoded]) -> None:
         half = len(decoded) // 2
@@ -152,7 +158,11 @@ class Pipeline:
             advances = {p: Advance(heads[p], stop) for p, stop in stops.items() if stop > (heads[p] or 0)}
             if advances:
                 items = self._share(shard, heads, loaded.decoded)
-                found.append(self._project(shard, items, advances, self._known(shard, items, loaded.states)))
+                part = self._project(shard, items, advances, self._known(shard, items, loaded.states))
+                # One group is written whole, however few of its events: halves would only write it twice.
+                if len(part.after) > 1 and sum(map(len, part.request)) > REQUEST_BYTES_MAX:
+                    raise TooMuch
+                found.append(part)
         return found
 
     def _heads_for(self, shard: int) -> dict[Partition, int | None]:
@@ -207,11 +217,7 @@ class Pipeline:
         before: Mapping[str, Known],
     ) -> Projected:
         change = project(before, items)
-        sent = request(change, advances)
-        # One group is written whole, however few of its events: halves would only write it twice.
-        if len(change.expected) > 1 and sum(map(len, sent)) > REQUEST_BYTES_MAX:
-            raise TooMuch
-        return Projected(shard, items, advances, sent, change.after)
+        return Projected(shard, items, advances, request(change, advances), change.after)
 
     def _send(self, projected: Iterable[Projected]) -> None:
         self._flights = [
@@ -223,6 +229,7 @@ class Pipeline:
         flights, self._flights = self._flights, []
         for flight in flights:
             part, outcome = flight.projected, self._insist(flight.sent.outcome)
+            # Sent again whole, even if others made its groups larger than a batch would be let start with.
             while outcome is Outcome.CHANGED:
                 before = self._load_known(part.shard, group_ids(part.items))
                 part = self._project(part.shard, part.items, part.advances, before)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry
+from events.log import Entry, Partition, Record
 from events.sqlite_log import SqliteLog
+from projector.pipeline import Pipeline
+from projector.project import Decoded, decode_record
 from projector.run import Projector
 from projector.store.commit import REQUEST_BYTES_MAX
 from projector.store.redis import Store, connect
@@ -83,3 +85,31 @@ def test_one_order_too_many_is_parked(redis_url: str, tmp_path: Path) -> None:
     parked = json.loads(model.parked[f"orders/0@{ORDERS}"])
     assert parked["reason"] == "$.data.order_group_id: expected at most 1000 orders in a group, got one more"
     readmodel.check_accounting(model, ORDERS + 2)
+
+
+def test_groups_that_another_partition_made_large_meanwhile(redis_url: str) -> None:
+    """Loaded when they were small; by the time of the commit they are more than one commit may write."""
+    store = Store(connect(redis_url))
+    ours, theirs = Partition("orders", 0), Partition("orders", 1)
+    mine = [order(group, 9_999) for group in range(6)]
+    others = [order(group, number) for group in range(6) for number in range(ORDERS - 1)]
+    with redis.Redis.from_url(redis_url) as client:
+        first = Pipeline(store, store.generation(), lambda call: call())
+        second = Pipeline(store, store.generation(), lambda call: call())
+        first.start([ours])
+        second.start([theirs])
+        first.push(decoded(ours, mine))
+        for start in range(0, len(others), 500):
+            second.push(decoded(theirs, others[start : start + 500], start))
+        second.flush()
+        first.flush()
+        model = readmodel.read(client)
+    store.close()
+    written = sum(map(len, model.documents.values()))
+    assert written > REQUEST_BYTES_MAX, "the groups were small: nothing was shown"
+    readmodel.check(model, mine + others)
+    readmodel.check_accounting(model, len(mine) + len(others))
+
+
+def decoded(partition: Partition, events: list[dict[str, Any]], start: int = 0) -> list[Decoded]:
+    return [decode_record(Record(partition, start + i, 0, None, json.dumps(e).encode())) for i, e in enumerate(events)]
