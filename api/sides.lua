@@ -26,6 +26,17 @@ local function append(list, more)
   end
 end
 
+-- Of `ids` those that are keys of `set`.
+local function among(ids, set)
+  local kept = {}
+  for _, id in ipairs(ids) do
+    if set[id] then
+      kept[#kept + 1] = id
+    end
+  end
+  return kept
+end
+
 -- Of `ids` those for which `accept(answer)` holds, where `command key id...` gives one answer for each.
 local function probed(ids, command, key, accept)
   local kept = {}
@@ -54,13 +65,7 @@ local function side_of_ids()
       for _, id in ipairs(q.ids) do
         wanted[id] = true
       end
-      local kept = {}
-      for _, id in ipairs(ids) do
-        if wanted[id] then
-          kept[#kept + 1] = id
-        end
-      end
-      return kept
+      return among(ids, wanted)
     end,
   }
 end
@@ -98,13 +103,7 @@ local function side_of_values(numbers)
         end
         left = rest
       end
-      local kept = {}
-      for _, id in ipairs(ids) do
-        if found[id] then
-          kept[#kept + 1] = id
-        end
-      end
-      return kept
+      return among(ids, found)
     end,
   }
 end

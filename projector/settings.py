@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
+from api.config import PROJECTION_WAIT_MS, READY_LAG_MAX
+from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.home import Home
@@ -31,11 +33,11 @@ class Settings(BaseSettings):
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
-    api_concurrency_max: int = Field(default=200, ge=1, le=10_000)
-    api_request_timeout_ms: int = Field(default=5000, ge=1000, le=120_000)
+    api_concurrency_max: int = Field(default=CONCURRENCY_MAX, ge=1, le=10_000)
+    api_request_timeout_ms: int = Field(default=REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
 
-    projection_wait_ms: int = Field(default=2000, ge=0, le=60_000)
-    ready_lag_max: int = Field(default=10_000, ge=0)
+    projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)
+    ready_lag_max: int = Field(default=READY_LAG_MAX, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

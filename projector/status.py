@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from typing import cast
 
-import msgspec
 import redis
 from msgspec import Struct
 
 from events.log import Log, Partition
-from projector.errors import CannotGoOn, StoreUnavailable
-from projector.readmodel.keys import LIVE, SORT_FIELDS, Generation, Keys
+from projector.errors import StoreUnavailable
+from projector.readmodel.keys import SORT_FIELDS, Generation, Keys
+from projector.store.redis import read_live
 
 # Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
 SAMPLE_KEYS = 5_000
@@ -53,7 +53,7 @@ class Status(Struct, frozen=True):
 def read_status(log: Log, client: redis.Redis, interval_s: float) -> Status:
     """Looks twice, `interval_s` apart, for the rate. Raises LogMissing, LogUnavailable, StoreUnavailable."""
     try:
-        live = _live(client)
+        live = read_live(client)
         partitions = log.partitions()
         before = _positions(client, live, partitions)
         started_s = time.monotonic()
@@ -82,14 +82,6 @@ def read_status(log: Log, client: redis.Redis, interval_s: float) -> Status:
 
 
 _FATES = ("received", "applied", "stale", "passed_over", "parked")
-
-
-def _live(client: redis.Redis) -> Generation | None:
-    found = client.get(LIVE)
-    try:
-        return msgspec.json.decode(found, type=Generation) if found else None
-    except msgspec.DecodeError as error:
-        raise CannotGoOn(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
 
 
 def _shards(live: Generation | None) -> list[Keys]:

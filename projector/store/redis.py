@@ -35,6 +35,15 @@ def connect(url: str) -> redis.Redis:
     )
 
 
+def read_live(client: redis.Redis) -> Generation | None:
+    """Which generation readers use; None before the first. Raises CannotGoOn where it is not ours to read."""
+    found = client.get(LIVE)
+    try:
+        return msgspec.json.decode(found, type=Generation) if found else None
+    except msgspec.DecodeError as error:
+        raise CannotGoOn(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
+
+
 class Store:
     """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while."""
 
@@ -46,10 +55,10 @@ class Store:
 
         def ensure() -> Generation:
             first = Generation(number=0, shards=1, version=VERSION, nonce=secrets.token_hex(8))
-            if self._client.set(LIVE, msgspec.json.encode(first), nx=True):
-                generation = first
-            else:
-                generation = msgspec.json.decode(self._client.get(LIVE) or b"", type=Generation)
+            made = self._client.set(LIVE, msgspec.json.encode(first), nx=True)
+            generation = first if made else read_live(self._client)
+            if generation is None:
+                raise StoreUnavailable(f"{LIVE} vanished while it was read")
             if generation.version == VERSION:
                 for shard in range(generation.shards):
                     self._client.hset(generation.keys(shard).meta, "version", VERSION)

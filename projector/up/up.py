@@ -19,7 +19,7 @@ from projector.up.child import Child, stop
 from projector.up.demo import Demo
 from projector.up.valkey import start_valkey
 
-READY_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 20.0
 _LOOK_AGAIN_S = 0.1
 
 
@@ -49,7 +49,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
             publisher = Demo(open_log(settings.log_url, environment))
             publisher.start()
             running.callback(publisher.stop)
-        _wait_until_ready(settings, children, stopping)
+        _wait_for_answer(settings, children, stopping)
         if not stopping.is_set():
             announce()
         while not stopping.wait(_LOOK_AGAIN_S):
@@ -100,11 +100,11 @@ def _only_one(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _wait_until_ready(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
+def _wait_for_answer(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
     """Until the API answers. How far the projector has come by then is for `projector status` to tell."""
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     url = f"http://{host}:{settings.api_port}/health/live"
-    deadline = time.monotonic() + READY_TIMEOUT_S
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
     while not stopping.wait(_LOOK_AGAIN_S):
         try:
             with urllib.request.urlopen(url, timeout=1):
@@ -112,7 +112,7 @@ def _wait_until_ready(settings: Settings, children: list[Child], stopping: threa
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             _check_alive(children)
         if time.monotonic() > deadline:
-            raise CannotGoOn(f"the API did not answer within {READY_TIMEOUT_S:.0f} s; see {settings.home.output}")
+            raise CannotGoOn(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
 
 
 def _check_alive(children: list[Child]) -> None:
