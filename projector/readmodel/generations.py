@@ -1,0 +1,35 @@
+"""The generations there are, beside the one that `og:live` points at.
+
+    og:generations  hash  number -> JSON of Listed
+
+A generation that is live says so by the pointer alone: `state` tells how far it had come before.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from projector.readmodel.keys import Generation
+
+GENERATIONS = "og:generations"
+
+
+class State(StrEnum):
+    """BUILDING  its log has not been read to the end yet; or it has, and nobody has compared it.
+    VERIFIED  compared: it may go live.
+    READY     is live, or was: complete up to its positions, and kept to go back to.
+    DROPPING  its keys are being deleted.
+    """
+
+    BUILDING = "building"
+    VERIFIED = "verified"
+    READY = "ready"
+    DROPPING = "dropping"
+
+
+class Listed(Struct, frozen=True):
+    """`made_at`: RFC 3339."""
+
+    generation: Generation
+    state: State
+    made_at: str
