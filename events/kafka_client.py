@@ -1,7 +1,8 @@
 """Connections to Kafka: what all clients have in common, why they fail, and whose error that is to us."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ CONNECT_MS = 5_000
 REQUEST_MS = 5_000
 # The longest pause before a broker that was gone is tried again, in milliseconds.
 RECONNECT_MAX_MS = 1_000
+# Without a connection to any broker for so long, a poll is not empty but failed, in seconds.
+DISCONNECTED_MAX_S = 5.0
 # How long the second try takes at most that only asks why the first contact failed, in milliseconds.
 EXPLAIN_MS = 1_000
 
@@ -68,10 +71,20 @@ class Brokers:
         # kafka-python 3.0 takes this option from its users and then forgets it. A topic made by the way would have the
         # broker's retention, and lose events.
         self.client.cluster.config["allow_auto_create_topics"] = False
+        self._connected_at_s = time.monotonic()
 
-    def any_connected(self) -> bool:
-        manager = self.client._manager
-        return any(connection.connected for connection in list(manager._conns.values()))
+    def check(self, settings: KafkaSettings) -> None:
+        """For a poll that found nothing. Raises LogUnavailable where that is because no broker can be reached."""
+        now_s = time.monotonic()
+        if any(connection.connected for connection in list(self.client._manager._conns.values())):
+            self._connected_at_s = now_s
+        elif now_s - self._connected_at_s > DISCONNECTED_MAX_S:
+            away_s = round(now_s - self._connected_at_s)
+            raise LogUnavailable(f"{settings}: no broker has been reachable for {away_s} s")
+
+    def partitions_of(self, topic: str) -> Set[int]:
+        """As the brokers last told; empty for a topic that they do not have."""
+        return self.client.cluster.partitions_for_topic(topic) or set()
 
     def have_spoken(self) -> bool:
         return self.client._manager.broker_version is not None

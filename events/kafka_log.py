@@ -1,7 +1,7 @@
 """A log in one Kafka topic. Nothing connects before it is used."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,11 +9,12 @@ from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
-from events.errors import LogUnavailable
+from events.errors import LogMissing, LogUnavailable
 from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
+from events.kafka_reader import KafkaReader
 from events.kafka_subscription import KafkaSubscription
 from events.kafka_url import KafkaSettings
-from events.log import Entry, Loss, Partition, Position, Subscription
+from events.log import Entry, Loss, Partition, Position, Reader, Subscription
 
 # How long an append may take, in milliseconds.
 DELIVERY_MS = 30_000
@@ -28,6 +29,8 @@ COMPRESSION = "zstd"
 # How long a producer may take to stop, in seconds; there is nothing left for it to send.
 CLOSE_S = 0.5
 
+# The first record that is not older, in Unix milliseconds: the first of all.
+_SINCE_1970 = 0
 _FOR_EVER = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
@@ -46,17 +49,18 @@ class KafkaLog:
         self._opened_producer: Any = None
 
     def partitions(self) -> list[Partition]:
-        with kafka_errors(self._settings):
-            topic = self._admin().describe_topics([self.topic])[0]
-            if topic["error_code"]:
-                raise for_code(topic["error_code"])(self.topic)
-        return sorted(Partition(self.topic, partition["partition_index"]) for partition in topic["partitions"])
+        partitions = self._described()["partitions"]
+        return sorted(Partition(self.topic, partition["partition_index"]) for partition in partitions)
 
     def first(self) -> dict[Partition, int]:
-        return self._offsets(OffsetSpec.EARLIEST)
+        return {partition: found.offset for partition, found in self._offsets(OffsetSpec.EARLIEST).items()}
+
+    def first_times(self) -> dict[Partition, int | None]:
+        found = self._offsets(_SINCE_1970)
+        return {partition: None if at.offset < 0 else at.timestamp for partition, at in found.items()}
 
     def end(self) -> dict[Partition, int]:
-        return self._offsets(OffsetSpec.LATEST)
+        return {partition: found.offset for partition, found in self._offsets(OffsetSpec.LATEST).items()}
 
     def losses(self) -> dict[Loss, str]:
         self.partitions()
@@ -114,6 +118,16 @@ class KafkaLog:
     def subscribe(self) -> Subscription:
         return KafkaSubscription(self._settings)
 
+    def read(self, start: Mapping[Partition, int]) -> Reader:
+        absent = [str(partition) for partition in start.keys() - set(self.partitions())]
+        if absent:
+            raise LogMissing(f"{self._settings} has no {', '.join(sorted(absent))}")
+        return KafkaReader(self._settings, start)
+
+    def identity(self) -> str:
+        """The topic's id, a UUID: brokers before Kafka 2.8 have none, and say nothing but zeros."""
+        return str(self._described()["topic_id"])
+
     def close(self) -> None:
         self._close_producer()
         admin, self._opened_admin = self._opened_admin, None
@@ -128,11 +142,19 @@ class KafkaLog:
     ) -> None:
         self.close()
 
-    def _offsets(self, spec: Any) -> dict[Partition, int]:
+    def _described(self) -> Any:
+        with kafka_errors(self._settings):
+            topic = self._admin().describe_topics([self.topic])[0]
+            if topic["error_code"]:
+                raise for_code(topic["error_code"])(self.topic)
+        return topic
+
+    def _offsets(self, spec: Any) -> dict[Partition, Any]:
+        """What kafka-python has of each partition: `offset`, and where it was asked for by time `timestamp`."""
         partitions = self.partitions()
         with kafka_errors(self._settings):
             found = self._admin().list_partition_offsets({TopicPartition(*partition): spec for partition in partitions})
-        return {partition: found[TopicPartition(*partition)].offset for partition in partitions}
+        return {partition: found[TopicPartition(*partition)] for partition in partitions}
 
     def _admin(self) -> Any:
         if self._opened_admin is None:

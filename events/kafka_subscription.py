@@ -7,16 +7,10 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    CorruptRecordError,
-    FencedInstanceIdError,
-    KafkaError,
-    LogTruncationError,
-    OffsetOutOfRangeError,
-)
+from kafka.errors import KafkaError
 
-from events.errors import LogCorrupt, LogGap, LogUnavailable
-from events.kafka_client import REQUEST_MS, Brokers, connected, kafka_errors
+from events.kafka_client import REQUEST_MS, Brokers, connected
+from events.kafka_records import found_by, records_of
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Polled, Position, Record
 
@@ -38,8 +32,6 @@ FETCH_PARTITION_BYTES_MAX = 1024 * 1024
 # kafka-python tells of new partitions only to a listener in another thread, so that waiting for records is done in
 # slices of this length, in seconds.
 SLICE_S = 0.1
-# Without a connection to any broker for so long, a poll is not empty but failed, in seconds.
-DISCONNECTED_MAX_S = 5.0
 # How long leaving the group may take, in milliseconds.
 CLOSE_MS = 1_000
 # Where a partition stands, paused, until `seek` is called for it: without any position, kafka-python would look for
@@ -60,7 +52,6 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         self._settings = settings
         self._consumer: Any = None
         self._brokers: Brokers | None = None
-        self._connected_at_s = 0.0
         # The partitions that were assigned to us and not yet sought.
         self._unsought: dict[Any, Partition] = {}
         # kafka-python's name of each partition to ours, made once: there are far more records than partitions.
@@ -75,7 +66,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             records = self._records(consumer, slice_s, max_records)
             if records or self._unsought or left_s <= slice_s:
                 if not records:
-                    self._check_connected()
+                    assert self._brokers is not None, "there is no consumer without"
+                    self._brokers.check(self._settings)
                 return Polled(list(self._unsought.values()), records)
 
     def seek(self, position: Position) -> None:
@@ -146,7 +138,6 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES_MAX,
                 metrics_enabled=False,
             )
-            self._connected_at_s = time.monotonic()
             self._unsought.clear()
             self._consumer.subscribe([self._settings.topic], listener=self)
         return self._consumer
@@ -156,45 +147,10 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         # leader of the group it may have changed its mind, and would never learn what it was assigned.
         if consumer._coordinator._join_task is not None:
             consumer._coordinator.rejoin_needed = True
-        try:
-            with kafka_errors(self._settings):
-                polled = consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)
-        except LogUnavailable as error:
-            raise self._gap(error) or error from error.__cause__
         records: list[Record] = []
-        for topic_partition, found in polled.items():
-            partition = self._partitions[topic_partition]
-            # Taken apart by place, as the tuples they are: this line is half the cost of a record on our side.
-            records += [
-                Record(partition, offset, ms, key, value, tuple([(n, v or b"") for n, v in headers]) if headers else ())
-                for _, _, _, offset, ms, _, key, value, headers, _, _, _, _ in found
-            ]
+        for topic_partition, found in found_by(consumer, self._settings, timeout_s, max_records).items():
+            records += records_of(self._partitions[topic_partition], found)
         return records
-
-    def _gap(self, error: LogUnavailable) -> LogCorrupt | LogGap | LogUnavailable | None:
-        match error.__cause__:
-            case CorruptRecordError() as cause:
-                # Asked again, kafka-python would never answer.
-                return LogCorrupt(f"{self._settings}: a record cannot be read: {cause}")
-            case OffsetOutOfRangeError(args=(dict() as sought,)):
-                at = ", ".join(str(Position(Partition(*tp), offset)) for tp, offset in sought.items())
-                return LogGap(f"{at} is not in the log: retention or a truncation took it, or the topic was made anew")
-            case LogTruncationError(divergent_offsets=divergent):
-                at = ", ".join(str(Partition(*topic_partition)) for topic_partition in divergent)
-                return LogGap(f"{at}: the broker lost records that we have read (an unclean leader election)")
-            case FencedInstanceIdError():
-                name = self._settings.instance
-                return LogUnavailable(f"{self._settings}: another process is the instance {name!r} of our group")
-        return None
-
-    def _check_connected(self) -> None:
-        assert self._brokers is not None, "there is no consumer without"
-        now_s = time.monotonic()
-        if self._brokers.any_connected():
-            self._connected_at_s = now_s
-        elif now_s - self._connected_at_s > DISCONNECTED_MAX_S:
-            away_s = round(now_s - self._connected_at_s)
-            raise LogUnavailable(f"{self._settings}: no broker has been reachable for {away_s} s")
 
 
 def _marked(offsets: Mapping[Any, Any], answer: object) -> None:

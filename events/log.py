@@ -66,10 +66,15 @@ class Polled(NamedTuple):
 
 
 class Loss(StrEnum):
-    """Why a rebuild from a log would miss something. The values are what `--accept-loss` takes."""
+    """Why a rebuild from a log would miss something. The values are what `--accept-loss` takes.
+
+    RETENTION and COMPACTION are what the log's settings do to old events; RECREATED is a log that was deleted and made
+    anew under the same name, which holds nothing of what the former one held.
+    """
 
     RETENTION = "retention"
     COMPACTION = "compaction"
+    RECREATED = "recreated"
 
 
 class Subscription(Protocol):
@@ -94,6 +99,28 @@ class Subscription(Protocol):
     def close(self) -> None: ...
 
 
+class Reader(Protocol):
+    """Reading partitions from given positions, outside any group: the log does not know of it. Not thread-safe."""
+
+    @property
+    def positions(self) -> Mapping[Partition, int]:
+        """The next offset to read of each partition.
+
+        Everything before has been handed out, or does not exist: transaction markers, aborted transactions, what
+        compaction took. So a position comes to the log's end even where the last offset is none of a record.
+        """
+
+    def poll(self, timeout_s: float, max_records: int, stop: Mapping[Partition, int]) -> Sequence[Record]:
+        """Records before `stop` of each partition, in order; partitions that `stop` does not name are not read on.
+
+        Returns as soon as there is something, with nothing after `timeout_s`, and at once, with nothing, where every
+        partition has reached its stop. A later poll may have other stops.
+        Raises LogUnavailable (retry), LogGap (a position to read from no longer exists), LogCorrupt, LogMissing.
+        """
+
+    def close(self) -> None: ...
+
+
 class Log(Protocol):
     topic: str
 
@@ -102,6 +129,9 @@ class Log(Protocol):
 
     def first(self) -> dict[Partition, int]:
         """The oldest offset that can still be read, for each partition; its end where it is empty."""
+
+    def first_times(self) -> dict[Partition, int | None]:
+        """The log's own timestamp (Unix ms) of the oldest record that can still be read; None where it is empty."""
 
     def end(self) -> dict[Partition, int]:
         """The offset that the next record will get, for each partition."""
@@ -116,6 +146,15 @@ class Log(Protocol):
         """Returns when all are durable, with the position just behind each. Order is kept within a key."""
 
     def subscribe(self) -> Subscription: ...
+
+    def read(self, start: Mapping[Partition, int]) -> Reader:
+        """Reads nothing yet. Raises LogMissing, also where one of the partitions is not there; LogUnavailable."""
+
+    def identity(self) -> str:
+        """Of this log, not of its name: another one for a log that was deleted and made anew.
+
+        Raises LogMissing, LogUnavailable.
+        """
 
     def close(self) -> None: ...
 

@@ -5,16 +5,18 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import msgspec
 
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
-from events.log import Entry, Headers, Loss, Partition, Polled, Position, Record, Subscription
+from events.log import Entry, Headers, Loss, Partition, Polled, Position, Reader, Record, Subscription
 
 # How often a reader at the end looks again, in seconds. SQLite has no way to be woken by another process.
 LOOK_AGAIN_S = 0.01
+# More than any offset.
+OFFSET_MAX = 2**63 - 1
 # How long a writer waits for another writer's transaction, in seconds.
 BUSY_TIMEOUT_S = 10.0
 
@@ -25,7 +27,12 @@ CREATE TABLE IF NOT EXISTS log (
     key          BLOB,
     value        BLOB,
     headers      BLOB NOT NULL  -- msgpack: [[name, value], ...]
-)
+);
+CREATE TABLE IF NOT EXISTS identity (
+    row INTEGER PRIMARY KEY CHECK (row = 1),
+    id  TEXT NOT NULL  -- 32 hex digits, made with the file
+);
+INSERT OR IGNORE INTO identity VALUES (1, lower(hex(randomblob(16))));
 """
 _headers = msgspec.msgpack.Decoder(Headers)
 
@@ -38,6 +45,7 @@ class SqliteLog:
         self.topic = path.stem
         self._partition = Partition(self.topic, 0)
         self._opened: sqlite3.Connection | None = None
+        self._file = (0, 0)
 
     def partitions(self) -> list[Partition]:
         self._connection()
@@ -46,6 +54,10 @@ class SqliteLog:
     def first(self) -> dict[Partition, int]:
         row = self._read('SELECT MIN("offset") FROM log')
         return {self._partition: self.end()[self._partition] if row[0] is None else row[0]}
+
+    def first_times(self) -> dict[Partition, int | None]:
+        rows = self._rows('SELECT timestamp_ms FROM log ORDER BY "offset" LIMIT 1')
+        return {self._partition: rows[0][0] if rows else None}
 
     def end(self) -> dict[Partition, int]:
         return {self._partition: self._read('SELECT COALESCE(MAX("offset") + 1, 0) FROM log')[0]}
@@ -61,7 +73,7 @@ class SqliteLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(_SCHEMA)
+                connection.executescript(_SCHEMA)
         except OSError as error:
             raise BadLogUrl(f"EVENT_LOG_URL: {error.strerror}: {error.filename}") from error
         except sqlite3.OperationalError as error:
@@ -91,17 +103,36 @@ class SqliteLog:
         return [Position(self._partition, end + i + 1) for i in range(len(entries))]
 
     def subscribe(self) -> Subscription:
-        return _Reader(self, self._partition)
+        return _Subscription(self, self._partition)
 
-    def records(self, start: int, count: int) -> list[Record]:
+    def read(self, start: Mapping[Partition, int]) -> Reader:
+        absent = [str(partition) for partition in start.keys() - set(self.partitions())]
+        if absent:
+            raise LogMissing(f"the log at {self.path} has no {', '.join(sorted(absent))}")
+        return _Reader(self, start)
+
+    def identity(self) -> str:
+        if not self._rows("SELECT 1 FROM sqlite_schema WHERE name = 'identity'"):
+            raise LogMissing(f"the log at {self.path} is of an earlier version, and `create` was not called since")
+        identity: str = self._read("SELECT id FROM identity")[0]
+        return identity
+
+    def records(self, start: int, count: int, stop: int = OFFSET_MAX) -> list[Record]:
         rows = self._rows(
-            'SELECT "offset", timestamp_ms, key, value, headers FROM log WHERE "offset" >= ? ORDER BY "offset" LIMIT ?',
-            (start, count),
+            'SELECT "offset", timestamp_ms, key, value, headers FROM log WHERE "offset" >= ? AND "offset" < ? '
+            'ORDER BY "offset" LIMIT ?',
+            (start, stop, count),
         )
         return [
             Record(self._partition, offset, timestamp_ms, key, value, _headers.decode(headers))
             for offset, timestamp_ms, key, value, headers in rows
         ]
+
+    def check(self, position: Position) -> None:
+        """Raises LogGap where the log does not hold, nor will hold next, that position."""
+        first, end = self.first()[position.partition], self.end()[position.partition]
+        if not first <= position.offset <= end:
+            raise LogGap(f"{position} is not in the log, which holds the offsets {first} to {end}")
 
     def close(self) -> None:
         if self._opened:
@@ -117,9 +148,15 @@ class SqliteLog:
         self.close()
 
     def _connection(self) -> sqlite3.Connection:
-        if self._opened is None:
-            if not self.path.exists():
-                raise LogMissing(f"there is no log at {self.path}")
+        try:
+            found = self.path.stat()
+        except OSError:
+            self.close()
+            raise LogMissing(f"there is no log at {self.path}") from None
+        if self._opened is None or self._file != (found.st_dev, found.st_ino):
+            # A file that was deleted and made anew is another log; the open one would show the former for ever.
+            self.close()
+            self._file = found.st_dev, found.st_ino
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)
             # FULL: an acknowledged event survives a power cut, as acks=all would have it.
             connection.execute("PRAGMA synchronous = FULL")
@@ -136,7 +173,7 @@ class SqliteLog:
         return self._rows(sql)[0]
 
 
-class _Reader:
+class _Subscription:
     """The one partition is ours from the start: a second projector on the file is found out by its commits."""
 
     def __init__(self, log: SqliteLog, partition: Partition) -> None:
@@ -158,9 +195,7 @@ class _Reader:
             time.sleep(LOOK_AGAIN_S)
 
     def seek(self, position: Position) -> None:
-        first, end = self._log.first()[self._partition], self._log.end()[self._partition]
-        if not first <= position.offset <= end:
-            raise LogGap(f"{position} is not in the log, which holds the offsets {first} to {end}")
+        self._log.check(position)
         self._next = position.offset
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
@@ -168,3 +203,36 @@ class _Reader:
 
     def close(self) -> None:
         self._log.close()
+
+
+class _Reader:
+    """A position is looked for on the first poll that reads from it, and again wherever offsets are missing."""
+
+    def __init__(self, log: SqliteLog, start: Mapping[Partition, int]) -> None:
+        self._log = log
+        self._positions = dict(start)
+        self._checked = False
+
+    @property
+    def positions(self) -> Mapping[Partition, int]:
+        return MappingProxyType(self._positions)
+
+    def poll(self, timeout_s: float, max_records: int, stop: Mapping[Partition, int]) -> Sequence[Record]:
+        deadline_s = time.monotonic() + timeout_s
+        for partition, start in self._positions.items():
+            end = stop.get(partition, 0)
+            while start < end:
+                records = self._log.records(start, max_records, end)
+                if not self._checked or not records or records[0].offset != start:
+                    self._log.check(Position(partition, start))
+                    self._checked = True
+                if records:
+                    self._positions[partition] = records[-1].offset + 1
+                    return records
+                if time.monotonic() >= deadline_s:
+                    break
+                time.sleep(LOOK_AGAIN_S)
+        return []
+
+    def close(self) -> None:
+        """The log is the one who opened it, and may still be used."""

@@ -1,0 +1,53 @@
+"""What comes out of a kafka-python consumer, as our records, and what its errors mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka.errors import (
+    CorruptRecordError,
+    FencedInstanceIdError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
+
+from events.errors import LogCorrupt, LogGap, LogUnavailable
+from events.kafka_client import kafka_errors
+from events.kafka_url import KafkaSettings
+from events.log import Partition, Position, Record
+
+# kafka-python's records of each of its partitions. Each is a tuple of 13: see `records_of`.
+Found = Mapping[Any, Sequence[Any]]
+
+
+def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_records: int) -> Found:
+    """One poll. Raises LogUnavailable, LogMissing, LogGap, LogCorrupt."""
+    try:
+        with kafka_errors(settings):
+            found: Found = consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)
+    except LogUnavailable as error:
+        raise _meaning(settings, error) or error from error.__cause__
+    return found
+
+
+def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
+    # Taken apart by place, as the tuples they are: this line is half the cost of a record on our side.
+    return [
+        Record(partition, offset, ms, key, value, tuple([(n, v or b"") for n, v in headers]) if headers else ())
+        for _, _, _, offset, ms, _, key, value, headers, _, _, _, _ in found
+    ]
+
+
+def _meaning(settings: KafkaSettings, error: LogUnavailable) -> LogCorrupt | LogGap | LogUnavailable | None:
+    match error.__cause__:
+        case CorruptRecordError() as cause:
+            # Asked again, kafka-python would never answer.
+            return LogCorrupt(f"{settings}: a record cannot be read: {cause}")
+        case OffsetOutOfRangeError(args=(dict() as sought,)):
+            at = ", ".join(str(Position(Partition(*tp), offset)) for tp, offset in sought.items())
+            return LogGap(f"{at} is not in the log: retention or a truncation took it, or the topic was made anew")
+        case LogTruncationError(divergent_offsets=divergent):
+            at = ", ".join(str(Partition(*topic_partition)) for topic_partition in divergent)
+            return LogGap(f"{at}: the broker lost records that we have read (an unclean leader election)")
+        case FencedInstanceIdError():
+            return LogUnavailable(f"{settings}: another process is the instance {settings.instance!r} of our group")
+    return None
