@@ -30,7 +30,8 @@ from projector.cache import Cache
 from projector.project import decode_record, group_ids, known, project
 from projector.run import BATCH_RECORDS_MAX, batches
 from projector.store.commit import Advance, Outcome, request
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
 from tests.processes import Process, applied
 from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer, startable_homes
@@ -120,13 +121,13 @@ def _requests(url: str) -> Iterator[tuple[int, Request]]:
 def _commit(server: RedisServer, requests: Iterable[tuple[int, Request]]) -> Iterator[int]:
     with server.client() as client:
         client.flushall()
-    store = Store(connect(server.url))
+    store = Store(Nodes(server.url))
     generation = store.generation()
     for events, sent in requests:
         outcome = store.commit(generation, 0, sent).outcome()
         assert outcome is Outcome.STORED, outcome
         yield events
-    store.close()
+    store.nodes.close()
 
 
 def _rate(steps: Iterator[int]) -> float:

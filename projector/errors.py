@@ -4,6 +4,7 @@ ProjectorError          one line fit for a user; the command exits with 2
 ├── BadSetting          a setting is missing or wrong; says which and what to do
 ├── StoreUnavailable    Redis does not answer now; trying again may help
 └── CannotGoOn          going on would break the promise, e.g. by skipping events
+    └── OtherVersion    what is live belongs to another version of the code
 """
 
 
@@ -20,4 +21,8 @@ class StoreUnavailable(ProjectorError):
 
 
 class CannotGoOn(ProjectorError):
+    pass
+
+
+class OtherVersion(CannotGoOn):
     pass

@@ -96,7 +96,7 @@ class Pipeline:
         """Raises Rewind where Redis has less than we know to be stored. The next commit would meet that too, but while
         nothing is published there is none.
         """
-        if self._insist(self._store.generation) != self.generation:
+        if self._insist(self._store.catalogue.live) != self.generation:
             raise Rewind
         for shard, stands in enumerate(self._stands):
             if not stands:

@@ -12,10 +12,11 @@ import structlog
 
 from events.errors import LogError, LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
-from projector.errors import CannotGoOn, StoreUnavailable
-from projector.patience import PAUSE_MAX_S, Stopped, insist
+from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.patience import Stopped, insist
 from projector.pipeline import Closed, Pipeline, Rejoin, Rewind
 from projector.project import decode_record
+from projector.readmodel.document import VERSION
 from projector.store.redis import Store
 
 # How many records one commit takes; with more, its script would hold Redis for over 5 ms.
@@ -26,6 +27,11 @@ BATCH_BYTES_MAX = 512 * 1024
 POLL_S = 0.2
 # How often the log is told how far we are, Redis how far the log goes, and Redis is asked what it has, in seconds.
 MARK_EVERY_S = 1.0
+# How often a sealed generation is looked at for its successor, and one of another version for ours, in seconds.
+SUCCESSOR_S = 0.02
+STAND_BY_S = 1.0
+
+REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")
@@ -52,7 +58,10 @@ class Projector:
             self._check_losses()
             self._open_generation()
             while not self._stop.is_set():
-                self._take_part()
+                try:
+                    self._take_part()
+                except OtherVersion as error:
+                    self._stand_by(error)
         except Stopped:
             log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
 
@@ -84,8 +93,30 @@ class Projector:
             if loss not in self._accept_loss:
                 raise CannotGoOn(f"{sentence}; change that, or accept it with --accept-loss {loss}")
 
-    def _open_generation(self) -> None:
-        self._pipeline = Pipeline(self._store, self._insist(self._store.generation), self._insist)
+    def _open_generation(self, shards: int = 1) -> None:
+        generation = self._insist(lambda: self._store.generation(shards))
+        self._pipeline = Pipeline(self._store, generation, self._insist)
+
+    def _await_successor(self) -> None:
+        """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
+        sealed, catalogue = self._pipeline.generation, self._store.catalogue
+        while self._insist(catalogue.live) == sealed and self._insist(lambda: self._store.is_sealed(sealed)):
+            if self._insist(catalogue.replay) is None:
+                log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)
+                self._insist(lambda: self._store.unseal(sealed))
+            if self._stop.wait(SUCCESSOR_S):
+                return
+
+    def _stand_by(self, error: OtherVersion) -> None:
+        """During a deployment two versions of the code run: the one that is not live leaves the log to the other, and
+        goes on if its generation should become live again.
+        """
+        log.warning("standing by until our version is live again", reason=str(error))
+        while not self._stop.wait(STAND_BY_S):
+            live = self._insist(self._store.catalogue.live)
+            if live is None or live.version == VERSION:
+                self._open_generation()
+                return
 
     def _step(self, subscription: Subscription) -> None:
         # With something under way there is no time to wait for more.
@@ -102,7 +133,7 @@ class Projector:
             if self._mark_is_due():
                 self._pipeline.check()
         except Closed:
-            self._stop.wait(PAUSE_MAX_S)
+            self._await_successor()
             self._start_again(subscription)
         except Rewind:
             self._start_again(subscription)
@@ -111,7 +142,8 @@ class Projector:
 
     def _start_again(self, subscription: Subscription) -> None:
         partitions = self._pipeline.partitions
-        self._open_generation()
+        # Should Redis have lost everything, it gets as many shards as it had.
+        self._open_generation(self._pipeline.generation.shards)
         self._start(subscription, partitions)
 
     def _mark_is_due(self) -> bool:
@@ -129,6 +161,7 @@ class Projector:
         """Where Redis stands is where we go on reading."""
         if not partitions:
             return
+        self._check_identity()
         self._pipeline.start(partitions)
         first, end = self._insist(self._log.first), self._insist(self._log.end)
         for partition in partitions:
@@ -136,7 +169,7 @@ class Projector:
             if offset > end[partition]:
                 raise LogGap(
                     f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}: it was "
-                    "truncated or made anew. Clear Redis to rebuild the read model from the log as it is now"
+                    f"truncated or made anew. {REBUILD}"
                 )
             if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
                 raise LogGap(
@@ -146,6 +179,13 @@ class Projector:
             offset = max(offset, first[partition])
             log.info("reading", partition=str(partition), position=offset, end=end[partition])
             subscription.seek(Position(partition, offset))
+
+    def _check_identity(self) -> None:
+        """Positions mean nothing in another log, even if that has grown longer than ours was."""
+        ours = self._insist(self._log.identity)
+        known = self._insist(lambda: self._store.belongs_to(self._pipeline.generation, ours))
+        if known != ours:
+            raise LogGap(f"Redis has the events of another log: {self._log.topic} was deleted and made anew. {REBUILD}")
 
     def _insist(self, call: Callable[[], T]) -> T:
         return insist(self._stop, call)

@@ -1,21 +1,16 @@
 """How far the projection has come, and what it holds."""
 
 import time
-from collections.abc import Iterator
 from typing import cast
 
-import redis
 from msgspec import Struct
 
 from events.log import Log, Partition
-from projector.errors import StoreUnavailable
-from projector.readmodel.keys import SORT_FIELDS, Generation, Keys
-from projector.store.redis import read_live
-
-# Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
-SAMPLE_KEYS = 5_000
-# Of a large set or hash, this many members.
-SAMPLE_MEMBERS = 50
+from projector.readmodel.generations import Listed
+from projector.readmodel.keys import Generation
+from projector.store import memory
+from projector.store.catalogue import Catalogue
+from projector.store.nodes import Nodes
 
 
 class PartitionStatus(Struct, frozen=True):
@@ -34,9 +29,11 @@ class PartitionStatus(Struct, frozen=True):
 
 
 class GenerationStatus(Struct, frozen=True):
-    """`bytes`: of Redis' memory, estimated from samples."""
+    """`state`: live, or how far it has come. `bytes`: of Redis' memory, estimated from samples."""
 
     number: int
+    state: str
+    made_at: str
     version: int
     shards: int
     live: bool
@@ -50,20 +47,19 @@ class Status(Struct, frozen=True):
     generations: list[GenerationStatus]
 
 
-def read_status(log: Log, client: redis.Redis, interval_s: float) -> Status:
+_FATES = ("received", "applied", "stale", "passed_over", "parked")
+
+
+def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
     """Looks twice, `interval_s` apart, for the rate. Raises LogMissing, LogUnavailable, StoreUnavailable."""
-    try:
-        live = read_live(client)
-        partitions = log.partitions()
-        before = _positions(client, live, partitions)
-        started_s = time.monotonic()
-        time.sleep(interval_s)
-        after = _positions(client, live, partitions)
-        elapsed_s = time.monotonic() - started_s
-        tally = _tally(client, live)
-        generations = [_generation(client, live)] if live else []
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    live = Catalogue(nodes).live()
+    partitions = log.partitions()
+    before = lowest_positions(nodes, live, partitions)
+    started_s = time.monotonic()
+    time.sleep(interval_s)
+    after = lowest_positions(nodes, live, partitions)
+    elapsed_s = time.monotonic() - started_s
+    tally = _tally(nodes, live)
     end = log.end()
     return Status(
         [
@@ -77,70 +73,54 @@ def read_status(log: Log, client: redis.Redis, interval_s: float) -> Status:
             )
             for partition in partitions
         ],
-        generations,
+        read_generations(nodes),
     )
 
 
-_FATES = ("received", "applied", "stale", "passed_over", "parked")
+def read_generations(nodes: Nodes) -> list[GenerationStatus]:
+    """By number. Raises StoreUnavailable."""
+    catalogue = Catalogue(nodes)
+    live = catalogue.live()
+    return [_generation(nodes, entry, live) for entry in catalogue.listed()]
 
 
-def _shards(live: Generation | None) -> list[Keys]:
-    return [live.keys(shard) for shard in range(live.shards)] if live else []
+def lowest_positions(nodes: Nodes, generation: Generation | None, partitions: list[Partition]) -> dict[Partition, int]:
+    """Of all shards: what every list reflects. 0 where nothing was applied."""
+    if generation is None:
+        return dict.fromkeys(partitions, 0)
+    names = [str(partition) for partition in partitions]
+    found = []
+    for shard in range(generation.shards):
+        key = generation.keys(shard).position
+        with nodes.errors():
+            found.append([int(offset or 0) for offset in nodes.of(key).hmget(key, names)])
+    return {partition: min(offsets[i] for offsets in found) for i, partition in enumerate(partitions)}
 
 
-def _positions(client: redis.Redis, live: Generation | None, partitions: list[Partition]) -> dict[Partition, int]:
-    """The lowest of all shards: what every list reflects."""
-    lowest = dict.fromkeys(partitions, 0)
-    for number, keys in enumerate(_shards(live)):
-        stored = client.hmget(keys.position, [str(partition) for partition in partitions])
-        for partition, offset in zip(partitions, stored, strict=True):
-            here = int(offset or 0)
-            lowest[partition] = here if number == 0 else min(here, lowest[partition])
-    return lowest
-
-
-def _tally(client: redis.Redis, live: Generation | None) -> dict[str, int]:
+def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:
     tally: dict[str, int] = {}
-    for keys in _shards(live):
-        for raw, records in cast(dict[bytes, bytes], client.hgetall(keys.tally)).items():
+    for shard in range(live.shards if live else 0):
+        assert live is not None
+        key = live.keys(shard).tally
+        with nodes.errors():
+            found = cast(dict[bytes, bytes], nodes.of(key).hgetall(key))
+        for raw, records in found.items():
             name = raw.decode()
             tally[name] = tally.get(name, 0) + int(records)
     return tally
 
 
-def _generation(client: redis.Redis, live: Generation) -> GenerationStatus:
-    groups = sum(client.hlen(keys.row) for keys in _shards(live))
-    size = sum(_bytes(client, keys) for keys in _shards(live))
+def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> GenerationStatus:
+    generation = entry.generation
+    groups, size = memory.groups(nodes, generation), memory.used(nodes, generation)
     return GenerationStatus(
-        number=live.number,
-        version=live.version,
-        shards=live.shards,
-        live=True,
+        number=generation.number,
+        state="live" if generation == live else entry.state,
+        made_at=entry.made_at,
+        version=generation.version,
+        shards=generation.shards,
+        live=generation == live,
         groups=groups,
         bytes=size,
         bytes_per_group=size // groups if groups else 0,
     )
-
-
-def _bytes(client: redis.Redis, keys: Keys) -> int:
-    """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
-    large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
-    large += [keys.by(field) for field in SORT_FIELDS]
-    size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
-    seen, of_values = 0, 0
-    prefix = keys.of("", "")[:-1].encode()
-    for key in _some_keys(client):
-        seen += 1
-        if key.startswith(prefix):
-            of_values += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
-    return size + (of_values * client.dbsize() // seen if seen else 0)
-
-
-def _some_keys(client: redis.Redis) -> Iterator[bytes]:
-    cursor, seen = 0, 0
-    while True:
-        cursor, found = client.scan(cursor, count=1000)
-        yield from cast(list[bytes], found)
-        seen += len(found)
-        if cursor == 0 or seen >= SAMPLE_KEYS:
-            return

@@ -17,14 +17,14 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
-from projector.cli.wiring import api_config, open_input, open_store
-from projector.errors import BadSetting, StoreUnavailable
+from projector.cli.wiring import answering, api_config, open_input, open_nodes
+from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.publish import BadLines, publish_entries, publish_file
 from projector.run import Projector
 from projector.settings import load_settings
 from projector.status import read_status
-from projector.store.redis import connect
+from projector.store.redis import Store
 from projector.token import make_token
 from projector.up.child import stop_with_parent
 from projector.up.up import up as run_up
@@ -72,8 +72,8 @@ def run(
     # What the fold makes has no cycles; looking for some among the cached groups would cost an eighth of the time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    with open_log(settings.log_url, os.environ) as log, open_store(settings) as store:
-        Projector(log, store, stop, frozenset(accept_loss or ())).run()
+    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes:
+        Projector(log, Store(nodes), stop, frozenset(accept_loss or ())).run()
 
 
 @app.command()
@@ -131,16 +131,8 @@ def status(
 ) -> None:
     """Show how far each partition is applied, and what the read model holds."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    client = connect(settings.store_url)
-    with open_log(settings.log_url, os.environ) as log:
-        try:
-            found = read_status(log, client, interval)
-        except StoreUnavailable:
-            if settings.embedded_redis:
-                raise BadSetting(f"nothing runs in {settings.data_dir}: start it with `projector up`") from None
-            raise
-        finally:
-            client.close()
+    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+        found = read_status(log, nodes, interval)
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

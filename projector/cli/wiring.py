@@ -12,14 +12,14 @@ from api.access import Access
 from api.accesslog import Form
 from api.config import ApiConfig
 from api.errors import ConfigError
-from projector.errors import BadSetting
+from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
 from projector.settings import Settings
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes, connect
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
+def open_nodes(settings: Settings) -> Iterator[Nodes]:
     """Raises BadSetting for what waiting cannot mend: a wrong password, something that is no Redis."""
     client = connect(settings.store_url)
     try:
@@ -27,13 +27,26 @@ def open_store(settings: Settings) -> Iterator[Store]:
     except (redis.AuthenticationError, redis.InvalidResponse) as error:
         raise BadSetting(f"REDIS_URL: {error}") from None
     except redis.RedisError:
-        # It may come yet: the projector waits for it.
+        # It may come yet: who needs it waits for it, or says so.
         pass
-    store = Store(client)
-    try:
-        yield store
     finally:
-        store.close()
+        client.close()
+    nodes = Nodes(settings.store_url)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
+
+
+@contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """For a command at a terminal: says what to do where nothing answers."""
+    try:
+        yield
+    except StoreUnavailable:
+        if settings.embedded_redis:
+            raise BadSetting(f"nothing runs in {settings.data_dir}: start it with `projector up`") from None
+        raise
 
 
 @contextmanager

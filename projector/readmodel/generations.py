@@ -1,6 +1,7 @@
 """The generations there are, beside the one that `og:live` points at.
 
-    og:generations  hash  number -> JSON of Listed
+    og:generations  hash    number -> JSON of Listed
+    og:replay       string  who is at work on them; gone soon after that process is
 
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
 """
@@ -12,6 +13,7 @@ from msgspec import Struct
 from projector.readmodel.keys import Generation
 
 GENERATIONS = "og:generations"
+REPLAY = "og:replay"
 
 
 class State(StrEnum):

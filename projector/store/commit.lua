@@ -4,7 +4,7 @@
 --   EVALSHA commit 1 <prefix>meta <head> <name> <bytes> <name> <bytes> ...
 --
 -- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot; only the first is declared.
---   meta      hash     read   version of the read model, sealed
+--   meta      hash     read   version of the read model, sealed, log
 --   position  hash     write  <topic>/<partition> -> next offset
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
@@ -41,9 +41,10 @@ if known[1] and (known[1] ~= version or known[2]) then
   return {'SEALED'}
 end
 
--- Positions: {name, from, to, ...}; from is false where nothing has been applied yet.
+-- Positions: {name, from, to, ...}; from is false where nothing has been applied yet. A replay writes what it has folded
+-- in several parts, and names positions in the last alone: to do the others again, or over, changes nothing.
 -- A Redis that lost its last writes answers BEHIND, one that another process has written AHEAD.
-local at_start, at_end, behind = true, true, not known[1]
+local at_start, at_end, behind = true, #positions > 0, not known[1]
 for i = 1, #positions, 3 do
   local stored = redis.call('HGET', prefix .. 'position', positions[i])
   stored = stored and tonumber(stored) or -1
@@ -97,6 +98,8 @@ end
 for name, records in pairs(tally) do
   redis.call('HINCRBY', prefix .. 'tally', name, records)
 end
--- For readers who wait for it. A courtesy: where a user may not publish, the commit stands nevertheless.
-redis.pcall('PUBLISH', prefix .. 'stored', cjson.encode(reached))
+if #positions > 0 then
+  -- For readers who wait for it. A courtesy: where a user may not publish, the commit stands nevertheless.
+  redis.pcall('PUBLISH', prefix .. 'stored', cjson.encode(reached))
+end
 return {'STORED'}

@@ -1,111 +1,111 @@
-"""The write side's view of Redis: the generation, what is stored, and the commit."""
+"""The write side's view of the generations: what is stored, and the commit."""
 
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha1
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from events.log import Partition
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import OtherVersion, StoreUnavailable
 from projector.readmodel.document import VERSION
-from projector.readmodel.keys import LIVE, Generation
+from projector.readmodel.keys import Generation
+from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
-
-# How long one call may take, in seconds, before its result counts as unknown.
-CALL_TIMEOUT_S = 2.0
+from projector.store.nodes import Nodes
 
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-T = TypeVar("T")
-
-# Refusals that pass by themselves: loading after a restart, a long script, a failover, a full disk, full memory.
-_PASSING = ("LOADING", "BUSY", "READONLY", "MISCONF", "OOM", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS")
-
-
-def connect(url: str) -> redis.Redis:
-    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe."""
-    return redis.Redis.from_url(
-        url, socket_timeout=CALL_TIMEOUT_S, socket_connect_timeout=CALL_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
-
-
-def read_live(client: redis.Redis) -> Generation | None:
-    """Which generation readers use; None before the first. Raises CannotGoOn where it is not ours to read."""
-    found = client.get(LIVE)
-    try:
-        return msgspec.json.decode(found, type=Generation) if found else None
-    except msgspec.DecodeError as error:
-        raise CannotGoOn(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
 
 
 class Store:
     """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.catalogue = Catalogue(nodes)
 
-    def generation(self) -> Generation:
-        """The live one, made if there is none. Raises CannotGoOn where another version of the code made it."""
-
-        def ensure() -> Generation:
-            first = Generation(number=0, shards=1, version=VERSION, nonce=secrets.token_hex(8))
-            made = self._client.set(LIVE, msgspec.json.encode(first), nx=True)
-            generation = first if made else read_live(self._client)
-            if generation is None:
-                raise StoreUnavailable(f"{LIVE} vanished while it was read")
-            if generation.version == VERSION:
-                for shard in range(generation.shards):
-                    self._client.hset(generation.keys(shard).meta, "version", VERSION)
-            return generation
-
-        generation = self._call(ensure)
+    def generation(self, shards: int = 1) -> Generation:
+        """The live one, open for writing; made, of that many shards, if there is none. Raises OtherVersion."""
+        generation = self.catalogue.ensure_live(shards)
         if generation.version != VERSION:
-            raise CannotGoOn(
+            raise OtherVersion(
                 f"the read model in Redis has version {generation.version}, this code writes version {VERSION}: "
-                "run the code that made it, or clear Redis to have it rebuilt from the log"
+                "`projector replay` builds that beside it and switches, as `projector run --auto-replay` does at once; "
+                "or run the code that made it"
             )
+        self.open(generation)
         return generation
+
+    def open(self, generation: Generation) -> None:
+        """Lets it be written. Without its version a shard answers BEHIND, as one that lost everything should."""
+        for shard in range(generation.shards):
+            meta = generation.keys(shard).meta
+            with self.nodes.errors():
+                self.nodes.of(meta).hset(meta, "version", generation.version)
+
+    def belongs_to(self, generation: Generation, log: str) -> str:
+        """Whose events it holds, by the identity of the log: ours, if nobody has said so before."""
+        meta = generation.keys(0).meta
+        with self.nodes.errors():
+            client = self.nodes.of(meta)
+            client.hsetnx(meta, "log", log)
+            return cast(bytes, client.hget(meta, "log") or b"").decode()
+
+    def seal(self, generation: Generation, successor: int) -> None:
+        """From here on every commit to it is refused as SEALED."""
+        for shard in range(generation.shards):
+            meta = generation.keys(shard).meta
+            with self.nodes.errors():
+                self.nodes.of(meta).hset(meta, "sealed", successor)
+
+    def is_sealed(self, generation: Generation) -> bool:
+        for shard in range(generation.shards):
+            meta = generation.keys(shard).meta
+            with self.nodes.errors():
+                if self.nodes.of(meta).hexists(meta, "sealed"):
+                    return True
+        return False
+
+    def unseal(self, generation: Generation) -> None:
+        for shard in range(generation.shards):
+            meta = generation.keys(shard).meta
+            with self.nodes.errors():
+                self.nodes.of(meta).hdel(meta, "sealed")
 
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
         """The next offset to apply, for each partition; None where nothing has been applied yet."""
-        names = [str(partition) for partition in partitions]
-        stored = self._call(lambda: self._client.hmget(generation.keys(shard).position, names))
+        key = generation.keys(shard).position
+        with self.nodes.errors():
+            stored = self.nodes.of(key).hmget(key, [str(partition) for partition in partitions])
         return [None if offset is None else int(offset) for offset in stored]
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""
         told: dict[Any, Any] = {str(partition): offset for partition, offset in end.items()}
-        self._call(lambda: self._client.hset(generation.keys(0).end, mapping=told))
+        key = generation.keys(0).end
+        with self.nodes.errors():
+            self.nodes.of(key).hset(key, mapping=told)
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         """The states, in one round trip."""
-        stored = self._call(lambda: self._client.hmget(generation.keys(shard).state, group_ids))
+        key = generation.keys(shard).state
+        with self.nodes.errors():
+            stored = self.nodes.of(key).hmget(key, group_ids)
         return cast(Mapping[str, bytes | None], dict(zip(group_ids, stored, strict=True)))
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
-        return Sent(self._client.connection_pool, generation.keys(shard).meta, request)
-
-    def close(self) -> None:
-        self._client.close()
-
-    @staticmethod
-    def _call(call: Callable[[], T]) -> T:
-        with _our_errors():
-            return call()
+        return Sent(self.nodes, generation.keys(shard).meta, request)
 
 
 class Sent:
     """A commit on its way: Redis works on it while we read and decode what comes next."""
 
-    def __init__(self, pool: redis.ConnectionPool, meta: str, request: Sequence[str | bytes]) -> None:
-        self._pool = pool
+    def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes]) -> None:
+        self._nodes = nodes
+        self._meta = meta
         self._command = ("EVALSHA", SHA, 1, meta, *request)
+        self._pool: redis.ConnectionPool
         self._connection: redis.connection.Connection | None = None
         # Whether it went out does not matter yet: `outcome` sends it again.
         with suppress(StoreUnavailable):
@@ -125,7 +125,8 @@ class Sent:
         return Outcome(answer[0].decode())
 
     def _send(self, command: tuple[str | bytes | int, ...]) -> None:
-        with _our_errors():
+        with self._nodes.errors():
+            self._pool = self._nodes.of(self._meta).connection_pool
             connection = self._pool.get_connection()
             try:
                 connection.send_command(*command)  # type: ignore[no-untyped-call]
@@ -137,23 +138,8 @@ class Sent:
     def _receive(self) -> Any:
         connection, self._connection = self._connection, None
         assert connection is not None, "nothing is received before it is sent"
-        with _our_errors():
+        with self._nodes.errors():
             try:
                 return connection.read_response()
             finally:
                 self._pool.release(connection)
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """An unknown script passes through: it is no trouble, only a reason to send it."""
-    try:
-        yield
-    except redis.exceptions.NoScriptError:
-        raise
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
-    except redis.ResponseError as error:
-        if str(error).startswith(_PASSING) or isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError):
-            raise StoreUnavailable(f"Redis refuses for now: {error}") from error
-        raise CannotGoOn(f"Redis refuses: {error}") from error

@@ -11,7 +11,7 @@ import redis
 
 from projector.errors import BadSetting, CannotGoOn
 from projector.home import Home
-from projector.store.redis import connect
+from projector.store.nodes import connect
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0

@@ -12,7 +12,8 @@ from projector.errors import CannotGoOn, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.store.commit import Advance, Outcome, request
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
 from tests.poison import event
 from tests.readmodel import PREFIX, check, read
 
@@ -28,9 +29,9 @@ def client(redis_url: str) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Store]:
-    store = Store(connect(redis_url))
+    store = Store(Nodes(redis_url))
     yield store
-    store.close()
+    store.nodes.close()
 
 
 def commit(
@@ -143,7 +144,7 @@ def test_another_version_of_the_read_model_is_refused(store: Store, client: "red
 
 
 def test_nobody_there_is_told_as_such() -> None:
-    store = Store(connect("redis://127.0.0.1:1"))
+    store = Store(Nodes("redis://127.0.0.1:1"))
     with pytest.raises(StoreUnavailable, match="Redis does not answer"):
         store.generation()
     sent = store.commit(Generation(0, 1, 1), 0, [b""])

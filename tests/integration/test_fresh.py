@@ -20,7 +20,8 @@ from api.errors import NotYet
 from api.waiting import Waiting
 from events.log import Partition
 from projector.readmodel.keys import Generation
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running
 from tests.integration.seed import go_live, make_groups, write
 from tests.integration.test_commit import commit
@@ -59,9 +60,9 @@ def api(redis: "Redis", redis_url: str) -> Iterator[Api]:
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Store]:
-    store = Store(connect(redis_url))
+    store = Store(Nodes(redis_url))
     yield store
-    store.close()
+    store.nodes.close()
 
 
 def get(api: Api, path: str, **headers: str) -> httpx.Response:
@@ -395,7 +396,7 @@ def test_a_subscription_that_was_cut_is_opened_again(
 
 def test_redis_that_restarts_while_somebody_waits(redis_home: RedisHome) -> None:
     with RedisServer(redis_home) as server, server.client() as client:
-        store = Store(connect(server.url))
+        store = Store(Nodes(server.url))
         generation = store.generation()
 
         async def scene(api: Api) -> None:
@@ -415,7 +416,7 @@ def test_redis_that_restarts_while_somebody_waits(redis_home: RedisHome) -> None
 
         with patient(server.url) as api:
             api.run(scene(api))
-        store.close()
+        store.nodes.close()
 
 
 class Somebody:
@@ -437,7 +438,7 @@ class Somebody:
 
 def test_who_waits_takes_nobodys_place(redis_url: str, tmp_path: Path) -> None:
     """Twenty wait where two may be at work: others are served meanwhile, and in the end all twenty are."""
-    store = Store(connect(redis_url))
+    store = Store(Nodes(redis_url))
     generation = store.generation()
     with ApiProcess(tmp_path, redis_url, API_CONCURRENCY_MAX="2", PROJECTION_WAIT_MS="4000") as api:
         asked = {"X-Min-Position": "orders/0@1"}
@@ -450,7 +451,7 @@ def test_who_waits_takes_nobodys_place(redis_url: str, tmp_path: Path) -> None:
             assert not any(answer.done() for answer in waiting)
             assert commit(store, generation, [event(1)], None) == "STORED"
             assert [answer.result().status_code for answer in waiting] == [200] * 20
-    store.close()
+    store.nodes.close()
 
 
 def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:

@@ -16,7 +16,8 @@ from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record
 from projector.run import Projector
 from projector.store.commit import REQUEST_BYTES_MAX
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
 from tests import readmodel
 from tests.poison import event
 from tests.processes import wait_until_applied
@@ -28,7 +29,7 @@ GROUPS, ORDERS = 10, 1000
 def projecting(path: Path, url: str) -> Iterator[None]:
     """The projector, in a thread."""
     stop = threading.Event()
-    store = Store(connect(url))
+    store = Store(Nodes(url))
     thread = threading.Thread(target=Projector(SqliteLog(path), store, stop).run)
     thread.start()
     try:
@@ -36,7 +37,7 @@ def projecting(path: Path, url: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(10)
-        store.close()
+        store.nodes.close()
     assert not thread.is_alive()
 
 
@@ -89,7 +90,7 @@ def test_one_order_too_many_is_parked(redis_url: str, tmp_path: Path) -> None:
 
 def test_groups_that_another_partition_made_large_meanwhile(redis_url: str) -> None:
     """Loaded when they were small; by the time of the commit they are more than one commit may write."""
-    store = Store(connect(redis_url))
+    store = Store(Nodes(redis_url))
     ours, theirs = Partition("orders", 0), Partition("orders", 1)
     mine = [order(group, 9_999) for group in range(6)]
     others = [order(group, number) for group in range(6) for number in range(ORDERS - 1)]
@@ -104,7 +105,7 @@ def test_groups_that_another_partition_made_large_meanwhile(redis_url: str) -> N
         second.flush()
         first.flush()
         model = readmodel.read(client)
-    store.close()
+    store.nodes.close()
     written = sum(map(len, model.documents.values()))
     assert written > REQUEST_BYTES_MAX, "the groups were small: nothing was shown"
     readmodel.check(model, mine + others)

@@ -14,7 +14,8 @@ from events.log import Partition, Record
 from projector.cache import Cache
 from projector.project import Known, decode_record, group_ids, known, project
 from projector.store.commit import Advance, Outcome, request
-from projector.store.redis import Store, connect
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
 from tests import readmodel
 from tests.strategies import histories
 
@@ -32,7 +33,7 @@ class Life(RuleBasedStateMachine):
         chance = random.Random(seed)
         self.client = redis.Redis.from_url(self.url)
         self.client.flushdb()
-        self.store = Store(connect(self.url))
+        self.store = Store(Nodes(self.url))
         self.generation = self.store.generation()
         self.cache = Cache(groups_max=2)
         self.logs: dict[Partition, list[dict[str, Any]]] = {partition: [] for partition in PARTITIONS}
@@ -119,7 +120,7 @@ class Life(RuleBasedStateMachine):
         readmodel.check_accounting(model, len(applied))
 
     def teardown(self) -> None:
-        self.store.close()
+        self.store.nodes.close()
         self.client.close()
 
 

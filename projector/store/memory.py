@@ -1,0 +1,71 @@
+"""How much of Redis' memory a generation takes, estimated from samples, and how much is left."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import redis
+
+from projector.readmodel.keys import SORT_FIELDS, Generation, Keys
+from projector.store.nodes import Nodes
+
+# Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
+SAMPLE_KEYS = 5_000
+# Of a large set or hash, this many members.
+SAMPLE_MEMBERS = 50
+
+
+def groups(nodes: Nodes, generation: Generation) -> int:
+    """Listed ones."""
+    found = 0
+    for keys in _shards(generation):
+        with nodes.errors():
+            found += nodes.of(keys.row).hlen(keys.row)
+    return found
+
+
+def used(nodes: Nodes, generation: Generation) -> int:
+    """Bytes."""
+    size = 0
+    for keys in _shards(generation):
+        with nodes.errors():
+            size += _shard_bytes(nodes.of(keys.row), keys)
+    return size
+
+
+def free(nodes: Nodes) -> int:
+    """Bytes that all masters together may still take: up to maxmemory, or else what their machines have."""
+    left = 0
+    for client in nodes.all():
+        with nodes.errors():
+            info = client.info("memory")
+        limit = int(info["maxmemory"]) or int(info["total_system_memory"])
+        left += max(limit - int(info["used_memory"]), 0)
+    return left
+
+
+def _shards(generation: Generation) -> list[Keys]:
+    return [generation.keys(shard) for shard in range(generation.shards)]
+
+
+def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
+    """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
+    large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
+    large += [keys.by(field) for field in SORT_FIELDS]
+    size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
+    seen, of_values = 0, 0
+    prefix = keys.of("", "")[:-1].encode()
+    for key in _some_keys(client):
+        seen += 1
+        if key.startswith(prefix):
+            of_values += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
+    return size + (of_values * client.dbsize() // seen if seen else 0)
+
+
+def _some_keys(client: redis.Redis) -> Iterator[bytes]:
+    cursor, seen = 0, 0
+    while True:
+        cursor, found = client.scan(cursor, count=1000)
+        yield from cast(list[bytes], found)
+        seen += len(found)
+        if cursor == 0 or seen >= SAMPLE_KEYS:
+            return
