@@ -63,7 +63,7 @@ def decode(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
     if len(value) > EVENT_BYTES_MAX:
         raise InvalidEvent("$", f"expected at most {EVENT_BYTES_MAX} bytes, got {len(value)}")
     try:
-        read = _at_once(value) if not headers or not _is_binary(headers) else None
+        read = _at_once(value) if not headers or not is_binary(headers) else None
         if read is None:
             read = _step_by_step(value, headers)
             if read is None:
@@ -92,7 +92,7 @@ def _at_once(value: bytes) -> Read | None:
 
 def _step_by_step(value: bytes, headers: Headers) -> Read | None:
     """Envelope, then data. None for a type that is not ours. Raises InvalidEvent."""
-    envelope = _binary(value, headers) if _is_binary(headers) else _structured(value)
+    envelope = _binary(value, headers) if is_binary(headers) else _structured(value)
     decoder = _data.get(envelope.type)
     if decoder is None:
         return None
@@ -112,7 +112,7 @@ def _structured(value: bytes) -> Envelope:
     return envelope
 
 
-def _is_binary(headers: Headers) -> bool:
+def is_binary(headers: Headers) -> bool:
     return any(name == "ce_specversion" or name == "ce_id" for name, _ in headers)
 
 

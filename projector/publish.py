@@ -1,17 +1,17 @@
-"""Publishing a file of CloudEvents: checked as a whole first, so that a mistake in its middle sends nothing."""
+"""Publishing a file of CloudEvents or an export: checked as a whole first, so that a mistake in it sends nothing."""
 
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import BinaryIO, cast
 
 from events.errors import InvalidEvent
 from events.lines import read_lines
 from events.log import Entry, Log, Partition
 
-# How many records go to the log in one call.
-CHUNK_RECORDS = 1_000
+# How many records, and how many bytes of them, go to the log in one call, which waits until all are durable.
+CHUNK_RECORDS = 5_000
+CHUNK_BYTES = 8 * 1024 * 1024
 # Of what cannot be read again (a pipe), this many bytes are kept in memory, the rest in a temporary file.
 SPOOL_BYTES = 16 * 1024 * 1024
 
@@ -19,7 +19,7 @@ Positions = dict[Partition, int]
 
 
 class BadLines(Exception):
-    """Some lines are not events of the contract. The text counts them."""
+    """Some lines are neither events of the contract nor exported records. The text counts them."""
 
 
 def publish_file(
@@ -64,6 +64,13 @@ def publish_entries(log: Log, entries: Iterable[Entry]) -> tuple[int, Positions]
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    remaining = iter(entries)
-    while chunk := list(islice(remaining, CHUNK_RECORDS)):
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        chunk.append(entry)
+        size += len(entry.value or b"")
+        if len(chunk) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk

@@ -19,6 +19,7 @@ from events.sample import Marketplace
 from projector.cli import show
 from projector.cli.wiring import answering, api_config, open_input, open_nodes
 from projector.errors import BadSetting
+from projector.export import export_log, output
 from projector.logs import configure_logs
 from projector.publish import BadLines, publish_entries, publish_file
 from projector.run import Projector
@@ -93,7 +94,10 @@ def serve(data_dir: DataDir = None, with_parent: WithParent = False) -> None:
 @app.command()
 def publish(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE|-]", help="CloudEvents, one JSON object a line.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[FILE|-]", help="CloudEvents, one JSON object a line, or an export.", show_default=False
+        ),
     ] = None,
     sample: Annotated[
         int | None, typer.Option("--sample", metavar="N", min=1, help="Publish N events of a sample marketplace.")
@@ -121,6 +125,23 @@ def publish(
         else:
             raise BadSetting("publish: expected either a FILE (- for standard input) or --sample N")
     show.published(published, skipped, positions)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE|-", help="Where to write; - for standard output.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file, if it is there already.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write all that the log still holds to a file of JSON lines, which `projector publish` takes back."""
+    settings = load_settings(os.environ, data_dir=data_dir)
+    with (
+        open_log(settings.log_url, os.environ) as log,
+        output(file, force) as lines,
+        show.progress("exporting", str(file) != "-") as tell,
+    ):
+        found = export_log(log, lines, tell)
+    show.exported(found)
 
 
 @app.command()

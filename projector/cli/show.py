@@ -1,15 +1,19 @@
 """What the commands print. Results go to standard output, everything else to standard error."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from events.log import Partition, Position
 from projector.errors import BadSetting
+from projector.export import Exported
 from projector.settings import Settings
 from projector.status import Status
 from projector.token import make_token
@@ -58,6 +62,25 @@ def published(events: int, skipped: int, positions: dict[Partition, int]) -> Non
     print(f"published {events} {'event' if events == 1 else 'events'}{note}", file=sys.stderr)
     if positions:
         print(",".join(str(Position(*pair)) for pair in sorted(positions.items())))
+
+
+@contextmanager
+def progress(doing: str, stdout_is_free: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal that shows nothing else; what it gives is told how much of how much is done."""
+    shown = sys.stderr.isatty() and (stdout_is_free or not sys.stdout.isatty())
+    with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def exported(found: Exported) -> None:
+    first, end = (",".join(str(Position(*pair)) for pair in sorted(side.items())) for side in (found.first, found.end))
+    said = f"exported {found.records} {'record' if found.records == 1 else 'records'}, from {first} to {end}"
+    if found.whole:
+        said += f"; {found.whole} of them as they were, for they are not events of the contract"
+    if found.too_large:
+        said += f"; {found.too_large} too large to be published again"
+    print(said, file=sys.stderr)
 
 
 def status(found: Status) -> None:
