@@ -1,10 +1,15 @@
+import re
+import sqlite3
 import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from events.errors import LogGap, LogMissing
-from events.log import Entry, Partition, Position
+from events.log import Entry, Partition, Position, Record
 from events.open import open_log, sqlite_url
 from events.sqlite_log import SqliteLog
 
@@ -91,3 +96,106 @@ def test_its_url_leads_back_to_it(path: Path) -> None:
     assert isinstance(log, SqliteLog)
     assert log.path == path
     assert log.topic == "orders"
+
+
+def offsets(records: Sequence[Record]) -> list[int]:
+    return [record.offset for record in records]
+
+
+def test_a_reader_stops_where_it_is_told_and_goes_on_from_there(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        log.append(entries(10))
+        reader = log.read({ORDERS: 2})
+        assert reader.positions == {ORDERS: 2}
+        assert offsets(reader.poll(0, 3, {ORDERS: 6})) == [2, 3, 4]
+        assert offsets(reader.poll(0, 3, {ORDERS: 6})) == [5]
+        started_s = time.monotonic()
+        for stop in (6, 4):
+            assert reader.poll(60, 3, {ORDERS: stop}) == []
+        assert reader.poll(60, 3, {}) == []
+        assert time.monotonic() - started_s < 1
+        assert reader.positions == {ORDERS: 6}
+        records = reader.poll(0, 9, {ORDERS: 100})
+        assert [(r.offset, r.key, r.value, r.headers) for r in records] == [
+            (offset, e.key, e.value, e.headers) for offset, e in enumerate(entries(4, 6), 6)
+        ]
+        assert reader.poll(0.05, 9, {ORDERS: 100}) == []
+        log.append(entries(1))
+        assert offsets(reader.poll(0, 9, {ORDERS: 100})) == [10]
+
+
+def test_a_reader_that_waits_sees_what_another_connection_appends(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        reader = log.read({ORDERS: 0})
+
+        def append() -> None:
+            with SqliteLog(path) as other:
+                other.append(entries(1))
+
+        writer = threading.Thread(target=append)
+        writer.start()
+        assert offsets(reader.poll(10, 5, {ORDERS: 5})) == [0]
+        writer.join()
+
+
+def delete_before(path: Path, offset: int) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute('DELETE FROM log WHERE "offset" < ?', (offset,))
+
+
+def test_a_reader_finds_its_position_gone(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        assert log.first_times() == {ORDERS: None}
+        log.append(entries(10))
+        reader = log.read({ORDERS: 0})
+        assert offsets(reader.poll(0, 2, {ORDERS: 2})) == [0, 1]
+        delete_before(path, 5)
+        for start in (2, 11):
+            with pytest.raises(LogGap, match=f"orders/0@{start} is not in the log, which holds the offsets 5 to 10"):
+                log.read({ORDERS: start}).poll(0, 1, {ORDERS: 20})
+        with pytest.raises(LogGap, match="orders/0@2 is not in the log"):
+            reader.poll(0, 2, {ORDERS: 10})
+        reader = log.read(log.first())
+        (record,) = reader.poll(0, 1, {ORDERS: 10})
+        assert record.offset == 5
+        assert log.first_times() == {ORDERS: record.timestamp_ms}
+
+
+def test_a_partition_that_is_not_there_is_missing(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        with pytest.raises(LogMissing, match="has no orders/1"):
+            log.read({Partition("orders", 1): 0})
+
+
+def test_a_file_made_anew_is_another_log(path: Path) -> None:
+    with SqliteLog(path) as log, SqliteLog(path) as other:
+        log.create()
+        log.append(entries(3))
+        identity = log.identity()
+        assert re.fullmatch("[0-9a-f]{32}", identity)
+        log.create()
+        assert (log.identity(), other.identity()) == (identity, identity)
+        for file in path.parent.iterdir():
+            file.unlink()
+        with pytest.raises(LogMissing):
+            log.identity()
+        other.create()
+        assert other.identity() == log.identity() != identity
+        assert log.end() == {ORDERS: 0}
+
+
+def test_a_file_of_an_earlier_version_gets_its_identity_from_create(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        log.append(entries(3))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TABLE identity")
+        with pytest.raises(LogMissing, match="of an earlier version"):
+            log.identity()
+        assert not log.create()
+        assert log.identity()
+        assert log.end() == {ORDERS: 3}
