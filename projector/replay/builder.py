@@ -61,10 +61,10 @@ class Builder:
         park: bool = False,
     ) -> None:
         self.generation = generation
-        self._log = log
+        self.log = log
         self._store = store
         self._partitions = partitions
-        self._insist = insist
+        self.insist = insist
         self._park = park
         self._cache = Cache()
         self._stands: list[dict[Partition, int | None]] = []
@@ -77,17 +77,25 @@ class Builder:
         """What every shard has stored; read from Redis by `advance`."""
         return {p: min(stands[p] or 0 for stands in self._stands) for p in self._partitions}
 
-    def advance(self, stop: Positions, tell: Callable[[], None] = lambda: None) -> None:
+    def advance(
+        self,
+        stop: Positions,
+        tell: Callable[[], None] = lambda: None,
+        touch: Callable[[Collection[str]], None] = lambda ids: None,
+    ) -> None:
         """Returns when the generation stands at `stop` exactly, where it did not stand behind it before.
 
-        `tell` is called after each window. Raises Poison, LogGap, CannotGoOn.
+        `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, CannotGoOn.
         """
         while True:
             try:
                 if self._reader is None:
                     self._start()
                 while any(offset > self.positions[p] for p, offset in stop.items()):
-                    self._apply(*self._window(stop))
+                    window, reached = self._window(stop)
+                    ids = {item.event.group_id for item in window if item.event}
+                    touch(ids)
+                    self._apply(window, reached, self._load(ids))
                     tell()
                 return
             except Lost:
@@ -103,12 +111,12 @@ class Builder:
         self._cache.clear()
         self._stands = []
         for shard in range(self.generation.shards):
-            found = self._insist(partial(self._store.positions, self.generation, shard, self._partitions))
+            found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
             self._stands.append(dict(zip(self._partitions, found, strict=True)))
-        first = self._insist(self._log.first)
+        first = self.insist(self.log.first)
         # What the log no longer has was accepted as lost when this was planned.
         start = {p: max(offset, first[p]) for p, offset in self.positions.items()}
-        self._reader = self._log.read(start)
+        self._reader = self.log.read(start)
 
     def _window(self, stop: Positions) -> tuple[list[Decoded], Positions]:
         """The next events, and the positions behind them."""
@@ -117,15 +125,14 @@ class Builder:
         window: list[Decoded] = []
         size = 0
         while len(window) < WINDOW_RECORDS and size < WINDOW_BYTES:
-            records = self._insist(lambda: reader.poll(POLL_S, POLL_RECORDS, stop))
+            records = self.insist(lambda: reader.poll(POLL_S, POLL_RECORDS, stop))
             window += map(decode_record, records)
             size += sum(len(record.value or b"") for record in records)
             if not records:
                 break
         return window, dict(reader.positions)
 
-    def _apply(self, window: Sequence[Decoded], reached: Positions) -> None:
-        states = self._load({item.event.group_id for item in window if item.event})
+    def _apply(self, window: Sequence[Decoded], reached: Positions, states: Mapping[str, bytes | None]) -> None:
         for shard in range(self.generation.shards):
             self._tally = {}
             for part in parts(self.generation, shard, self._stands[shard], window, reached):
@@ -141,7 +148,7 @@ class Builder:
         states: dict[str, bytes | None] = {}
         for shard, wanted in missing.items():
             for some in slices(wanted, LOAD_GROUPS):
-                states |= self._insist(partial(self._store.load, self.generation, shard, some))
+                states |= self.insist(partial(self._store.load, self.generation, shard, some))
         return states
 
     def _write(self, part: Part, states: Mapping[str, bytes | None]) -> None:
@@ -170,7 +177,7 @@ class Builder:
         return before | self._load_known(part.shard, [group_id for group_id in part.groups if group_id not in before])
 
     def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:
-        states = self._insist(partial(self._store.load, self.generation, shard, ids)) if ids else {}
+        states = self.insist(partial(self._store.load, self.generation, shard, ids)) if ids else {}
         return {group_id: known(group_id, state) for group_id, state in states.items()}
 
     def _project(self, part: Part, before: Mapping[str, Known]) -> tuple[Change, list[str | bytes]]:
@@ -186,10 +193,10 @@ class Builder:
         flight, self._flight = self._flight, None
         if flight is None:
             return
-        part, change, outcome = flight.part, flight.change, self._insist(flight.sent.outcome)
+        part, change, outcome = flight.part, flight.change, self.insist(flight.sent.outcome)
         while outcome is Outcome.CHANGED:
             change, sendable = self._project(part, self._load_known(part.shard, list(part.groups)))
-            outcome = self._insist(self._store.commit(self.generation, part.shard, sendable).outcome)
+            outcome = self.insist(self._store.commit(self.generation, part.shard, sendable).outcome)
         match outcome:
             case Outcome.STORED | Outcome.ALREADY:
                 self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())
