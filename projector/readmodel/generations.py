@@ -1,6 +1,7 @@
 """The generations there are, beside the one that `og:live` points at.
 
     og:generations  hash    number -> JSON of Listed
+    og:numbers      string  the number that the next one gets; none is given twice
     og:replay       string  who is at work on them; gone soon after that process is
 
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
@@ -13,6 +14,7 @@ from msgspec import Struct
 from projector.readmodel.keys import Generation
 
 GENERATIONS = "og:generations"
+NUMBERS = "og:numbers"
 REPLAY = "og:replay"
 
 
@@ -30,8 +32,9 @@ class State(StrEnum):
 
 
 class Listed(Struct, frozen=True):
-    """`made_at`: RFC 3339."""
+    """`made_at`: RFC 3339. `differences`: how many were found when it was compared."""
 
     generation: Generation
     state: State
     made_at: str
+    differences: int = 0

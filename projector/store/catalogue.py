@@ -9,7 +9,7 @@ import msgspec
 
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.readmodel.document import VERSION
-from projector.readmodel.generations import GENERATIONS, REPLAY, Listed, State
+from projector.readmodel.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
 from projector.readmodel.keys import LIVE, Generation
 from projector.store.nodes import Nodes
 
@@ -55,9 +55,14 @@ class Catalogue:
         with self._nodes.errors():
             self._nodes.of(GENERATIONS).hdel(GENERATIONS, str(number))
 
+    def next_number(self) -> int:
+        with self._nodes.errors():
+            found = cast(bytes | None, self._nodes.of(NUMBERS).get(NUMBERS))
+        return max([int(found or 0), *(entry.generation.number + 1 for entry in self.listed())])
+
     def add(self, shards: int, state: State) -> Listed:
-        """A new generation of this code's version."""
-        entry = _new(self.listed(), shards, state)
+        """A new generation of this code's version. Only the holder of the lease adds any."""
+        entry = self._new(shards, state)
         self.put(entry)
         return entry
 
@@ -71,8 +76,7 @@ class Catalogue:
         """The live one. Where none is: the newest that was live before, else a first one, of that many shards."""
         generation = self.live()
         if generation is None:
-            listed = self.listed()
-            generation = _newest_ready(listed) or _new(listed, shards, State.READY).generation
+            generation = _newest_ready(self.listed()) or self._new(shards, State.READY).generation
             with self._nodes.errors():
                 made = self._nodes.of(LIVE).set(LIVE, msgspec.json.encode(generation), nx=True)
             # Else another process was faster.
@@ -83,10 +87,11 @@ class Catalogue:
             self.put(Listed(generation, State.READY, _now()))
         return generation
 
-
-def _new(listed: Iterable[Listed], shards: int, state: State) -> Listed:
-    number = max((entry.generation.number + 1 for entry in listed), default=0)
-    return Listed(Generation(number, shards, VERSION, secrets.token_hex(8)), state, _now())
+    def _new(self, shards: int, state: State) -> Listed:
+        number = self.next_number()
+        with self._nodes.errors():
+            self._nodes.of(NUMBERS).set(NUMBERS, number + 1)
+        return Listed(Generation(number, shards, VERSION, secrets.token_hex(8)), state, _now())
 
 
 def _newest_ready(listed: Iterable[Listed]) -> Generation | None:

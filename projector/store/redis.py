@@ -50,7 +50,14 @@ class Store:
         with self.nodes.errors():
             client = self.nodes.of(meta)
             client.hsetnx(meta, "log", log)
-            return cast(bytes, client.hget(meta, "log") or b"").decode()
+        return self.log_of(generation) or log
+
+    def log_of(self, generation: Generation) -> str | None:
+        """The identity of the log whose events it holds; None where nobody has said so."""
+        meta = generation.keys(0).meta
+        with self.nodes.errors():
+            found = cast(bytes | None, self.nodes.of(meta).hget(meta, "log"))
+        return found.decode() if found else None
 
     def seal(self, generation: Generation, successor: int) -> None:
         """From here on every commit to it is refused as SEALED."""

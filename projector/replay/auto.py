@@ -1,0 +1,75 @@
+"""`projector run --auto-replay`: a new version of the code makes its read model beside the one that is served."""
+
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from threading import Event
+
+import structlog
+
+from events.log import Log, Loss
+from projector.errors import CannotGoOn
+from projector.patience import Stopped, insist
+from projector.readmodel.document import VERSION
+from projector.replay.lease import Busy, Lease
+from projector.replay.plan import make_plan
+from projector.replay.replay import Replay
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+
+# How often progress is told, in seconds.
+TELL_EVERY_S = 5.0
+# How often is looked whether another process has finished what we would do, in seconds.
+LOOK_S = 1.0
+
+log = structlog.get_logger("projector")
+
+
+class Logging:
+    """A Teller."""
+
+    def __init__(self) -> None:
+        self._told_at_s = 0.0
+
+    def progress(self, step: str, done: list[int], total: int) -> None:
+        if time.monotonic() - self._told_at_s >= TELL_EVERY_S:
+            self._told_at_s = time.monotonic()
+            log.info("replay", step=step, done=sum(done), total=total)
+
+    def say(self, text: str) -> None:
+        log.info("replay", told=text)
+
+
+def bring_to_our_version(
+    source: Log,
+    nodes: Nodes,
+    redis_url: str,
+    stop: Event,
+    accept_loss: Collection[Loss],
+    data_dir: Path,
+    environment: Mapping[str, str],
+) -> None:
+    """Returns when what is live, if anything, is of our version. Of several processes one builds, the others wait.
+
+    Raises CannotGoOn where the plan is refused, Stopped.
+    """
+    catalogue = Store(nodes).catalogue
+    while True:
+        live = insist(stop, catalogue.live)
+        if live is None or live.version == VERSION:
+            return
+        try:
+            with Lease(redis_url, "projector run --auto-replay") as lease:
+                log.info("building our version beside the live one", live=live.version, ours=VERSION)
+                plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
+                if plan.refusals:
+                    raise CannotGoOn("; ".join(f"{refusal.reason}: {refusal.remedy}" for refusal in plan.refusals))
+                replay = Replay(source, nodes, lease, stop, Logging(), park=True)
+                replay.build(plan.shards, plan.workers, data_dir, environment)
+                report = replay.verify()
+                log.info("compared with the live version", differences=report.differences)
+                log.info("switched", generation=replay.switch(accept_differences=True).number)
+        except Busy as error:
+            log.info("waiting", reason=str(error))
+            if stop.wait(LOOK_S):
+                raise Stopped from error

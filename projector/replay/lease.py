@@ -1,0 +1,131 @@
+"""One replay at a time: who holds `og:replay` may build, switch and drop generations.
+
+It is renewed as long as the process lives, so that a killed one is not waited for longer than LEASE_MS.
+"""
+
+import os
+import secrets
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, cast
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.readmodel.generations import REPLAY
+from projector.store.nodes import Nodes
+
+# How long a lease stands that nobody renews, in milliseconds, and how often it is renewed, in seconds.
+LEASE_MS = 3_000
+RENEW_S = 0.5
+# How often a lease is looked at that may be a dead process's, in seconds.
+LOOK_S = 0.1
+
+# Renews, or takes anew what has expired; never takes what is another's.
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if held and cjson.decode(held).token ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+_RELEASE = """
+local held = redis.call('GET', KEYS[1])
+if held and cjson.decode(held).token == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+"""
+
+log = structlog.get_logger("projector")
+
+
+class Busy(BadSetting):
+    """Another process holds the lease; the text names it."""
+
+
+class Holder(Struct):
+    """`beat` changes with each renewal: that is how others see that the holder lives."""
+
+    who: str
+    token: str
+    beat: int = 0
+
+
+class Lease:
+    """Held inside the `with` block. Raises Busy where another process holds it."""
+
+    def __init__(self, redis_url: str, what: str) -> None:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._holder = Holder(
+            f"{what}, process {os.getpid()} on {socket.gethostname()}, since {since}", secrets.token_hex(8)
+        )
+        # Its own, since a thread renews it.
+        self._nodes = Nodes(redis_url)
+        self._released = threading.Event()
+        self._lost_to: str | None = None
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def check(self) -> None:
+        """Raises CannotGoOn where another process has taken it, as it may when Redis was away from us for long."""
+        if self._lost_to:
+            raise CannotGoOn(f"another replay has taken over: {self._lost_to}")
+
+    def __enter__(self) -> Self:
+        try:
+            self._take()
+        except BaseException:
+            self._nodes.close()
+            raise
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._released.set()
+        self._thread.join()
+        try:
+            self._eval(_RELEASE, self._holder.token)
+        except StoreUnavailable as away:
+            log.warning("the lease expires by itself", reason=str(away))
+        self._nodes.close()
+
+    def _take(self) -> None:
+        first = None
+        deadline_s = time.monotonic() + LEASE_MS / 1000 + RENEW_S
+        while not self._renew():
+            now = self._held()
+            if (now and first and now != first) or time.monotonic() > deadline_s:
+                raise Busy(f"another replay is at work: {now.who if now else 'unknown'}")
+            first = first or now
+            time.sleep(LOOK_S)
+
+    def _keep(self) -> None:
+        while not self._released.wait(RENEW_S):
+            try:
+                if not self._renew():
+                    held = self._held()
+                    self._lost_to = held.who if held else "unknown"
+                    return
+            except StoreUnavailable as away:
+                log.debug("the lease could not be renewed", reason=str(away))
+
+    def _renew(self) -> bool:
+        self._holder.beat += 1
+        text = msgspec.json.encode(self._holder)
+        return self._eval(_RENEW, self._holder.token, text, LEASE_MS) == 1
+
+    def _held(self) -> Holder | None:
+        with self._nodes.errors():
+            found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
+        return msgspec.json.decode(found, type=Holder) if found else None
+
+    def _eval(self, script: str, *arguments: str | bytes | int) -> object:
+        with self._nodes.errors():
+            return self._nodes.of(REPLAY).eval(script, 1, REPLAY, *arguments)

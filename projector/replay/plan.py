@@ -1,0 +1,144 @@
+"""What a replay will do, and why it should not be done."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from msgspec import Struct
+
+from events.log import Log, Loss, Partition
+from projector.readmodel.document import VERSION
+from projector.readmodel.generations import Listed, State
+from projector.readmodel.keys import Generation
+from projector.status import lowest_positions
+from projector.store import memory
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+
+# Where nothing is live to judge by: what an event of the sample marketplace takes in Redis, in bytes.
+BYTES_PER_EVENT = 1_200
+# What a worker folds in a second on a machine of two cores that it shares with Redis and the log.
+EVENTS_PER_S = 25_000
+
+
+class Stretch(Struct, frozen=True):
+    """What is read of a partition: from `start` to `end`. `earliest_ms`: the log's own time of its oldest record."""
+
+    partition: Partition
+    start: int
+    end: int
+    earliest_ms: int | None
+
+    @property
+    def events(self) -> int:
+        return self.end - self.start
+
+
+class Refusal(Struct, frozen=True):
+    """`remedy`: the option that overrides it."""
+
+    reason: str
+    remedy: str
+
+
+class Plan(Struct, frozen=True):
+    """`number`, `shards`: of the generation that is built. `resumes`: it was begun before. `events`: left to read.
+
+    Memory in bytes, `seconds` expected. `kept`: other generations that take memory and are not live.
+    """
+
+    number: int
+    shards: int
+    resumes: bool
+    live: Generation | None
+    stretches: list[Stretch]
+    events: int
+    memory_needed: int
+    memory_free: int
+    workers: int
+    seconds: float
+    kept: list[int]
+    refusals: list[Refusal]
+
+
+def make_plan(
+    log: Log, nodes: Nodes, shards: int | None, workers: int, accept_loss: Collection[Loss], force: bool
+) -> Plan:
+    """Looks, and changes nothing. Raises LogMissing, LogUnavailable, StoreUnavailable."""
+    store = Store(nodes)
+    catalogue = store.catalogue
+    live, listed = catalogue.live(), catalogue.listed()
+    begun = unfinished(listed, live)
+    partitions = log.partitions()
+    first, end, times = log.first(), log.end(), log.first_times()
+    built = lowest_positions(nodes, begun.generation if begun else None, partitions)
+    stretches = [Stretch(p, max(built[p], first[p]), end[p], times[p]) for p in partitions]
+    events = sum(stretch.events for stretch in stretches)
+    needed = _memory(nodes, live, partitions, events)
+    free = memory.free(nodes)
+    losses = dict(_losses(log, nodes, store, live, first, end))
+    refusals = [
+        Refusal(sentence, f"--accept-loss {loss}") for loss, sentence in losses.items() if loss not in accept_loss
+    ]
+    if needed > free and not force:
+        refusals.append(
+            Refusal(f"it needs about {_mib(needed)} of Redis' memory, and {_mib(free)} are free", "--force")
+        )
+    kept = [entry.generation.number for entry in listed if entry.generation != live and entry != begun]
+    used = min(workers, len(partitions))
+    return Plan(
+        number=begun.generation.number if begun else catalogue.next_number(),
+        shards=begun.generation.shards if begun else shards or (live.shards if live else 1),
+        resumes=begun is not None,
+        live=live,
+        stretches=stretches,
+        events=events,
+        memory_needed=needed,
+        memory_free=free,
+        workers=used,
+        seconds=events / (EVENTS_PER_S * used),
+        kept=kept,
+        refusals=refusals,
+    )
+
+
+def unfinished(listed: list[Listed], live: Generation | None) -> Listed | None:
+    """The generation of this code's version that a replay has begun, and not brought to the switch."""
+    states = (State.BUILDING, State.VERIFIED)
+    found = [e for e in listed if e.state in states and e.generation.version == VERSION and e.generation != live]
+    return found[-1] if found else None
+
+
+def _losses(
+    log: Log,
+    nodes: Nodes,
+    store: Store,
+    live: Generation | None,
+    first: Mapping[Partition, int],
+    end: Mapping[Partition, int],
+) -> Iterator[tuple[Loss, str]]:
+    yield from log.losses().items()
+    gone = {p: offset for p, offset in first.items() if offset > 0}
+    if gone:
+        where = ", ".join(f"{partition} begins at {offset}" for partition, offset in gone.items())
+        yield Loss.RETENTION, f"the beginning of the log is gone: {where}, and what came before cannot be rebuilt"
+    if live is None:
+        return
+    known = store.log_of(live)
+    if known is not None and known != log.identity():
+        yield Loss.RECREATED, f"{log.topic} was deleted and made anew: what only the former log had would be lost"
+        return
+    ahead = {p: at for p, at in lowest_positions(nodes, live, list(end)).items() if at > end[p]}
+    if ahead:
+        where = ", ".join(f"{p} is applied up to {at} and ends at {end[p]}" for p, at in ahead.items())
+        yield Loss.RECREATED, f"the log is shorter than what the live read model has of it: {where}"
+
+
+def _memory(nodes: Nodes, live: Generation | None, partitions: list[Partition], events: int) -> int:
+    """As the live generation has it for each event that it has applied."""
+    applied = sum(lowest_positions(nodes, live, partitions).values())
+    if live is None or applied == 0:
+        return events * BYTES_PER_EVENT
+    return memory.used(nodes, live) * events // applied
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024**2:,.0f} MiB"

@@ -1,0 +1,218 @@
+"""The steps of a replay: build, verify, switch; and those back: rollback, drop.
+
+All that a step needs to know lies in Redis, so that each may be a command of its own, and one that was killed is done
+again by the next. Only the holder of the lease takes steps.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from msgspec import structs
+
+from events.log import Log
+from projector.errors import BadSetting, CannotGoOn
+from projector.patience import Stopped, insist
+from projector.readmodel.document import VERSION
+from projector.readmodel.generations import Listed, State
+from projector.readmodel.keys import Generation
+from projector.replay.builder import Builder
+from projector.replay.drop import delete_keys
+from projector.replay.lease import Lease
+from projector.replay.plan import Stretch, unfinished
+from projector.replay.switch import NEAR_EVENTS, go_over
+from projector.replay.teller import Teller
+from projector.replay.window import Positions
+from projector.replay.workers import run_workers
+from projector.status import lowest_positions
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from projector.verify.compare import Report, compare_generations, verify_log
+
+# How long a live generation that has not come as far as the new one may stand still until it is no longer waited for,
+# in seconds.
+STANDSTILL_S = 5.0
+# A request that began before the switch is answered by then, in seconds.
+READERS_S = 1.0
+LOOK_S = 0.05
+
+
+class Replay:
+    """Raises BadSetting for a step that is not the next one, CannotGoOn, Stopped, and what the log raises.
+
+    `park`: what to do with events that the live path would park; else they stop a step.
+    """
+
+    def __init__(self, log: Log, nodes: Nodes, lease: Lease, stop: Event, teller: Teller, park: bool) -> None:
+        self._log = log
+        self._nodes = nodes
+        self._store = Store(nodes)
+        self._catalogue = self._store.catalogue
+        self._lease = lease
+        self._stop = stop
+        self._teller = teller
+        self._park = park
+        self._partitions = self._insist(log.partitions)
+        self._lift_orphaned_seal()
+
+    def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
+        """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
+        entry = self._begun() or self._catalogue.add(shards, State.BUILDING)
+        generation = entry.generation
+        self._store.open(generation)
+        self._check_log(generation)
+        done_before = 0
+        while True:
+            stretches = self._stretches(generation)
+            left = sum(stretch.events for stretch in stretches)
+            if left == 0 or (done_before and left <= NEAR_EVENTS):
+                return
+
+            def tell(done: list[int], before: int = done_before, total: int = done_before + left) -> None:
+                self._lease.check()
+                self._teller.progress("build", [before + done[0], *done[1:]], total)
+
+            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell)
+            done_before += left
+
+    def verify(self) -> Report:
+        """Compares with the live generation at the same positions, or where that is no measure, with the log."""
+        entry = self._must_have_begun()
+        generation, live = entry.generation, self._catalogue.live()
+
+        def tell(done: int, total: int) -> None:
+            self._lease.check()
+            self._teller.progress("verify", [done], total)
+
+        with closing(self._builder(generation, self._park)) as builder:
+            builder.advance({})
+            if live is not None and self._is_measure(live, builder.positions):
+                report = compare_generations(self._store, live, generation, builder, tell)
+            else:
+                report = verify_log(self._log, self._store, generation, self._insist, 1.0, tell)
+        self._catalogue.put(structs.replace(entry, state=State.VERIFIED, differences=report.differences))
+        return report
+
+    def differences(self) -> int:
+        """Of the new generation, as it was last compared."""
+        return self._must_have_begun().differences
+
+    def switch(self, accept_differences: bool) -> Generation:
+        """Makes it live. Readers and the projector go over by themselves; what was live is kept."""
+        entry = self._must_have_begun()
+        number = entry.generation.number
+        if entry.state is not State.VERIFIED:
+            raise BadSetting(f"generation {number} has not been compared yet: projector replay verify")
+        if entry.differences and not accept_differences:
+            raise BadSetting(
+                f"generation {number} was found to differ in {entry.differences} places, which projector replay verify "
+                "lists: if that is what you want, --accept-differences"
+            )
+        self._go_over(entry, self._park)
+        return entry.generation
+
+    def rollback(self, number: int | None) -> Generation:
+        """Brings a generation that was live before up to the log, and makes it live again."""
+        live = self._catalogue.live()
+        kept = [e for e in self._catalogue.listed() if e.state is State.READY and e.generation != live]
+        if number is not None:
+            kept = [entry for entry in kept if entry.generation.number == number]
+        if not kept:
+            which = "no generation" if number is None else f"no generation {number}"
+            raise BadSetting(f"there is {which} that was live and is kept: projector replay list")
+        entry = kept[-1]
+        generation = entry.generation
+        if generation.version != VERSION:
+            raise BadSetting(
+                f"generation {generation.number} has version {generation.version}, this code writes version {VERSION}: "
+                "roll back with the code that made it"
+            )
+        self._check_log(generation)
+        first = self._log.first()
+        for partition, at in lowest_positions(self._nodes, generation, self._partitions).items():
+            if at < first[partition]:
+                raise CannotGoOn(
+                    f"generation {generation.number} stands at {partition}@{at}, but the log begins at "
+                    f"{first[partition]}: what it lacks is gone"
+                )
+        self._store.unseal(generation)
+        # What the live path would have done.
+        self._go_over(entry, park=True)
+        return generation
+
+    def drop(self, number: int) -> int:
+        """Returns how many keys there were."""
+        entry = self._catalogue.find(number)
+        if entry is None:
+            there = ", ".join(str(entry.generation.number) for entry in self._catalogue.listed()) or "none"
+            raise BadSetting(f"there is no generation {number}; there are: {there}")
+        if entry.generation == self._catalogue.live():
+            raise BadSetting(f"generation {number} is live: switch to another one before you drop it")
+        self._catalogue.put(structs.replace(entry, state=State.DROPPING))
+        self._store.seal(entry.generation, number)
+        time.sleep(READERS_S)
+        deleted = delete_keys(self._nodes, entry.generation)
+        self._catalogue.remove(number)
+        return deleted
+
+    def _go_over(self, entry: Listed, park: bool) -> None:
+        with closing(self._builder(entry.generation, park)) as builder:
+            go_over(self._log, self._store, builder, entry, self._lease, self._insist, self._teller)
+
+    def _is_measure(self, live: Generation, built: Positions) -> bool:
+        """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
+        if self._store.log_of(live) not in (None, self._insist(self._log.identity)):
+            return False
+        end, before, moved_s = self._insist(self._log.end), -1, time.monotonic()
+        while True:
+            reached = lowest_positions(self._nodes, live, self._partitions)
+            if any(at > end[partition] for partition, at in reached.items()):
+                return False
+            if all(reached[partition] >= at for partition, at in built.items()):
+                return any(reached.values())
+            if sum(reached.values()) > before:
+                before, moved_s = sum(reached.values()), time.monotonic()
+            elif time.monotonic() - moved_s > STANDSTILL_S:
+                self._teller.say("the live generation stands still behind the new one, which is compared with the log")
+                return False
+            self._teller.progress("wait for the live one", [sum(reached.values())], sum(built.values()))
+            if self._stop.wait(LOOK_S):
+                raise Stopped
+
+    def _stretches(self, generation: Generation) -> list[Stretch]:
+        first, end = self._insist(self._log.first), self._insist(self._log.end)
+        reached = lowest_positions(self._nodes, generation, self._partitions)
+        return [Stretch(p, max(reached[p], first[p]), end[p], None) for p in self._partitions if end[p] > reached[p]]
+
+    def _builder(self, generation: Generation, park: bool) -> Builder:
+        return Builder(self._log, self._store, generation, self._partitions, self._insist, park)
+
+    def _check_log(self, generation: Generation) -> None:
+        ours = self._insist(self._log.identity)
+        if self._store.belongs_to(generation, ours) != ours:
+            number = generation.number
+            raise BadSetting(
+                f"generation {number} was made from another log, which {self._log.topic} is no more: "
+                f"projector replay drop {number}"
+            )
+
+    def _begun(self) -> Listed | None:
+        return unfinished(self._catalogue.listed(), self._catalogue.live())
+
+    def _must_have_begun(self) -> Listed:
+        entry = self._begun()
+        if entry is None:
+            raise BadSetting("there is no new generation: projector replay build")
+        return entry
+
+    def _lift_orphaned_seal(self) -> None:
+        """Of a replay that was killed within its switch."""
+        live = self._catalogue.live()
+        if live is not None and self._store.is_sealed(live):
+            self._store.unseal(live)
+
+    def _insist(self, call: Callable[[], Any]) -> Any:
+        return insist(self._stop, call)

@@ -1,0 +1,81 @@
+"""From one generation to another, with readers and the projector at work.
+
+First the new one is brought up to the log, then the live one is sealed: its positions move no more, and the projector
+waits. What it had applied by then is applied to the new one, and the pointer moves: readers use the new one from their
+next request on, and the projector, which looks for its successor, goes on in it. Between seal and pointer lie some
+milliseconds. Whoever dies there leaves a seal, which the projector lifts once the lease has expired.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import structs
+
+from events.log import Log, Partition
+from projector.errors import CannotGoOn
+from projector.readmodel.generations import Listed, State
+from projector.readmodel.keys import Generation
+from projector.replay.builder import Builder, Insist
+from projector.replay.lease import Lease
+from projector.replay.teller import Teller
+from projector.replay.window import Positions
+from projector.store.redis import Store
+
+# A new generation that lags behind the log by no more can be brought up to it within a moment, in events.
+NEAR_EVENTS = 2_000
+# How often it is brought up to the log before the seal; a publisher faster than we are would keep us for ever.
+ROUNDS_MAX = 10
+
+
+def go_over(
+    log: Log, store: Store, builder: Builder, entry: Listed, lease: Lease, insist: Insist, teller: Teller
+) -> None:
+    """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
+    generation, live = entry.generation, store.catalogue.live()
+    _catch_up(log, builder, lease, insist, teller)
+    try:
+        if live is not None:
+            store.seal(live, generation.number)
+            builder.advance(_reach(log, store, live, insist))
+        lease.check()
+        if live is not None and not store.is_sealed(live):
+            raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
+        insist(lambda: store.tell_end(generation, log.end()))
+        insist(lambda: store.catalogue.put(structs.replace(entry, state=State.READY)))
+        insist(lambda: store.catalogue.point(generation))
+    except BaseException:
+        if live is not None:
+            store.unseal(live)
+        raise
+
+
+def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
+    """Until the builder lags so little that the rest is a matter of moments."""
+    builder.advance({})
+    start = builder.positions
+    for _ in range(ROUNDS_MAX):
+        end = insist(log.end)
+        total = _between(start, end)
+
+        def tell(total: int = total) -> None:
+            lease.check()
+            teller.progress("catch up", [_between(start, builder.positions)], total)
+
+        left = _between(builder.positions, end)
+        builder.advance(end, tell)
+        if left <= NEAR_EVENTS:
+            return
+
+
+def _reach(log: Log, store: Store, live: Generation, insist: Insist) -> Positions:
+    """What its farthest shard has applied, as far as the log has it."""
+    end = insist(log.end)
+    partitions = list(end)
+    reached = dict.fromkeys(partitions, 0)
+    for shard in range(live.shards):
+        for partition, at in zip(partitions, store.positions(live, shard, partitions), strict=True):
+            reached[partition] = min(max(reached[partition], at or 0), end[partition])
+    return reached
+
+
+def _between(start: Mapping[Partition, int], end: Mapping[Partition, int]) -> int:
+    return sum(max(end[partition] - start[partition], 0) for partition in start)
