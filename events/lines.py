@@ -105,7 +105,7 @@ def _structured(record: Record) -> bytes:
     """A good event in the binary mode, with all its attributes, and the JSON of its data as it is written."""
     attributes: dict[str, str | Raw] = {}
     for name, value in record.headers:
-        if name.startswith("ce_"):
+        if name.startswith("ce_") and name != "ce_data":
             attributes[name[3:]] = value.decode()
         elif name.lower() == "content-type":
             attributes["datacontenttype"] = value.decode(errors="replace")

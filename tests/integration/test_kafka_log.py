@@ -20,6 +20,8 @@ from tests.servers.process import free_port, wait_until
 
 # How long Kafka may take for what a test waits for, in seconds.
 PATIENCE_S = 30.0
+# A broker that was killed is let in again only when its former session has ended.
+SOON_BACK = {"broker.session.timeout.ms": "1000", "broker.heartbeat.interval.ms": "300"}
 
 NewTopic = Callable[[int], str]
 
@@ -351,7 +353,10 @@ def test_a_tls_file_that_cannot_be_read_is_named() -> None:
 
 def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_log, "DELIVERY_MS", 6_000)
-    with KafkaServer(kafka_server_home) as server, opened(f"kafka://{server.bootstrap}/orders?partitions=1") as log:
+    with (
+        KafkaServer(kafka_server_home, SOON_BACK) as server,
+        opened(f"kafka://{server.bootstrap}/orders?partitions=1") as log,
+    ):
         log.create()
         log.append(entries(10))
         with subscribed(log) as subscription:

@@ -14,11 +14,9 @@ from events.errors import LogGap, LogMissing, LogUnavailable
 from events.kafka_log import KafkaLog
 from events.kafka_url import kafka_settings
 from events.log import Entry, Log, Partition, Reader, Record
+from tests.integration.test_kafka_log import PATIENCE_S, SOON_BACK
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import wait_until
-
-# How long Kafka may take for what a test waits for, in seconds.
-PATIENCE_S = 30.0
 
 NewTopic = Callable[[int], str]
 Positions = Mapping[Partition, int]
@@ -269,7 +267,10 @@ def test_a_partition_that_is_not_there_is_missing(kafka_topic: NewTopic) -> None
 
 def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_client, "DISCONNECTED_MAX_S", 1.0)
-    with KafkaServer(kafka_server_home) as server, opened(f"kafka://{server.bootstrap}/orders?partitions=1") as log:
+    with (
+        KafkaServer(kafka_server_home, SOON_BACK) as server,
+        opened(f"kafka://{server.bootstrap}/orders?partitions=1") as log,
+    ):
         log.create()
         log.append(entries(10))
         partition = Partition("orders", 0)
