@@ -47,7 +47,7 @@ _log = structlog.get_logger("api")
 def create_app(config: ApiConfig) -> FastAPI:
     """`app.state.observer` is for the server, which sees what never becomes a request."""
     engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max, config.ready_lag_max)
-    waiting = Waiting(engine, config.redis_url, config.redis_wait_ms, config.projection_wait_ms)
+    waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -6,7 +6,8 @@ in this process, which is more than that of the commands themselves, is paid onc
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 from redis.asyncio import ConnectionPool
@@ -33,8 +34,8 @@ _POINTER = _packed(("GET", LIVE))
 
 
 class Reply(NamedTuple):
-    """`value` may be a ResponseError. `pointer` is what `og:live` held after the command: if that is what it held
-    before, the generation was live all the time.
+    """`value` may be a ResponseError. `pointer` is what `og:live` held after the command, where that is asked: if that
+    is what it held before, the generation was live all the time.
     """
 
     value: object
@@ -47,25 +48,29 @@ class _Waiting(NamedTuple):
 
 
 class Batches:
-    """At most `connections_max` connections, and one turn at a time on each. `wait_s` bounds a turn."""
+    """At most `connections_max` connections, and one turn at a time on each. `wait_s` bounds a turn.
 
-    def __init__(self, redis_url: str, wait_s: float, connections_max: int) -> None:
-        self._pool: ConnectionPool = ConnectionPool.from_url(
-            redis_url,
+    `target`: where the server is and how to get in, as ConnectionPool takes it. `points`: it has `og:live`.
+    """
+
+    def __init__(self, target: Mapping[str, Any], wait_s: float, connections_max: int, *, points: bool) -> None:
+        self._pool: ConnectionPool = ConnectionPool(
+            **target,
             max_connections=connections_max,
             socket_connect_timeout=wait_s,
             socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+        self._points = points
         self._wait_s = wait_s
         self._connections_max = connections_max
         self._waiting: deque[_Waiting] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._busy = 0
 
-    async def ask(self, command: Command) -> Reply:
-        """Raises Unavailable. May be cancelled at any time: the command may run nevertheless."""
+    def ask(self, command: Command) -> "asyncio.Future[Reply]":
+        """May raise Unavailable. May be cancelled at any time: the command may run nevertheless."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(_packed(command), future))
         if self._busy < self._connections_max:
@@ -73,12 +78,18 @@ class Batches:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
-        return await future
+        return future
+
+    def connection(self) -> AbstractConnection:
+        """Another one, for whoever needs it for himself: not connected yet."""
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
 
     async def close(self) -> None:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        _refuse(self._waiting, ConnectionError("closed"))
         await self._pool.aclose()
 
     async def _work(self) -> None:
@@ -90,6 +101,9 @@ class Batches:
                         await self._take(turn)
                 except (RedisError, OSError) as error:
                     _refuse(turn, error)
+                except asyncio.CancelledError as error:
+                    _refuse(turn, error)
+                    raise
         finally:
             self._busy -= 1
 
@@ -106,9 +120,12 @@ class Batches:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             # A connection that fails or is cancelled half-way closes itself: no reply can reach the wrong request.
-            await connection.send_packed_command([*(waiting.packed for waiting in turn), _POINTER])
+            packed = [waiting.packed for waiting in turn]
+            if self._points:
+                packed.append(_POINTER)
+            await connection.send_packed_command(packed)
             values = [await _reply(connection) for _ in turn]
-            pointer = await _reply(connection)
+            pointer = await _reply(connection) if self._points else None
         finally:
             await self._pool.release(connection)
         for waiting, value in zip(turn, values, strict=True):
@@ -116,7 +133,7 @@ class Batches:
                 waiting.future.set_result(Reply(value, pointer))
 
 
-def _refuse(turn: list[_Waiting], error: Exception) -> None:
+def _refuse(turn: Iterable[_Waiting], error: BaseException) -> None:
     for waiting in turn:
         if not waiting.future.done():
             waiting.future.set_exception(Unavailable(f"Redis: {error!r}"))

@@ -14,7 +14,7 @@ _RELEASE = version("order-group-projector").encode()
 
 def etag(instant: Instant, target: bytes) -> str:
     """Strong. `target`: path and query as they came; two spellings of one query only cost a 304."""
-    told = b"\n".join((_RELEASE, instant.generation, instant.text.encode(), target))
+    told = b"\n".join((_RELEASE, instant.content, target))
     return f'"{blake2b(told, digest_size=DIGEST_BYTES).hexdigest()}"'
 
 

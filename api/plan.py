@@ -4,18 +4,11 @@
 `select`  some filter's members are listed, the others are probed, what is left is sorted
 """
 
-from math import inf
-
-import msgspec
 from msgspec import Struct
 
 from api.fields import DEFAULT_FIELDS
 from api.intervals import Interval
 from api.query import Query
-from projector.readmodel.keys import Keys
-
-# Lua's numbers are doubles; no list is longer.
-OFFSET_MAX = 2**53
 
 
 class Scan(Struct, frozen=True):
@@ -72,56 +65,3 @@ def _is_empty(query: Query) -> bool:
 def heads_suffice(query: Query) -> bool:
     """The default fields are stored on their own, so that most lists need no more."""
     return query.fields.group == DEFAULT_FIELDS
-
-
-def scan_call(scan: Scan, query: Query, keys: Keys) -> tuple[list[str], list[str | bytes]]:
-    """KEYS and ARGV of scan.lua."""
-    index = keys.by(scan.by) if scan.by is not None else keys.of(*scan.of or ("", ""))
-    lo, hi = ("-inf", "+inf") if scan.within is None else bounds(scan.within)
-    flags = [_flag(query.descending), _flag(scan.rotated), _flag(heads_suffice(query))]
-    return [keys.row, keys.rest, index], [lo, hi, *flags, str(_offset(query)), str(query.limit)]
-
-
-def select_call(query: Query, keys: Keys) -> tuple[list[str], list[str | bytes]]:
-    """KEYS and ARGV of select.lua: one msgpack map, which names keys by their number in KEYS."""
-    names = [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort)]
-
-    def number(name: str) -> int:
-        names.append(name)
-        return len(names)
-
-    arguments = {
-        "descending": query.descending,
-        "rotated": query.sort == "display_id" and query.descending,
-        "heads": heads_suffice(query),
-        "offset": _offset(query),
-        "limit": query.limit,
-        "needle": query.needle,
-        "ids": query.ids or (),
-        "by_id": query.ids is not None,
-        "values": [[number(keys.of(field, value)) for value in wanted] for field, wanted in query.values],
-        "ranges": [
-            {"key": number(keys.by(field)), "sorted": field == query.sort, "bounds": [bounds(i) for i in intervals]}
-            for field, intervals in query.ranges
-        ],
-        "by_created": query.sort == "created_at",
-    }
-    return names, [msgspec.msgpack.encode(arguments)]
-
-
-def bounds(interval: Interval) -> tuple[str, str]:
-    """As ZCOUNT takes them. `repr` of a float reads back as the same double."""
-    return _bound(interval.lo, interval.lo_open), _bound(interval.hi, interval.hi_open)
-
-
-def _bound(value: float, is_open: bool) -> str:
-    text = {inf: "+inf", -inf: "-inf"}.get(value) or repr(value)
-    return "(" + text if is_open else text
-
-
-def _flag(value: bool) -> str:
-    return "1" if value else "0"
-
-
-def _offset(query: Query) -> int:
-    return min(query.offset, OFFSET_MAX)

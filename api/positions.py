@@ -5,7 +5,7 @@ other characters than Kafka allows, they are percent-encoded.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
@@ -25,20 +25,44 @@ _POSITION = re.compile(r"(?P<topic>[^/@;]+)/(?P<number>[0-9]{1,10})@(?P<offset>[
 
 
 class Instant(Struct, frozen=True):
-    """What an answer reflects: equal instants mean equal answers, for the fold is deterministic.
+    """What an answer reflects.
 
-    `generation`: `og:live` as it stood, empty where nothing was live. `text`: the positions as the header tells them.
+    `content`: equal ones mean equal answers, for the fold is deterministic. It tells the generation, and the positions
+    of every shard. `positions`: of each partition the lowest of all shards, as `text` in the header. `shards`: each.
     """
 
-    generation: bytes
+    content: bytes
     positions: Positions
     text: str
+    shards: tuple[Positions, ...]
 
 
-def instant(generation: bytes, reply: Sequence[bytes]) -> Instant:
-    """`reply`: the position hash of Redis, name and offset by turns."""
-    positions = offsets(reply)
-    return Instant(generation, positions, written(positions))
+def instant(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Instant:
+    """`generation`: what names it. `replies`: for each shard its position hash in Redis, name and offset by turns.
+
+    Raises ValueError.
+    """
+    shards = tuple(offsets(reply) for reply in replies)
+    text = written(lowest(shards))
+    each = (written(shard) for shard in shards) if len(shards) > 1 else (text,)
+    return Instant(b"\n".join((generation, *(part.encode() for part in each))), lowest(shards), text, shards)
+
+
+def lowest(shards: Sequence[Positions]) -> Positions:
+    """What all shards have reached. What one has nothing of is not reached."""
+    first, *others = shards
+    if not others:
+        return first
+    return {name: min(shard[name] for shard in shards) for name in first if all(name in shard for shard in others)}
+
+
+def highest(shards: Iterable[Positions]) -> Positions:
+    """What any shard has reached."""
+    found: dict[str, int] = {}
+    for shard in shards:
+        for name, offset in shard.items():
+            found[name] = max(offset, found.get(name, 0))
+    return found
 
 
 def offsets(reply: Sequence[bytes]) -> Positions:
@@ -51,7 +75,7 @@ def lag(end: Positions, positions: Positions) -> int:
     return sum(max(offset - positions.get(name, 0), 0) for name, offset in end.items())
 
 
-NOTHING_LIVE = Instant(b"", {}, "")
+NOTHING_LIVE = Instant(b"", {}, "", ())
 
 
 def written(positions: Positions) -> str:

@@ -17,6 +17,6 @@ class Script:
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-SCAN = Script("rows", "scan")
-SELECT = Script("rows", "sides", "select")
+SCAN = Script("window", "scan")
+SELECT = Script("window", "sides", "select")
 ONE = Script("one")

@@ -1,6 +1,7 @@
--- A page of what passes several filters: the filter with the fewest members lists them, the others are probed.
+-- Part of what passes several filters: the filter with the fewest members lists them, the others are probed.
 --
---   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position> <arguments>
+--   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
+--     <the six of window.lua> <arguments>
 --
 -- row             hash        group id -> JSON object of the default fields
 -- rest            hash        group id -> what follows them in the document
@@ -17,14 +18,13 @@
 --   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them}
 --   needle      casefolded text to be found in `text`; empty: no filter
 --   by_created  by:sort is scored by created_at
---   descending, rotated, heads, offset, limit  as in scan.lua
 --
--- Answers {count, rows, position}: rows are JSON objects joined by commas. Reads only.
+-- Answers as window.lua says.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 -- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
 local card = redis.call('ZCARD', BY_SORT)
-local without = q.rotated and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
+local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
 
 local function everything()
   return {
@@ -96,28 +96,19 @@ end
 
 local ids, ordered = matching(sides)
 local count = #ids
-local take = math.min(q.limit, count - q.offset)
-if take <= 0 then
-  return answer(count, '')
-end
 
-local fault
-if not ordered then
-  ids, fault = sorted(ids)
-  if fault then
-    return fault
+return answer(count, function(first, last)
+  if not ordered then
+    local fault
+    ids, fault = sorted(ids)
+    if fault then
+      return nil, fault
+    end
+    ordered = true
   end
-end
-
-local page = {}
-for i = 1, take do
-  local place = q.offset + i
-  page[i] = ids[q.descending and count + 1 - place or place]
-end
-
-local text
-text, fault = rows(page, q.heads)
-if fault then
-  return fault
-end
-return answer(count, text)
+  local part = {}
+  for place = first + 1, last + 1 do
+    part[#part + 1] = ids[DESCENDING and count + 1 - place or place]
+  end
+  return part
+end, BY_SORT)

@@ -1,4 +1,4 @@
--- Put between rows.lua and select.lua, which says what KEYS and the arguments hold.
+-- Put between window.lua and select.lua, which says what KEYS and the arguments hold.
 --
 -- A side is one filter. `size` is at least the number of its members, `list()` answers them, `probe(ids)` those of `ids`
 -- among them, in the order given. `ordered`: list() is in the ascending order of by:sort.
@@ -7,7 +7,7 @@
 local CHUNK = 4000
 
 local TEXT, BY_ID, BY_SORT = KEYS[3], KEYS[4], KEYS[5]
-local q = cmsgpack.unpack(ARGV[1])
+local q = cmsgpack.unpack(ARGV[7])
 
 local function chunks(list)
   local from = 1

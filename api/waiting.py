@@ -41,15 +41,13 @@ class Client(Protocol):
 class Waiting:
     """`wait_ms`: how long one request waits at most; 0: not at all."""
 
-    def __init__(self, engine: Engine, redis_url: str, redis_wait_ms: int, wait_ms: int) -> None:
+    def __init__(self, engine: Engine, redis_wait_ms: int, wait_ms: int) -> None:
         self._wait_s = wait_ms / 1000
         self._waiters: set[_Waiter] = set()
         self._left_at_s = 0.0
         # The most that was told while the subscription stands. A hint: Redis may have lost it since.
         self._told: dict[str, int] = {}
-        self._subscription = Subscription(
-            engine, redis_url, redis_wait_ms / 1000, self._tell, self._forget, self._needed
-        )
+        self._subscription = Subscription(engine, redis_wait_ms / 1000, self._tell, self._forget, self._needed)
 
     async def fresh(self, minimum: Positions, ask: Callable[[], Awaitable[A]], client: Client) -> A:
         """The answer to `ask` as soon as it reflects `minimum`. Raises NotYet, and what `ask` raises."""

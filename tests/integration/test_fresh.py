@@ -457,7 +457,7 @@ def test_who_waits_takes_nobodys_place(redis_url: str, tmp_path: Path) -> None:
 def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
     async def scene() -> None:
         engine = Engine(redis_url, 900, 4, 0)
-        waiting = Waiting(engine, redis_url, 900, 30_000)
+        waiting = Waiting(engine, 900, 30_000)
         gone = asyncio.Event()
 
         stays, leaves = Somebody(asyncio.Event()), Somebody(gone)
@@ -504,7 +504,7 @@ def test_the_moment_of_the_commit_does_not_matter(
     async def scene() -> None:
         engine = Engine(redis_url, 900, 4, 0)
         for offset in range(rounds):
-            waiting = Waiting(engine, redis_url, 900, 10_000)
+            waiting = Waiting(engine, 900, 10_000)
             written = asyncio.create_task(commit_after(rng.random() * 0.006, offset))
             start_s = time.monotonic()
             now = await waiting.fresh({"orders/0": offset + 1}, engine.now, Somebody(asyncio.Event()))

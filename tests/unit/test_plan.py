@@ -5,9 +5,11 @@ from math import inf, nextafter
 import msgspec
 import pytest
 
+from api.calls import Window, bounds, call, page
 from api.intervals import Interval
-from api.plan import Nothing, Scan, Select, bounds, plan, scan_call, select_call
+from api.plan import Nothing, Scan, Select, plan
 from api.query import Query, parse_list
+from api.scripts import SCAN, SELECT
 from projector.readmodel.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
@@ -57,17 +59,36 @@ def test_the_call_of_a_scan() -> None:
     asked = query("seller_id=a:b&created_at[$gte]=2026-06-01&limit=3&offset=4&fields=id")
     scan = plan(asked)
     assert isinstance(scan, Scan)
-    keys, arguments = scan_call(scan, asked, KEYS)
-    assert keys == ["og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b"]
-    assert arguments == [str(JUNE_MS), "(+inf", "1", "0", "0", "4", "3"]
+    command = call(scan, asked).command(KEYS, page(asked))
+    assert command[:2] == ("EVALSHA", SCAN.digest)
+    keys = ("og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b", "og:{7.0}:position")
+    assert command[2:7] == ("4", *keys)
+    assert command[7:] == ("1", "0", "0", "4", "7", "0", str(JUNE_MS), "(+inf")
+
+
+def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
+    for raw in ("order=-display_id", "q=x&status=a&status=b&order=-display_id&total=3"):
+        asked = query(raw)
+        chosen = plan(asked)
+        assert not isinstance(chosen, Nothing)
+        one, two = (call(chosen, asked).command(Keys(f"og:{{7.{n}}}:"), Window(5, 90, 2)) for n in (0, 1))
+        assert [text.replace("{7.1}", "{7.0}") if isinstance(text, str) else text for text in two] == list(one)
+        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-7:-1])
 
 
 def test_the_call_of_a_select() -> None:
     asked = query("order=-display_id&id=x&status=b&status=a&total[$ne]=0.1&display_id[$gte]=3")
-    keys, (blob,) = select_call(asked, KEYS)
+    chosen = plan(asked)
+    assert isinstance(chosen, Select)
+    command = call(chosen, asked).command(KEYS, page(asked))
+    assert command[1] == SELECT.digest
+    number = int(command[2])
+    keys, blob = [str(key) for key in command[3 : 3 + number]], command[-1]
+    assert command[3 + number : -1] == ("1", "1", "1", "0", "50", "0")
     assert isinstance(blob, bytes)
     arguments = msgspec.msgpack.decode(blob)
     assert all(key.startswith("og:{7.0}:") for key in keys)
+    assert keys[-1] == "og:{7.0}:position"
 
     def name(number: int) -> str:
         return keys[number - 1].removeprefix("og:{7.0}:")
@@ -78,8 +99,8 @@ def test_the_call_of_a_select() -> None:
         ("by:total", False, [["-inf", "(0.1"], ["(0.1", "(+inf"]]),
         ("by:display_id", True, [["3.0", "(+inf"]]),
     ]
-    assert [arguments[flag] for flag in ("rotated", "descending", "by_id", "by_created")] == [True, True, True, False]
-    assert (arguments["ids"], arguments["needle"], arguments["heads"]) == (["x"], "", True)
+    assert [arguments[flag] for flag in ("by_id", "by_created")] == [True, False]
+    assert (arguments["ids"], arguments["needle"]) == (["x"], "")
 
 
 @pytest.mark.parametrize("value", [0.1, 1e300, nextafter(2, 3), -74.5, 5e-324, 123456789012.123456])

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from api.conditions import Conditions, conditions
-from api.positions import PARTITIONS_MAX, Instant, instant, missing, wanted, written
+from api.positions import PARTITIONS_MAX, Instant, highest, instant, missing, wanted, written
 from api.query import InvalidRequest
 
 
@@ -76,8 +76,25 @@ def test_what_an_answer_tells_is_what_a_request_may_ask() -> None:
 
 
 def test_the_reply_of_redis() -> None:
-    told = instant(b"{}", [b"orders/1", b"7", b"orders/0", b"81234"])
-    assert told == Instant(b"{}", {"orders/1": 7, "orders/0": 81234}, "orders/0@81234,orders/1@7")
+    positions, text = {"orders/1": 7, "orders/0": 81234}, "orders/0@81234,orders/1@7"
+    told = instant(b"{}", [[b"orders/1", b"7", b"orders/0", b"81234"]])
+    assert told == Instant(b"{}\n" + text.encode(), positions, text, (positions,))
+
+
+def test_the_slowest_shard_counts() -> None:
+    ahead, behind = [b"orders/0", b"9", b"orders/1", b"7"], [b"orders/1", b"8", b"orders/0", b"5", b"orders/2", b"1"]
+    told = instant(b"{}", [ahead, behind])
+    assert (told.positions, told.text) == ({"orders/0": 5, "orders/1": 7}, "orders/0@5,orders/1@7")
+    assert told.shards == ({"orders/0": 9, "orders/1": 7}, {"orders/1": 8, "orders/0": 5, "orders/2": 1})
+    assert instant(b"{}", [ahead, []]).text == ""
+    assert highest(told.shards) == {"orders/0": 9, "orders/1": 8, "orders/2": 1}
+    assert highest([]) == {}
+
+
+def test_the_content_tells_all_shards_apart() -> None:
+    slow, fast = [b"orders/0", b"5"], [b"orders/0", b"6"]
+    contents = [instant(b"{}", replies).content for replies in ([slow], [slow, slow], [slow, fast], [fast, slow])]
+    assert len(set(contents)) == 4
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,7 @@ def test_what_is_missing(positions: dict[str, int], minimum: dict[str, int], lef
 
 # --- validators ---
 
-NOW = instant(b'{"number":0}', [b"orders/0", b"3"])
+NOW = instant(b'{"number":0}', [[b"orders/0", b"3"]])
 
 
 def asked(target: bytes = b"/list?limit=1", *if_none_match: bytes) -> Conditions:
@@ -115,17 +132,17 @@ def test_a_tag_is_strong_short_and_of_all_that_matters() -> None:
         tag(),
         tag(b"/list?limit=2"),
         tag(b"/list/x?limit=1"),
-        tag(now=instant(b'{"number":1}', [b"orders/0", b"3"])),
-        tag(now=instant(b'{"number":0}', [b"orders/0", b"4"])),
-        tag(now=instant(b'{"number":0}', [b"orders/1", b"3"])),
-        tag(now=instant(b'{"number":0}', [])),
+        tag(now=instant(b'{"number":1}', [[b"orders/0", b"3"]])),
+        tag(now=instant(b'{"number":0}', [[b"orders/0", b"4"]])),
+        tag(now=instant(b'{"number":0}', [[b"orders/1", b"3"]])),
+        tag(now=instant(b'{"number":0}', [[]])),
     ]
     assert len(set(different)) == len(different)
     for one in different:
         assert one[0] == one[-1] == '"'
         assert one[1:-1].isalnum()
         assert len(one) <= 32
-    assert tag() == tag(now=instant(b'{"number":0}', [b"orders/0", b"3"]))
+    assert tag() == tag(now=instant(b'{"number":0}', [[b"orders/0", b"3"]]))
 
 
 def test_what_a_client_has_already() -> None:

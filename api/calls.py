@@ -1,0 +1,113 @@
+"""The script call that answers a query: the same for every shard, but for the names of the keys. Pure."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from api.batches import Command
+from api.intervals import Interval
+from api.plan import Scan, Select, heads_suffice
+from api.query import Query
+from api.scripts import SCAN, SELECT, Script
+from projector.readmodel.keys import Keys
+
+# Lua's numbers are doubles; no list is longer.
+OFFSET_MAX = 2**53
+# Keys of select.lua before those of the filters.
+SELECT_KEYS = 5
+
+
+class Window(NamedTuple):
+    """Ranks of a shard's list, without `end` itself. `step`: 0 for a shard that is alone, see window.lua."""
+
+    start: int
+    end: int
+    step: int
+
+
+def page(query: Query) -> Window:
+    """Of a shard that is alone."""
+    offset = min(query.offset, OFFSET_MAX)
+    return Window(offset, offset + query.limit, 0)
+
+
+class Call(Struct, frozen=True):
+    """`keys` names what the script reads. `order` and `arguments` stand before and after the window."""
+
+    script: Script
+    keys: Callable[[Keys], Iterable[str]]
+    order: tuple[str, str, str]
+    arguments: tuple[str | bytes, ...]
+
+    def command(self, keys: Keys, window: Window) -> Command:
+        names = (*self.keys(keys), keys.position)
+        start, end, step = window
+        return (
+            *("EVALSHA", self.script.digest, str(len(names)), *names),
+            *(*self.order, str(start), str(end), str(step), *self.arguments),
+        )
+
+
+def call(chosen: Scan | Select, query: Query) -> Call:
+    order = (_flag(query.descending), _flag(is_rotated(chosen, query)), _flag(heads_suffice(query)))
+    if isinstance(chosen, Scan):
+        return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen))
+    return Call(SELECT, partial(select_keys, query), order, (select_arguments(query),))
+
+
+def is_rotated(chosen: Scan | Select, query: Query) -> bool:
+    """Whether the groups with the score +inf come last, although the order is descending."""
+    return chosen.rotated if isinstance(chosen, Scan) else query.sort == "display_id" and query.descending
+
+
+def scan_keys(scan: Scan, keys: Keys) -> list[str]:
+    index = keys.by(scan.by) if scan.by is not None else keys.of(*scan.of or ("", ""))
+    return [keys.row, keys.rest, index]
+
+
+def scan_arguments(scan: Scan) -> tuple[str, str]:
+    return ("-inf", "+inf") if scan.within is None else bounds(scan.within)
+
+
+def select_keys(query: Query, keys: Keys) -> list[str]:
+    """In the order in which `select_arguments` numbers them."""
+    values = [keys.of(field, value) for field, wanted in query.values for value in wanted]
+    ranges = [keys.by(field) for field, _ in query.ranges]
+    return [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort), *values, *ranges]
+
+
+def select_arguments(query: Query) -> bytes:
+    """A msgpack map, which names keys by their number in KEYS."""
+    number = count(SELECT_KEYS + 1)
+    return msgspec.msgpack.encode(
+        {
+            "needle": query.needle,
+            "ids": query.ids or (),
+            "by_id": query.ids is not None,
+            "values": [[next(number) for _ in wanted] for _, wanted in query.values],
+            "ranges": [
+                {"key": next(number), "sorted": field == query.sort, "bounds": [bounds(i) for i in intervals]}
+                for field, intervals in query.ranges
+            ],
+            "by_created": query.sort == "created_at",
+        }
+    )
+
+
+def bounds(interval: Interval) -> tuple[str, str]:
+    """As ZCOUNT takes them. `repr` of a float reads back as the same double."""
+    return _bound(interval.lo, interval.lo_open), _bound(interval.hi, interval.hi_open)
+
+
+def _bound(value: float, is_open: bool) -> str:
+    text = {inf: "+inf", -inf: "-inf"}.get(value) or repr(value)
+    return "(" + text if is_open else text
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else "0"

@@ -1,0 +1,158 @@
+"""The nodes of a Redis Cluster. Each command goes to the one that has its slot, and again if the slot has moved."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from redis.asyncio.connection import AbstractConnection
+from redis.crc import key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
+
+from api.batches import Batches, Command, Reply
+from api.errors import Unavailable
+from api.topology import Address, Topology, topology
+from projector.readmodel.keys import LIVE
+
+# The first pause before a command is sent again, in seconds; each is twice as long as the one before.
+PAUSE_FIRST_S = 0.01
+# How much of a request's time a node may take to say who has which slots, before another one is asked.
+LOOK_SHARE = 0.25
+
+_SLOTS: Command = ("CLUSTER", "SLOTS")
+# The slot is on its way: the same node knows when that is over. MovedError is an AskError, but says that it is.
+_UNDER_WAY = (AskError, TryAgainError)
+# The slot is elsewhere, or on its way, or nobody has it: that may pass.
+_PASSING = (*_UNDER_WAY, ClusterDownError)
+
+
+class Asked(NamedTuple):
+    """All keys of the command lie in that slot."""
+
+    slot: int
+    command: Command
+
+
+POINTER = Asked(key_slot(LIVE.encode()), ("GET", LIVE))
+
+
+class Cluster:
+    """`first`: a node to begin with. `target`: how it is reached; the others are reached likewise."""
+
+    def __init__(self, first: Batches, target: Mapping[str, Any], wait_s: float, connections_max: int) -> None:
+        self._first = first
+        self._target = target
+        self._wait_s = wait_s
+        self._connections_max = connections_max
+        self._topology: Topology | None = None
+        self._nodes: dict[Address, Batches] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Lock()
+        # How often it was looked who has which slots: who saw another number may ask again at once.
+        self._looks = 0
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._leaving, *(node.close() for node in self._nodes.values()))
+
+    async def is_one(self) -> bool:
+        """Whether there is a cluster: a server that stands alone refuses to tell its slots. Raises Unavailable."""
+        if self._topology is None:
+            await self._look(self._looks, None)
+        return self._topology is not None
+
+    async def read(self, asked: Sequence[Asked], deadline_s: float) -> Sequence[object]:
+        """The replies, each of which may be a ResponseError. Raises Unavailable; before the deadline, a time of the
+        loop's clock, only if nothing would be won by waiting for it.
+        """
+        looks = self._looks
+        replies = await asyncio.gather(*(self._ask(one) for one in asked), return_exceptions=True)
+        if not any(map(_trouble, replies)):
+            return [reply.value for reply in replies if isinstance(reply, Reply)]
+        return await asyncio.gather(
+            *(self._insist(one, reply, looks, deadline_s) for one, reply in zip(asked, replies, strict=True))
+        )
+
+    def connection(self, n: int) -> AbstractConnection:
+        """One's own, to some node, another one for each n: not connected yet."""
+        nodes = [*self._nodes.values(), self._first]
+        return nodes[n % len(nodes)].connection()
+
+    def _ask(self, asked: Asked) -> "asyncio.Future[Reply]":
+        owner = self._topology.owner(asked.slot) if self._topology else None
+        if owner is not None:
+            return self._node(owner).ask(asked.command)
+        nobody: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        nobody.set_exception(Unavailable(f"no node of the Redis Cluster has slot {asked.slot}"))
+        return nobody
+
+    async def _insist(self, asked: Asked, reply: Reply | BaseException, looks: int, deadline_s: float) -> object:
+        """Asks again until there is an answer. `looks`: their number when it was asked."""
+        pause_s = PAUSE_FIRST_S
+        while (trouble := _trouble(reply)) is not None:
+            if asyncio.get_running_loop().time() + pause_s >= deadline_s:
+                raise Unavailable(f"Redis Cluster, slot {asked.slot}: {trouble!r}")
+            if not (isinstance(trouble, MovedError) and pause_s == PAUSE_FIRST_S):
+                await asyncio.sleep(pause_s)
+            pause_s *= 2
+            if isinstance(trouble, MovedError) or not isinstance(trouble, _UNDER_WAY):
+                with suppress(Unavailable):
+                    await self._look(looks, _moved_to(trouble))
+            looks = self._looks
+            (reply,) = await asyncio.gather(self._ask(asked), return_exceptions=True)
+        assert isinstance(reply, Reply)
+        return reply.value
+
+    async def _look(self, looks: int, hint: Address | None) -> None:
+        """Asks one node after the other who has which slots, unless that was done since. Raises Unavailable."""
+        async with self._looking:
+            if self._looks != looks:
+                return
+            for host, node in self._whom(hint):
+                try:
+                    async with asyncio.timeout(self._wait_s * LOOK_SHARE):
+                        slots = (await node.ask(_SLOTS)).value
+                except (TimeoutError, Unavailable):
+                    continue
+                if isinstance(slots, list) and slots:
+                    return self._adopt(topology(slots, host))
+                if isinstance(slots, ResponseError) and node is self._first:
+                    return self._adopt(None)
+        raise Unavailable("no node of Redis tells who has which slots")
+
+    def _whom(self, hint: Address | None) -> list[tuple[str, Batches]]:
+        """The hint, then all nodes, beginning each time with another one: one may be cut off and not know it."""
+        nodes = list(self._topology.nodes) if self._topology else []
+        turn = self._looks % (len(nodes) or 1)
+        known = [*([hint] if hint else []), *nodes[turn:], *nodes[:turn]]
+        first = self._target.get("host", "localhost")
+        return [*((address[0], self._node(address)) for address in dict.fromkeys(known)), (first, self._first)]
+
+    def _adopt(self, found: Topology | None) -> None:
+        self._topology = found
+        self._looks += 1
+        for address in self._nodes.keys() - set(found.nodes if found else ()):
+            task = asyncio.create_task(self._nodes.pop(address).close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def _node(self, address: Address) -> Batches:
+        node = self._nodes.get(address)
+        if node is None:
+            host, port = address
+            target = {**self._target, "host": host, "port": port}
+            node = self._nodes[address] = Batches(target, self._wait_s, self._connections_max, points=False)
+        return node
+
+
+def _trouble(reply: Reply | BaseException) -> Exception | None:
+    """What may pass."""
+    if isinstance(reply, Reply):
+        return reply.value if isinstance(reply.value, _PASSING) else None
+    if isinstance(reply, Unavailable):
+        return reply
+    raise reply
+
+
+def _moved_to(trouble: Exception) -> Address | None:
+    """A node that does not know its own name is called by none."""
+    return (trouble.host, trouble.port) if isinstance(trouble, MovedError) and trouble.host else None

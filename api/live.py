@@ -1,0 +1,75 @@
+"""Which generation is served: the one that `og:live` names, or the newest that this release can read. Pure.
+
+While two releases run, each serves the generation of its own version. The pointer has moved on for one of them: it
+goes on with what it has, and is not ready for new clients.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+from redis.crc import key_slot
+
+from api.errors import ReadModelFault, Unavailable
+from projector.readmodel.document import VERSION
+from projector.readmodel.generations import GENERATIONS, Listed, State
+from projector.readmodel.keys import LIVE, Generation, Keys
+
+_generation = msgspec.json.Decoder(Generation)
+_listed = msgspec.json.Decoder(Listed)
+
+
+class Shard(Struct, frozen=True):
+    """`slot`: where its keys lie in a cluster."""
+
+    keys: Keys
+    slot: int
+
+
+class Live(Struct, frozen=True):
+    """`pointer`: what `og:live` held. `listed`: what `og:generations` held, where the choice rests on it.
+
+    `name`: of one generation, always the same, and no other has it.
+    """
+
+    pointer: bytes
+    listed: Sequence[bytes] | None
+    generation: Generation
+    name: bytes
+    shards: tuple[Shard, ...]
+
+    @property
+    def is_stale(self) -> bool:
+        return self.listed is not None
+
+
+def pointed(raw: bytes) -> Live | Generation:
+    """What `og:live` says; only the generation, if it is not ours to read. Raises ReadModelFault."""
+    try:
+        generation = _generation.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ReadModelFault(f"{LIVE}: expected a generation, found {raw!r}") from error
+    if generation.shards < 1:
+        raise ReadModelFault(f"{LIVE}: expected at least one shard, found {raw!r}")
+    return _live(raw, None, generation) if generation.version == VERSION else generation
+
+
+def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
+    """`listed`: `og:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
+    try:
+        found = [_listed.decode(value) for value in listed[1::2]]
+    except msgspec.DecodeError as error:
+        raise ReadModelFault(f"{GENERATIONS}: expected generations, found {listed!r:.200}") from error
+    ours = [one.generation for one in found if one.generation.version == VERSION and one.state is State.READY]
+    if not ours:
+        raise Unavailable(
+            f"{LIVE}: expected a generation of version {VERSION}, found number {pointer.number} of version "
+            f"{pointer.version}, and none that is ready in {GENERATIONS}"
+        )
+    return _live(raw, listed, max(ours, key=lambda generation: generation.number))
+
+
+def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> Live:
+    keys = (generation.keys(number) for number in range(generation.shards))
+    shards = tuple(Shard(key, key_slot(key.meta.encode())) for key in keys)
+    return Live(raw, listed, generation, msgspec.json.encode(generation), shards)

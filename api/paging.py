@@ -1,0 +1,74 @@
+"""A page of a list in however many shards: what to ask them, round by round, and what to make of their answers."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from msgspec import Struct
+
+from api.calls import Window, page
+from api.merge import CERTAIN, SLACK, Span, guess, merged, narrowed, part, windows
+from api.query import Query
+
+# Rounds of one request. Two are the rule for deep pages; more are needed where a list changes fast.
+ROUNDS_MAX = 8
+
+
+class Page(Struct, frozen=True):
+    """`rows`: documents joined by commas."""
+
+    count: int
+    rows: bytes
+
+
+class Paging:
+    """`windows` says what to ask, `page` takes the answers; both once a round."""
+
+    __slots__ = ("_query", "_rotated", "_round", "_spans", "_windows")
+
+    def __init__(self, query: Query, *, rotated: bool) -> None:
+        self._query = query
+        self._rotated = rotated
+        self._round = 0
+        self._spans: list[Span] = []
+        self._windows: list[Window] = []
+
+    def windows(self, shards: int) -> list[Window]:
+        """One for each shard. Their number may change between two rounds, with the generation."""
+        self._windows = self._next(shards)
+        return self._windows
+
+    def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
+        """`replies`: what window.lua answers, but for the position. None: ask again. Raises ValueError."""
+        counts, query = [cast(int, reply[0]) for reply in replies], self._query
+        count = sum(counts)
+        if not self._windows[0].step:
+            return Page(count, cast(bytes, replies[0][1]))
+        offset, limit, descending = query.offset, query.limit, query.descending
+        parts = [
+            part(window, reply, rotated=self._rotated) for window, reply in zip(self._windows, replies, strict=True)
+        ]
+        if offset >= count or self._windows[0].step == 1:
+            documents = merged(parts, offset, limit, descending=descending)
+            if documents is not None:
+                return Page(count, b",".join(documents))
+        self._round += 1
+        self._spans = narrowed(
+            parts,
+            offset,
+            limit,
+            descending=descending,
+            # Who was wrong looks further.
+            certain=CERTAIN * 2 ** (self._round // 2),
+            slack=SLACK * 2 ** (self._round // 2),
+        )
+        return None
+
+    def _next(self, shards: int) -> list[Window]:
+        asked = page(self._query)
+        if shards == 1:
+            return [asked]
+        if not self._query.limit:
+            return [Window(0, 0, 0)] * shards
+        if len(self._spans) != shards:
+            self._spans = guess(shards, asked.start, self._query.limit)
+        return windows(self._spans, self._query.limit)

@@ -1,0 +1,111 @@
+"""Asks all shards of the generation that is served. One round trip: the shards, and which generation that is."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio.connection import AbstractConnection
+from redis.crc import key_slot
+from redis.exceptions import NoScriptError, ResponseError
+
+from api.batches import Command
+from api.cluster import POINTER, Asked
+from api.errors import ReadModelFault, Unavailable
+from api.live import Live, fallback, pointed
+from api.nodes import Nodes
+from api.scripts import Script
+from projector.readmodel.generations import GENERATIONS
+from projector.readmodel.keys import LIVE, Generation
+
+# Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
+ATTEMPTS_MAX = 4
+# Redis is at work on something slow of somebody else's.
+_BUSY = "BUSY"
+_NOTHING = Asked(POINTER.slot, ("PING",))
+_LISTED = Asked(key_slot(GENERATIONS.encode()), ("HGETALL", GENERATIONS))
+
+# One command for each shard, in their order.
+Commands = Callable[[Live], Sequence[Command]]
+
+
+class Seen(NamedTuple):
+    """`values`: one for each shard, none of them an error."""
+
+    live: Live
+    values: Sequence[object]
+
+
+class Reader:
+    """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
+
+    def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
+        self._wait_s = wait_ms / 1000
+        self._nodes = Nodes(redis_url, self._wait_s, connections_max)
+        self.live: Live | None = None
+
+    async def close(self) -> None:
+        await self._nodes.close()
+
+    def connection(self, n: int) -> AbstractConnection:
+        """One's own, to some node, another one for each n: not connected yet."""
+        return self._nodes.connection(n)
+
+    def deadline_s(self) -> float:
+        """Of a request that begins now, by the loop's clock."""
+        return asyncio.get_running_loop().time() + self._wait_s
+
+    async def read(self, commands: Commands, script: Script | None, deadline_s: float) -> Seen | None:
+        """The replies of all shards of one generation; None if there is no generation yet."""
+        live = self.live
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                for _ in range(ATTEMPTS_MAX):
+                    live = live or await self._look(deadline_s)
+                    if live is None:
+                        return None
+                    asked = [Asked(shard.slot, one) for shard, one in zip(live.shards, commands(live), strict=True)]
+                    if live.is_stale:
+                        asked.append(_LISTED)
+                    values, pointers = await self._nodes.read(asked, deadline_s)
+                    if not _is_still(live, values, pointers):
+                        live = None
+                    elif script is not None and any(isinstance(value, NoScriptError) for value in values):
+                        await self._load(script, asked, values, deadline_s)
+                    else:
+                        return Seen(live, [_checked(value) for value in values[: len(live.shards)]])
+        except TimeoutError as error:
+            raise Unavailable(f"Redis gave no answer within {self._wait_s} s") from error
+        raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
+
+    async def _look(self, deadline_s: float) -> Live | None:
+        _, (raw, *_) = await self._nodes.read([_NOTHING], deadline_s)
+        pointer = cast(bytes | None, _checked(raw))
+        found = None if pointer is None else pointed(pointer)
+        if pointer is not None and isinstance(found, Generation):
+            (listed,), _ = await self._nodes.read([_LISTED], deadline_s)
+            found = fallback(pointer, found, cast(list[bytes], _checked(listed)))
+        assert not isinstance(found, Generation)
+        self.live = found
+        return found
+
+    async def _load(self, script: Script, asked: Sequence[Asked], values: Sequence[object], deadline_s: float) -> None:
+        """Into the nodes that did not know it."""
+        load: Command = ("SCRIPT", "LOAD", script.text)
+        slots = {one.slot: None for one, value in zip(asked, values, strict=True) if isinstance(value, NoScriptError)}
+        await self._nodes.read([Asked(slot, load) for slot in slots], deadline_s)
+
+
+def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) -> bool:
+    """Whether what the choice of the generation rests on was read as it was then."""
+    if live.is_stale and _checked(values[-1]) != live.listed:
+        return False
+    return all(_checked(pointer) == live.pointer for pointer in pointers)
+
+
+def _checked(reply: object) -> object:
+    """Raises for an error reply: ReadModelFault where the fault is ours, else Unavailable."""
+    if isinstance(reply, ResponseError):
+        if type(reply) is ResponseError and not str(reply).startswith(_BUSY):
+            raise ReadModelFault(str(reply)) from reply
+        raise Unavailable(f"Redis: {reply!r}") from reply
+    return reply
