@@ -8,6 +8,7 @@ from typing import Any, Self
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from kafka.serializer import Serializer
 
 from events.errors import LogMissing, LogUnavailable
 from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
@@ -104,7 +105,7 @@ class KafkaLog:
         try:
             with kafka_errors(self._settings):
                 sent = [
-                    producer.send(self.topic, entry.value, key=entry.key, headers=list(entry.headers))
+                    producer.send(self.topic, _sendable(entry), key=entry.key, headers=list(entry.headers))
                     for entry in entries
                 ]
                 producer.flush(timeout=deadline_s - time.monotonic())
@@ -177,6 +178,7 @@ class KafkaLog:
                 max_block_ms=CONNECT_MS,
                 request_timeout_ms=REQUEST_MS,
                 delivery_timeout_ms=DELIVERY_MS,
+                value_serializer=_Values(),
                 metrics_enabled=False,
             )
         return self._opened_producer
@@ -192,3 +194,17 @@ class KafkaLog:
             producer._sender.force_close()
             producer._sender.join(CLOSE_S)
             producer.close(timeout=CLOSE_S)
+
+
+# kafka-python sends no record that has neither key nor value, though Kafka takes it, and an export may hold one. It
+# looks before it serializes.
+_NO_VALUE = object()
+
+
+def _sendable(entry: Entry) -> object:
+    return _NO_VALUE if entry.value is None and entry.key is None else entry.value
+
+
+class _Values(Serializer):  # type: ignore[misc]  # kafka-python has no types
+    def serialize(self, topic: str, headers: object, data: object) -> object:
+        return None if data is _NO_VALUE else data

@@ -14,6 +14,7 @@ from events import kafka_client, kafka_log, kafka_subscription
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.kafka_log import KafkaLog
 from events.kafka_url import kafka_settings
+from events.lines import RECORD_BYTES_MAX
 from events.log import Entry, Log, Loss, Partition, Position, Record, Subscription
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import free_port, wait_until
@@ -265,6 +266,15 @@ def test_a_tombstone_has_no_value(kafka: str, kafka_topic: NewTopic) -> None:
         assert (record.key, record.value, record.headers) == (b"og_1", None, ())
 
 
+def test_what_has_neither_key_nor_value_is_a_record_too(kafka_topic: NewTopic) -> None:
+    with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
+        log.append([Entry(None, None), Entry(None, None, (("h", b"1"),)), Entry(b"", b"")])
+        (partition,) = assigned(subscription, 1)
+        subscription.seek(Position(partition, 0))
+        found = [(r.key, r.value, r.headers) for r in read(subscription, 3)]
+        assert found == [(None, None, ()), (None, None, (("h", b"1"),)), (b"", b"", ())]
+
+
 def test_a_position_that_is_gone_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
         log.append(entries(10))
@@ -295,7 +305,9 @@ def test_create_keeps_events_for_ever(kafka: str) -> None:
         assert len(log.partitions()) == 5
         assert log.losses() == {}
         largest = Entry(b"og_1", random.Random(1).randbytes(1024 * 1024))
-        assert log.append([largest])[0].offset == 1
+        # As much as a line may hold.
+        headers = (("h", random.Random(2).randbytes(RECORD_BYTES_MAX - 1024 * 1024 - 1 - 10)),)
+        assert log.append([largest, Entry(None, largest.value, headers)])
 
 
 @pytest.mark.parametrize(
