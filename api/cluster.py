@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
@@ -19,21 +19,14 @@ PAUSE_FIRST_S = 0.01
 # How much of a request's time a node may take to say who has which slots, before another one is asked.
 LOOK_SHARE = 0.25
 
+POINTER: Command = ("GET", LIVE)
+POINTER_SLOT = key_slot(LIVE.encode())
+
 _SLOTS: Command = ("CLUSTER", "SLOTS")
 # The slot is on its way: the same node knows when that is over. MovedError is an AskError, but says that it is.
 _UNDER_WAY = (AskError, TryAgainError)
 # The slot is elsewhere, or on its way, or nobody has it: that may pass.
 _PASSING = (*_UNDER_WAY, ClusterDownError)
-
-
-class Asked(NamedTuple):
-    """All keys of the command lie in that slot."""
-
-    slot: int
-    command: Command
-
-
-POINTER = Asked(key_slot(LIVE.encode()), ("GET", LIVE))
 
 
 class Cluster:
@@ -60,16 +53,20 @@ class Cluster:
             await self._look(self._looks, None)
         return self._topology is not None
 
-    async def read(self, asked: Sequence[Asked], deadline_s: float) -> Sequence[object]:
-        """The replies, each of which may be a ResponseError. Raises Unavailable; before the deadline, a time of the
-        loop's clock, only if nothing would be won by waiting for it.
+    async def read(self, commands: Sequence[Command], slots: Sequence[int], deadline_s: float) -> Sequence[object]:
+        """The replies, each of which may be a ResponseError. `slots`: for each command that of all its keys.
+
+        Raises Unavailable; before the deadline, a time of the loop's clock, only if nothing would be won by waiting.
         """
         looks = self._looks
-        replies = await asyncio.gather(*(self._ask(one) for one in asked), return_exceptions=True)
+        replies = await asyncio.gather(*map(self._ask, commands, slots), return_exceptions=True)
         if not any(map(_trouble, replies)):
             return [reply.value for reply in replies if isinstance(reply, Reply)]
         return await asyncio.gather(
-            *(self._insist(one, reply, looks, deadline_s) for one, reply in zip(asked, replies, strict=True))
+            *(
+                self._insist(command, slot, reply, looks, deadline_s)
+                for command, slot, reply in zip(commands, slots, replies, strict=True)
+            )
         )
 
     def connection(self, n: int) -> AbstractConnection:
@@ -77,20 +74,22 @@ class Cluster:
         nodes = [*self._nodes.values(), self._first]
         return nodes[n % len(nodes)].connection()
 
-    def _ask(self, asked: Asked) -> "asyncio.Future[Reply]":
-        owner = self._topology.owner(asked.slot) if self._topology else None
+    def _ask(self, command: Command, slot: int) -> "asyncio.Future[Reply]":
+        owner = self._topology.owner(slot) if self._topology else None
         if owner is not None:
-            return self._node(owner).ask(asked.command)
+            return self._node(owner).ask(command)
         nobody: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        nobody.set_exception(Unavailable(f"no node of the Redis Cluster has slot {asked.slot}"))
+        nobody.set_exception(Unavailable(f"no node of the Redis Cluster has slot {slot}"))
         return nobody
 
-    async def _insist(self, asked: Asked, reply: Reply | BaseException, looks: int, deadline_s: float) -> object:
+    async def _insist(
+        self, command: Command, slot: int, reply: Reply | BaseException, looks: int, deadline_s: float
+    ) -> object:
         """Asks again until there is an answer. `looks`: their number when it was asked."""
         pause_s = PAUSE_FIRST_S
         while (trouble := _trouble(reply)) is not None:
             if asyncio.get_running_loop().time() + pause_s >= deadline_s:
-                raise Unavailable(f"Redis Cluster, slot {asked.slot}: {trouble!r}")
+                raise Unavailable(f"Redis Cluster, slot {slot}: {trouble!r}")
             if not (isinstance(trouble, MovedError) and pause_s == PAUSE_FIRST_S):
                 await asyncio.sleep(pause_s)
             pause_s *= 2
@@ -98,7 +97,7 @@ class Cluster:
                 with suppress(Unavailable):
                     await self._look(looks, _moved_to(trouble))
             looks = self._looks
-            (reply,) = await asyncio.gather(self._ask(asked), return_exceptions=True)
+            (reply,) = await asyncio.gather(self._ask(command, slot), return_exceptions=True)
         assert isinstance(reply, Reply)
         return reply.value
 

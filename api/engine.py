@@ -56,7 +56,7 @@ class Engine:
     def channels(self) -> tuple[str, ...]:
         """Where commits to the shards that we read are told; empty as long as nothing is live."""
         live = self._reader.live
-        return () if live is None else tuple(shard.keys.stored for shard in live.shards)
+        return () if live is None else tuple(keys.stored for keys in live.shards)
 
     def connection(self, n: int) -> AbstractConnection:
         """One's own, to some node, another one for each n: not connected yet."""
@@ -72,7 +72,7 @@ class Engine:
         """
         try:
             seen = await self._reader.read(
-                lambda live: [("HGETALL", shard.keys.end) for shard in live.shards], None, self._reader.deadline_s()
+                lambda live: [("HGETALL", keys.end) for keys in live.shards], None, self._reader.deadline_s()
             )
             if seen is None or seen.live.is_stale:
                 return False
@@ -89,7 +89,7 @@ class Engine:
 
         def commands(live: Live) -> Sequence[Command]:
             windows = paging.windows(len(live.shards))
-            return [asked.command(shard.keys, window) for shard, window in zip(live.shards, windows, strict=True)]
+            return [asked.command(keys, window) for keys, window in zip(live.shards, windows, strict=True)]
 
         deadline_s = self._reader.deadline_s()
         for _ in range(ROUNDS_MAX):
@@ -97,7 +97,7 @@ class Engine:
             if seen is None:
                 return Answer(0, b"", NOTHING_LIVE)
             replies = cast(list[list[object]], seen.values)
-            page = paging.page([reply[1:] for reply in replies])
+            page = paging.page(replies)
             if page is not None:
                 return Answer(page.count, page.rows, self._instant(seen.live, [reply[0] for reply in replies]))
         raise Unavailable(f"the list changed faster than it was read, {ROUNDS_MAX} times")
@@ -118,7 +118,7 @@ class Engine:
     async def _one(self, command: str, group_id: str) -> tuple[object, Instant]:
         def commands(live: Live) -> Sequence[Command]:
             asked, number = _positions(live), live.generation.shard_of(group_id)
-            keys = live.shards[number].keys
+            keys = live.shards[number]
             asked[number] = ("EVALSHA", ONE.digest, "3", keys.row, keys.rest, keys.position, command, group_id)
             return asked
 
@@ -135,11 +135,11 @@ class Engine:
             try:
                 self._last_instant = instant(live.name, cast(Sequence[list[bytes]], positions))
             except ValueError as error:
-                names = live.shards[0].keys.position
+                names = live.shards[0].position
                 raise ReadModelFault(f"{names} and the like: expected offsets, found {positions!r:.200}") from error
             self._last_positions, self._last_live = positions, live
         return self._last_instant
 
 
 def _positions(live: Live) -> list[Command]:
-    return [("HGETALL", shard.keys.position) for shard in live.shards]
+    return [("HGETALL", keys.position) for keys in live.shards]

@@ -15,28 +15,25 @@ from projector.readmodel.document import VERSION
 from projector.readmodel.generations import GENERATIONS, Listed, State
 from projector.readmodel.keys import LIVE, Generation, Keys
 
+LISTED_SLOT = key_slot(GENERATIONS.encode())
+
 _generation = msgspec.json.Decoder(Generation)
 _listed = msgspec.json.Decoder(Listed)
-
-
-class Shard(Struct, frozen=True):
-    """`slot`: where its keys lie in a cluster."""
-
-    keys: Keys
-    slot: int
 
 
 class Live(Struct, frozen=True):
     """`pointer`: what `og:live` held. `listed`: what `og:generations` held, where the choice rests on it.
 
-    `name`: of one generation, always the same, and no other has it.
+    `name`: of one generation, always the same, and no other has it. `shards`: the keys of each. `slots`: where they lie
+    in a cluster, and then, if `listed` is to be read with them, where that lies.
     """
 
     pointer: bytes
     listed: Sequence[bytes] | None
     generation: Generation
     name: bytes
-    shards: tuple[Shard, ...]
+    shards: tuple[Keys, ...]
+    slots: tuple[int, ...]
 
     @property
     def is_stale(self) -> bool:
@@ -70,6 +67,8 @@ def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
 
 
 def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> Live:
-    keys = (generation.keys(number) for number in range(generation.shards))
-    shards = tuple(Shard(key, key_slot(key.meta.encode())) for key in keys)
-    return Live(raw, listed, generation, msgspec.json.encode(generation), shards)
+    shards = tuple(generation.keys(number) for number in range(generation.shards))
+    slots = [key_slot(keys.meta.encode()) for keys in shards]
+    if listed is not None:
+        slots.append(LISTED_SLOT)
+    return Live(raw, listed, generation, msgspec.json.encode(generation), shards, tuple(slots))

@@ -46,7 +46,7 @@ class Part(Struct, frozen=True):
 
 
 def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
-    """`reply`: count, ids, scores and documents of window.lua. Raises ValueError."""
+    """`reply`: count, ids, scores and documents of window.lua."""
     count, ids, scores, documents = reply
     assert isinstance(count, int)
     assert isinstance(ids, list)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.exceptions import MovedError
+from redis.exceptions import MovedError, ResponseError
 
-from api.batches import Batches
-from api.cluster import POINTER, Asked, Cluster
+from api.batches import Batches, Command
+from api.cluster import POINTER, POINTER_SLOT, Cluster
 
 
 class Told(NamedTuple):
@@ -34,22 +34,38 @@ class Nodes:
     async def close(self) -> None:
         await asyncio.gather(self._one.close(), self._cluster.close())
 
-    async def read(self, asked: Sequence[Asked], deadline_s: float) -> Told:
-        """Raises Unavailable. The deadline, of the loop's clock, is kept by the caller: it only tells what is left."""
+    async def read(self, commands: Sequence[Command], slots: Sequence[int], deadline_s: float) -> Told:
+        """`slots`: for each command that of all its keys. The deadline, of the loop's clock, is kept by the caller.
+
+        Raises Unavailable.
+        """
         while True:
             if not self._stands_alone and await self._cluster.is_one():
-                *values, pointer = await self._cluster.read([*asked, POINTER], deadline_s)
+                *values, pointer = await self._cluster.read([*commands, POINTER], [*slots, POINTER_SLOT], deadline_s)
                 return Told(values, (pointer,))
             self._stands_alone = True
-            # One after the other they are put into the queue: together, if they fit, they are one turn.
-            futures = [self._one.ask(command) for _, command in asked]
-            replies = [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
-            told = Told([reply.value for reply in replies], [reply.pointer for reply in replies])
-            if not any(isinstance(reply, MovedError) for parts in replies for reply in parts):
+            told = await self._read_one(commands)
+            if not (has_any(MovedError, told.pointers) or has_any(MovedError, told.values)):
                 return told
             # It has become a node of a cluster.
             self._stands_alone = False
 
+    async def _read_one(self, commands: Sequence[Command]) -> Told:
+        if len(commands) == 1:
+            value, pointer = await self._one.ask(commands[0])
+            return Told((value,), (pointer,))
+        # Put into the queue one right after the other, they are one turn, if they fit.
+        replies = await asyncio.gather(*map(self._one.ask, commands))
+        return Told([value for value, _ in replies], [pointer for _, pointer in replies])
+
     def connection(self, n: int) -> AbstractConnection:
         """One's own, to some node, another one for each n: not connected yet."""
         return self._one.connection() if self._stands_alone else self._cluster.connection(n)
+
+
+def has_any(kind: type[ResponseError], replies: Sequence[object]) -> bool:
+    """`any` with a generator would take three times as long, and every request comes by here."""
+    for reply in replies:  # noqa: SIM110
+        if isinstance(reply, kind):
+            return True
+    return False

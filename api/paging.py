@@ -38,16 +38,15 @@ class Paging:
         return self._windows
 
     def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
-        """`replies`: what window.lua answers, but for the position. None: ask again. Raises ValueError."""
-        counts, query = [cast(int, reply[0]) for reply in replies], self._query
-        count = sum(counts)
-        if not self._windows[0].step:
-            return Page(count, cast(bytes, replies[0][1]))
+        """`replies`: what window.lua answers. None: ask again."""
+        count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
+        if not step:
+            return Page(count, cast(bytes, replies[0][2]))
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
-            part(window, reply, rotated=self._rotated) for window, reply in zip(self._windows, replies, strict=True)
+            part(window, reply[1:], rotated=self._rotated) for window, reply in zip(self._windows, replies, strict=True)
         ]
-        if offset >= count or self._windows[0].step == 1:
+        if offset >= count or step == 1:
             documents = merged(parts, offset, limit, descending=descending)
             if documents is not None:
                 return Page(count, b",".join(documents))

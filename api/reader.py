@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 from redis.asyncio.connection import AbstractConnection
-from redis.crc import key_slot
 from redis.exceptions import NoScriptError, ResponseError
 
 from api.batches import Command
-from api.cluster import POINTER, Asked
+from api.cluster import POINTER_SLOT
 from api.errors import ReadModelFault, Unavailable
-from api.live import Live, fallback, pointed
-from api.nodes import Nodes
+from api.live import LISTED_SLOT, Live, fallback, pointed
+from api.nodes import Nodes, has_any
 from api.scripts import Script
 from projector.readmodel.generations import GENERATIONS
 from projector.readmodel.keys import LIVE, Generation
@@ -21,8 +20,8 @@ from projector.readmodel.keys import LIVE, Generation
 ATTEMPTS_MAX = 4
 # Redis is at work on something slow of somebody else's.
 _BUSY = "BUSY"
-_NOTHING = Asked(POINTER.slot, ("PING",))
-_LISTED = Asked(key_slot(GENERATIONS.encode()), ("HGETALL", GENERATIONS))
+_NOTHING: Command = ("PING",)
+_LISTED: Command = ("HGETALL", GENERATIONS)
 
 # One command for each shard, in their order.
 Commands = Callable[[Live], Sequence[Command]]
@@ -63,14 +62,14 @@ class Reader:
                     live = live or await self._look(deadline_s)
                     if live is None:
                         return None
-                    asked = [Asked(shard.slot, one) for shard, one in zip(live.shards, commands(live), strict=True)]
+                    asked = commands(live)
                     if live.is_stale:
-                        asked.append(_LISTED)
-                    values, pointers = await self._nodes.read(asked, deadline_s)
+                        asked = [*asked, _LISTED]
+                    values, pointers = await self._nodes.read(asked, live.slots, deadline_s)
                     if not _is_still(live, values, pointers):
                         live = None
-                    elif script is not None and any(isinstance(value, NoScriptError) for value in values):
-                        await self._load(script, asked, values, deadline_s)
+                    elif script is not None and has_any(NoScriptError, values):
+                        await self._load(script, live, values, deadline_s)
                     else:
                         return Seen(live, [_checked(value) for value in values[: len(live.shards)]])
         except TimeoutError as error:
@@ -78,28 +77,31 @@ class Reader:
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
 
     async def _look(self, deadline_s: float) -> Live | None:
-        _, (raw, *_) = await self._nodes.read([_NOTHING], deadline_s)
+        _, (raw, *_) = await self._nodes.read([_NOTHING], [POINTER_SLOT], deadline_s)
         pointer = cast(bytes | None, _checked(raw))
         found = None if pointer is None else pointed(pointer)
         if pointer is not None and isinstance(found, Generation):
-            (listed,), _ = await self._nodes.read([_LISTED], deadline_s)
+            (listed,), _ = await self._nodes.read([_LISTED], [LISTED_SLOT], deadline_s)
             found = fallback(pointer, found, cast(list[bytes], _checked(listed)))
         assert not isinstance(found, Generation)
         self.live = found
         return found
 
-    async def _load(self, script: Script, asked: Sequence[Asked], values: Sequence[object], deadline_s: float) -> None:
+    async def _load(self, script: Script, live: Live, values: Sequence[object], deadline_s: float) -> None:
         """Into the nodes that did not know it."""
-        load: Command = ("SCRIPT", "LOAD", script.text)
-        slots = {one.slot: None for one, value in zip(asked, values, strict=True) if isinstance(value, NoScriptError)}
-        await self._nodes.read([Asked(slot, load) for slot in slots], deadline_s)
+        slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
+        await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
 
 
 def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) -> bool:
     """Whether what the choice of the generation rests on was read as it was then."""
     if live.is_stale and _checked(values[-1]) != live.listed:
         return False
-    return all(_checked(pointer) == live.pointer for pointer in pointers)
+    for pointer in pointers:
+        if pointer != live.pointer:
+            _checked(pointer)
+            return False
+    return True
 
 
 def _checked(reply: object) -> object:
