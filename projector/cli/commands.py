@@ -17,6 +17,7 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
+from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes
 from projector.errors import BadSetting
 from projector.export import export_log, output
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(verify)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]

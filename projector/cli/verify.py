@@ -1,0 +1,72 @@
+"""`projector verify`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from events.open import open_log
+from projector.cli import show_verify
+from projector.cli.progress import Progressing
+from projector.cli.wiring import answering, open_nodes
+from projector.errors import BadSetting
+from projector.readmodel.generations import State
+from projector.readmodel.keys import Generation
+from projector.settings import load_settings
+from projector.store.catalogue import Catalogue
+from projector.store.redis import Store
+from projector.verify.compare import verify_log
+
+
+def verify(
+    sample: Annotated[
+        float, typer.Option("--sample", metavar="FRACTION", help="Compare a part of the groups, picked by their ids.")
+    ] = 1.0,
+    generation: Annotated[
+        int | None, typer.Option("--generation", metavar="N", help="Instead of the live one.", show_default=False)
+    ] = None,
+    differences: Annotated[int, typer.Option("--differences", min=0, help="How many are shown.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
+    ] = None,
+) -> None:
+    """Fold the log again and compare it with what Redis holds, byte for byte. Exits with 1 if anything differs."""
+    if not 0 < sample <= 1:
+        raise BadSetting(f"--sample: expected a fraction above 0 and up to 1, got {sample}")
+    settings = load_settings(os.environ, data_dir=data_dir)
+    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+        chosen = _chosen(Catalogue(nodes), generation)
+        with Progressing() as progress:
+            report = verify_log(
+                log,
+                Store(nodes),
+                chosen,
+                lambda call: call(),
+                sample,
+                lambda done, total: progress.progress("verify", [done], total),
+                differences,
+            )
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        show_verify.report(report)
+    if report.differences:
+        raise typer.Exit(1)
+
+
+def _chosen(catalogue: Catalogue, number: int | None) -> Generation:
+    """Raises BadSetting for one that is none, or whose positions do not tell what it holds."""
+    live = catalogue.live()
+    if live is not None and number in (None, live.number):
+        return live
+    if number is None:
+        raise BadSetting("there is no live generation yet: `projector run` makes it")
+    entry = catalogue.find(number)
+    if entry is None:
+        raise BadSetting(f"--generation: there is no generation {number}")
+    if entry.state in (State.BUILDING, State.DROPPING):
+        raise BadSetting(f"--generation: {number} is {entry.state}: it need not hold what its positions say")
+    return entry.generation

@@ -1,0 +1,172 @@
+"""A generation in Redis, read without changing it, in calls that each take Redis a millisecond or two."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, cast
+
+import msgspec
+import redis
+from msgspec import Struct
+
+from events.log import Partition
+from projector.errors import CannotGoOn
+from projector.fold.view import Entries
+from projector.readmodel.keys import Generation
+from projector.replay.builder import Insist
+from projector.store.redis import Store
+from projector.verify.picture import Picture
+
+SCRIPT = files(__package__).joinpath("picture.lua").read_text()
+SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+# How many groups, sizes, or names of parked records one call asks for.
+GROUPS_MAX = 100
+SIZES_MAX = 500
+# How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
+# 1.4 MB, a document with a thousand orders 300 kB.
+SCAN_KEYS = 1_000
+SCAN_MEMBERS = 500
+SCAN_FIELDS = 20
+SCAN_PARKED = 2
+
+Positions = dict[Partition, int]
+
+
+class Answer(Struct, frozen=True):
+    """Of one shard at one instant, which `positions` tells. Aligned with what was asked for; `pictures` and `entries`
+    may have only the first of the groups.
+    """
+
+    positions: Positions
+    pictures: dict[str, Picture]
+    sizes: Sequence[int]
+    parked: Sequence[bool]
+
+
+class Shards:
+    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass."""
+
+    def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
+        self.generation = generation
+        self._store = store
+        self._partitions = {str(partition).encode(): partition for partition in partitions}
+        self._insist = insist
+
+    def look(
+        self,
+        shard: int,
+        wanted: Mapping[str, Collection[str]] | None = None,
+        documents: bool = True,
+        sizes: Sequence[str] = (),
+        parked: Sequence[str] = (),
+    ) -> Answer:
+        """`wanted`: group id -> the indexes in which it is looked up. Without `documents` pictures have only those."""
+        wanted = wanted or {}
+        ids = list(wanted)
+        indexes: dict[str, list[int]] = {}
+        for number, group_id in enumerate(ids, 1):
+            for name in wanted[group_id]:
+                indexes.setdefault(name, []).append(number)
+        listed = [(name, *numbers) for name, numbers in indexes.items()]
+        head = msgspec.msgpack.encode((documents, listed, sizes, parked))
+        found = self._call(shard, head, ids)
+        ids = ids[: found[1]]
+        entries: dict[str, Entries] = {group_id: {} for group_id in ids}
+        for (name, numbers), scores in zip(indexes.items(), found[6], strict=True):
+            for number, score in zip(numbers, scores, strict=False):
+                if score is not None:
+                    entries[ids[number - 1]][name] = float(score)
+        if documents:
+            parts = zip(ids, *found[2:6], strict=True)
+            pictures = {
+                group_id: Picture(row, rest, text, state, entries[group_id])
+                for group_id, row, rest, text, state in parts
+            }
+        else:
+            pictures = {group_id: Picture(entries=entries[group_id]) for group_id in ids}
+        return Answer(self._positions(found[0]), pictures, found[7], [bool(there) for there in found[8]])
+
+    def pictures(self, shard: int, wanted: Mapping[str, Collection[str]], documents: bool = True) -> dict[str, Picture]:
+        """Of any number of groups, at as many instants as it takes."""
+        found: dict[str, Picture] = {}
+        ids = list(wanted)
+        while len(found) < len(ids):
+            some = ids[len(found) : len(found) + GROUPS_MAX]
+            found |= self.look(shard, {group_id: wanted[group_id] for group_id in some}, documents).pictures
+        return found
+
+    def sets(self) -> Iterator[tuple[int, bytes]]:
+        """Shard and name of every `of:*` that there is; one may come twice."""
+        number = self.generation.number
+        name_of = re.compile(rb"og:\{%d\.(\d+)\}:(of:.*)" % number, re.DOTALL)
+        for keys in self._scan_keys(f"og:{{{number}.*}}:of:*"):
+            for key in keys:
+                match = name_of.fullmatch(key)
+                if match and int(match[1]) < self.generation.shards:
+                    yield int(match[1]), match[2]
+
+    def members(self, shard: int, name: str) -> Iterator[list[bytes]]:
+        """Of a sorted set, or the fields of a hash; one may come twice, and those that come or go meanwhile may not."""
+        key = self.generation.keys(shard).prefix + name
+        sorted_set = name[2:3] == ":"
+        count = SCAN_MEMBERS if sorted_set else SCAN_PARKED if name == "parked" else SCAN_FIELDS
+        cursor = 0
+        while True:
+
+            def step(cursor: int = cursor) -> Any:
+                with self._store.nodes.errors():
+                    client = self._store.nodes.of(key)
+                    return (
+                        client.zscan(key, cursor, count=count) if sorted_set else client.hscan(key, cursor, count=count)
+                    )
+
+            cursor, found = self._insist(step)
+            yield [member for member, _ in found] if sorted_set else list(found)
+            if cursor == 0:
+                return
+
+    def _scan_keys(self, pattern: str) -> Iterator[list[bytes]]:
+        nodes = self._store.nodes
+        for client in self._insist(nodes.all):
+            cursor = 0
+            while True:
+
+                def step(client: "redis.Redis" = client, cursor: int = cursor) -> Any:
+                    with nodes.errors():
+                        return client.scan(cursor, match=pattern, count=SCAN_KEYS)
+
+                cursor, found = self._insist(step)
+                yield found
+                if cursor == 0:
+                    break
+
+    def _call(self, shard: int, head: bytes, ids: Sequence[str]) -> list[Any]:
+        key = self.generation.keys(shard).position
+
+        def evaluate(command: str, script: str) -> Callable[[], Any]:
+            def call() -> Any:
+                with self._store.nodes.errors():
+                    client = self._store.nodes.of(key)
+                    return client.execute_command(command, script, 1, key, head, *ids)  # type: ignore[no-untyped-call]
+
+            return call
+
+        try:
+            found = self._insist(evaluate("EVALSHA", SHA))
+        except redis.exceptions.NoScriptError:
+            found = self._insist(evaluate("EVAL", SCRIPT))
+        return cast(list[Any], found)
+
+    def _positions(self, flat: Sequence[bytes]) -> Positions:
+        """0 where nothing has been applied."""
+        positions = dict.fromkeys(self._partitions.values(), 0)
+        for name, offset in zip(flat[::2], flat[1::2], strict=True):
+            partition = self._partitions.get(name)
+            if partition is None:
+                raise CannotGoOn(
+                    f"generation {self.generation.number} has a position of {name.decode()}, which the log has not"
+                )
+            positions[partition] = int(offset)
+        return positions
