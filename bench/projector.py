@@ -56,28 +56,28 @@ def main() -> None:
     ):
         logs = {"Kafka": new_topic(kafka.bootstrap, PARTITIONS), "SQLite": sqlite_url(Path(folder) / "orders.db")}
         for name, url in logs.items():
-            _fill(url, name)
+            fill(url, name, EVENTS)
         console.print(f"{EVENTS:,} events, {server.home}, {os.cpu_count()} processors, medians of {ROUNDS} rounds")
         table = Table("log", "poll + decode", "commits alone", "projector", "of the lower floor")
         for name, url in logs.items():
             requests = list(_requests(url))
             read, write, whole = [], [], []
             for _ in range(ROUNDS):
-                read.append(_rate(_poll_and_decode(url)))
-                write.append(_rate(_commit(server, requests)))
+                read.append(rate(_poll_and_decode(url)))
+                write.append(rate(_commit(server, requests)))
                 whole.append(_projector(server, url, Path(folder)))
             floors = statistics.median(read), statistics.median(write)
-            rate = statistics.median(whole)
-            table.add_row(name, *(f"{n:,.0f}/s" for n in (*floors, rate)), f"{rate / min(floors):.2f}")
+            ours = statistics.median(whole)
+            table.add_row(name, *(f"{n:,.0f}/s" for n in (*floors, ours)), f"{ours / min(floors):.2f}")
         console.print(table)
 
 
-def _fill(url: str, name: str) -> None:
+def fill(url: str, name: str, events: int) -> None:
     shop = Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC))
-    history = islice(shop.history(), EVENTS)
+    history = islice(shop.history(), events)
     with open_log(url, {}) as log:
         log.create()
-        for _ in track(range(0, EVENTS, 1000), f"publishing to {name}", transient=True):
+        for _ in track(range(0, events, 1000), f"publishing to {name}", transient=True):
             log.append([entry_of(msgspec.json.encode(event)) for event in islice(history, 1000)])
 
 
@@ -130,7 +130,7 @@ def _commit(server: RedisServer, requests: Iterable[tuple[int, Request]]) -> Ite
     store.nodes.close()
 
 
-def _rate(steps: Iterator[int]) -> float:
+def rate(steps: Iterator[int]) -> float:
     """Events a second from the end of the first step, so that no start counts, to the end of the last."""
     next(steps)
     started_s = time.perf_counter()
@@ -143,9 +143,9 @@ def _projector(server: RedisServer, url: str, folder: Path) -> float:
         client.flushall()
         settings = {"EVENT_LOG_URL": url, "REDIS_URL": server.url}
         with Process("run", cwd=folder, **settings) as run:
-            rate = _rate(_progress(client))
+            found = rate(_progress(client))
             run.stop()
-    return rate
+    return found
 
 
 def _progress(client: "redis.Redis") -> Iterator[int]:

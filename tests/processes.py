@@ -1,5 +1,6 @@
 """`projector ...` as a user runs it, in processes of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import httpx
 import jwt
 import redis
 
-from tests.readmodel import PREFIX
+from tests.readmodel import prefixes
 from tests.servers.process import free_port, wait_until
 
 SECRET = "a-secret-for-tests-of-32-characters!"
@@ -113,11 +114,25 @@ class Api(Process):
             return False
 
 
-def applied(client: "redis.Redis") -> dict[str, int]:
-    """What the read model reflects: partition -> next offset."""
-    found = cast(dict[bytes, bytes], client.hgetall(PREFIX + "position"))
-    return {name.decode(): int(offset) for name, offset in found.items()}
+def applied(client: "redis.Redis", number: int = 0, shards: int = 1) -> dict[str, int]:
+    """What that generation reflects: partition -> the lowest next offset of all shards."""
+    lowest: dict[str, int] = {}
+    for prefix in prefixes(number, shards):
+        for name, offset in cast(dict[bytes, bytes], client.hgetall(prefix + "position")).items():
+            lowest[name.decode()] = min(int(offset), lowest.get(name.decode(), int(offset)))
+    return lowest
+
+
+def live(client: "redis.Redis") -> tuple[int, int]:
+    """Number and shards of the generation that readers use."""
+    found = json.loads(cast(bytes, client.get("og:live")))
+    return found["number"], found["shards"]
 
 
 def wait_until_applied(client: "redis.Redis", ends: Mapping[str, int], timeout_s: float = 60.0) -> None:
-    wait_until(lambda: applied(client) == dict(ends), timeout_s, f"the read model at {ends}")
+    """By whatever generation is live."""
+    wait_until(lambda: _is_live(client) and applied(client, *live(client)) == dict(ends), timeout_s, f"{ends} applied")
+
+
+def _is_live(client: "redis.Redis") -> bool:
+    return client.exists("og:live") == 1

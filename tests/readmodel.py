@@ -1,5 +1,6 @@
 """What Redis holds, read with plain commands by the key table of docs/architecture.md. Imports no project code."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -21,20 +22,50 @@ class ReadModel(NamedTuple):
     parked: dict[str, bytes]
 
 
-def read(client: "redis.Redis") -> ReadModel:
+def prefixes(number: int, shards: int) -> list[str]:
+    return [f"og:{{{number}.{shard}}}:" for shard in range(shards)]
+
+
+def shard_of(group_id: str, shards: int) -> int:
+    return int.from_bytes(hashlib.blake2b(group_id.encode(), digest_size=8).digest(), "big") % shards
+
+
+def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
+    """One generation, its shards together. Each group and its entries must lie in the shard of its id."""
+    whole = ReadModel({}, {}, {}, {}, {}, {})
+    for shard, prefix in enumerate(prefixes(number, shards)):
+        part = _read_shard(client, prefix)
+        ids = [*part.documents, *(group_id for _, group_id in part.entries), *part.texts]
+        assert all(shard_of(group_id, shards) == shard for group_id in ids)
+        whole.documents.update(part.documents)
+        whole.entries.update(part.entries)
+        whole.texts.update(part.texts)
+        for name, offset in part.positions.items():
+            whole.positions[name] = min(offset, whole.positions.get(name, offset))
+        for name, records in part.tally.items():
+            whole.tally[name] = whole.tally.get(name, 0) + records
+        whole.parked.update(part.parked)
+    return whole
+
+
+def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
     found: Any = client
     entries = {
-        (key.decode().removeprefix(PREFIX), member.decode()): score
-        for key in found.scan_iter(match=PREFIX + "*", count=1000, _type="ZSET")
+        (key.decode().removeprefix(prefix), member.decode()): score
+        for key in found.scan_iter(match=prefix + "*", count=1000, _type="ZSET")
         for member, score in found.zrange(key, 0, -1, withscores=True)
     }
+
+    def fields(name: str) -> dict[str, bytes]:
+        return {field.decode(): value for field, value in found.hgetall(prefix + name).items()}
+
     return ReadModel(
-        _documents(_hash(found, "row"), _hash(found, "rest")),
+        _documents(fields("row"), fields("rest")),
         entries,
-        _hash(found, "text"),
-        {name: int(offset) for name, offset in _hash(found, "position").items()},
-        {name: int(records) for name, records in _hash(found, "tally").items()},
-        _hash(found, "parked"),
+        fields("text"),
+        {name: int(offset) for name, offset in fields("position").items()},
+        {name: int(records) for name, records in fields("tally").items()},
+        fields("parked"),
     )
 
 
@@ -43,10 +74,6 @@ def _documents(rows: dict[str, bytes], rests: dict[str, bytes]) -> dict[str, byt
     assert rows.keys() == rests.keys()
     assert all(isinstance(json.loads(row), dict) for row in rows.values())
     return {group_id: row[:-1] + rests[group_id] for group_id, row in rows.items()}
-
-
-def _hash(client: Any, name: str) -> dict[str, bytes]:
-    return {field.decode(): value for field, value in client.hgetall(PREFIX + name).items()}
 
 
 def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:

@@ -17,12 +17,14 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
+from projector.cli.replay import app as replay_app
 from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes
 from projector.errors import BadSetting
 from projector.export import export_log, output
 from projector.logs import configure_logs
 from projector.publish import BadLines, publish_entries, publish_file
+from projector.replay.auto import bring_to_our_version
 from projector.run import Projector
 from projector.settings import load_settings
 from projector.status import read_status
@@ -39,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(verify)
+app.add_typer(replay_app)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
@@ -61,6 +64,10 @@ def run(
     accept_loss: Annotated[
         list[Loss] | None, typer.Option("--accept-loss", help="Go on although the log has lost, or will lose, events.")
     ] = None,
+    auto_replay: Annotated[
+        bool,
+        typer.Option("--auto-replay", help="Where another version is live, build ours beside it and switch, then run."),
+    ] = False,
     data_dir: DataDir = None,
     with_parent: WithParent = False,
 ) -> None:
@@ -76,7 +83,10 @@ def run(
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes:
-        Projector(log, Store(nodes), stop, frozenset(accept_loss or ())).run()
+        accepted = frozenset(accept_loss or ())
+        if auto_replay:
+            bring_to_our_version(log, nodes, settings.store_url, stop, accepted, settings.data_dir, os.environ)
+        Projector(log, Store(nodes), stop, accepted).run()
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from click.core import ParameterSource
 
 from events.log import Log, Loss
 from events.open import open_log
@@ -81,6 +82,10 @@ def replay(
 ) -> None:
     """Plan, build, verify, switch."""
     if context.invoked_subcommand is not None:
+        given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            option = "--" + given[0].removeprefix("as_").replace("_", "-")
+            raise BadSetting(f"{option}: expected behind {context.invoked_subcommand}, the step that it is for")
         return
     with _step(data_dir, "projector replay", park, as_json) as step:
         step.plan(shards, workers, accept_loss, force, yes)
