@@ -206,12 +206,11 @@ class _Subscription:
 
 
 class _Reader:
-    """A position is looked for on the first poll that reads from it, and again wherever offsets are missing."""
+    """Offsets have no gaps here, so that one shows that the log no longer has, or never had, what was asked for."""
 
     def __init__(self, log: SqliteLog, start: Mapping[Partition, int]) -> None:
         self._log = log
         self._positions = dict(start)
-        self._checked = False
 
     @property
     def positions(self) -> Mapping[Partition, int]:
@@ -223,9 +222,8 @@ class _Reader:
             end = stop.get(partition, 0)
             while start < end:
                 records = self._log.records(start, max_records, end)
-                if not self._checked or not records or records[0].offset != start:
+                if not records or records[0].offset != start:
                     self._log.check(Position(partition, start))
-                    self._checked = True
                 if records:
                     self._positions[partition] = records[-1].offset + 1
                     return records

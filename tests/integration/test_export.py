@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -178,6 +180,15 @@ def test_it_ends_where_the_log_ended_when_it_began(
     assert (found.records, found.whole, found.first, found.end) == (10, 0, {orders: 0}, {orders: 10})
     assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
     assert len((tmp_path / "out").read_bytes().splitlines()) == 10
+
+
+def test_it_begins_where_the_log_still_begins(log: SqliteLog, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(log.path)) as connection, connection:
+        connection.execute('DELETE FROM log WHERE "offset" < 4')
+    said = run("export", "out", cwd=tmp_path, url=sqlite_url(log.path)).stderr
+    assert said == "exported 6 records, from orders/0@4 to orders/0@10\n"
+    lines = (tmp_path / "out").read_bytes().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [f"evt_{number}" for number in range(4, 10)]
 
 
 def test_an_empty_log_is_an_empty_file(tmp_path: Path) -> None:

@@ -82,7 +82,14 @@ def check(record: Record) -> None:
         assert is_record(line) or entry.key == order.group_id.encode()
 
 
+def structured(**more: Any) -> bytes:
+    event = {"specversion": "1.0", "id": "e1", "source": "/a", "type": "order.updated", "data": ORDER}
+    return json.dumps({**more, **event}).encode()
+
+
 @given(records())
+@example(Record(Partition("o", 0), 0, 0, None, structured(**{"$record": 1}), ()))
+@example(Record(Partition("o", 0), 0, 0, None, b" " + structured().replace(b"order.updated", b"other"), ()))
 @example(Record(Partition("o", 0), 0, 0, None, b'{"$record":{"key":null,"value":null}}', ()))
 @example(Record(Partition("o", 0), 0, 0, None, json.dumps(ORDER).encode(), (*BINARY, ("ce_data", b"\x80"))))
 @example(Record(Partition("o", 0), 0, 0, b"k", b"", (("h", b""), ("h", b""))))
