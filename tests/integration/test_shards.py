@@ -1,0 +1,253 @@
+"""The list from several shards, on one Redis and on a cluster, against the naive answer."""
+
+import asyncio
+import json
+import random
+import threading
+from bisect import insort
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import product
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from redis import Redis
+from redis.cluster import RedisCluster
+
+from api.engine import Answer, Engine
+from api.query import Query, parse_list
+from tests.integration.client import BEARER, Api, running
+from tests.integration.naive import Request, answer
+from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
+from tests.integration.seed import Group, go_live, make_groups, prefix, shard_of, write
+from tests.servers.cluster import Place
+
+LIST = "/admin/order-groups"
+GROUPS = make_groups(random.Random(20261124), 1000)
+QUERIES = 100
+# Enough for the middle of the list in sixteen shards to be narrowed down before it is read.
+MANY = make_groups(random.Random(5), 4000)
+
+
+@pytest.fixture
+def client(any_redis: Place) -> "Iterator[Redis | RedisCluster]":
+    with any_redis.client() as client:
+        yield client
+
+
+@pytest.fixture
+def api(any_redis: Place) -> Iterator[Api]:
+    with running(any_redis.url) as api:
+        yield api
+
+
+@pytest.mark.parametrize("shards", [3, 16])
+def test_random_queries(api: Api, client: Any, shards: int) -> None:
+    write(client, GROUPS, shards=shards)
+    go_live(client, shards=shards)
+    rng = random.Random(shards)
+    counts = []
+    for _ in range(QUERIES):
+        request = random_request(rng, GROUPS)
+        query = query_string(rng, request)
+        wanted = shown_as_json(answer(GROUPS, request))
+        assert api.list(query) == wanted, query
+        counts.append(wanted["count"])
+    assert sum(count > 0 for count in counts) > QUERIES / 2
+    assert sum(count > 100 for count in counts) > QUERIES / 8
+
+
+@pytest.mark.parametrize("shards", [3, 16])
+def test_deep_pages_with_many_ties(api: Api, client: Any, shards: int) -> None:
+    write(client, MANY, shards=shards)
+    go_live(client, shards=shards)
+    rng = random.Random(shards)
+    for sort, descending, (name, value) in product(SORTS, (False, True), (("", ""), ("status", "pending"))):
+        request = Request(sort=sort, descending=descending, any_of={name: [value]} if name else {})
+        count = answer(MANY, request)["count"]
+        last = count - rng.randrange(40)
+        for request.offset in (rng.randrange(count), rng.randrange(count), last, count):
+            request.limit = rng.choice((1, 7, 100))
+            query = f"limit={request.limit}&offset={request.offset}&order={'-' if descending else ''}{sort}"
+            found = api.list(f"{query}&{name}={value}" if name else query)
+            assert found == shown_as_json(answer(MANY, request)), query
+
+
+def test_a_shard_may_be_empty_or_have_everything(api: Api, client: Any) -> None:
+    groups = [group for group in MANY if shard_of(group["id"], 3) == 1]
+    assert len(groups) > 1200
+    write(client, groups, shards=3)
+    go_live(client, shards=3)
+    for limit, offset in ((50, 0), (7, 900), (7, 1200), (1000, 700), (3, len(groups) - 2), (3, len(groups)), (0, 0)):
+        found = api.list(f"limit={limit}&offset={offset}")
+        assert found == shown_as_json(answer(groups, Request(limit, offset)))
+
+
+def test_one_group(api: Api, client: Any) -> None:
+    write(client, GROUPS[:40], shards=16)
+    go_live(client, shards=16)
+    for group in GROUPS[:40]:
+        response = api.get(f"{LIST}/{quote(group['id'], safe='')}?fields=id")
+        assert response.json() == {"order_group": {"id": group["id"]}}
+    assert api.get(f"{LIST}/og_unknown").status_code == 404
+
+
+# --- while it changes ---
+
+
+class Writer(threading.Thread):
+    """Adds, moves and removes groups in one shard after the other, each time with that shard's next position.
+
+    `states` has the groups of each shard at each position, in the order of the list.
+    """
+
+    def __init__(self, client: Redis, groups: list[Group], shards: int) -> None:
+        super().__init__(name="writer")
+        self._client, self._shards, self._rng = client, shards, random.Random(3)
+        self._stopping = threading.Event()
+        self.states: list[list[list[tuple[int, bytes]]]] = [[[]] for _ in range(shards)]
+        for group in groups:
+            insort(self.states[shard_of(group["id"], shards)][0], self._place(group))
+        self._number = 0
+
+    @staticmethod
+    def _place(group: Group) -> tuple[int, bytes]:
+        return group["created_at"], group["id"].encode()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            for shard in range(self._shards):
+                self._step(shard)
+
+    def _step(self, shard: int) -> None:
+        states, keys = self.states[shard], f"og:{{0.{shard}}}:"
+        after = list(states[-1])
+        pipeline = self._client.pipeline(transaction=True)
+        for place in self._rng.sample(after, 3):
+            after.remove(place)
+            pipeline.zrem(keys + "by:created_at", place[1])
+        for created, group_id in [*self._rng.sample(after, 3), self._new(shard), self._new(shard)]:
+            moved = (self._rng.choice((created, created + 3_600_000)), group_id)
+            if (created, group_id) in after:
+                after.remove((created, group_id))
+            insort(after, moved)
+            pipeline.zadd(keys + "by:created_at", {group_id: moved[0]})
+            pipeline.hset(keys + "row", group_id.decode(), f'"{group_id.decode()}"')
+        pipeline.hset(keys + "position", "orders/0", len(states))
+        # Known before it can be read.
+        states.append(after)
+        pipeline.execute()
+
+    def _new(self, shard: int) -> tuple[int, bytes]:
+        while True:
+            self._number += 1
+            group_id = f"og_new_{self._number}"
+            if shard_of(group_id, self._shards) == shard:
+                return 1780272000000 + self._rng.randrange(60) * 3_600_000, group_id.encode()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+
+@pytest.mark.parametrize("shards", [3, 16])
+def test_each_page_is_that_of_the_positions_of_its_shards(redis_url: str, shards: int) -> None:
+    """Deep ones too, with writes in between their rounds."""
+    with Redis.from_url(redis_url) as client:
+        groups = MANY[11:]
+        write(client, groups, shards=shards)
+        for group in groups:
+            client.hset(prefix(group["id"], 0, shards) + "row", group["id"], f'"{group["id"]}"')
+        for shard in range(shards):
+            client.hset(f"og:{{0.{shard}}}:position", "orders/0", 0)
+        go_live(client, shards=shards)
+        writer = Writer(client, groups, shards)
+        writer.start()
+        try:
+            positions = asyncio.run(_ask(redis_url, writer))
+        finally:
+            writer.stop()
+    assert len(positions) > 100, "the writer was to go on meanwhile"
+
+
+async def _ask(redis_url: str, writer: Writer) -> set[tuple[int, ...]]:
+    engine, rng, seen = Engine(redis_url, 900, 4, 0), random.Random(4), set()
+    for _ in range(150):
+        query = parse_list(
+            f"limit={rng.choice((0, 1, 20, 500))}&offset={rng.choice((0, 30, rng.randrange(4000)))}"
+            f"&order={rng.choice(('', '-'))}created_at"
+        )
+        assert isinstance(query, Query)
+        found = await engine.list(query)
+        at = tuple(positions["orders/0"] for positions in found.instant.shards)
+        assert found.instant.text == f"orders/0@{min(at)}"
+        _check(found, query, [states[position] for states, position in zip(writer.states, at, strict=True)])
+        seen.add(at)
+    await engine.close()
+    return seen
+
+
+def _check(found: Answer, query: Query, shards: list[list[tuple[int, bytes]]]) -> None:
+    places = sorted((place for shard in shards for place in shard), reverse=query.descending)
+    rows = [b'"%b"' % group_id for _, group_id in places[query.offset : query.offset + query.limit]]
+    assert (found.count, found.rows) == (len(places), b",".join(rows))
+
+
+# --- while another generation goes live ---
+
+GENERATIONS = {0: (3, GROUPS[:300]), 1: (1, GROUPS[300:500]), 2: (16, GROUPS[500:])}
+
+
+@pytest.fixture
+def generations(client: Any) -> None:
+    for number, (shards, groups) in GENERATIONS.items():
+        write(client, groups, number, shards)
+
+
+def test_who_comes_after_the_switch_gets_the_new_generation(api: Api, client: Any, generations: None) -> None:
+    for number in (0, 1, 2, 0, 2, 1, 0):
+        shards, groups = GENERATIONS[number]
+        go_live(client, number, shards)
+        request = Request(limit=7, offset=90)
+        assert api.list("limit=7&offset=90") == shown_as_json(answer(groups, request))
+        assert api.get(f"{LIST}/{groups[50]['id']}").status_code == 200
+
+
+def test_each_page_is_of_one_generation(any_redis: Place, client: Any, generations: None) -> None:
+    requests = [Request(limit=limit, offset=offset) for limit, offset in ((50, 0), (7, 90), (0, 0), (100, 150))]
+    whole = {
+        (n, number): shown_as_json(answer(groups, request))
+        for n, request in enumerate(requests)
+        for number, (_, groups) in GENERATIONS.items()
+    }
+    stopping, rng, seen = threading.Event(), random.Random(6), set()
+
+    def switch() -> None:
+        with any_redis.client() as mine:
+            while not stopping.wait(0.003):
+                number = rng.choice((0, 1, 2))
+                go_live(mine, number, GENERATIONS[number][0])
+
+    async def walk(api: Api) -> None:
+        for _ in range(60):
+            n = rng.randrange(len(requests))
+            request = requests[n]
+            path = f"{LIST}?limit={request.limit}&offset={request.offset}"
+            for page in await asyncio.gather(*(api.client.get(path, headers=BEARER) for _ in range(4))):
+                if page.status_code == 503:
+                    continue
+                body = json.loads(page.content, parse_float=Decimal)
+                (number,) = [number for number in GENERATIONS if whole[n, number] == body]
+                seen.add((n, number))
+
+    go_live(client, 0, 3)
+    switcher = threading.Thread(target=switch)
+    switcher.start()
+    try:
+        with running(any_redis.url) as api:
+            api.run(walk(api))
+    finally:
+        stopping.set()
+        switcher.join()
+    assert len(seen) > 6
