@@ -32,8 +32,8 @@ class Count(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Of `generation`, compared with another one, or with the log, if `expected_from` is None.
 
-    `positions`, `until`: every group and set was compared as it was at some positions between the two, both sides at
-    the same: one that changed meanwhile was compared again.
+    `positions`, `until`: every group that there was at the first was compared as it was there, or somewhere up to the
+    second if it changed, and every set was counted somewhere between; both sides at the same positions.
     `sample`: the share of the groups that was compared; of a part, sets are not counted, and what is in them too many
     is not found, nor are groups that there ought not to be.
     `groups`, `entries`: how many there ought to be, of the sample. `again`: how often a group was compared once more.
@@ -83,7 +83,7 @@ def compare_generations(
         expected.list_groups()
         total = book.groups()
         level = Level(expected, builder.log, builder.insist, lambda: tell(total, total))
-        comparison = Comparison(expected, book, level)
+        comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
         comparison.settle(Side(FOUND, found, hashes(parked=False)), sized=True)
@@ -120,7 +120,7 @@ def verify_log(
         all_guessed = events + int(guess * sample)
         expected.advance(start, lambda ids: None, lambda done: tell(done, all_guessed))
         level = Level(expected, log, insist, lambda: tell(all_guessed, all_guessed))
-        comparison = Comparison(expected, book, level)
+        comparison = Comparison(generation, expected, book, level)
         comparison.walk(found, lambda done, total: tell(events + done, events + total))
         positions = dict(expected.positions)
         comparison.settle(Side(FOUND, found, hashes(parked=True)), sized=sample == 1)

@@ -4,7 +4,8 @@ Both sides are a function of positions of the log. What is expected can be moved
 tells its positions with every answer. So:
 
 1. What is expected is brought to where the generation stands, and every group is compared. Where they differ, the
-   generation may just have moved on: the group is a *candidate*. So is every group that the log changes meanwhile.
+   generation may just have moved on: the group is a *candidate*. So is every group that the log has changed when the
+   second step begins for its shard.
 2. Candidates are read again, what is expected is moved on to exactly the positions of that answer, and now whatever
    differs is a difference.
 3. In the same way sets and hashes are counted. Every member that ought to be there was looked up, so that a set of the
@@ -18,6 +19,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from projector.readmodel.keys import Generation
 from projector.verify.book import Book
 from projector.verify.expected import FOUND, Expected
 from projector.verify.level import Level
@@ -34,7 +36,7 @@ from projector.verify.picture import (
     digest,
     kind,
 )
-from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Positions, Shards
+from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Answer, Positions, Shards
 
 Tell = Callable[[int, int], None]
 
@@ -53,10 +55,12 @@ class Comparison:
     `off`: kind of set -> members too many, or too few. `again`: how often a group was compared again.
     """
 
-    def __init__(self, expected: Expected, book: Book, level: Level) -> None:
+    def __init__(self, generation: Generation, expected: Expected, book: Book, level: Level) -> None:
         self.expected_digest = self.found_digest = Digest()
         self.off: Counter[str] = Counter()
         self.again = 0
+        self._generation = generation
+        self._unsettled = set(range(generation.shards))
         self._expected = expected
         self._book = book
         self._level = level
@@ -75,7 +79,7 @@ class Comparison:
                 self._sift(shard, expected, found)
             done += len(ids)
             tell(done, total)
-        self._level.move(lowest(shards), partial(self._touched, shards))
+        self._level.move(lowest(shards), self._touched)
 
     def settle(self, side: Side, sized: bool) -> None:
         """The second step, and if `sized` the third."""
@@ -85,6 +89,9 @@ class Comparison:
         for shard in sorted(
             range(shards.generation.shards), key=lambda shard: sum(shards.look(shard).positions.values())
         ):
+            self._leveled(partial(shards.look, shard))
+            if side.number == FOUND:
+                self._unsettled.discard(shard)
             self._settle_groups(side, shard)
             self._settle_parked(side, shard)
             if sized:
@@ -104,9 +111,13 @@ class Comparison:
                 candidates.append((shard, group_id, ""))
         self._book.put_candidates(FOUND, candidates)
 
-    def _touched(self, shards: Shards, ids: Iterable[str]) -> None:
-        shard_of = shards.generation.shard_of
-        self._book.put_candidates(FOUND, ((shard_of(group_id), group_id, "") for group_id in ids))
+    def _touched(self, ids: Iterable[str]) -> None:
+        """Whoever is settled already was compared at positions of its own: else under writes there would be no end."""
+        sharded = ((self._generation.shard_of(group_id), group_id, "") for group_id in ids)
+        self._book.put_candidates(FOUND, (one for one in sharded if one[0] in self._unsettled))
+
+    def _leveled(self, look: Callable[[], Answer]) -> Answer:
+        return self._level(look, self._touched)
 
     def _legible(self, side: Side) -> Iterable[tuple[int, str]]:
         for shard, name in side.shards.sets():
@@ -120,7 +131,7 @@ class Comparison:
             while candidates:
                 for group_id, picture in self._ought(side, shard, candidates).items():
                     candidates[group_id] |= BY | picture.entries.keys()
-                answer = self._level(partial(side.shards.look, shard, candidates))
+                answer = self._leveled(partial(side.shards.look, shard, candidates))
                 expected = self._ought(side, shard, answer.pictures)
                 for group_id, found in answer.pictures.items():
                     # What we moved on over may have put it into a set in which it was not looked up.
@@ -146,7 +157,7 @@ class Comparison:
         names = self._book.parked(shard) if side.number == FOUND else []
         for start in range(0, len(names), GROUPS_MAX):
             some = names[start : start + GROUPS_MAX]
-            answer = self._level(partial(side.shards.look, shard, parked=some))
+            answer = self._leveled(partial(side.shards.look, shard, parked=some))
             for name, there in zip(some, answer.parked, strict=True):
                 if not there:
                     number = side.shards.generation.number
@@ -167,7 +178,7 @@ class Comparison:
 
     def _sizes(self, side: Side, shard: int, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Name -> how many members it ought to have, and has."""
-        answer = self._level(partial(side.shards.look, shard, sizes=names))
+        answer = self._leveled(partial(side.shards.look, shard, sizes=names))
         ought = self._book.sizes(side.number, shard, names)
         return {name: (ought.get(name, 0), size) for name, size in zip(names, answer.sizes, strict=True)}
 
@@ -189,7 +200,7 @@ class Comparison:
                 self._book.put_candidates(side.number, surplus)
 
     def _surplus_parked(self, side: Side, shard: int, names: Sequence[str]) -> None:
-        self._level(partial(side.shards.look, shard))
+        self._leveled(partial(side.shards.look, shard))
         for name in names:
             if not self._book.is_parked(shard, name):
                 self._surplus(side, shard, name, "parked")

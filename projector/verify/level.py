@@ -28,7 +28,7 @@ class Level:
         self._insist = insist
         self._tell = tell
 
-    def __call__(self, look: Callable[[], Answer]) -> Answer:
+    def __call__(self, look: Callable[[], Answer], touched: Touched) -> Answer:
         """An answer of `look`, with what is expected moved on to its positions. Raises CannotGoOn."""
         still_since_s, stood = time.monotonic(), None
         while True:
@@ -47,10 +47,10 @@ class Level:
                     f"{_told(self._expected.positions)}: it can be compared once a projector runs"
                 )
             time.sleep(LOOK_AGAIN_S)
-        self.move(positions)
+        self.move(positions, touched)
         return answer
 
-    def move(self, positions: Positions, touched: Touched = lambda ids: None) -> None:
+    def move(self, positions: Positions, touched: Touched) -> None:
         """What is expected, where it is not there already."""
         self._expected.advance({p: max(at, self._expected.positions[p]) for p, at in positions.items()}, touched)
 

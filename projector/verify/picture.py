@@ -112,11 +112,11 @@ def kind(name: str) -> str:
 
 
 def named(picture: Picture) -> Collection[str]:
-    """The indexes that ought to have the group, read off its document."""
-    if picture.row is None or picture.rest is None:
-        return BY
+    """The indexes that ought to have the group, read off its document: none without one."""
+    if picture.row is None and picture.rest is None:
+        return ()
     try:
-        found = _values.decode(picture.row[:-1] + picture.rest)
+        found = _values.decode((picture.row or b"")[:-1] + (picture.rest or b""))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return BY
     values = ([found.customer_id], found.seller_ids, found.statuses, found.sales_channel_ids)

@@ -1,0 +1,438 @@
+"""Verification on real servers: every planted fault is found and named, and nothing else, also under writes."""
+
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.cluster import RedisCluster
+
+from events.errors import LogGap
+from events.log import Entry, Partition
+from events.open import sqlite_url
+from events.sample import Marketplace
+from events.sqlite_log import SqliteLog
+from projector.errors import CannotGoOn
+from projector.readmodel.keys import Generation
+from projector.replay.builder import Builder
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from projector.verify import level
+from projector.verify.compare import Report, compare_generations, verify_log
+from tests import oracle
+from tests.integration.plants import Garden
+from tests.poison import POISON, event
+from tests.processes import Process, projector, wait_until_applied
+from tests.readmodel import read, shard_of
+
+EVENTS = 500
+PLANTS = 100
+ORDERS = Partition("orders", 0)
+
+
+def sample(number: int, seed: int = 1) -> list[dict[str, Any]]:
+    return list(islice(Marketplace(seed, datetime(2026, 6, 1, tzinfo=UTC)).history(), number))
+
+
+def odd_ones() -> list[dict[str, Any]]:
+    """Groups that are not listed, or hard to write: deleted again, incomplete, with a colon and a NUL in a value."""
+    events = [
+        event(1),
+        event(1, "order.updated", version=2, deleted_at="2026-06-02T10:00:00Z"),
+        event(2, "order.updated"),
+        event(3, customer_id="cus: a\0b", seller_id='sel_"ä":', order_group_id="og_ä\n\0"),
+        event(4, customer_id="", sales_channel_id=None, total="0.000001"),
+        *({**event(5), "data": {**event(5)["data"], "id": f"o{n}", "seller_id": f"s{n}"}} for n in range(40)),
+    ]
+    del events[2]["data"]["seller_id"]
+    return [{**one, "id": f"odd_{number}"} for number, one in enumerate(events)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    with SqliteLog(tmp_path / "orders.db") as log:
+        log.create()
+        yield log
+
+
+@pytest.fixture(params=[1, 3])
+def shards(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    with closing(Nodes(url)) as nodes:
+        yield Store(nodes)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    with redis.Redis.from_url(url) as one:
+        is_cluster = one.info("cluster")["cluster_enabled"]
+    with RedisCluster.from_url(url) if is_cluster else redis.Redis.from_url(url) as client:
+        yield client
+
+
+def publish(log: SqliteLog, events: list[dict[str, Any]]) -> None:
+    log.append([Entry(None, json.dumps(one).encode()) for one in events])
+
+
+def insist(call: Any) -> Any:
+    return call()
+
+
+def build(log: SqliteLog, store: Store, generation: Generation, stop: int | None = None) -> Builder:
+    """As a replay does it."""
+    store.open(generation)
+    builder = Builder(log, store, generation, [ORDERS], insist, park=True)
+    builder.advance({ORDERS: log.end()[ORDERS] if stop is None else stop})
+    return builder
+
+
+def verify(log: SqliteLog, store: Store, generation: Generation, share: float = 1.0, first: int = 1000) -> Report:
+    return verify_log(log, store, generation, insist, share, lambda done, total: None, first)
+
+
+def compare(store: Store, live: Generation, built: Generation, builder: Builder) -> Report:
+    return compare_generations(store, live, built, builder, lambda done, total: None, 1000)
+
+
+def places(report: Report) -> set[tuple[str, str]]:
+    assert report.differences == len(report.first)
+    return {(one.group, one.what) for one in report.first}
+
+
+def assert_equal(report: Report) -> None:
+    assert report.first == []
+    assert report.differences == 0
+    assert report.documents[0] == report.documents[1]
+    assert report.index_entries[0] == report.index_entries[1]
+    assert [count for count in report.counts if count.expected != count.found] == []
+
+
+def test_what_it_counts_is_what_the_contract_says(redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_counts(redis_url, shards, log)
+
+
+def check_counts(url: str, shards: int, log: SqliteLog) -> None:
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    generation = Generation(0, shards, 1, "n")
+    with opened(url) as store:
+        build(log, store, generation)
+        report = verify(log, store, generation)
+    assert_equal(report)
+    documents = oracle.groups(events)
+    entries = [entry for document in documents.values() for entry in oracle.entries(document)]
+    kinds = Counter(":".join(index.split(":")[:2]) for index, _ in entries)
+    kinds |= dict.fromkeys(("row", "rest", "text"), len(documents))
+    kinds["state"] = len({one["data"]["order_group_id"] for one in events})
+    assert kinds["state"] == len(documents) + 2
+    assert {count.kind: count.found for count in report.counts if count.kind != "parked"} == kinds
+    assert (report.groups, report.entries, report.events) == (kinds["state"], len(entries), len(events))
+    assert report.positions == report.until == {"orders/0": len(events)}
+
+
+def test_every_planted_fault_is_found_and_named(redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_plants(redis_url, shards, log)
+
+
+def check_plants(url: str, shards: int, log: SqliteLog) -> None:
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    generation = Generation(0, shards, 1, "n")
+    rng = random.Random(f"{url} {shards}")
+    kinds = Counter[str]()
+    with opened(url) as store, connected(url) as client:
+        build(log, store, generation)
+        garden = Garden(client, 0, shards, oracle.groups(events), rng)
+        for number in range(PLANTS):
+            plant = garden.plant()
+            kinds[plant.kind] += 1
+            report = verify(log, store, generation)
+            assert places(report) == plant.places, plant
+            digests = report.documents, report.index_entries
+            assert digests[0][0] != digests[0][1] or digests[1][0] != digests[1][1], plant
+            plant.undo()
+            if number % 10 == 9:
+                assert_equal(verify(log, store, generation))
+    assert len(kinds) == 9
+
+
+def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log: SqliteLog) -> None:
+    events = sample(EVENTS)
+    publish(log, events)
+    generation = Generation(0, 1, 1, "n")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, generation)
+        garden = Garden(client, 0, 1, oracle.groups(events), random.Random(3))
+        plants = [garden.missing_set(), garden.surplus_group(), garden.byte(), garden.surplus_member()]
+        planted = set().union(*(plant.places for plant in plants))
+        assert places(verify(log, store, generation)) == planted
+        report = verify(log, store, generation, first=2)
+    assert report.differences == len(planted) > 2
+    assert len(report.first) == 2
+
+
+def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) -> None:
+    publish(log, [event(1)])
+    generation = Generation(0, 1, 1, "n")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, generation)
+        garden = Garden(client, 0, 1, {}, random.Random())
+        for name, old, new in (
+            ("rest", b"pending", b"pendinG"),
+            ("text", b"cus_01", b"cus_02"),
+            ("row", b":1,", b":2,"),
+        ):
+            value = client.hget(garden.key("og_1", name), "og_1")
+            assert old in value
+            client.hset(garden.key("og_1", name), "og_1", value.replace(old, new, 1))
+        told = {one.what: (one.at, one.expected, one.found) for one in verify(log, store, generation).first}
+    assert told == {
+        "row": ("$.seller_count", "1", "2"),
+        "rest": ("$.statuses[0]", '"pending"', '"pendinG"'),
+        "text": ("byte 10", "'og_1\\xffcus_01'", "'og_1\\xffcus_02'"),
+    }
+
+
+def test_names_that_are_no_utf_8_and_members_of_another_shard(redis_url: str, log: SqliteLog) -> None:
+    publish(log, [event(number) for number in range(20)])
+    generation = Generation(0, 3, 1, "n")
+    wrong = (shard_of("og_7", 3) + 1) % 3
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, generation)
+        client.zadd("og:{0.1}:by:id", {b"og_\xff": 0})
+        client.zadd(b"og:{0.1}:of:status:\xff", {"og_1": 0})
+        client.zadd(f"og:{{0.{wrong}}}:of:seller_id:sel_01", {"og_7": 0})
+        report = verify(log, store, generation)
+    assert places(report) == {("og_\\xff", "by:id"), ("", "of:status:\\xff"), ("og_7", "of:seller_id:sel_01")}
+    assert {one.shard for one in report.first if one.group == "og_7"} == {wrong}
+
+
+def test_parked_records_are_counted_and_compared(redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_parked(redis_url, shards, log)
+
+
+def check_parked(url: str, shards: int, log: SqliteLog) -> None:
+    log.append([Entry(None, poison.value, poison.headers) for poison in POISON])
+    publish(log, sample(100))
+    generation = Generation(0, shards, 1, "n")
+    with opened(url) as store, connected(url) as client:
+        build(log, store, generation)
+        report = verify(log, store, generation)
+        assert_equal(report)
+        assert report.parked == len(POISON)
+        client.hset("og:{0.0}:parked", "orders/0@5000", client.hget("og:{0.0}:parked", "orders/0@7"))
+        client.hdel("og:{0.0}:parked", "orders/0@7")
+        report = verify(log, store, generation)
+    assert places(report) == {("orders/0@7", "parked"), ("orders/0@5000", "parked")}
+
+
+def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog) -> None:
+    events = sample(EVENTS)
+    publish(log, events)
+    generation = Generation(0, 1, 1, "n")
+    ids = sorted(oracle.groups(events))
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, generation)
+        for group_id in ids:
+            client.hset("og:{0.0}:row", group_id, b"{}")
+        found = {share: {one.group for one in verify(log, store, generation, share).first} for share in (0.1, 0.3, 1.0)}
+    assert found[1.0] == set(ids)
+    assert found[0.1] < found[0.3] < found[1.0]
+    assert 0.05 < len(found[0.1]) / len(ids) < 0.17
+
+
+def test_shards_that_were_left_at_different_positions(redis_url: str, log: SqliteLog) -> None:
+    """As a projector leaves them that is killed between two."""
+    publish(log, sample(EVENTS))
+    early, late = Generation(1, 3, 1, "n"), Generation(2, 3, 1, "n")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, early, EVENTS // 2)
+        build(log, store, late)
+        for key in client.scan_iter(match="og:{2.1}:*"):
+            client.delete(key)
+        for key in client.scan_iter(match="og:{1.1}:*"):
+            client.rename(key, key.replace(b"{1.", b"{2."))
+        report = verify(log, store, late)
+        assert_equal(report)
+        assert report.positions == {"orders/0": EVENTS // 2}
+        assert report.until == {"orders/0": EVENTS}
+        assert report.again > 0
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (3, 2)])
+def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]) -> None:
+    """The live one is ahead of the new one, which is brought up to it."""
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    live, built = Generation(4, counts[0], 1, "n"), Generation(5, counts[1], 1, "m")
+    rng = random.Random(5)
+    documents = oracle.groups(events)
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, live)
+        builder = build(log, store, built, EVENTS // 2)
+        report = compare(store, live, built, builder)
+        assert_equal(report)
+        assert report.documents == verify(log, store, built).documents
+        assert (report.expected_from, report.until) == (5, {"orders/0": len(events)})
+        assert read(client, 4, counts[0]).documents == read(client, 5, counts[1]).documents
+        for number in (4, 5):
+            garden = Garden(client, number, counts[number - 4], documents, rng)
+            for make in (garden.byte, garden.missing_member, garden.wrong_score, garden.surplus_member, garden.new_set):
+                plant = make()
+                report = compare(store, live, built, builder)
+                assert {one.group for one in report.first} == {group for group, _ in plant.places}, (number, plant)
+                assert {what for _, what in plant.places} <= {one.what for one in report.first}, (number, plant)
+                plant.undo()
+        assert_equal(compare(store, live, built, builder))
+
+
+def test_a_generation_of_another_version(redis_url: str, log: SqliteLog) -> None:
+    publish(log, sample(EVENTS))
+    live, built = Generation(0, 1, 1, "n"), Generation(1, 1, 1, "m")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, live)
+        builder = build(log, store, built)
+        for group_id, rest in client.hgetall("og:{0.0}:rest").items():
+            client.hset("og:{0.0}:rest", group_id, rest[:-1] + b',"new":[1]}')
+        client.hset("og:{0.0}:state", "og_of_old", b"\xff\x00 no msgpack")
+        client.hset("og:{0.0}:row", "og_of_old", b"\xffno json")
+        client.rename("og:{0.0}:by:total", "og:{0.0}:by:amount")
+        report = compare(store, Generation(0, 1, 999, "n"), built, builder)
+        groups = client.hlen("og:{0.0}:rest")
+    assert Counter(one.what for one in report.first)["rest"] == groups
+    assert report.differences == 2 * groups + 2
+
+
+def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
+    redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(log, sample(EVENTS))
+    live, built = Generation(0, 1, 1, "n"), Generation(1, 1, 1, "m")
+    monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
+    with opened(redis_url) as store:
+        build(log, store, live, EVENTS - 1)
+        with pytest.raises(CannotGoOn, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
+            compare(store, live, built, build(log, store, built))
+
+
+def test_under_a_projector_at_work(redis_url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
+    check_at_work(redis_url, shards, log, tmp_path)
+
+
+def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
+    """500 events a second, and faults are found nevertheless."""
+    events = sample(6000, seed=2)
+    publish(log, events[:2000])
+    stop = threading.Event()
+
+    def publisher() -> None:
+        with SqliteLog(log.path) as mine:
+            started_s = time.monotonic()
+            for n, start in enumerate(range(2000, len(events), 5)):
+                # Some are said again, so that old groups change as well.
+                publish(mine, events[start : start + 5])
+                if stop.wait(max(0.0, started_s + (n + 1) / 100 - time.monotonic())):
+                    return
+
+    settings = {"REDIS_URL": url, "EVENT_LOG_URL": sqlite_url(log.path)}
+    with opened(url) as store, connected(url) as client:
+        live = store.generation(shards)
+        built = Generation(live.number + 1, 2, 1, "m")
+        builder = build(log, store, built)
+        thread = threading.Thread(target=publisher)
+        with Process("run", cwd=tmp_path, **settings):
+            thread.start()
+            try:
+                again = moved = 0
+                for _ in range(3):
+                    for report in (verify(log, store, live), compare(store, live, built, builder)):
+                        assert_equal(report)
+                        again += report.again
+                        moved += report.until["orders/0"] - report.positions["orders/0"]
+                assert thread.is_alive(), "all of it under writes"
+                assert again > 20
+                assert moved > 20
+                client.zadd(f"og:{{{live.number}.0}}:by:total", {"og_stranger": 1})
+                assert places(verify(log, store, live)) == {("og_stranger", "by:total")}
+                assert places(compare(store, live, built, builder)) == {("og_stranger", "by:total")}
+            finally:
+                stop.set()
+                thread.join()
+    assert log.end()[ORDERS] > 2500
+
+
+def test_on_a_cluster(cluster_url: str, log: SqliteLog) -> None:
+    check_plants(cluster_url, 3, log)
+
+
+def test_counts_and_parked_records_on_a_cluster(cluster_url: str, log: SqliteLog) -> None:
+    check_parked(cluster_url, 3, log)
+
+
+def test_at_work_on_a_cluster(cluster_url: str, log: SqliteLog, tmp_path: Path) -> None:
+    check_at_work(cluster_url, 3, log, tmp_path)
+
+
+def test_the_command(redis_url: str, tmp_path: Path) -> None:
+    """0: equal; 1: different; 2: it cannot be told."""
+    settings = {"REDIS_URL": redis_url, "EVENT_LOG_URL": sqlite_url(tmp_path / "orders.db")}
+
+    def run(*arguments: str, **others: str) -> tuple[int, str, str]:
+        done = projector("verify", *arguments, cwd=tmp_path, settings=settings | others)
+        return done.returncode, done.stdout, done.stderr
+
+    with SqliteLog(tmp_path / "orders.db") as log, redis.Redis.from_url(redis_url) as client:
+        log.create()
+        publish(log, [event(number) for number in range(20)])
+        assert run() == (2, "", "projector: there is no live generation yet: `projector run` makes it\n")
+        with Process("run", cwd=tmp_path, **settings):
+            wait_until_applied(client, {"orders/0": 20})
+        code, out, _ = run()
+        assert code == 0, out
+        assert "orders/0@20" in out
+        assert out.endswith("All equal.\n")
+        client.zrem("og:{0.0}:by:total", "og_7", "og_8")
+        code, out, _ = run("--differences", "1", "--generation", "0")
+        assert code == 1
+        assert "2 differences:" in out
+        assert "og_7: by:total" in out
+        assert "and 1 more" in out
+        code, out, _ = run("--json", "--sample", "0.999999")
+        assert code == 1
+        assert json.loads(out)["differences"] == 2
+        assert run("--sample", "0")[0] == 2
+        assert "there is no generation 9" in run("--generation", "9")[2]
+        assert "Redis does not answer" in run(REDIS_URL="redis://127.0.0.1:1")[2]
+        assert run(REDIS_URL="redis://127.0.0.1:1")[0] == 2
+        with closing(sqlite3.connect(log.path)) as file, file:
+            file.execute('DELETE FROM log WHERE "offset" < 3')
+        code, _, told = run()
+        assert code == 2
+        assert "the log has lost its beginning: orders/0 begins at 3" in told
+
+
+def test_another_log_and_a_shorter_one(redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
+    publish(log, sample(10))
+    generation = Generation(0, 1, 1, "n")
+    with opened(redis_url) as store, SqliteLog(tmp_path / "other" / "orders.db") as other:
+        build(log, store, generation)
+        other.create()
+        with pytest.raises(LogGap, match="applied orders/0 up to 10, but the log ends at 0"):
+            verify(other, store, generation)
+        store.belongs_to(generation, log.identity())
+        with pytest.raises(LogGap, match="the events of another log"):
+            verify(other, store, generation)
