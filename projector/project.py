@@ -86,6 +86,8 @@ def group_ids(batch: Iterable[Decoded]) -> list[str]:
 
 def known(group_id: str, state: bytes | None) -> Known:
     """From the state as stored, None for a group not yet seen. Raises msgspec.DecodeError for a damaged state."""
+    if state is None:
+        return Known(b"", {}, {}, None)
     group = unpack(state)
     seen = view(group_id, group)
     return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None)

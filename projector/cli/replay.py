@@ -11,7 +11,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from click.core import ParameterSource
 
 from events.log import Log, Loss
 from events.open import open_log
@@ -82,7 +81,8 @@ def replay(
 ) -> None:
     """Plan, build, verify, switch."""
     if context.invoked_subcommand is not None:
-        given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
             option = "--" + given[0].removeprefix("as_").replace("_", "-")
             raise BadSetting(f"{option}: expected behind {context.invoked_subcommand}, the step that it is for")

@@ -11,7 +11,7 @@ from projector.readmodel.keys import Generation
 from projector.store.commit import Advance
 
 # How many groups one script writes; with more, it would hold Redis for over 5 ms.
-PART_GROUPS = 200
+PART_GROUPS = 100
 
 Positions = Mapping[Partition, int]
 # Partition, as in `orders/0` -> how many records met each fate.

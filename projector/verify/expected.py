@@ -162,7 +162,7 @@ class Built:
         self.positions.update(stop)
 
     def pictures(self, ids: Collection[str]) -> dict[str, Picture]:
-        """Two calls for each hundred: the first tells in which sets the second has to look."""
+        """Two calls for each slice: the first tells in which sets the second has to look."""
         by_shard: dict[int, list[str]] = {}
         for group_id in ids:
             by_shard.setdefault(self._shards.generation.shard_of(group_id), []).append(group_id)

@@ -22,7 +22,7 @@ SCRIPT = files(__package__).joinpath("picture.lua").read_text()
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # How many groups, sizes, or names of parked records one call asks for.
-GROUPS_MAX = 100
+GROUPS_MAX = 50
 SIZES_MAX = 500
 # How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
 # 1.4 MB, a document with a thousand orders 300 kB.

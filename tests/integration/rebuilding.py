@@ -1,0 +1,101 @@
+"""A log of which the test knows every event, a Redis, and the commands that rebuild the one from the other."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from events.log import Entry
+from events.open import open_log
+from events.publisher import entry_of
+from events.sample import Marketplace
+from tests import oracle, readmodel
+from tests.processes import Process, applied, live, projector, wait_until_applied
+from tests.servers.cluster import Place
+from tests.servers.process import wait_until
+
+CHUNK = 1000
+
+
+class Shop:
+    def __init__(self, folder: Path, redis: Place | str, log_url: str | None = None, seed: int = 1) -> None:
+        self.folder = folder
+        self.place = redis if isinstance(redis, Place) else Place(redis, is_cluster=False)
+        self.log_url = log_url or f"sqlite://{folder / 'orders.db'}"
+        self.settings = {"EVENT_LOG_URL": self.log_url, "REDIS_URL": self.place.url}
+        self.events: list[oracle.Event] = []
+        self.ends: dict[str, int] = {}
+        self._history = Marketplace(seed, datetime(2026, 6, 1, tzinfo=UTC)).history()
+
+    def publish(self, number: int) -> None:
+        events = list(islice(self._history, number))
+        for start in range(0, number, CHUNK):
+            self.append([entry_of(json.dumps(event).encode()) for event in events[start : start + CHUNK]])
+        self.events += events
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Without the oracle knowing."""
+        with open_log(self.log_url, {}) as log:
+            log.create()
+            for partition, offset in log.append(entries):
+                self.ends[str(partition)] = max(offset, self.ends.get(str(partition), 0))
+
+    def run(self, *arguments: str) -> Process:
+        """`projector run`."""
+        return Process("run", *arguments, cwd=self.folder, **self.settings)
+
+    def start_replay(self, *arguments: str) -> Process:
+        return Process("replay", *arguments, cwd=self.folder, **self.settings)
+
+    def replay(self, *arguments: str, fails: int = 0) -> "subprocess.CompletedProcess[str]":
+        done = projector("replay", *arguments, cwd=self.folder, settings=self.settings)
+        assert done.returncode == fails, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def steps(self, *arguments: str) -> dict[str, Any]:
+        """What a replay tells a machine: step -> what it said of it."""
+        told = [json.loads(line) for line in self.replay(*arguments, "--json").stdout.splitlines()]
+        return {step["step"]: step for step in told}
+
+    def states(self) -> dict[int, str]:
+        """Generation -> live, or how far it has come."""
+        return {one["number"]: one["state"] for one in json.loads(self.replay("list", "--json").stdout)}
+
+    def wait(self, timeout_s: float = 60.0) -> None:
+        """Until the live generation reflects all that was published."""
+        with self.place.client() as client:
+            wait_until_applied(client, self.ends, timeout_s)
+
+    def live(self) -> tuple[int, int]:
+        with self.place.client() as client:
+            return live(client)
+
+    def model(self, number: int | None = None, shards: int = 1) -> readmodel.ReadModel:
+        """The live one, if not told which."""
+        with self.place.client() as client:
+            return readmodel.read(client, *((number, shards) if number is not None else live(client)))
+
+    def check(self) -> None:
+        """The live generation has what independent code makes of all events, and accounts for each."""
+        model = self.model()
+        readmodel.check(model, self.events)
+        assert model.positions == self.ends
+        readmodel.check_accounting(model, sum(self.ends.values()))
+
+    def wait_until_built(self, number: int, events: int, shards: int = 1) -> None:
+        """Until that generation has come so far."""
+        with self.place.client() as client:
+            wait_until(lambda: _sum(client, number, shards) >= events, 60, f"{events} events in generation {number}")
+
+
+def _sum(client: Any, number: int, shards: int) -> int:
+    return sum(applied(client, number, shards).values())
+
+
+def content(model: readmodel.ReadModel) -> tuple[object, ...]:
+    """Byte for byte, whatever number and shards it has."""
+    return model.documents, model.entries, model.texts, model.parked

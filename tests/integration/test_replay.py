@@ -1,0 +1,201 @@
+"""`projector replay` as its users run it, on real servers: every step, each on its own, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from events.log import Entry
+from tests import readmodel
+from tests.integration.rebuilding import Shop, content
+from tests.servers.cluster import Place
+from tests.servers.process import wait_until
+
+EVENTS = 3000
+
+
+@pytest.fixture
+def shop(tmp_path: Path, redis_url: str) -> Shop:
+    return Shop(tmp_path, redis_url)
+
+
+def test_into_an_empty_redis(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    told = shop.steps("--yes")
+    assert list(told) == ["plan", "build", "verify", "switch"]
+    assert told["plan"]["live"] is None
+    assert told["plan"]["events"] == EVENTS
+    assert told["verify"]["differences"] == 0
+    assert shop.states() == {0: "live"}
+    shop.check()
+    with shop.run():
+        shop.publish(100)
+        shop.wait()
+        shop.check()
+
+
+def test_beside_a_live_one_and_back(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    with shop.run() as run:
+        shop.wait()
+        first = content(shop.model())
+        told = shop.steps("--yes")
+        assert told["verify"]["documents"][0] == told["verify"]["documents"][1]
+        assert shop.states() == {0: "ready", 1: "live"}
+        assert content(shop.model()) == first
+        shop.publish(500)
+        shop.wait()
+        shop.check()
+        shop.replay("rollback")
+        assert shop.states() == {0: "live", 1: "ready"}
+        shop.publish(500)
+        shop.wait()
+        shop.check()
+        shop.replay("drop", "1")
+        assert shop.states() == {0: "live"}
+        with shop.place.client() as client:
+            assert not list(client.scan_iter(match="og:{1.*"))
+        assert run.process.poll() is None
+        assert run.stop() == 0
+
+
+def test_the_steps_one_by_one(shop: Shop) -> None:
+    """Each says what is missing before it, and none does more than its part."""
+    shop.publish(EVENTS)
+    with shop.run():
+        shop.wait()
+        assert "replay build" in shop.replay("switch", fails=2).stderr
+        assert "replay build" in shop.replay("verify", fails=2).stderr
+        assert json.loads(shop.replay("plan", "--json").stdout)["number"] == 1
+        assert shop.states() == {0: "live"}
+        shop.replay("build", "--yes")
+        assert shop.states() == {0: "live", 1: "building"}
+        assert "replay verify" in shop.replay("switch", fails=2).stderr
+        shop.replay("verify")
+        assert shop.states() == {0: "live", 1: "verified"}
+        shop.publish(300)
+        shop.replay("switch")
+        assert shop.states() == {0: "ready", 1: "live"}
+        shop.wait()
+        shop.check()
+        assert "is live" in shop.replay("drop", "1", fails=2).stderr
+        assert "there are: 0, 1" in shop.replay("drop", "7", fails=2).stderr
+        # A number is never given twice.
+        shop.replay("drop", "0")
+        assert json.loads(shop.replay("plan", "--json").stdout)["number"] == 2
+
+
+def test_nobody_there_to_be_asked(shop: Shop) -> None:
+    shop.publish(10)
+    assert "--yes" in shop.replay(fails=2).stderr
+    assert shop.states() == {}
+    assert "expected behind build" in shop.replay("--yes", "build", fails=2).stderr
+
+
+@pytest.mark.parametrize("shards", [3, 16])
+def test_another_number_of_shards(tmp_path: Path, any_redis: Place, shards: int) -> None:
+    """There, with writes going on, and back to one."""
+    shop = Shop(tmp_path, any_redis)
+    shop.publish(EVENTS)
+    with shop.run():
+        shop.wait()
+        shop.replay("--yes", "--shards", str(shards))
+        assert shop.live() == (1, shards)
+        shop.publish(500)
+        shop.wait()
+        shop.check()
+        assert shop.steps("--yes", "--shards", "1")["verify"]["differences"] == 0
+        shop.publish(500)
+        shop.wait()
+        shop.check()
+        shop.replay("rollback")
+        assert shop.live() == (1, shards)
+        shop.publish(10)
+        shop.wait()
+        shop.check()
+
+
+def test_several_workers(tmp_path: Path, redis_url: str, kafka_topic: Callable[[int], str]) -> None:
+    shop = Shop(tmp_path, redis_url, kafka_topic(4))
+    shop.publish(EVENTS)
+    told = shop.steps("--yes", "--workers", "3")
+    assert told["plan"]["workers"] == 3
+    shop.check()
+    with shop.run():
+        shop.publish(200)
+        shop.wait()
+        shop.check()
+
+
+def test_poison_stops_a_replay(shop: Shop) -> None:
+    """Naming event and position; nothing of it is live. With --park it goes on as the live path does."""
+    shop.publish(EVENTS)
+    shop.append([Entry(b"og_x", b'{"specversion": "1.0", "id": 7}', ())])
+    shop.publish(100)
+    with shop.run():
+        shop.wait()
+        model = shop.model()
+        failed = shop.replay("--yes", fails=2)
+        assert f"orders/0@{EVENTS}: " in failed.stderr
+        assert "--park" in failed.stderr
+        assert shop.states() == {0: "live", 1: "building"}
+        shop.replay("--yes", "--park")
+        assert shop.states() == {0: "ready", 1: "live"}
+        assert content(shop.model()) == content(model)
+        readmodel.check_accounting(shop.model(), EVENTS + 101)
+
+
+def test_differences_are_listed_and_asked_for(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    with shop.run():
+        shop.wait()
+        with shop.place.client() as client:
+            group_id = next(client.hscan_iter(readmodel.PREFIX + "row"))[0].decode()
+            client.hset(readmodel.PREFIX + "row", group_id, b'{"id":"other"}')
+        failed = shop.replay("--yes", fails=2)
+        assert group_id in failed.stdout
+        assert "--accept-differences" in failed.stderr
+        assert shop.states() == {0: "live", 1: "verified"}
+        assert shop.replay("verify", fails=1)
+        shop.replay("switch", "--accept-differences")
+        shop.wait()
+        shop.check()
+
+
+def test_a_second_replay_is_refused(shop: Shop) -> None:
+    shop.publish(20_000)
+    with shop.start_replay("--yes") as first:
+        with shop.place.client() as client:
+            wait_until(lambda: client.exists("og:replay") == 1, 20, "the first replay")
+        failed = shop.replay("drop", "0", fails=2)
+        assert f"another replay is at work: projector replay, process {first.process.pid} " in failed.stderr
+        assert first.process.wait(60) == 0, first.text()
+    shop.check()
+
+
+def test_memory_that_does_not_suffice(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    with shop.run(), shop.place.client() as client:
+        shop.wait()
+        before = dump(client)
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 1024**2)
+        try:
+            failed = shop.replay("--yes", fails=2)
+            assert "memory" in failed.stderr
+            assert "--force" in failed.stderr
+            assert dump(client) == before
+        finally:
+            client.config_set("maxmemory", 0)
+        assert shop.states() == {0: "live"}
+
+
+def dump(client: "redis.Redis") -> dict[bytes, Any]:
+    """All but what a replay, and a projector without work, keep writing."""
+    kept = {}
+    for key in client.scan_iter():
+        if key not in (b"og:replay",) and not key.endswith(b":end"):
+            kept[key] = client.dump(key)
+    return kept
