@@ -1,0 +1,164 @@
+"""A Redis Cluster that changes under the API: slots move, nodes go away, and only one of them is known by its name."""
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from redis.crc import key_slot
+
+from tests.integration.client import BEARER, Api, running
+from tests.integration.naive import Request, answer
+from tests.integration.queries import shown_as_json
+from tests.integration.seed import go_live, make_groups, write
+from tests.integration.test_errors import assert_unavailable
+from tests.servers.cluster import ClusterServer, cluster_home
+from tests.servers.redis import RedisHome
+
+LIST = "/admin/order-groups"
+GROUPS = make_groups(random.Random(20261124), 200)
+SHARDS = 16
+PAGE = shown_as_json(answer(GROUPS, Request(limit=20, offset=30)))
+PATH = f"{LIST}?limit=20&offset=30"
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[ClusterServer | None]:
+    """One of this module's own, as whole after each test as before."""
+    home = cluster_home()
+    if home is None:
+        yield None
+    else:
+        with ClusterServer(home) as server:
+            yield server
+
+
+@pytest.fixture
+def server(cluster_server_home: RedisHome, _server: ClusterServer) -> ClusterServer:
+    _server.clear()
+    with _server.client() as client:
+        write(client, GROUPS, shards=SHARDS)
+        go_live(client, shards=SHARDS)
+    return _server
+
+
+def slot(shard: int) -> int:
+    return key_slot(f"og:{{0.{shard}}}:meta".encode())
+
+
+def body(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return json.loads(response.content, parse_float=Decimal)
+
+
+def test_any_node_will_do(server: ClusterServer) -> None:
+    for node in server.nodes:
+        with running(node.url) as api:
+            assert body(api.get(PATH)) == PAGE
+            assert api.get("/health/ready", {}).status_code == 200
+
+
+def test_shards_that_move_are_followed_without_a_failure(server: ClusterServer) -> None:
+    """Each to the next node, and with them the slot of the pointer, while pages are read."""
+    moving = threading.Event()
+
+    def move() -> None:
+        try:
+            for moved in (*map(slot, range(SHARDS)), key_slot(b"og:live")):
+                server.move(moved, (server.owner(moved) + 1) % 3)
+        finally:
+            moving.set()
+
+    async def walk(api: Api) -> list[int]:
+        statuses = []
+        while not moving.is_set():
+            for page in await asyncio.gather(*(api.client.get(PATH, headers=BEARER) for _ in range(4))):
+                statuses.append(page.status_code)
+                assert page.status_code == 503 or body(page) == PAGE
+        return statuses
+
+    with running(server.url) as api:
+        mover = threading.Thread(target=move)
+        mover.start()
+        try:
+            statuses = api.run(walk(api))
+        finally:
+            mover.join()
+        assert len(statuses) > 50
+        assert set(statuses) == {200}
+        assert body(api.get(PATH)) == PAGE
+        server.move(slot(0), (server.owner(slot(0)) + 1) % 3)
+        assert body(api.get(PATH)) == PAGE
+
+
+def test_a_shard_under_way_is_waited_for(server: ClusterServer) -> None:
+    """Half of its keys are here and half there: no node can answer. Within a second a client is told."""
+    moved = slot(5)
+    to = (server.owner(moved) + 1) % 3
+    with running(server.url) as api:
+        assert body(api.get(PATH)) == PAGE
+        server.begin_move(moved, to)
+        server.move_keys(moved, to, 5)
+        start_s = time.monotonic()
+        assert_unavailable(api.get(PATH))
+        assert time.monotonic() - start_s < 1
+        end = threading.Timer(0.3, server.move, (moved, to))
+        end.start()
+        assert body(api.get(PATH)) == PAGE
+        end.join()
+
+
+def test_a_node_that_is_away_for_a_while(server: ClusterServer) -> None:
+    """The one that was named: the others know each other."""
+    with running(server.url) as api:
+        assert body(api.get(PATH)) == PAGE
+        server.nodes[0].kill()
+        start_s = time.monotonic()
+        assert_unavailable(api.get(PATH))
+        assert time.monotonic() - start_s < 1
+        server.nodes[0].restart()
+        server.wait()
+        assert body(api.get(PATH)) == PAGE
+
+
+def test_a_node_that_hands_over_and_leaves(server: ClusterServer) -> None:
+    """Its shards are served on by others, although it is the one that was named."""
+    names = [slot(shard) for shard in range(SHARDS)] + [key_slot(b"og:live"), key_slot(b"og:generations")]
+    with running(server.nodes[2].url) as api:
+        assert body(api.get(PATH)) == PAGE
+        for moved in {name for name in names if server.owner(name) == 2}:
+            server.move(moved, 0)
+        server.nodes[2].kill()
+        for _ in range(5):
+            assert body(api.get(PATH)) == PAGE
+    server.nodes[2].restart()
+    server.wait()
+
+
+@contextmanager
+def with_passwords(server: ClusterServer) -> Iterator[None]:
+    """Only somebody with a name and a password gets in, on any node."""
+    with server.node_clients() as clients:
+        for client in clients:
+            client.acl_setuser("reader", enabled=True, passwords=["+secret"], categories=["+@all"], keys=["*"])
+            client.config_set("requirepass", "other")
+        try:
+            yield
+        finally:
+            for client in clients:
+                client.config_set("requirepass", "")
+
+
+def test_every_node_gets_user_and_password(server: ClusterServer) -> None:
+    with with_passwords(server):
+        with running(server.url.replace("redis://", "redis://reader:secret@")) as api:
+            assert body(api.get(PATH)) == PAGE
+        with running(server.url) as api:
+            assert_unavailable(api.get(PATH))

@@ -1,0 +1,131 @@
+"""Pages out of several shards' lists, with lists of this process in the place of shards."""
+
+import random
+from math import inf
+
+import pytest
+
+from api.calls import Window
+from api.merge import Part, Place, Span, guess, merged, narrowed, part, windows
+from api.paging import ROUNDS_MAX, Paging
+from api.query import Query, parse_list
+
+
+def reply(places: list[Place], window: Window) -> list[object]:
+    """As window.lua answers."""
+    start, end, step = window
+    told = places[start : end : step or 1]
+    ids = [group_id for _, group_id in told]
+    if not step:
+        return [[], len(places), b",".join(ids)]
+    return [[], len(places), ids, [repr(score).encode() for score, _ in told], ids if step == 1 else []]
+
+
+def query(offset: int, limit: int, *, descending: bool) -> Query:
+    parsed = parse_list(f"offset={offset}&limit={limit}&order={'-' if descending else ''}total")
+    assert isinstance(parsed, Query)
+    return parsed
+
+
+def rounds(shards: list[list[Place]], asked: Query) -> tuple[int, list[bytes], int]:
+    """The count, the ids, and how many rounds it took."""
+    paging = Paging(asked, rotated=False)
+    for number in range(1, ROUNDS_MAX + 1):
+        asked_windows = paging.windows(len(shards))
+        page = paging.page([reply(places, one) for places, one in zip(shards, asked_windows, strict=True)])
+        if page is not None:
+            return page.count, page.rows.split(b",") if page.rows else [], number
+    raise AssertionError(f"not within {ROUNDS_MAX} rounds: {asked}")
+
+
+def dealt(rng: random.Random, number: int, shards: int, scores: int, *, evenly: bool) -> list[list[Place]]:
+    found: list[list[Place]] = [[] for _ in range(shards)]
+    for n in range(number):
+        place = (float(rng.randrange(scores)), b"%x-%d" % (rng.getrandbits(40), n))
+        found[rng.randrange(shards) if evenly else min(shards - 1, rng.getrandbits(2))].append(place)
+    return found
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("evenly", [True, False])
+@pytest.mark.parametrize(("number", "scores"), [(0, 1), (1, 1), (40, 3), (2000, 10), (30_000, 1), (30_000, 10**6)])
+@pytest.mark.parametrize("shards", [1, 2, 16])
+def test_every_page_is_that_of_one_list(shards: int, number: int, scores: int, evenly: bool, descending: bool) -> None:
+    rng = random.Random(number)
+    lists = [sorted(one, reverse=descending) for one in dealt(rng, number, shards, scores, evenly=evenly)]
+    whole = [group_id for _, group_id in sorted((place for one in lists for place in one), reverse=descending)]
+    took = []
+    for offset in (0, 1, 50, number // 2, rng.randrange(number + 1), number - 1, number, 2**60):
+        for limit in (0, 1, 50, 1000):
+            asked = query(max(0, offset), limit, descending=descending)
+            count, ids, round_ = rounds(lists, asked)
+            assert (count, ids) == (number, whole[asked.offset : asked.offset + limit])
+            took.append(round_)
+    assert max(took) <= (3 if evenly else 5)
+    assert took.count(1) > len(took) / 3
+
+
+def test_a_deep_page_reads_few_documents() -> None:
+    rng = random.Random(1)
+    shards = 16
+    for offset in (50_000, 100_000):
+        spans = guess(shards, offset, 50)
+        lists = [sorted(one) for one in dealt(rng, 200_000, shards, 10**6, evenly=True)]
+        first = windows(spans, 50)
+        assert all(window.step > 1 for window in first)
+        parts = [
+            part(window, reply(places, window)[1:], rotated=False) for window, places in zip(first, lists, strict=True)
+        ]
+        second = windows(narrowed(parts, offset, 50, descending=False, certain=4, slack=4), 50)
+        assert all(window.step == 1 for window in second)
+        assert sum(end - start for start, end, _ in second) < 1000
+
+
+def told(count: int, start: int, *places: Place) -> Part:
+    return Part(count, start, 1, list(places), [group_id for _, group_id in places])
+
+
+A, B, C, D = (1.0, b"a"), (1.0, b"b"), (2.0, b"a0"), (3.0, b"d")
+
+
+@pytest.mark.parametrize(
+    ("parts", "offset", "limit", "expected"),
+    [
+        ([told(2, 0, A, C), told(2, 0, B, D)], 0, 4, [b"a", b"b", b"a0", b"d"]),
+        ([told(2, 0, A, C), told(2, 0, B, D)], 1, 2, [b"b", b"a0"]),
+        # What comes after B in the second shard is not shown, and may come before C.
+        ([told(2, 0, A, C), told(2, 0, B)], 0, 2, [b"a", b"b"]),
+        ([told(2, 0, A, C), told(2, 0, B)], 0, 3, None),
+        # What comes before C in the first shard is not shown, and may come after B.
+        ([told(2, 1, C), told(2, 0, B, D)], 0, 1, None),
+        ([told(2, 1, C), told(2, 0, B, D)], 1, 1, None),
+        ([told(2, 1, C), told(2, 0, B, D)], 2, 2, [b"a0", b"d"]),
+        ([told(2, 2), told(2, 0, B, D)], 3, 1, None),
+        ([told(2, 2), told(2, 0, B, D)], 4, 1, []),
+        ([told(0, 0), told(2, 0, B, D)], 1, 9, [b"d"]),
+    ],
+)
+def test_only_what_is_certain_is_a_page(
+    parts: list[Part], offset: int, limit: int, expected: list[bytes] | None
+) -> None:
+    assert merged(parts, offset, limit, descending=False) == expected
+
+
+def test_ties_are_broken_by_bytes_in_the_direction_of_the_list() -> None:
+    parts = [told(1, 0, (1.0, "é".encode())), told(2, 0, (1.0, b"z"), (1.0, b"Z"))]
+    assert merged(parts, 0, 3, descending=True) == ["é".encode(), b"z", b"Z"]
+
+
+def test_what_has_no_number_comes_last_in_either_direction() -> None:
+    window = Window(0, 2, 1)
+    replies: list[list[object]] = [[1, [b"x"], [b"inf"], [b"X"]], [1, [b"y"], [b"-3.5"], [b"Y"]]]
+    rotated = [part(window, one, rotated=True) for one in replies]
+    assert [one.places[0][0] for one in rotated] == [-inf, -3.5]
+    assert merged(rotated, 0, 2, descending=True) == [b"Y", b"X"]
+    assert merged([part(window, one, rotated=False) for one in replies], 0, 2, descending=False) == [b"Y", b"X"]
+
+
+def test_a_page_near_the_start_is_read_at_once() -> None:
+    assert guess(2, 0, 1) == [Span(0, 1)] * 2
+    assert guess(16, 0, 50) == [Span(0, 14)] * 16
+    assert {window.step for window in windows(guess(16, 200, 50), 50)} == {1}
