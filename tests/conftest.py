@@ -135,7 +135,7 @@ def cluster_url(cluster_server_home: RedisHome, _cluster: ClusterServer) -> str:
     return _cluster.url
 
 
-@pytest.fixture(scope="session", params=[*_homes(redis_homes(os.environ)), ON_CLUSTER], ids=_ids)
+@pytest.fixture(scope="session", params=[*_homes(redis_homes(os.environ)[-1:]), ON_CLUSTER], ids=_ids)
 def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | str | None]:
     home: RedisHome | str | None = request.param
     if not isinstance(home, RedisHome):
@@ -149,7 +149,7 @@ def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str]
 
 @pytest.fixture
 def any_redis(request: pytest.FixtureRequest, _any_redis: tuple[RedisHome, str] | str | None) -> Place:
-    """As `redis_url` on each home there is, and then as `cluster_url`."""
+    """First as `redis_url`, then as `cluster_url`; where there are two homes, the one and the other."""
     if isinstance(_any_redis, str):
         return Place(request.getfixturevalue("cluster_url"), is_cluster=True)
     return Place(_emptied(request, _any_redis), is_cluster=False)

@@ -21,11 +21,15 @@ from events.open import open_log
 from tests import oracle
 from tests.integration.naive import Request, matches, ordered, shown
 from tests.integration.queries import query_string, random_request, shown_as_json
-from tests.integration.seed import CHANNELS, SELLERS, STATUSES, Group, iso, make_groups
+from tests.integration.seed import CHANNELS, SELLERS, STATUSES, Group, go_live, iso, make_groups
 from tests.processes import Api, Process, wait_until_applied
+from tests.servers.cluster import Place
+from tests.servers.process import wait_until
 
 GROUPS = 3000
 QUERIES = 300
+# Where several shards have been written, of which each may be at another position as long as somebody writes.
+QUERIES_SHARDS = 60
 # Rows that are compared for a query, in pages: the whole of most lists.
 PAGES_MAX = 6
 PARTITION = "orders/0"
@@ -183,10 +187,10 @@ def check(page: httpx.Response, request: Request, query: str, groups: Sequence[G
     return len(matching)
 
 
-def ask_all(api: Api, rng: random.Random, events: Events) -> tuple[list[int], set[int]]:
+def ask_all(api: Api, rng: random.Random, events: Events, queries: int = QUERIES) -> tuple[list[int], set[int]]:
     """The counts, and the positions that the pages reflected."""
     counts, positions = [], set()
-    for _ in range(QUERIES):
+    for _ in range(queries):
         request = random_request(rng, SAMPLE)
         for asked, query, page in pages(api, rng, request):
             partition, _, offset = page.headers["X-Projection-Position"].partition("@")
@@ -227,3 +231,30 @@ def test_every_page_is_that_of_the_events_it_reflects(redis_url: str, tmp_path: 
     for found in (counts, counts_after):
         assert sum(count > 0 for count in found) > QUERIES / 2
         assert sum(count > 100 for count in found) > QUERIES / 8
+
+
+@pytest.mark.parametrize("shards", [3, 16])
+def test_every_page_of_several_shards_is_that_of_all_events(any_redis: Place, tmp_path: Path, shards: int) -> None:
+    rng = random.Random(shards)
+    events = Events()
+    events.events = created_events(rng)
+    created = [one["data"] for one in events.events if one["type"] == "order.created"]
+    events.events += [change(rng, 10_000 + n, rng.choice(created), 20 + n) for n in range(500)]
+    url = f"sqlite://{tmp_path}/orders.db"
+    end = append(url, events.events)
+    settings = {"EVENT_LOG_URL": url, "REDIS_URL": any_redis.url}
+    with any_redis.client() as client:
+        go_live(client, shards=shards)
+    with Process("run", cwd=tmp_path, **settings) as run, Api(tmp_path, any_redis.url, ACCESS_LOG="off") as api:
+        reached = f"{PARTITION}@{end}"
+        wait_until(lambda: told(api) == reached, 60, reached)
+        counts, positions = ask_all(api, random.Random(14), events, QUERIES_SHARDS)
+        assert positions == {end}
+        assert run.stop() == 0
+        assert api.stop() == 0
+    assert sum(count > 0 for count in counts) > QUERIES_SHARDS / 2
+    assert sum(count > 100 for count in counts) > QUERIES_SHARDS / 8
+
+
+def told(api: Api) -> str:
+    return str(api.client.get("/admin/order-groups?limit=0").headers.get("X-Projection-Position"))
