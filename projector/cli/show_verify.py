@@ -31,7 +31,7 @@ def report(found: Report) -> None:
             _out.print(_counts(found))
         _out.print(f"{found.differences:,} {'difference' if found.differences == 1 else 'differences'}:")
         for difference in found.first:
-            _out.print(_difference(difference))
+            _out.print(_difference(found, difference))
         if len(found.first) < found.differences:
             _out.print(f"and {found.differences - len(found.first):,} more")
     elif found.sample == 1:
@@ -58,8 +58,25 @@ def _counts(found: Report) -> Table:
     return table
 
 
-def _difference(one: Difference) -> str:
+def _difference(found: Report, one: Difference) -> str:
     where = f"{one.group}: {one.what}" if one.group else one.what
     at = f" at {one.at}" if one.at else ""
-    head = f"  {where}{at} (generation {one.generation}, shard {one.shard})"
-    return f"{head}\n    expected {one.expected}\n    found    {one.found}"
+    expected, actual = "expected", "found"
+    if found.expected_from is not None:
+        # Of a new generation, whose sets have to fit its own documents, or of the live one, with the new one beside it.
+        is_new = one.generation == found.expected_from
+        expected = "its documents" if is_new else f"generation {found.expected_from}"
+        actual = "its sets" if is_new else f"generation {one.generation}"
+    width = max(len(expected), len(actual))
+    return "\n".join(
+        (
+            _legible(f"  {where}{at} (generation {one.generation}, shard {one.shard})"),
+            _legible(f"    {expected:<{width}}  {one.expected}"),
+            _legible(f"    {actual:<{width}}  {one.found}"),
+        )
+    )
+
+
+def _legible(text: str) -> str:
+    """Ids come from publishers: whatever would move a terminal's cursor is written as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -92,11 +92,19 @@ def compare_generations(
 
 
 def verify_log(
-    log: Log, store: Store, generation: Generation, insist: Insist, sample: float, tell: Tell, first: int = 10
+    log: Log,
+    store: Store,
+    generation: Generation,
+    insist: Insist,
+    sample: float,
+    tell: Tell,
+    first: int = 10,
+    accept_loss: bool = False,
 ) -> Report:
     """Of a generation, which may be written, with the log, folded again.
 
     `sample`: above 0, at most 1. `tell`: how many events are folded and groups compared, of how many.
+    `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
     Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap where the generation is of another log;
     CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of it lags and no
     projector brings it on.
@@ -109,7 +117,7 @@ def verify_log(
     ours, known = insist(log.identity), insist(lambda: store.log_of(generation))
     if known not in (None, ours):
         raise LogGap(f"generation {generation.number} has the events of another log than {log.topic} as it is now")
-    with closing(Book(first)) as book, closing(Refold(log, generation, book, insist, sample)) as expected:
+    with closing(Book(first)) as book, closing(Refold(log, generation, book, insist, sample, accept_loss)) as expected:
         found = Shards(store, generation, list(expected.positions), insist)
         start, end = lowest(found), insist(log.end)
         for partition, offset in start.items():

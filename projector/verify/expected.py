@@ -41,9 +41,12 @@ class Refold:
 
     `sample`: of 1, the share of the groups that are folded; which ones depends on their ids alone. The book is told how
     large the sets of `generation` ought to be, shard by shard, and what ought to be parked.
+    `accept_loss`: a log that has lost its beginning is folded from where it begins.
     """
 
-    def __init__(self, log: Log, generation: Generation, book: Book, insist: Insist, sample: float) -> None:
+    def __init__(
+        self, log: Log, generation: Generation, book: Book, insist: Insist, sample: float, accept_loss: bool = False
+    ) -> None:
         self._generation = generation
         self._book = book
         self._insist = insist
@@ -52,12 +55,12 @@ class Refold:
         self.events = 0
         first = insist(log.first)
         for partition, offset in first.items():
-            if offset:
+            if offset and not accept_loss:
                 raise CannotGoOn(
                     f"the log has lost its beginning: {partition} begins at {offset}. A refold needs the log from its "
                     "first event; without, nobody can tell what the groups ought to be"
                 )
-        self.positions: Positions = dict.fromkeys(first, 0)
+        self.positions: Positions = first
         self._reader: Reader = insist(lambda: log.read(self.positions))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,7 +19,7 @@ from redis.cluster import RedisCluster
 
 from events.errors import LogGap
 from events.log import Entry, Partition
-from events.open import sqlite_url
+from events.open import open_log, sqlite_url
 from events.sample import Marketplace
 from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
@@ -34,6 +34,7 @@ from tests.integration.plants import Garden
 from tests.poison import POISON, event
 from tests.processes import Process, projector, wait_until_applied
 from tests.readmodel import read, shard_of
+from tests.servers.process import wait_until
 
 EVENTS = 500
 PLANTS = 100
@@ -85,7 +86,11 @@ def connected(url: str) -> Iterator[Any]:
 
 
 def publish(log: SqliteLog, events: list[dict[str, Any]]) -> None:
-    log.append([Entry(None, json.dumps(one).encode()) for one in events])
+    log.append(entries(events))
+
+
+def entries(events: list[dict[str, Any]]) -> list[Entry]:
+    return [Entry(one["data"]["order_group_id"].encode(), json.dumps(one).encode()) for one in events]
 
 
 def insist(call: Any) -> Any:
@@ -134,13 +139,13 @@ def check_counts(url: str, shards: int, log: SqliteLog) -> None:
         report = verify(log, store, generation)
     assert_equal(report)
     documents = oracle.groups(events)
-    entries = [entry for document in documents.values() for entry in oracle.entries(document)]
-    kinds = Counter(":".join(index.split(":")[:2]) for index, _ in entries)
+    members = [entry for document in documents.values() for entry in oracle.entries(document)]
+    kinds = Counter(":".join(index.split(":")[:2]) for index, _ in members)
     kinds |= dict.fromkeys(("row", "rest", "text"), len(documents))
     kinds["state"] = len({one["data"]["order_group_id"] for one in events})
     assert kinds["state"] == len(documents) + 2
     assert {count.kind: count.found for count in report.counts if count.kind != "parked"} == kinds
-    assert (report.groups, report.entries, report.events) == (kinds["state"], len(entries), len(events))
+    assert (report.groups, report.entries, report.events) == (kinds["state"], len(members), len(events))
     assert report.positions == report.until == {"orders/0": len(events)}
 
 
@@ -423,6 +428,54 @@ def test_the_command(redis_url: str, tmp_path: Path) -> None:
         code, _, told = run()
         assert code == 2
         assert "the log has lost its beginning: orders/0 begins at 3" in told
+
+
+def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> None:
+    publish(log, sample(EVENTS))
+    with closing(sqlite3.connect(log.path)) as file, file:
+        file.execute('DELETE FROM log WHERE "offset" < 100')
+    generation = Generation(0, 1, 1, "n")
+    with opened(redis_url) as store:
+        build(log, store, generation)
+        with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
+            verify(log, store, generation)
+        report = verify_log(log, store, generation, insist, 1.0, lambda done, total: None, accept_loss=True)
+    assert_equal(report)
+    assert report.events == EVENTS - 100
+
+
+def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable[[int], str], tmp_path: Path) -> None:
+    """Shards and partitions move each at their own pace."""
+    url = kafka_topic(3)
+    events = sample(3000, seed=3)
+    stop = threading.Event()
+
+    def publisher() -> None:
+        with open_log(url, {}) as mine:
+            for start in range(500, len(events), 10):
+                mine.append(entries(events[start : start + 10]))
+                if stop.wait(0.02):
+                    return
+
+    with open_log(url, {}) as log, opened(redis_url) as store, connected(redis_url) as client:
+        log.append(entries(events[:500]))
+        live = store.generation(3)
+        built = Generation(live.number + 1, 1, 1, "m")
+        store.open(built)
+        thread = threading.Thread(target=publisher)
+        with Process("run", cwd=tmp_path, REDIS_URL=redis_url, EVENT_LOG_URL=url):
+            wait_until(lambda: client.hlen("og:{0.0}:position") == 3, 30, "the projector at work")
+            with closing(Builder(log, store, built, log.partitions(), insist)) as builder:
+                builder.advance({})
+                thread.start()
+                try:
+                    for _ in range(3):
+                        assert_equal(verify_log(log, store, live, insist, 1.0, lambda done, total: None))
+                        assert_equal(compare(store, live, built, builder))
+                    assert thread.is_alive(), "all of it under writes"
+                finally:
+                    stop.set()
+                    thread.join()
 
 
 def test_another_log_and_a_shorter_one(redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
