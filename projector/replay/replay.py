@@ -111,7 +111,7 @@ class Replay:
                 f"generation {number} was found to differ in {entry.differences} places, which projector replay verify "
                 "lists: if that is what you want, --accept-differences"
             )
-        self._go_over(entry, self._park)
+        self._go_over(entry.generation, self._park)
         return entry.generation
 
     def rollback(self, number: int | None) -> Generation:
@@ -140,7 +140,7 @@ class Replay:
                 )
         self._store.unseal(generation)
         # What the live path would have done.
-        self._go_over(entry, park=True)
+        self._go_over(generation, park=True)
         return generation
 
     def drop(self, number: int) -> int:
@@ -158,9 +158,9 @@ class Replay:
         self._catalogue.remove(number)
         return deleted
 
-    def _go_over(self, entry: Listed, park: bool) -> None:
-        with closing(self._builder(entry.generation, park)) as builder:
-            go_over(self._log, self._store, builder, entry, self._lease, self._insist, self._teller)
+    def _go_over(self, generation: Generation, park: bool) -> None:
+        with closing(self._builder(generation, park)) as builder:
+            go_over(self._log, self._store, builder, self._lease, self._insist, self._teller)
 
     def _is_measure(self, live: Generation, built: Positions) -> bool:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""

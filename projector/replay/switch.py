@@ -12,7 +12,7 @@ from msgspec import structs
 
 from events.log import Log, Partition
 from projector.errors import CannotGoOn
-from projector.readmodel.generations import Listed, State
+from projector.readmodel.generations import State
 from projector.readmodel.keys import Generation
 from projector.replay.builder import Builder, Insist
 from projector.replay.lease import Lease
@@ -26,26 +26,32 @@ NEAR_EVENTS = 2_000
 ROUNDS_MAX = 10
 
 
-def go_over(
-    log: Log, store: Store, builder: Builder, entry: Listed, lease: Lease, insist: Insist, teller: Teller
-) -> None:
+def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
     """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
-    generation, live = entry.generation, store.catalogue.live()
+    generation, live = builder.generation, store.catalogue.live()
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
+            _keep(store, live)
             store.seal(live, generation.number)
             builder.advance(_reach(log, store, live, insist))
         lease.check()
         if live is not None and not store.is_sealed(live):
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
         insist(lambda: store.tell_end(generation, log.end()))
-        insist(lambda: store.catalogue.put(structs.replace(entry, state=State.READY)))
         insist(lambda: store.catalogue.point(generation))
     except BaseException:
         if live is not None:
             store.unseal(live)
         raise
+    insist(lambda: _keep(store, generation))
+
+
+def _keep(store: Store, generation: Generation) -> None:
+    """Marks it as one to go back to. Of one that is live already: who made it so may have died before."""
+    entry = store.catalogue.find(generation.number)
+    if entry is not None:
+        store.catalogue.put(structs.replace(entry, state=State.READY))
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:

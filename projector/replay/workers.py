@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -43,13 +44,17 @@ _told = msgspec.json.Decoder(Told)
 
 def work(task: Task, log: Log, store: Store, stop: threading.Event) -> None:
     """The worker's side. Raises Stopped, and what Builder.advance raises."""
-    builder = Builder(log, store, task.generation, list(task.positions), lambda call: insist(stop, call), task.park)
+
+    def until_stopped(call: Callable[[], Any]) -> Any:
+        if stop.is_set():
+            raise Stopped
+        return insist(stop, call)
+
+    builder = Builder(log, store, task.generation, list(task.positions), until_stopped, task.park)
 
     def tell() -> None:
         told: Told = {partition.number: offset for partition, offset in builder.positions.items()}
         print(msgspec.json.encode(told).decode(), flush=True)
-        if stop.is_set():
-            raise Stopped
 
     try:
         builder.advance(task.positions, tell)

@@ -13,9 +13,8 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from tests import oracle, readmodel
-from tests.processes import Process, applied, live, projector, wait_until_applied
+from tests.processes import Process, live, projector, wait_until_applied
 from tests.servers.cluster import Place
-from tests.servers.process import wait_until
 
 CHUNK = 1000
 
@@ -86,14 +85,10 @@ class Shop:
         assert model.positions == self.ends
         readmodel.check_accounting(model, sum(self.ends.values()))
 
-    def wait_until_built(self, number: int, events: int, shards: int = 1) -> None:
-        """Until that generation has come so far."""
+    def groups(self, number: int) -> int:
+        """Listed in that generation of one shard, however far its positions say that it is."""
         with self.place.client() as client:
-            wait_until(lambda: _sum(client, number, shards) >= events, 60, f"{events} events in generation {number}")
-
-
-def _sum(client: Any, number: int, shards: int) -> int:
-    return sum(applied(client, number, shards).values())
+            return int(client.hlen(readmodel.prefixes(number, 1)[0] + "row"))
 
 
 def content(model: readmodel.ReadModel) -> tuple[object, ...]:

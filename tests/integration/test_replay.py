@@ -18,8 +18,8 @@ EVENTS = 3000
 
 
 @pytest.fixture
-def shop(tmp_path: Path, redis_url: str) -> Shop:
-    return Shop(tmp_path, redis_url)
+def shop(tmp_path: Path, one_redis_url: str) -> Shop:
+    return Shop(tmp_path, one_redis_url)
 
 
 def test_into_an_empty_redis(shop: Shop) -> None:
@@ -118,8 +118,8 @@ def test_another_number_of_shards(tmp_path: Path, any_redis: Place, shards: int)
         shop.check()
 
 
-def test_several_workers(tmp_path: Path, redis_url: str, kafka_topic: Callable[[int], str]) -> None:
-    shop = Shop(tmp_path, redis_url, kafka_topic(4))
+def test_several_workers(tmp_path: Path, one_redis_url: str, kafka_topic: Callable[[int], str]) -> None:
+    shop = Shop(tmp_path, one_redis_url, kafka_topic(4))
     shop.publish(EVENTS)
     told = shop.steps("--yes", "--workers", "3")
     assert told["plan"]["workers"] == 3

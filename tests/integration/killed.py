@@ -1,0 +1,54 @@
+"""Runs a command of `projector`, and kills it with SIGKILL inside a step.
+
+    python -m tests.integration.killed <where> <arguments of projector>
+
+`where` names a call that a step makes, and whether the process dies before or after it.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+# Where -> module, class or None, function, and whether the call is still made.
+PLACES = {
+    "build-before-worker": ("projector.replay.replay", None, "run_workers", False),
+    "build-after-worker": ("projector.replay.replay", None, "run_workers", True),
+    "verify-before": ("projector.replay.replay", None, "compare_generations", False),
+    "verify-after": ("projector.replay.replay", None, "compare_generations", True),
+    "switch-before-seal": ("projector.store.redis", "Store", "seal", False),
+    "switch-after-seal": ("projector.store.redis", "Store", "seal", True),
+    "switch-before-pointer": ("projector.store.catalogue", "Catalogue", "point", False),
+    "switch-after-pointer": ("projector.store.catalogue", "Catalogue", "point", True),
+    "rollback-after-unseal": ("projector.store.redis", "Store", "unseal", True),
+    "drop-before-keys": ("projector.replay.replay", None, "delete_keys", False),
+    "drop-after-keys": ("projector.replay.replay", None, "delete_keys", True),
+}
+
+
+def main() -> None:
+    where, *arguments = sys.argv[1:]
+    module_name, class_name, function, is_made = PLACES[where]
+    owner: Any = importlib.import_module(module_name)
+    if class_name:
+        owner = getattr(owner, class_name)
+    setattr(owner, function, dying(getattr(owner, function), is_made))
+    sys.argv = ["projector", *arguments]
+    from projector.cli import main as projector
+
+    projector()
+
+
+def dying(call: Callable[..., Any], is_made: bool) -> Callable[..., Any]:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if is_made:
+            call(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return wrapped
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""SIGKILL in the middle of a replay: the next one goes on, and comes to the same."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests import readmodel
+from tests.integration.killed import PLACES
+from tests.integration.rebuilding import Shop, content
+from tests.processes import Process, environment
+from tests.servers.process import wait_until
+
+EVENTS = 40_000
+FEW_EVENTS = 3000
+KILLS = 20
+# The exit code of a command that was asked to stop.
+STOPPED = 130
+
+
+@pytest.fixture
+def shop(tmp_path: Path, one_redis_url: str) -> Shop:
+    return Shop(tmp_path, one_redis_url)
+
+
+@pytest.mark.timeout(300)
+def test_twenty_builds_killed_at_random(shop: Shop) -> None:
+    """After some more groups are there than before: of each five, four die and one is asked to stop."""
+    chance = random.Random(20)
+    shop.publish(EVENTS)
+    shop.steps("--yes")
+    model = shop.model()
+    shop.steps("build", "--yes")
+    told = json.loads(shop.replay("verify", "--json").stdout)
+    shop.replay("drop", "1")
+    ended = []
+    for kill in range(KILLS):
+        with shop.start_replay("build", "--yes") as replay:
+            wait_until(partial(is_at_work, shop, replay), 20, "the replay")
+            there = shop.groups(2)
+            more = chance.randrange(1, 2 * max((len(model.documents) - there) // (KILLS - kill), 1))
+            wait_until(partial(has_written, shop, there + more, replay), 60, f"{more} more groups")
+            if replay.process.poll() is None:
+                number = signal.SIGTERM if kill % 5 == 4 else signal.SIGKILL
+                if number == signal.SIGKILL and kill % 2:
+                    # As the machine would; else the worker stops by itself when its parent is gone.
+                    kill_workers(replay)
+                ended.append(replay.stop(number))
+    assert ended.count(-signal.SIGKILL) + ended.count(STOPPED) == len(ended) >= KILLS * 3 // 4, ended
+    shop.replay("build", "--yes")
+    again = json.loads(shop.replay("verify", "--json").stdout)
+    assert again["documents"] == told["documents"]
+    assert again["index_entries"] == told["index_entries"]
+    assert content(shop.model(2)) == content(model)
+    readmodel.check_accounting(shop.model(2), EVENTS)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_killed_inside_each_step(shop: Shop, where: str) -> None:
+    shop.publish(FEW_EVENTS)
+    with shop.run():
+        shop.wait()
+        step = where.split("-")[0]
+        if step in ("rollback", "drop"):
+            shop.replay("--yes")
+        command = {"rollback": ("rollback",), "drop": ("drop", "0")}.get(step, ("--yes",))
+        died = subprocess.run(
+            [sys.executable, "-m", "tests.integration.killed", where, "replay", *command],
+            cwd=Path(__file__).parents[2],
+            env=environment(**shop.settings, PYTHONPATH="."),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        # Nobody has to do anything for the list to go on.
+        shop.publish(100)
+        shop.wait()
+        shop.check()
+        shop.replay(*command)
+        shop.publish(100)
+        shop.wait()
+        shop.check()
+        others = sorted(shop.states().values())
+        others.remove("live")
+        assert set(others) <= {"ready"}
+
+
+def is_at_work(shop: Shop, replay: Process) -> bool:
+    """And not the worker of one that was killed."""
+    with shop.place.client() as client:
+        held = client.get("og:replay")
+    return replay.process.poll() is not None or (held is not None and json.loads(held)["pid"] == replay.process.pid)
+
+
+def has_written(shop: Shop, groups: int, replay: Process) -> bool:
+    return replay.process.poll() is not None or shop.groups(2) >= groups
+
+
+def kill_workers(replay: Process) -> None:
+    found = subprocess.run(["pgrep", "-P", str(replay.process.pid)], capture_output=True, text=True, check=False)
+    for pid in found.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
