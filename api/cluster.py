@@ -14,8 +14,9 @@ from api.errors import Unavailable
 from api.topology import Address, Topology, topology
 from projector.readmodel.keys import LIVE
 
-# The first pause before a command is sent again, in seconds; each is twice as long as the one before.
+# The first and the longest pause before commands are sent again, in seconds; in between each is twice the one before.
 PAUSE_FIRST_S = 0.01
+PAUSE_MAX_S = 0.15
 # How much of a request's time a node may take to say who has which slots, before another one is asked.
 LOOK_SHARE = 0.25
 
@@ -23,10 +24,8 @@ POINTER: Command = ("GET", LIVE)
 POINTER_SLOT = key_slot(LIVE.encode())
 
 _SLOTS: Command = ("CLUSTER", "SLOTS")
-# The slot is on its way: the same node knows when that is over. MovedError is an AskError, but says that it is.
-_UNDER_WAY = (AskError, TryAgainError)
-# The slot is elsewhere, or on its way, or nobody has it: that may pass.
-_PASSING = (*_UNDER_WAY, ClusterDownError)
+# The slot is elsewhere (MovedError is an AskError), or on its way, or nobody has it: that may pass.
+_PASSING = (AskError, TryAgainError, ClusterDownError)
 
 
 class Cluster:
@@ -56,18 +55,25 @@ class Cluster:
     async def read(self, commands: Sequence[Command], slots: Sequence[int], deadline_s: float) -> Sequence[object]:
         """The replies, each of which may be a ResponseError. `slots`: for each command that of all its keys.
 
-        Raises Unavailable; before the deadline, a time of the loop's clock, only if nothing would be won by waiting.
+        All of them again, if one did not reach its node: what is used together is of one moment, more or less.
+        Raises Unavailable where that does not pass before the deadline, a time of the loop's clock.
         """
-        looks = self._looks
-        replies = await asyncio.gather(*map(self._ask, commands, slots), return_exceptions=True)
-        if not any(map(_trouble, replies)):
-            return [reply.value for reply in replies if isinstance(reply, Reply)]
-        return await asyncio.gather(
-            *(
-                self._insist(command, slot, reply, looks, deadline_s)
-                for command, slot, reply in zip(commands, slots, replies, strict=True)
-            )
-        )
+        pause_s = PAUSE_FIRST_S
+        while True:
+            looks = self._looks
+            replies = await asyncio.gather(*map(self._ask, commands, slots), return_exceptions=True)
+            troubles = [trouble for trouble in map(_trouble, replies) if trouble is not None]
+            if not troubles:
+                return [reply.value for reply in replies if isinstance(reply, Reply)]
+            if asyncio.get_running_loop().time() + pause_s >= deadline_s:
+                raise Unavailable(f"Redis Cluster: {troubles[0]!r}")
+            # Who was told where to go need not wait, unless he is sent from one to the other.
+            if pause_s > PAUSE_FIRST_S or not all(isinstance(trouble, MovedError) for trouble in troubles):
+                await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+            if not all(_is_under_way(trouble) for trouble in troubles):
+                with suppress(Unavailable):
+                    await self._look(looks, next(filter(None, map(_moved_to, troubles)), None))
 
     def connection(self, n: int) -> AbstractConnection:
         """One's own, to some node, another one for each n: not connected yet."""
@@ -81,25 +87,6 @@ class Cluster:
         nobody: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         nobody.set_exception(Unavailable(f"no node of the Redis Cluster has slot {slot}"))
         return nobody
-
-    async def _insist(
-        self, command: Command, slot: int, reply: Reply | BaseException, looks: int, deadline_s: float
-    ) -> object:
-        """Asks again until there is an answer. `looks`: their number when it was asked."""
-        pause_s = PAUSE_FIRST_S
-        while (trouble := _trouble(reply)) is not None:
-            if asyncio.get_running_loop().time() + pause_s >= deadline_s:
-                raise Unavailable(f"Redis Cluster, slot {slot}: {trouble!r}")
-            if not (isinstance(trouble, MovedError) and pause_s == PAUSE_FIRST_S):
-                await asyncio.sleep(pause_s)
-            pause_s *= 2
-            if isinstance(trouble, MovedError) or not isinstance(trouble, _UNDER_WAY):
-                with suppress(Unavailable):
-                    await self._look(looks, _moved_to(trouble))
-            looks = self._looks
-            (reply,) = await asyncio.gather(self._ask(command, slot), return_exceptions=True)
-        assert isinstance(reply, Reply)
-        return reply.value
 
     async def _look(self, looks: int, hint: Address | None) -> None:
         """Asks one node after the other who has which slots, unless that was done since. Raises Unavailable."""
@@ -150,6 +137,11 @@ def _trouble(reply: Reply | BaseException) -> Exception | None:
     if isinstance(reply, Unavailable):
         return reply
     raise reply
+
+
+def _is_under_way(trouble: Exception) -> bool:
+    """The slot has its owner still, who knows when that is over."""
+    return isinstance(trouble, AskError | TryAgainError) and not isinstance(trouble, MovedError)
 
 
 def _moved_to(trouble: Exception) -> Address | None:
