@@ -21,8 +21,10 @@ from projector.verify.picture import Picture
 SCRIPT = files(__package__).joinpath("picture.lua").read_text()
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-# How many groups, sizes, or names of parked records one call asks for.
+# How many groups, sizes, or names of parked records one call asks for; and in how many indexes it looks groups up, of
+# which one group may have more.
 GROUPS_MAX = 50
+ENTRIES_MAX = 1_000
 SIZES_MAX = 500
 # How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
 # 1.4 MB, a document with a thousand orders 300 kB.
@@ -64,7 +66,7 @@ class Shards:
     ) -> Answer:
         """`wanted`: group id -> the indexes in which it is looked up. Without `documents` pictures have only those."""
         wanted = wanted or {}
-        ids = list(wanted)
+        ids = _first(wanted)
         indexes: dict[str, list[int]] = {}
         for number, group_id in enumerate(ids, 1):
             for name in wanted[group_id]:
@@ -170,3 +172,15 @@ class Shards:
                 )
             positions[partition] = int(offset)
         return positions
+
+
+def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:
+    """As many groups as one call can look up."""
+    ids: list[str] = []
+    entries = 0
+    for group_id, names in wanted.items():
+        entries += len(names)
+        if ids and entries > ENTRIES_MAX:
+            break
+        ids.append(group_id)
+    return ids

@@ -260,6 +260,25 @@ def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog
     assert 0.05 < len(found[0.1]) / len(ids) < 0.17
 
 
+def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) -> None:
+    """In documents of 100 kB, and in 400 sets each."""
+    events = [
+        event(number, order_group_id=f"og_{number % 6}", seller_id=f"sel_{number:03}", customer_id=f"cus_{number}")
+        for number in range(2400)
+    ]
+    publish(log, events)
+    generation, built = Generation(0, 1, 1, "n"), Generation(1, 3, 1, "m")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, generation)
+        assert all(len(rest) > 90_000 for rest in client.hvals("og:{0.0}:rest"))
+        builder = build(log, store, built)
+        assert_equal(verify(log, store, generation))
+        assert_equal(compare(store, generation, built, builder))
+        garden = Garden(client, 0, 1, oracle.groups(events), random.Random(7))
+        places_planted = [garden.byte().places, garden.missing_member().places, garden.missing_set().places]
+        assert places(verify(log, store, generation)) == set().union(*places_planted)
+
+
 def test_shards_that_were_left_at_different_positions(redis_url: str, log: SqliteLog) -> None:
     """As a projector leaves them that is killed between two."""
     publish(log, sample(EVENTS))
