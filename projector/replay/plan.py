@@ -68,13 +68,15 @@ def make_plan(
     live, listed = catalogue.live(), catalogue.listed()
     begun = unfinished(listed, live)
     partitions = log.partitions()
+    # Before the log's end, which it can then not have passed.
+    reached = lowest_positions(nodes, live, partitions)
     first, end, times = log.first(), log.end(), log.first_times()
     built = lowest_positions(nodes, begun.generation if begun else None, partitions)
     stretches = [Stretch(p, max(built[p], first[p]), end[p], times[p]) for p in partitions]
     events = sum(stretch.events for stretch in stretches)
-    needed = _memory(nodes, live, partitions, events)
+    needed = _memory(nodes, live, sum(reached.values()), events)
     free = memory.free(nodes)
-    losses = dict(_losses(log, nodes, store, live, first, end))
+    losses = dict(_losses(log, store, live, reached, first, end))
     refusals = [
         Refusal(sentence, f"--accept-loss {loss}") for loss, sentence in losses.items() if loss not in accept_loss
     ]
@@ -109,9 +111,9 @@ def unfinished(listed: list[Listed], live: Generation | None) -> Listed | None:
 
 def _losses(
     log: Log,
-    nodes: Nodes,
     store: Store,
     live: Generation | None,
+    reached: Mapping[Partition, int],
     first: Mapping[Partition, int],
     end: Mapping[Partition, int],
 ) -> Iterator[tuple[Loss, str]]:
@@ -126,15 +128,14 @@ def _losses(
     if known is not None and known != log.identity():
         yield Loss.RECREATED, f"{log.topic} was deleted and made anew: what only the former log had would be lost"
         return
-    ahead = {p: at for p, at in lowest_positions(nodes, live, list(end)).items() if at > end[p]}
+    ahead = {partition: at for partition, at in reached.items() if at > end[partition]}
     if ahead:
         where = ", ".join(f"{p} is applied up to {at} and ends at {end[p]}" for p, at in ahead.items())
         yield Loss.RECREATED, f"the log is shorter than what the live read model has of it: {where}"
 
 
-def _memory(nodes: Nodes, live: Generation | None, partitions: list[Partition], events: int) -> int:
+def _memory(nodes: Nodes, live: Generation | None, applied: int, events: int) -> int:
     """As the live generation has it for each event that it has applied."""
-    applied = sum(lowest_positions(nodes, live, partitions).values())
     if live is None or applied == 0:
         return events * BYTES_PER_EVENT
     return memory.used(nodes, live) * events // applied

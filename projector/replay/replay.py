@@ -166,9 +166,10 @@ class Replay:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
         if self._store.log_of(live) not in (None, self._insist(self._log.identity)):
             return False
-        end, before, moved_s = self._insist(self._log.end), -1, time.monotonic()
+        before, moved_s = -1, time.monotonic()
         while True:
             reached = lowest_positions(self._nodes, live, self._partitions)
+            end = self._insist(self._log.end)
             if any(at > end[partition] for partition, at in reached.items()):
                 return False
             if all(reached[partition] >= at for partition, at in built.items()):

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from events.log import Entry
+from events.log import Entry, Log
 from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
@@ -30,17 +30,25 @@ class Shop:
         self._history = Marketplace(seed, datetime(2026, 6, 1, tzinfo=UTC)).history()
 
     def publish(self, number: int) -> None:
+        with open_log(self.log_url, {}) as log:
+            log.create()
+            self.publish_to(log, number)
+
+    def publish_to(self, log: Log, number: int) -> None:
         events = list(islice(self._history, number))
         for start in range(0, number, CHUNK):
-            self.append([entry_of(json.dumps(event).encode()) for event in events[start : start + CHUNK]])
+            self._append(log, [entry_of(json.dumps(event).encode()) for event in events[start : start + CHUNK]])
         self.events += events
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Without the oracle knowing."""
         with open_log(self.log_url, {}) as log:
             log.create()
-            for partition, offset in log.append(entries):
-                self.ends[str(partition)] = max(offset, self.ends.get(str(partition), 0))
+            self._append(log, entries)
+
+    def _append(self, log: Log, entries: Sequence[Entry]) -> None:
+        for partition, offset in log.append(entries):
+            self.ends[str(partition)] = max(offset, self.ends.get(str(partition), 0))
 
     def run(self, *arguments: str) -> Process:
         """`projector run`."""

@@ -1,0 +1,110 @@
+"""The steps of a replay as commands take them: under the lease, with what is asked and printed in between."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from events.log import Log, Loss
+from events.open import open_log
+from projector.cli import show_replay as show
+from projector.cli.progress import Progressing
+from projector.cli.wiring import answering, open_nodes
+from projector.errors import BadSetting
+from projector.logs import configure_logs
+from projector.patience import Stopped
+from projector.replay.lease import Lease
+from projector.replay.plan import Plan, make_plan
+from projector.replay.replay import Replay
+from projector.settings import Settings, load_settings
+from projector.store.nodes import Nodes
+from projector.verify.compare import Report
+
+# As a shell has it for a command that was stopped by Ctrl-C.
+EXIT_STOPPED = 130
+
+
+class Steps:
+    """The steps with what is asked and printed in between."""
+
+    def __init__(self, replay: Replay, log: Log, nodes: Nodes, settings: Settings, as_json: bool) -> None:
+        self.replay = replay
+        self._log = log
+        self._nodes = nodes
+        self._settings = settings
+        self._as_json = as_json
+        self._plan: Plan
+
+    def plan(self, shards: int | None, workers: int, accept_loss: list[Loss] | None, force: bool, yes: bool) -> None:
+        """Raises BadSetting where the plan is refused."""
+        self._plan = made = make_plan(self._log, self._nodes, shards, workers, accept_loss or (), force)
+        show.plan(made, self._as_json)
+        if made.refusals:
+            raise BadSetting("; ".join(f"{refusal.reason}. To go on: {refusal.remedy}" for refusal in made.refusals))
+        if shards is not None and shards != made.shards:
+            raise BadSetting(
+                f"generation {made.number} was begun with --shards {made.shards}: go on with that, or "
+                f"projector replay drop {made.number}"
+            )
+        if not yes:
+            _ask("Build it?", "--yes")
+
+    def build(self) -> None:
+        made = self._plan
+        self.replay.build(made.shards, made.workers, self._settings.data_dir, os.environ)
+        show.built(made, self._as_json)
+
+    def verify(self) -> int:
+        """How many differences there are."""
+        report: Report = self.replay.verify()
+        show.verified(report, self._as_json)
+        return report.differences
+
+    def switch(self, accept_differences: bool) -> None:
+        if not accept_differences and self.replay.differences() and sys.stdin.isatty():
+            _ask("Switch to it nevertheless?", "--accept-differences")
+            accept_differences = True
+        show.switched("switch", self.replay.switch(accept_differences), self._as_json)
+
+
+@contextmanager
+def taking_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) -> Iterator[Steps]:
+    settings = load_settings(os.environ, data_dir=data_dir)
+    configure_logs(settings.log_level, settings.log_format)
+    stop = stop_on_signals()
+    try:
+        with (
+            connected(settings) as (log, nodes),
+            Lease(settings.store_url, what) as lease,
+            Progressing() as progressing,
+        ):
+            yield Steps(Replay(log, nodes, lease, stop, progressing, park), log, nodes, settings, as_json)
+    except Stopped:
+        print(f"projector: stopped; {what} goes on from here", file=sys.stderr)
+        raise typer.Exit(EXIT_STOPPED) from None
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[tuple[Log, Nodes]]:
+    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+        yield log, nodes
+
+
+def stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _ask(question: str, option: str) -> None:
+    """Raises BadSetting where nobody can answer, and exits where the answer is no."""
+    if not sys.stdin.isatty():
+        raise BadSetting(f"nobody is there to be asked: {option} says yes")
+    if not typer.confirm(question, default=True):
+        raise typer.Exit(1)
