@@ -1,6 +1,6 @@
 """The script call that answers a query: the same for every shard, but for the names of the keys. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from math import inf
@@ -40,17 +40,15 @@ class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window."""
 
     script: Script
-    keys: Callable[[Keys], Iterable[str]]
+    keys: Callable[[Keys], Sequence[str]]
     order: tuple[str, str, str]
     arguments: tuple[str | bytes, ...]
 
     def command(self, keys: Keys, window: Window) -> Command:
-        names = (*self.keys(keys), keys.position)
+        names = self.keys(keys)
         start, end, step = window
-        return (
-            *("EVALSHA", self.script.digest, str(len(names)), *names),
-            *(*self.order, str(start), str(end), str(step), *self.arguments),
-        )
+        head = ("EVALSHA", self.script.digest, str(len(names) + 1), *names, keys.position, *self.order)
+        return (*head, str(start), str(end), str(step), *self.arguments)
 
 
 def call(chosen: Scan | Select, query: Query) -> Call:

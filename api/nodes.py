@@ -44,19 +44,17 @@ class Nodes:
                 *values, pointer = await self._cluster.read([*commands, POINTER], [*slots, POINTER_SLOT], deadline_s)
                 return Told(values, (pointer,))
             self._stands_alone = True
-            told = await self._read_one(commands)
+            if len(commands) == 1:
+                value, pointer = await self._one.ask(commands[0])
+                told = Told((value,), (pointer,))
+            else:
+                # Put into the queue one right after the other, they are one turn, if they fit.
+                replies = await asyncio.gather(*map(self._one.ask, commands))
+                told = Told([reply.value for reply in replies], [reply.pointer for reply in replies])
             if not (has_any(MovedError, told.pointers) or has_any(MovedError, told.values)):
                 return told
             # It has become a node of a cluster.
             self._stands_alone = False
-
-    async def _read_one(self, commands: Sequence[Command]) -> Told:
-        if len(commands) == 1:
-            value, pointer = await self._one.ask(commands[0])
-            return Told((value,), (pointer,))
-        # Put into the queue one right after the other, they are one turn, if they fit.
-        replies = await asyncio.gather(*map(self._one.ask, commands))
-        return Told([value for value, _ in replies], [pointer for _, pointer in replies])
 
     def connection(self, n: int) -> AbstractConnection:
         """One's own, to some node, another one for each n: not connected yet."""

@@ -63,7 +63,7 @@ class Reader:
                     if live is None:
                         return None
                     asked = commands(live)
-                    if live.is_stale:
+                    if live.listed is not None:
                         asked = [*asked, _LISTED]
                     values, pointers = await self._nodes.read(asked, live.slots, deadline_s)
                     if not _is_still(live, values, pointers):

@@ -1,6 +1,7 @@
 """Requests a second of the API, beside a bare FastAPI route that returns the same bytes.
 
-    python -m bench.api       BENCH_API_GROUPS (20 000), BENCH_SECONDS (5) and BENCH_ROUNDS (3) change its size
+    python -m bench.api       BENCH_API_GROUPS (20 000), BENCH_SECONDS (5) and BENCH_ROUNDS (3) change its size,
+                              BENCH_API_SHARDS (1) the number of shards
 
 Every shape has its own floor: the bare route answers with the very body that the API gave. The load generator is
 another process on the same machine, so that the two share its processors alike.
@@ -25,16 +26,23 @@ from bench.load import Load, load
 from events.open import open_log, sqlite_url
 from events.publisher import entry_of
 from events.sample import Marketplace
+from tests.integration.seed import go_live
 from tests.processes import Api, Process, token, wait_until_applied
 from tests.servers.process import free_port, wait_until
 from tests.servers.redis import RedisServer, startable_homes
 
 GROUPS = int(os.environ.get("BENCH_API_GROUPS", 20_000))
+SHARDS = int(os.environ.get("BENCH_API_SHARDS", 1))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 5))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
-SHAPES = {"the list": "", "one filter": "?status=completed", "a 304": ""}
+SHAPES = {
+    "the list": "",
+    "its middle": f"?offset={GROUPS // 2}",
+    "one filter": "?status=completed",
+    "a 304": "",
+}
 
 
 def main() -> None:
@@ -44,8 +52,8 @@ def main() -> None:
         _fill(server, folder)
         headers = {"Authorization": f"Bearer {token()}"}
         console.print(
-            f"{GROUPS:,} groups, {server.home}, {CONNECTIONS} connections, {os.cpu_count()} processors, "
-            f"medians of {ROUNDS} rounds of {SECONDS:g} s"
+            f"{GROUPS:,} groups, shards: {SHARDS}, {server.home}, {CONNECTIONS} connections, "
+            f"{os.cpu_count()} processors, medians of {ROUNDS} rounds of {SECONDS:g} s"
         )
         table = Table("", "bare/s", "p50 ms", "p99 ms", "API/s", "p50 ms", "p99 ms", "of bare")
         with Api(folder, server.url, LOG_LEVEL="warning") as api:
@@ -74,6 +82,8 @@ def _fill(server: RedisServer, folder: Path) -> None:
     with open_log(url, {}) as log:
         log.create()
         log.append(entries)
+    with server.client() as client:
+        go_live(client, shards=SHARDS)
     with server.client() as client, Process("run", cwd=folder, EVENT_LOG_URL=url, REDIS_URL=server.url) as run:
         wait_until_applied(client, {"orders/0": len(entries)}, 600)
         run.stop()
