@@ -9,6 +9,7 @@ from redis.exceptions import MovedError, ResponseError
 
 from api.batches import Batches, Command
 from api.cluster import POINTER, POINTER_SLOT, Cluster
+from api.errors import Unavailable
 
 
 class Told(NamedTuple):
@@ -39,26 +40,36 @@ class Nodes:
 
         Raises Unavailable.
         """
-        while True:
-            if not self._stands_alone and await self._cluster.is_one():
-                *values, pointer = await self._cluster.read([*commands, POINTER], [*slots, POINTER_SLOT], deadline_s)
-                return Told(values, (pointer,))
-            self._stands_alone = True
-            if len(commands) == 1:
-                value, pointer = await self._one.ask(commands[0])
-                told = Told((value,), (pointer,))
-            else:
-                # Put into the queue one right after the other, they are one turn, if they fit.
-                replies = await asyncio.gather(*map(self._one.ask, commands))
-                told = Told([reply.value for reply in replies], [reply.pointer for reply in replies])
-            if not (has_any(MovedError, told.pointers) or has_any(MovedError, told.values)):
+        if self._stands_alone:
+            told = await self._read_one(commands)
+            if not _is_sent_away(told):
                 return told
             # It has become a node of a cluster.
             self._stands_alone = False
+        if await self._cluster.is_one():
+            *values, pointer = await self._cluster.read([*commands, POINTER], [*slots, POINTER_SLOT], deadline_s)
+            return Told(values, (pointer,))
+        told = await self._read_one(commands)
+        if _is_sent_away(told):
+            raise Unavailable("a node of a Redis Cluster does not tell its slots: may this user run CLUSTER SLOTS?")
+        self._stands_alone = True
+        return told
+
+    async def _read_one(self, commands: Sequence[Command]) -> Told:
+        if len(commands) == 1:
+            value, pointer = await self._one.ask(commands[0])
+            return Told((value,), (pointer,))
+        # Put into the queue one right after the other, they are one turn, if they fit.
+        replies = await asyncio.gather(*map(self._one.ask, commands))
+        return Told([reply.value for reply in replies], [reply.pointer for reply in replies])
 
     def connection(self, n: int) -> AbstractConnection:
         """One's own, to some node, another one for each n: not connected yet."""
         return self._one.connection() if self._stands_alone else self._cluster.connection(n)
+
+
+def _is_sent_away(told: Told) -> bool:
+    return has_any(MovedError, told.pointers) or has_any(MovedError, told.values)
 
 
 def has_any(kind: type[ResponseError], replies: Sequence[object]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 from redis.crc import key_slot
 
 from tests.integration.client import BEARER, Api, running
@@ -143,23 +144,44 @@ def test_a_node_that_hands_over_and_leaves(server: ClusterServer) -> None:
     server.wait()
 
 
+def allow(client: Any, *rights: str) -> None:
+    client.execute_command("ACL SETUSER", "reader", "reset", "on", ">secret", "~*", "&*", *rights)
+
+
 @contextmanager
-def with_passwords(server: ClusterServer) -> Iterator[None]:
-    """Only somebody with a name and a password gets in, on any node."""
+def only_with_password(server: ClusterServer, *rights: str) -> Iterator[str]:
+    """The URL of a user; nobody gets in without name and password, on any node."""
     with server.node_clients() as clients:
         for client in clients:
-            client.acl_setuser("reader", enabled=True, passwords=["+secret"], categories=["+@all"], keys=["*"])
+            allow(client, *rights)
             client.config_set("requirepass", "other")
         try:
-            yield
+            yield server.url.replace("redis://", "redis://reader:secret@")
         finally:
             for client in clients:
                 client.config_set("requirepass", "")
 
 
 def test_every_node_gets_user_and_password(server: ClusterServer) -> None:
-    with with_passwords(server):
-        with running(server.url.replace("redis://", "redis://reader:secret@")) as api:
+    with only_with_password(server, "+@all") as url:
+        with running(url) as api:
             assert body(api.get(PATH)) == PAGE
         with running(server.url) as api:
             assert_unavailable(api.get(PATH))
+
+
+def test_who_may_not_ask_for_the_slots_is_told_in_the_log(
+    server: ClusterServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with only_with_password(server, "+@all", "-cluster") as url, running(url) as api:
+        assert_unavailable(api.get(PATH))
+    assert "may this user run CLUSTER SLOTS?" in "".join(capfd.readouterr())
+
+
+def test_one_redis_need_not_let_anybody_ask_for_slots(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client, running(redis_url.replace("redis://", "redis://reader:secret@")) as api:
+        write(client, GROUPS)
+        go_live(client)
+        allow(client, "+@all", "-cluster")
+        assert body(api.get(PATH)) == PAGE
+        client.acl_deluser("reader")
