@@ -23,8 +23,8 @@ SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # How many groups, sizes, or names of parked records one call asks for; and in how many indexes it looks groups up, of
 # which one group may have more.
-GROUPS_MAX = 50
-ENTRIES_MAX = 1_000
+GROUPS_MAX = 25
+ENTRIES_MAX = 500
 SIZES_MAX = 500
 # How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
 # 1.4 MB, a document with a thousand orders 300 kB.
