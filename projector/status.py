@@ -6,7 +6,7 @@ from typing import cast
 from msgspec import Struct
 
 from events.log import Log, Partition
-from projector.readmodel.generations import Listed
+from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
@@ -29,7 +29,7 @@ class PartitionStatus(Struct, frozen=True):
 
 
 class GenerationStatus(Struct, frozen=True):
-    """`state`: live, or how far it has come. `bytes`: of Redis' memory, estimated from samples."""
+    """`state`: live, kept (it was live), or how far it has come. `bytes`: of Redis' memory, estimated from samples."""
 
     number: int
     state: str
@@ -115,7 +115,7 @@ def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> Generat
     groups, size = memory.groups(nodes, generation), memory.used(nodes, generation)
     return GenerationStatus(
         number=generation.number,
-        state="live" if generation == live else entry.state,
+        state="live" if generation == live else "kept" if entry.state is State.READY else entry.state,
         made_at=entry.made_at,
         version=generation.version,
         shards=generation.shards,

@@ -20,17 +20,14 @@ class Progressing:
         self._step = ""
         self._is_done = False
         self._started_s = self._printed_s = 0.0
-        self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), console=self._console
-        )
+        self._bars: Progress | None = None
         self._tasks: list[TaskID] = []
 
     def progress(self, step: str, done: list[int], total: int) -> None:
         now_s = time.monotonic()
         if step != self._step:
+            self.finish()
             self._step, self._started_s, self._printed_s = step, now_s, now_s
-            self._tasks = []
-            self._is_done = False
         elapsed_s = max(now_s - self._started_s, 0.001)
         if self._console.is_terminal:
             self._draw(step, done, total, elapsed_s)
@@ -40,7 +37,15 @@ class Progressing:
             self._console.print(f"{step}: {told(sum(done), total, elapsed_s)}{workers}", soft_wrap=True)
 
     def say(self, text: str) -> None:
+        self.finish()
         self._console.print(text, soft_wrap=True)
+
+    def finish(self) -> None:
+        """Of the step: what is printed next stands below its bars."""
+        self._step, self._is_done = "", False
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +53,7 @@ class Progressing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self.finish()
 
     def _is_last(self, done: int, total: int) -> bool:
         """Once for each step."""
@@ -56,7 +61,9 @@ class Progressing:
         return is_last
 
     def _draw(self, step: str, done: list[int], total: int, elapsed_s: float) -> None:
-        if not self._tasks:
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+            self._bars = Progress(*columns, console=self._console)
             self._bars.start()
             names = [step, *(f"  worker {i + 1}" for i in range(len(done)) if len(done) > 1)]
             self._tasks = [self._bars.add_task(name, total=max(total, 1), told="") for name in names]

@@ -144,7 +144,7 @@ def rollback(
 ) -> None:
     """Bring the generation that was live before up to the log, and make it live again."""
     with taking_steps(data_dir, "projector replay rollback", True, as_json) as step:
-        show.switched("rollback", step.replay.rollback(number), as_json)
+        step.rollback(number)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def drop(
     """Delete generations that are not live."""
     with taking_steps(data_dir, "projector replay drop", True, as_json) as step:
         for number in numbers:
-            show.dropped(number, step.replay.drop(number), as_json)
+            step.drop(number)
 
 
 @app.command(name="list")

@@ -30,7 +30,7 @@ def plan(made: Plan, as_json: bool) -> None:
         table.add_row(str(stretch.partition), f"{stretch.start:,}", f"{stretch.end:,}", f"{stretch.events:,}", oldest)
     _out.print(table)
     _out.print(
-        f"{made.events:,} events, about {made.seconds:,.0f} s with {made.workers} "
+        f"{made.events:,} events, about {max(made.seconds, 1):,.0f} s with {made.workers} "
         f"{'worker' if made.workers == 1 else 'workers'}. "
         f"Memory of Redis: about {_mib(made.memory_needed)} needed, {_mib(made.memory_free)} free."
     )

@@ -18,6 +18,7 @@ from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.patience import Stopped
+from projector.readmodel.keys import Generation
 from projector.replay.lease import Lease
 from projector.replay.plan import Plan, make_plan
 from projector.replay.replay import Replay
@@ -32,8 +33,11 @@ EXIT_STOPPED = 130
 class Steps:
     """The steps with what is asked and printed in between."""
 
-    def __init__(self, replay: Replay, log: Log, nodes: Nodes, settings: Settings, as_json: bool) -> None:
-        self.replay = replay
+    def __init__(
+        self, replay: Replay, progressing: Progressing, log: Log, nodes: Nodes, settings: Settings, as_json: bool
+    ) -> None:
+        self._replay = replay
+        self._progressing = progressing
         self._log = log
         self._nodes = nodes
         self._settings = settings
@@ -56,20 +60,32 @@ class Steps:
 
     def build(self) -> None:
         made = self._plan
-        self.replay.build(made.shards, made.workers, self._settings.data_dir, os.environ)
+        self._replay.build(made.shards, made.workers, self._settings.data_dir, os.environ)
+        self._progressing.finish()
         show.built(made, self._as_json)
 
     def verify(self) -> int:
         """How many differences there are."""
-        report: Report = self.replay.verify()
+        report: Report = self._replay.verify()
+        self._progressing.finish()
         show.verified(report, self._as_json)
         return report.differences
 
     def switch(self, accept_differences: bool) -> None:
-        if not accept_differences and self.replay.differences() and sys.stdin.isatty():
+        if not accept_differences and self._replay.differences() and sys.stdin.isatty():
             _ask("Switch to it nevertheless?", "--accept-differences")
             accept_differences = True
-        show.switched("switch", self.replay.switch(accept_differences), self._as_json)
+        self._switched("switch", self._replay.switch(accept_differences))
+
+    def rollback(self, number: int | None) -> None:
+        self._switched("rollback", self._replay.rollback(number))
+
+    def drop(self, number: int) -> None:
+        show.dropped(number, self._replay.drop(number), self._as_json)
+
+    def _switched(self, step: str, generation: Generation) -> None:
+        self._progressing.finish()
+        show.switched(step, generation, self._as_json)
 
 
 @contextmanager
@@ -83,7 +99,8 @@ def taking_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) ->
             Lease(settings.store_url, what) as lease,
             Progressing() as progressing,
         ):
-            yield Steps(Replay(log, nodes, lease, stop, progressing, park), log, nodes, settings, as_json)
+            replay = Replay(log, nodes, lease, stop, progressing, park)
+            yield Steps(replay, progressing, log, nodes, settings, as_json)
     except Stopped:
         print(f"projector: stopped; {what} goes on from here", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None

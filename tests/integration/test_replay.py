@@ -44,13 +44,13 @@ def test_beside_a_live_one_and_back(shop: Shop) -> None:
         first = content(shop.model())
         told = shop.steps("--yes")
         assert told["verify"]["documents"][0] == told["verify"]["documents"][1]
-        assert shop.states() == {0: "ready", 1: "live"}
+        assert shop.states() == {0: "kept", 1: "live"}
         assert content(shop.model()) == first
         shop.publish(500)
         shop.wait()
         shop.check()
         shop.replay("rollback")
-        assert shop.states() == {0: "live", 1: "ready"}
+        assert shop.states() == {0: "live", 1: "kept"}
         shop.publish(500)
         shop.wait()
         shop.check()
@@ -78,7 +78,7 @@ def test_the_steps_one_by_one(shop: Shop) -> None:
         assert shop.states() == {0: "live", 1: "verified"}
         shop.publish(300)
         shop.replay("switch")
-        assert shop.states() == {0: "ready", 1: "live"}
+        assert shop.states() == {0: "kept", 1: "live"}
         shop.wait()
         shop.check()
         assert "is live" in shop.replay("drop", "1", fails=2).stderr
@@ -143,7 +143,7 @@ def test_poison_stops_a_replay(shop: Shop) -> None:
         assert "--park" in failed.stderr
         assert shop.states() == {0: "live", 1: "building"}
         shop.replay("--yes", "--park")
-        assert shop.states() == {0: "ready", 1: "live"}
+        assert shop.states() == {0: "kept", 1: "live"}
         assert content(shop.model()) == content(model)
         readmodel.check_accounting(shop.model(), EVENTS + 101)
 

@@ -91,7 +91,7 @@ def test_killed_inside_each_step(shop: Shop, where: str) -> None:
         shop.check()
         others = sorted(shop.states().values())
         others.remove("live")
-        assert set(others) <= {"ready"}
+        assert set(others) <= {"kept"}
 
 
 def is_at_work(shop: Shop, replay: Process) -> bool:
