@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import structs
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,8 @@ _out = Console(highlight=False, soft_wrap=True)
 
 def plan(made: Plan, as_json: bool) -> None:
     if as_json:
-        _line("plan", made)
+        stretches = [structs.asdict(stretch) | {"partition": str(stretch.partition)} for stretch in made.stretches]
+        _line("plan", structs.asdict(made) | {"stretches": stretches})
         return
     begun = ", begun before" if made.resumes else ""
     live = f"beside generation {made.live.number}, which is live" if made.live else "the first; nothing is live"
@@ -90,7 +92,6 @@ def generations(found: Sequence[GenerationStatus], as_json: bool) -> None:
 
 
 def _line(step: str, told: object) -> None:
-    """Offsets and numbers as JSON has them; a Struct becomes an object."""
     print(msgspec.json.encode({"step": step, **msgspec.to_builtins(told, str_keys=True)}).decode(), flush=True)
 
 
