@@ -32,9 +32,13 @@ class Garden:
             self.byte, self.byte, self.byte, self.missing_member, self.missing_member, self.surplus_member,
             self.wrong_score, self.surplus_group, self.missing_part, self.missing_set, self.new_set, self.swapped,
         )  # fmt: skip
+        self._left: list[Callable[[], Plant]] = []
 
     def plant(self) -> Plant:
-        return self._rng.choice(self._kinds)()
+        """One of each kind before any comes again."""
+        if not self._left:
+            self._left = self._rng.sample(self._kinds, len(self._kinds))
+        return self._left.pop()()
 
     def key(self, group_id: str, name: str) -> str:
         return f"og:{{{self._number}.{shard_of(group_id, self._shards)}}}:{name}"

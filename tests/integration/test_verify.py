@@ -37,7 +37,8 @@ from tests.readmodel import read, shard_of
 from tests.servers.process import wait_until
 
 EVENTS = 500
-PLANTS = 100
+# On each server, for one shard, for three, and for three of a cluster.
+PLANTS = 50
 ORDERS = Partition("orders", 0)
 
 
@@ -157,7 +158,7 @@ def check_plants(url: str, shards: int, log: SqliteLog) -> None:
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
     generation = Generation(0, shards, 1, "n")
-    rng = random.Random(f"{url} {shards}")
+    rng = random.Random(shards)
     kinds = Counter[str]()
     with opened(url) as store, connected(url) as client:
         build(log, store, generation)
@@ -475,8 +476,9 @@ def test_the_command(redis_url: str, tmp_path: Path) -> None:
         assert json.loads(out)["differences"] == 2
         assert run("--sample", "0")[0] == 2
         assert "there is no generation 9" in run("--generation", "9")[2]
-        assert "Redis does not answer" in run(REDIS_URL="redis://127.0.0.1:1")[2]
-        assert run(REDIS_URL="redis://127.0.0.1:1")[0] == 2
+        code, _, told = run(REDIS_URL="redis://127.0.0.1:1")
+        assert code == 2
+        assert "Redis does not answer" in told
         with closing(sqlite3.connect(log.path)) as file, file:
             file.execute('DELETE FROM log WHERE "offset" < 3')
         code, _, told = run()
