@@ -37,6 +37,18 @@ def test_a_truncated_log(shop: Shop) -> None:
     assert "--accept-differences" in shop.replay("switch", fails=2).stderr
 
 
+def test_what_is_left_of_a_log(shop: Shop) -> None:
+    """Into an empty Redis, when there is nothing else any more."""
+    topic = topic_of(shop)
+    with admin(shop) as kafka:
+        kafka.delete_records({TopicPartition(topic, 1): 50})
+    assert "--accept-loss retention" in shop.replay("--yes", fails=2).stderr
+    assert shop.states() == {}
+    told = shop.steps("--yes", "--accept-loss", "retention")
+    assert told["plan"]["events"] == told["verify"]["events"] == EVENTS - 50
+    assert shop.states() == {0: "live"}
+
+
 @pytest.mark.parametrize(
     ("setting", "loss"), [({"cleanup.policy": "compact"}, "compaction"), ({"retention.ms": "1000000"}, "retention")]
 )
