@@ -1,20 +1,26 @@
-"""What the code has, the docs tell: every setting, command, option of the log, Redis key and dependency."""
+"""What the code has, the docs tell: every setting, command, option of the log, Redis key, dependency, and so on."""
 
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
 from api.metrics import Metrics
+from events.log import Loss
 from projector.cli.commands import app
-from projector.readmodel.keys import Generation
+from projector.readmodel import generations
+from projector.readmodel.generations import State
+from projector.readmodel.keys import LIVE, Generation
 from projector.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "ops.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+REBUILDING = (ROOT / "docs" / "rebuilding.md").read_text()
+DOCS = {path.name: path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
@@ -29,6 +35,52 @@ def test_every_command_is_told(command: str) -> None:
     assert f"| `projector {command}" in README
 
 
+def replay_steps() -> dict[str, set[str]]:
+    """Step -> its options, `--help` aside; "" are all steps in one."""
+    group = typer.main.get_command(app).commands["replay"]  # type: ignore[attr-defined]
+    shown = {name: step for name, step in group.commands.items() if not step.hidden}
+    return {
+        name: {option for param in step.params for option in param.opts if option.startswith("--")} - {"--help"}
+        for name, step in {"": group, **shown}.items()
+    }
+
+
+def test_every_step_of_a_replay_is_in_the_table() -> None:
+    steps = {name for name in replay_steps() if name}
+    assert {"plan", "build", "verify", "switch", "rollback", "drop", "list"} <= steps
+    assert [step for step in sorted(steps) if not re.search(rf"^\| `projector replay {step}\b", REBUILDING, re.M)] == []
+    assert "| `projector replay" in README
+
+
+def test_every_option_of_a_replay_is_in_the_table_with_its_steps() -> None:
+    steps = replay_steps()
+    named = {"all in one" if name == "" else name: options for name, options in steps.items()}
+    rows = dict(re.findall(r"^\| `(--[a-z-]+)[^|]*\| ([^|]+) \|", REBUILDING, re.M))
+    assert len(rows) >= 9
+    assert rows.keys() == set().union(*steps.values())
+    for option, told in rows.items():
+        have = {name for name, options in named.items() if option in options}
+        assert set(told.split(", ")) == ({"all"} if have == set(named) else have), option
+
+
+def test_every_loss_that_can_be_accepted_is_told() -> None:
+    assert [loss for loss in Loss if f"--accept-loss {loss}" not in REBUILDING] == []
+
+
+def test_every_state_of_a_generation_is_in_the_diagram() -> None:
+    diagram = REBUILDING[REBUILDING.index("```mermaid") :].split("```")[1]
+    shown = set(re.findall(r"\w+", diagram))
+    # What is READY is live, or kept.
+    assert {str(state) for state in State if state is not State.READY} | {"live", "kept"} <= shown
+
+
+def test_every_target_of_make_that_is_named_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = {target for text in DOCS.values() for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.M)}
+    assert len(named) >= 6
+    assert named <= targets
+
+
 def test_every_variable_that_kafka_s_settings_read_is_told() -> None:
     names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "kafka_url.py").read_text()))
     assert names
@@ -39,7 +91,8 @@ def test_every_key_is_in_the_table() -> None:
     keys = Generation(0, 1, 1).keys(0)
     names = [name for name in keys.__slots__ if name != "prefix"]
     assert len(names) >= 7
-    assert [name for name in names if f"| `{name}` |" not in ARCHITECTURE] == []
+    outside = [LIVE, generations.GENERATIONS, generations.NUMBERS, generations.REPLAY]
+    assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -64,7 +117,15 @@ def test_every_reason_for_a_refusal_is_told() -> None:
 
 
 def test_every_file_named_is_there() -> None:
-    named = set(re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", README))
-    named |= set(re.findall(r"\]\(([\w./-]+)\)", README))
-    assert len(named) > 5
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    for text, place in ((README, ROOT), *((text, ROOT / "docs") for name, text in DOCS.items() if name != "README.md")):
+        named = {ROOT / name for name in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
+        named |= {place / name for name in re.findall(r"\]\(([\w./-]+)\)", text)}
+        assert [str(path) for path in sorted(named) if not path.exists()] == []
+    assert len(DOCS) >= 4
+
+
+def test_every_heading_that_is_linked_to_is_there() -> None:
+    for name, text in DOCS.items():
+        titles = re.findall(r"^#+ (.+)$", text, re.M)
+        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors, name
