@@ -65,5 +65,5 @@ def test_a_file_with_a_mistake_publishes_nothing(tmp_path: Path) -> None:
 
 def test_without_anything_it_explains_itself(tmp_path: Path) -> None:
     shown = projector("--help", cwd=tmp_path).stdout
-    for command in ("up", "run", "serve", "publish", "status", "token"):
+    for command in ("up", "run", "serve", "publish", "export", "status", "verify", "replay", "token"):
         assert f" {command} " in shown
