@@ -60,8 +60,8 @@ class Projector:
             while not self._stop.is_set():
                 try:
                     self._take_part()
-                except OtherVersion as error:
-                    self._stand_by(error)
+                except OtherVersion:
+                    self._stand_by()
         except Stopped:
             log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
 
@@ -107,11 +107,11 @@ class Projector:
             if self._stop.wait(SUCCESSOR_S):
                 return
 
-    def _stand_by(self, error: OtherVersion) -> None:
+    def _stand_by(self) -> None:
         """During a deployment two versions of the code run: the one that is not live leaves the log to the other, and
         goes on if its generation should become live again.
         """
-        log.warning("standing by until our version is live again", reason=str(error))
+        log.warning("another version is live: standing by until ours is again", ours=VERSION)
         while not self._stop.wait(STAND_BY_S):
             live = self._insist(self._store.catalogue.live)
             if live is None or live.version == VERSION:

@@ -13,6 +13,7 @@ from projector.cli import show_replay as show
 from projector.cli.steps import connected, stop_on_signals, taking_steps
 from projector.cli.wiring import answering, open_nodes, spare_the_collector
 from projector.errors import BadSetting
+from projector.logs import configure_logs
 from projector.patience import Stopped
 from projector.replay.plan import make_plan
 from projector.replay.workers import Task, work
@@ -91,10 +92,14 @@ def plan(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show what a replay would do, and change nothing."""
+    """Show what a replay would do, and change nothing. Exit code 1 where it would refuse."""
     settings = load_settings(os.environ, data_dir=data_dir)
     with connected(settings) as (log, nodes):
-        show.plan(make_plan(log, nodes, shards, workers, accept_loss or (), force), as_json)
+        made = make_plan(log, nodes, shards, workers, accept_loss or (), force)
+        show.plan(made, as_json)
+        show.refusals(made, as_json)
+    if made.refusals:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -171,6 +176,8 @@ def list_(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 def work_(task: str, data_dir: DataDir = None) -> None:
     """What `build` starts: one of its workers."""
     settings = load_settings(os.environ, data_dir=data_dir)
+    # On standard error: standard output tells how far it is.
+    configure_logs(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     stop_with_parent()
     spare_the_collector()

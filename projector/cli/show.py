@@ -18,7 +18,10 @@ from projector.settings import Settings
 from projector.status import Status
 from projector.token import make_token
 
-_out = Console(highlight=False, soft_wrap=True)
+# Where there is no terminal that has a width, in characters.
+TABLE_WIDTH = 160
+
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else TABLE_WIDTH)
 
 # How long the token in the banner is valid.
 BANNER_TOKEN = timedelta(days=7)
@@ -91,11 +94,11 @@ def status(found: Status) -> None:
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
         counts = (row.received, row.applied, row.stale, row.passed_over, row.parked)
         fates.add_row(row.partition, *(f"{number:,}" for number in counts))
-    model = _table("Read model", "generation", "live", "version", "shards", "groups", "memory", "bytes/group")
+    model = _table("Read model", "generation", "state", "version", "shards", "groups", "memory", "bytes/group")
     for generation in found.generations:
         model.add_row(
             str(generation.number),
-            "yes" if generation.live else "no",
+            generation.state,
             str(generation.version),
             str(generation.shards),
             f"{generation.groups:,}",

@@ -1,5 +1,6 @@
 """What `projector replay` prints: results to standard output, as text or as a line of JSON for each step."""
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,13 +10,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import report as show_report
 from projector.readmodel.keys import Generation
 from projector.replay.plan import Plan
 from projector.status import GenerationStatus
 from projector.verify.compare import Report
 
-_out = Console(highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else TABLE_WIDTH)
 
 
 def plan(made: Plan, as_json: bool) -> None:
@@ -37,9 +39,13 @@ def plan(made: Plan, as_json: bool) -> None:
         f"Memory of Redis: about {_mib(made.memory_needed)} needed, {_mib(made.memory_free)} free."
     )
     if made.kept:
-        numbers = " ".join(map(str, made.kept))
-        _out.print(f"Also kept: generation {numbers}; projector replay drop {numbers} frees its memory.")
-    for refusal in made.refusals:
+        numbers = [str(number) for number in made.kept]
+        _out.print(f"Also kept: {', '.join(numbers)}. Their memory: projector replay drop {' '.join(numbers)}")
+
+
+def refusals(made: Plan, as_json: bool) -> None:
+    """In the JSON of the plan they are already."""
+    for refusal in made.refusals if not as_json else ():
         _out.print(f"Refused: {refusal.reason}. To go on: {refusal.remedy}")
 
 
@@ -57,13 +63,12 @@ def verified(report: Report, as_json: bool) -> None:
         show_report(report)
 
 
-def switched(step: str, generation: Generation, as_json: bool) -> None:
+def switched(step: str, now: Generation, before: Generation | None, as_json: bool) -> None:
     if as_json:
-        _line(step, {"generation": generation.number})
-    else:
-        _out.print(
-            f"Generation {generation.number} is live. What was live is kept: projector replay rollback goes back to it."
-        )
+        _line(step, {"generation": now.number, "before": before.number if before else None})
+        return
+    kept = f" Generation {before.number} is kept: projector replay rollback goes back to it." if before else ""
+    _out.print(f"Generation {now.number} is live.{kept}")
 
 
 def dropped(number: int, keys: int, as_json: bool) -> None:

@@ -50,11 +50,6 @@ class Steps:
         show.plan(made, self._as_json)
         if made.refusals:
             raise BadSetting("; ".join(f"{refusal.reason}. To go on: {refusal.remedy}" for refusal in made.refusals))
-        if shards is not None and shards != made.shards:
-            raise BadSetting(
-                f"generation {made.number} was begun with --shards {made.shards}: go on with that, or "
-                f"projector replay drop {made.number}"
-            )
         if not yes:
             _ask("Build it?", "--yes")
 
@@ -75,17 +70,17 @@ class Steps:
         if not accept_differences and self._replay.differences() and sys.stdin.isatty():
             _ask("Switch to it nevertheless?", "--accept-differences")
             accept_differences = True
-        self._switched("switch", self._replay.switch(accept_differences))
+        self._switched("switch", *self._replay.switch(accept_differences))
 
     def rollback(self, number: int | None) -> None:
-        self._switched("rollback", self._replay.rollback(number))
+        self._switched("rollback", *self._replay.rollback(number))
 
     def drop(self, number: int) -> None:
         show.dropped(number, self._replay.drop(number), self._as_json)
 
-    def _switched(self, step: str, generation: Generation) -> None:
+    def _switched(self, step: str, now: Generation, before: Generation | None) -> None:
         self._progressing.finish()
-        show.switched(step, generation, self._as_json)
+        show.switched(step, now, before, self._as_json)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def verify(
                 chosen,
                 lambda call: call(),
                 sample,
-                lambda done, total: progress.progress("verify", [done], total),
+                lambda step, done, total: progress.progress(step, [done], total),
                 differences,
             )
     if as_json:

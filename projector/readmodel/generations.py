@@ -32,9 +32,13 @@ class State(StrEnum):
 
 
 class Listed(Struct, frozen=True):
-    """`made_at`: RFC 3339. `differences`: how many were found when it was compared."""
+    """`made_at`, `live_at`: RFC 3339; the latter of the last time that it became live, empty where it never was.
+
+    `differences`: how many were found when it was compared.
+    """
 
     generation: Generation
     state: State
     made_at: str
     differences: int = 0
+    live_at: str = ""

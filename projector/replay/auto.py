@@ -49,26 +49,28 @@ def bring_to_our_version(
     data_dir: Path,
     environment: Mapping[str, str],
 ) -> None:
-    """Returns when what is live, if anything, is of our version. Of several processes one builds, the others wait.
+    """Returns when what is live, if anything, is of our version, or of a later one, which we leave alone.
 
+    Of several processes one builds, the others wait.
     Raises CannotGoOn where the plan is refused, Stopped.
     """
     catalogue = Store(nodes).catalogue
     while True:
         live = insist(stop, catalogue.live)
-        if live is None or live.version == VERSION:
+        if live is None or live.version >= VERSION:
             return
         try:
             with Lease(redis_url, "projector run --auto-replay") as lease:
                 log.info("building our version beside the live one", live=live.version, ours=VERSION)
                 plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
                 if plan.refusals:
-                    raise CannotGoOn("; ".join(f"{refusal.reason}: {refusal.remedy}" for refusal in plan.refusals))
+                    reasons = "; ".join(refusal.reason for refusal in plan.refusals)
+                    raise CannotGoOn(f"{reasons}. projector replay says how to go on")
                 replay = Replay(source, nodes, lease, stop, Logging(), park=True)
                 replay.build(plan.shards, plan.workers, data_dir, environment)
                 report = replay.verify()
                 log.info("compared with the live version", differences=report.differences)
-                log.info("switched", generation=replay.switch(accept_differences=True).number)
+                log.info("switched", generation=replay.switch(accept_differences=True).now.number)
         except Busy as error:
             log.info("waiting", reason=str(error))
             if stop.wait(LOOK_S):

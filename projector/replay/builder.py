@@ -17,13 +17,15 @@ from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.project import Change, Decoded, Known, decode_record, known, project
 from projector.readmodel.keys import Generation
-from projector.replay.window import Part, Positions, Tally, added, halves, parts, poison, slices
+from projector.replay.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Sent, Store
 
 # How many records, or bytes of them, are folded before they are written.
 WINDOW_RECORDS = 20_000
 WINDOW_BYTES = 32 * 1024 * 1024
+# A window of so few is one part, which comes with its position: for a generation that somebody may read.
+WHOLE_RECORDS = PART_GROUPS
 # How many states one call loads.
 LOAD_GROUPS = 500
 # How long one poll waits for records, in seconds.
@@ -49,7 +51,10 @@ class Flight(Struct):
 
 
 class Builder:
-    """Of the given partitions alone; several builders may share a generation. `park`: what to do with poison."""
+    """Of the given partitions alone; several builders may share a generation.
+
+    `park`: what to do with poison. `window`: how many records are folded before they are written.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Builder:
         partitions: Sequence[Partition],
         insist: Insist,
         park: bool = False,
+        window: int = WINDOW_RECORDS,
     ) -> None:
         self.generation = generation
         self.log = log
@@ -66,6 +72,7 @@ class Builder:
         self._partitions = partitions
         self.insist = insist
         self._park = park
+        self._window_records = window
         self._cache = Cache()
         self._stands: list[dict[Partition, int | None]] = []
         self._reader: Reader | None = None
@@ -124,8 +131,8 @@ class Builder:
         assert reader is not None, "started"
         window: list[Decoded] = []
         size = 0
-        while len(window) < WINDOW_RECORDS and size < WINDOW_BYTES:
-            records = self.insist(lambda: reader.poll(POLL_S, POLL_RECORDS, stop))
+        while (room := self._window_records - len(window)) > 0 and size < WINDOW_BYTES:
+            records = self.insist(partial(reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
             window += map(decode_record, records)
             size += sum(len(record.value or b"") for record in records)
             if not records:

@@ -28,7 +28,7 @@ RENEW_S = 0.5
 LOOK_S = 0.1
 
 # Renews, or takes anew what has expired; never takes what is another's.
-_RENEW = """
+_RENEW = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and cjson.decode(held).token ~= ARGV[1] then
   return 0
@@ -36,7 +36,7 @@ end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
-_RELEASE = """
+_RELEASE = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and cjson.decode(held).token == ARGV[1] then
   redis.call('DEL', KEYS[1])

@@ -84,6 +84,10 @@ def make_plan(
         refusals.append(
             Refusal(f"it needs about {_mib(needed)} of Redis' memory, and {_mib(free)} are free", "--force")
         )
+    if begun and shards not in (None, begun.generation.shards):
+        number, has = begun.generation.number, begun.generation.shards
+        reason = f"generation {number} was begun with --shards {has}"
+        refusals.append(Refusal(reason, f"--shards {has}, or projector replay drop {number}"))
     kept = [entry.generation.number for entry in listed if entry.generation != live and entry != begun]
     used = min(workers, len(partitions))
     return Plan(

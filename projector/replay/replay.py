@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -19,7 +19,7 @@ from projector.patience import Stopped, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Builder
+from projector.replay.builder import WHOLE_RECORDS, WINDOW_RECORDS, Builder
 from projector.replay.drop import delete_keys
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
@@ -38,6 +38,13 @@ STANDSTILL_S = 5.0
 # A request that began before the switch is answered by then, in seconds.
 READERS_S = 1.0
 LOOK_S = 0.05
+
+
+class Switched(NamedTuple):
+    """`before`: what was live; None where nothing was."""
+
+    now: Generation
+    before: Generation | None
 
 
 class Replay:
@@ -83,9 +90,9 @@ class Replay:
         entry = self._must_have_begun()
         generation, live = entry.generation, self._catalogue.live()
 
-        def tell(done: int, total: int) -> None:
+        def tell(step: str, done: int, total: int) -> None:
             self._lease.check()
-            self._teller.progress("verify", [done], total)
+            self._teller.progress(step, [done], total)
 
         with closing(self._builder(generation, self._park)) as builder:
             builder.advance({})
@@ -101,21 +108,21 @@ class Replay:
         """Of the new generation, as it was last compared."""
         return self._must_have_begun().differences
 
-    def switch(self, accept_differences: bool) -> Generation:
+    def switch(self, accept_differences: bool) -> Switched:
         """Makes it live. Readers and the projector go over by themselves; what was live is kept."""
         entry = self._must_have_begun()
         number = entry.generation.number
         if entry.state is not State.VERIFIED:
             raise BadSetting(f"generation {number} has not been compared yet: projector replay verify")
         if entry.differences and not accept_differences:
+            places = "1 place" if entry.differences == 1 else f"{entry.differences} places"
             raise BadSetting(
-                f"generation {number} was found to differ in {entry.differences} places, which projector replay verify "
-                "lists: if that is what you want, --accept-differences"
+                f"generation {number} was found to differ in {places}, as projector replay verify shows: if that is "
+                "what you want, --accept-differences"
             )
-        self._go_over(entry.generation, self._park)
-        return entry.generation
+        return self._go_over(entry.generation, self._park)
 
-    def rollback(self, number: int | None) -> Generation:
+    def rollback(self, number: int | None) -> Switched:
         """Brings a generation that was live before up to the log, and makes it live again."""
         live = self._catalogue.live()
         kept = [e for e in self._catalogue.listed() if e.state is State.READY and e.generation != live]
@@ -124,8 +131,7 @@ class Replay:
         if not kept:
             which = "no generation" if number is None else f"no generation {number}"
             raise BadSetting(f"there is {which} that was live and is kept: projector replay list")
-        entry = kept[-1]
-        generation = entry.generation
+        generation = max(kept, key=lambda entry: entry.live_at).generation
         if generation.version != VERSION:
             raise BadSetting(
                 f"generation {generation.number} has version {generation.version}, this code writes version {VERSION}: "
@@ -141,8 +147,7 @@ class Replay:
                 )
         self._store.unseal(generation)
         # What the live path would have done.
-        self._go_over(generation, park=True)
-        return generation
+        return self._go_over(generation, park=True)
 
     def drop(self, number: int) -> int:
         """Returns how many keys there were."""
@@ -159,9 +164,12 @@ class Replay:
         self._catalogue.remove(number)
         return deleted
 
-    def _go_over(self, generation: Generation, park: bool) -> None:
-        with closing(self._builder(generation, park)) as builder:
+    def _go_over(self, generation: Generation, park: bool) -> Switched:
+        before = self._catalogue.live()
+        # A kept one may be read: by an API of its version, while another one is live.
+        with closing(self._builder(generation, park, WHOLE_RECORDS)) as builder:
             go_over(self._log, self._store, builder, self._lease, self._insist, self._teller)
+        return Switched(generation, before)
 
     def _is_measure(self, live: Generation, built: Positions) -> bool:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
@@ -189,8 +197,8 @@ class Replay:
         reached = lowest_positions(self._nodes, generation, self._partitions)
         return [Stretch(p, max(reached[p], first[p]), end[p], None) for p in self._partitions if end[p] > reached[p]]
 
-    def _builder(self, generation: Generation, park: bool) -> Builder:
-        return Builder(self._log, self._store, generation, self._partitions, self._insist, park)
+    def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
+        return Builder(self._log, self._store, generation, self._partitions, self._insist, park, window)
 
     def _check_log(self, generation: Generation) -> None:
         ours = self._insist(self._log.identity)

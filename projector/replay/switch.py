@@ -18,6 +18,7 @@ from projector.replay.builder import Builder, Insist
 from projector.replay.lease import Lease
 from projector.replay.teller import Teller
 from projector.replay.window import Positions
+from projector.store.catalogue import now
 from projector.store.redis import Store
 
 # A new generation that lags behind the log by no more can be brought up to it within a moment, in events.
@@ -48,10 +49,10 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
 
 
 def _keep(store: Store, generation: Generation) -> None:
-    """Marks it as one to go back to. Of one that is live already: who made it so may have died before."""
+    """Marks what is live as one to go back to. Whoever made it live may have died before it could."""
     entry = store.catalogue.find(generation.number)
-    if entry is not None:
-        store.catalogue.put(structs.replace(entry, state=State.READY))
+    if entry is not None and (entry.state is not State.READY or generation == store.catalogue.live()):
+        store.catalogue.put(structs.replace(entry, state=State.READY, live_at=now()))
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:

@@ -31,8 +31,7 @@ class Catalogue:
 
     def point(self, generation: Generation) -> None:
         """From the next request on, this is what readers use."""
-        with self._nodes.errors():
-            self._nodes.of(LIVE).set(LIVE, msgspec.json.encode(generation))
+        self._nodes.keep_book(LIVE, "SET", LIVE, msgspec.json.encode(generation))
 
     def listed(self) -> list[Listed]:
         """By number."""
@@ -48,8 +47,8 @@ class Catalogue:
         return next((entry for entry in self.listed() if entry.generation.number == number), None)
 
     def put(self, entry: Listed) -> None:
-        with self._nodes.errors():
-            self._nodes.of(GENERATIONS).hset(GENERATIONS, str(entry.generation.number), msgspec.json.encode(entry))
+        number = str(entry.generation.number)
+        self._nodes.keep_book(GENERATIONS, "HSET", GENERATIONS, number, msgspec.json.encode(entry))
 
     def remove(self, number: int) -> None:
         with self._nodes.errors():
@@ -84,14 +83,13 @@ class Catalogue:
             if generation is None:
                 raise StoreUnavailable(f"{LIVE} vanished while it was read")
         if self.find(generation.number) is None:
-            self.put(Listed(generation, State.READY, _now()))
+            self.put(Listed(generation, State.READY, now()))
         return generation
 
     def _new(self, shards: int, state: State) -> Listed:
         number = self.next_number()
-        with self._nodes.errors():
-            self._nodes.of(NUMBERS).set(NUMBERS, number + 1)
-        return Listed(Generation(number, shards, VERSION, secrets.token_hex(8)), state, _now())
+        self._nodes.keep_book(NUMBERS, "SET", NUMBERS, number + 1)
+        return Listed(Generation(number, shards, VERSION, secrets.token_hex(8)), state, now())
 
 
 def _newest_ready(listed: Iterable[Listed]) -> Generation | None:
@@ -99,5 +97,5 @@ def _newest_ready(listed: Iterable[Listed]) -> Generation | None:
     return ready[-1] if ready else None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now() -> str:
+    return datetime.now(UTC).isoformat()

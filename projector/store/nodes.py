@@ -25,6 +25,8 @@ _PASSING_TYPES = (
     redis.ReadOnlyError,
 )
 
+_KEEP_BOOK = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
+
 
 def connect(url: str) -> redis.Redis:
     """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe."""
@@ -52,6 +54,11 @@ class Nodes:
             found = self._first if cluster is None else self._master(cluster, key)
             self._of[key] = found
         return found
+
+    def keep_book(self, key: str, *command: str | bytes | int) -> None:
+        """A small write that even a full Redis takes: what frees memory needs some. Raises StoreUnavailable."""
+        with self.errors():
+            self.of(key).eval(_KEEP_BOOK, 1, key, *command)
 
     def all(self) -> list[redis.Redis]:
         """Every master. Raises StoreUnavailable."""

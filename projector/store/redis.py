@@ -63,8 +63,7 @@ class Store:
         """From here on every commit to it is refused as SEALED."""
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
-            with self.nodes.errors():
-                self.nodes.of(meta).hset(meta, "sealed", successor)
+            self.nodes.keep_book(meta, "HSET", meta, "sealed", successor)
 
     def is_sealed(self, generation: Generation) -> bool:
         for shard in range(generation.shards):

@@ -67,7 +67,7 @@ def compare_generations(
 ) -> Report:
     """Of `built`, which nobody but `builder` writes, with `live`, which may be written.
 
-    `tell`: how many groups are compared, of how many. Differences are told as of `live`, with `built` as what is
+    `tell`: see Tell. Differences are told as of `live`, with `built` as what is
     expected; those of `built` are sets of it that do not fit its own documents.
     Raises StoreUnavailable and LogUnavailable as far as the builder's `insist` does, CannotGoOn where a shard of `live`
     lags and no projector brings it on, and what Builder.advance raises.
@@ -78,11 +78,11 @@ def compare_generations(
         found = Shards(store, live, partitions, builder.insist)
         own = Shards(store, built, partitions, builder.insist)
         # What lies before the live one is applied before anything is counted: later on, each group would be looked up.
-        builder.advance(lowest(found), lambda: tell(0, 1))
+        builder.advance(lowest(found), lambda: tell("compare", 0, 1))
         expected = Built(builder, own, live, book)
         expected.list_groups()
         total = book.groups()
-        level = Level(expected, builder.log, builder.insist, lambda: tell(total, total))
+        level = Level(expected, builder.log, builder.insist, lambda: tell("compare", total, total))
         comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
@@ -103,7 +103,7 @@ def verify_log(
 ) -> Report:
     """Of a generation, which may be written, with the log, folded again.
 
-    `sample`: above 0, at most 1. `tell`: how many events are folded and groups compared, of how many.
+    `sample`: above 0, at most 1. `tell`: see Tell.
     `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
     Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap where the generation is of another log;
     CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of it lags and no
@@ -124,12 +124,11 @@ def verify_log(
             if offset > end[partition]:
                 raise LogGap(f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}")
         events = sum(start.values())
-        guess = sum(found.look(shard, sizes=["state"]).sizes[0] for shard in range(generation.shards))
-        all_guessed = events + int(guess * sample)
-        expected.advance(start, lambda ids: None, lambda done: tell(done, all_guessed))
-        level = Level(expected, log, insist, lambda: tell(all_guessed, all_guessed))
+        expected.advance(start, lambda ids: None, lambda done: tell("fold", done, events))
+        groups = book.groups()
+        level = Level(expected, log, insist, lambda: tell("compare", groups, groups))
         comparison = Comparison(generation, expected, book, level)
-        comparison.walk(found, lambda done, total: tell(events + done, events + total))
+        comparison.walk(found, tell)
         positions = dict(expected.positions)
         comparison.settle(Side(FOUND, found, hashes(parked=True)), sized=sample == 1)
         return _report(

@@ -38,7 +38,8 @@ from projector.verify.picture import (
 )
 from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Answer, Positions, Shards
 
-Tell = Callable[[int, int], None]
+# What is done, of how much of it, and of how much in all: `fold` counts events, `compare` groups.
+Tell = Callable[[str, int, int], None]
 
 
 class Side(Struct, frozen=True):
@@ -78,7 +79,7 @@ class Comparison:
                 found = shards.pictures(shard, {group_id: BY | expected[group_id].entries.keys() for group_id in some})
                 self._sift(shard, expected, found)
             done += len(ids)
-            tell(done, total)
+            tell("compare", done, total)
         self._level.move(lowest(shards), self._touched)
 
     def settle(self, side: Side, sized: bool) -> None:

@@ -199,3 +199,38 @@ def dump(client: "redis.Redis") -> dict[bytes, Any]:
         if key not in (b"og:replay",) and not key.endswith(b":end"):
             kept[key] = client.dump(key)
     return kept
+
+
+def test_a_full_redis_can_be_given_room(shop: Shop) -> None:
+    """Dropping a generation is what frees memory: it must not need any."""
+    shop.publish(EVENTS)
+    shop.replay("--yes")
+    shop.replay("--yes")
+    with shop.place.client() as client:
+        client.config_set("maxmemory", 1)
+        try:
+            shop.replay("drop", "0")
+        finally:
+            client.config_set("maxmemory", 0)
+    assert shop.states() == {1: "live"}
+
+
+def test_the_way_back_leads_to_what_was_live_before(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    for _ in range(3):
+        shop.replay("--yes")
+    assert shop.replay("rollback").stdout.startswith("Generation 1 is live. Generation 2 is kept")
+    assert shop.replay("rollback").stdout.startswith("Generation 2 is live. Generation 1 is kept")
+    assert shop.replay("rollback", "0").stdout.startswith("Generation 0 is live. Generation 2 is kept")
+    shop.check()
+
+
+def test_workers_that_have_to_wait(shop: Shop) -> None:
+    """What they say of it is not taken for how far they are."""
+    shop.publish(40_000)
+    with shop.start_replay("build", "--yes") as build, shop.place.client() as client:
+        wait_until(lambda: shop.groups(0) > 0, 30, "the first groups")
+        client.client_pause(2500)
+        assert build.process.wait(60) == 0, build.text()
+    assert "Exception" not in build.text()
+    assert shop.states() == {0: "building"}

@@ -107,11 +107,11 @@ def build(log: SqliteLog, store: Store, generation: Generation, stop: int | None
 
 
 def verify(log: SqliteLog, store: Store, generation: Generation, share: float = 1.0, first: int = 1000) -> Report:
-    return verify_log(log, store, generation, insist, share, lambda done, total: None, first)
+    return verify_log(log, store, generation, insist, share, lambda step, done, total: None, first)
 
 
 def compare(store: Store, live: Generation, built: Generation, builder: Builder) -> Report:
-    return compare_generations(store, live, built, builder, lambda done, total: None, 1000)
+    return compare_generations(store, live, built, builder, lambda step, done, total: None, 1000)
 
 
 def places(report: Report) -> set[tuple[str, str]]:
@@ -303,9 +303,9 @@ def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: 
         names = ("row", "rest", "state")
         before = {name: client.hget(f"og:{{0.0}}:{name}", "og_3") for name in names}
 
-        def tell(done: int, total: int) -> None:
+        def tell(step: str, done: int, total: int) -> None:
             # The events are folded, and then all groups are compared.
-            if done == total and log.end()[ORDERS] == 9:
+            if (step, done) == ("compare", total) and log.end()[ORDERS] == 9:
                 publish(log, [{**event(3, "order.updated", version=2, total="1.5"), "id": "evt_late"}])
                 builder.advance(log.end())
                 for name, value in before.items():
@@ -495,7 +495,7 @@ def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> No
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
             verify(log, store, generation)
-        report = verify_log(log, store, generation, insist, 1.0, lambda done, total: None, accept_loss=True)
+        report = verify_log(log, store, generation, insist, 1.0, lambda step, done, total: None, accept_loss=True)
     assert_equal(report)
     assert report.events == EVENTS - 100
 
@@ -526,7 +526,7 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
                 thread.start()
                 try:
                     for _ in range(3):
-                        assert_equal(verify_log(log, store, live, insist, 1.0, lambda done, total: None))
+                        assert_equal(verify_log(log, store, live, insist, 1.0, lambda step, done, total: None))
                         assert_equal(compare(store, live, built, builder))
                     assert thread.is_alive(), "all of it under writes"
                 finally:

