@@ -25,7 +25,9 @@ docs: .venv/dev-installed
 
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector
+	$(BIN)/python -m bench.replay
 	$(BIN)/python -m bench.api
+	$(BIN)/python -m bench.lists
 
 # Renews constraints.txt with the newest versions that fit together.
 lock:
