@@ -1,0 +1,172 @@
+"""Lists of a large marketplace, of every shape, beside PostgreSQL where that is installed.
+
+    python -m bench.lists     BENCH_GROUPS (1 000 000) order groups; of each shape BENCH_REQUESTS (200), in at most
+                              BENCH_SECONDS (6), in BENCH_ROUNDS (10); results go to BENCH_RESULTS (bench/results);
+                              BENCH_POSTGRES=off leaves PostgreSQL out
+
+At a million groups it takes about ten minutes, 10 GB of disk and as much memory. Only the results of a million groups
+get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's page: if one is
+wrong, there are no results.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from rich.console import Console
+
+from bench import marketplace, report
+from bench.contest import Contender, Contest, Wrong
+from bench.served import Build, Served, build
+from bench.shapes import Shape, counts, shapes
+from events.open import sqlite_url
+from tests.processes import Api
+from tests.servers.redis import RedisServer, startable_homes
+
+if TYPE_CHECKING:
+    from bench.tables import Denormalised, Normalised
+
+MILLION = 1_000_000
+GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
+REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
+SECONDS = float(os.environ.get("BENCH_SECONDS", 6))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 10))
+WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
+RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
+
+Tell = Callable[[str], None]
+
+
+class Postgres(NamedTuple):
+    version: str
+    load_s: float
+    has_trigrams: bool
+    one_table: "Denormalised"
+    joins: "Normalised"
+
+
+def main() -> None:
+    console = Console()
+    started_s, load_average = time.monotonic(), os.getloadavg()[0]
+    asked = shapes(GROUPS)
+    with (
+        console.status("") as status,
+        tempfile.TemporaryDirectory() as name,
+        RedisServer(startable_homes()[0]) as server,
+    ):
+        folder = Path(name)
+        made = _read_model(server, folder, status.update)
+        with (
+            _postgres(console, status.update) as postgres,
+            Api(folder, server.url, LOG_LEVEL="warning") as api,
+            server.client() as client,
+            closing(Served(api.port, client)) as served,
+        ):
+            contenders: list[Contender] = [served]
+            if postgres:
+                contenders += [postgres.one_table, postgres.joins]
+            expected = _counts(asked, postgres, status.update)
+            try:
+                results = Contest(contenders, asked, expected, REQUESTS, SECONDS, ROUNDS).run(status.update)
+            except Wrong as wrong:
+                raise SystemExit(f"bench: {wrong}") from None
+        names = [one.name for one in contenders]
+        found = report.Report(
+            date=report.now(),
+            commit=report.commit(),
+            machine=report.machine(str(server.home), postgres.version if postgres else None, load_average),
+            groups=GROUPS,
+            build=made,
+            postgresql_load_s=round(postgres.load_s, 1) if postgres else None,
+            postgresql_trigrams=postgres.has_trigrams if postgres else None,
+            requests=REQUESTS,
+            seconds=SECONDS,
+            rounds=ROUNDS,
+            contenders=names,
+            lines=report.lines(asked, expected, names, results),
+        )
+    _show(console, found)
+    _save(console, found)
+    console.print(f"{time.monotonic() - started_s:,.0f} s in all")
+
+
+def _read_model(server: RedisServer, folder: Path, tell: Tell) -> Build:
+    tell(f"publishing the events of {GROUPS:,} groups")
+    url = sqlite_url(folder / "orders.db")
+    filled = marketplace.fill(url, GROUPS)
+    tell(f"projector replay: {filled.events:,} events")
+    made = build(filled, server, url, folder)
+    (folder / "orders.db").unlink()
+    return made
+
+
+@contextmanager
+def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
+    """None, and says why, where it cannot be had."""
+    if not WITH_POSTGRES:
+        console.print("Without PostgreSQL: BENCH_POSTGRES=off.")
+        yield None
+        return
+    try:
+        from bench import postgres, tables
+    except ImportError as error:
+        console.print(f"Without PostgreSQL: {error}. pip install '.[bench]' brings its driver.")
+        yield None
+        return
+    programs = postgres.home()
+    if programs is None:
+        console.print(f"Without PostgreSQL: {postgres.MISSING}.")
+        yield None
+        return
+    tell("starting PostgreSQL")
+    with (
+        postgres.PostgresServer(programs, report.memory_bytes(), os.cpu_count() or 1) as server,
+        closing(server.connect()) as connection,
+    ):
+        started_s = time.perf_counter()
+        has_trigrams = tables.load(connection, marketplace.groups(GROUPS), tell)
+        load_s = time.perf_counter() - started_s
+        if not has_trigrams:
+            console.print("PostgreSQL without an index for q: its extension pg_trgm is not installed.")
+        one_table, joins = tables.Denormalised(connection), tables.Normalised(connection)
+        yield Postgres(server.version(), load_s, has_trigrams, one_table, joins)
+
+
+def _counts(asked: Sequence[Shape], postgres: Postgres | None, tell: Tell) -> Mapping[str, int]:
+    """What is right: by PostgreSQL, or without it by a look at every group."""
+    tell("counting what each list must find")
+    if postgres is None:
+        return counts(GROUPS, asked)
+    return {shape.name: postgres.one_table.ask(shape).count for shape in asked}
+
+
+def _show(console: Console, found: report.Report) -> None:
+    made, machine = found.build, found.machine
+    console.print(
+        f"{found.groups:,} groups, {machine.redis}, PostgreSQL {machine.postgresql or 'not there'}, "
+        f"{machine.processors} processors (load before it: {machine.load_average}), commit {found.commit}"
+    )
+    console.print(
+        f"projector replay: {made.events:,} events in {made.build_s:,.1f} s, {made.events_per_s:,}/s, and verified in "
+        f"{made.verify_s:,.1f} s; {made.bytes_per_group:,} bytes a group of {made.orders / made.groups:.1f} orders, "
+        f"all of Redis {made.redis_bytes_per_group:,.0f}"
+    )
+    console.print(report.table(found))
+
+
+def _save(console: Console, found: report.Report) -> None:
+    name = "lists" if found.groups == MILLION else f"lists-{found.groups}"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    (RESULTS / f"{name}.json").write_text(f"{text}\n")
+    (RESULTS / f"{name}.svg").write_text(report.picture(found))
+    console.print(f"{RESULTS / name}.json and .svg")
+
+
+if __name__ == "__main__":
+    main()

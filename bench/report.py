@@ -1,0 +1,193 @@
+"""What bench/lists.py found: as a value that becomes JSON, as a table, and as a chart."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+from rich.table import Table
+
+from bench.chart import Bar, chart
+from bench.contest import Results, Samples, quantile
+from bench.served import Build
+from bench.shapes import Shape
+
+
+class Machine(Struct):
+    """`load_average`: of the minute before the run, in processes: near 0 if the machine was its own."""
+
+    processors: int
+    memory_bytes: int
+    system: str
+    load_average: float
+    python: str
+    redis: str
+    postgresql: str | None
+
+
+class Took(Struct):
+    """Milliseconds. `parts`: medians of what it consists of. `refused`: requests that were not answered.
+
+    `longest_call`: the longest single call in Redis, of all rounds and the median of the rounds' own; 0 where none took
+    as long as Redis would note. It is the time that passed: where others use the processors, the longest of all tells
+    of them, and the median of what we do.
+    """
+
+    requests: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+    parts: dict[str, float]
+    longest_call: float | None
+    longest_call_median: float | None
+    refused: list[str]
+
+
+class Line(Struct):
+    """`count`: groups found, the same by all. `ratios`: contender -> its median over ours."""
+
+    name: str
+    parameters: dict[str, str]
+    count: int
+    took: dict[str, Took]
+    ratios: dict[str, float]
+
+
+class Report(Struct):
+    date: str
+    commit: str
+    machine: Machine
+    groups: int
+    build: Build
+    postgresql_load_s: float | None
+    postgresql_trigrams: bool | None
+    requests: int
+    seconds: float
+    rounds: int
+    contenders: list[str]
+    lines: list[Line]
+
+
+def machine(redis: str, postgresql: str | None, load_average: float) -> Machine:
+    return Machine(
+        processors=os.cpu_count() or 1,
+        memory_bytes=memory_bytes(),
+        load_average=round(load_average, 2),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        redis=redis,
+        postgresql=postgresql,
+    )
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def commit() -> str:
+    """Of the working copy that is measured, `+` where it has been changed since."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def lines(
+    shapes: Sequence[Shape], counts: Mapping[str, int], contenders: Sequence[str], results: Results
+) -> list[Line]:
+    """The first contender is ours."""
+    made = []
+    for shape in shapes:
+        took = {name: _took(results[name, shape.name]) for name in contenders if (name, shape.name) in results}
+        ours = took[contenders[0]].p50
+        ratios = {
+            name: round(one.p50 / ours, 2) for name, one in took.items() if ours and one.p50 and name != contenders[0]
+        }
+        made.append(Line(shape.name, shape.parameters, counts[shape.name], took, ratios))
+    return made
+
+
+def table(report: Report) -> Table:
+    """p50 and p99 of each in milliseconds."""
+    made = Table(
+        "list",
+        "groups",
+        *(f"{name}\np50, p99 ms" for name in report.contenders),
+        "longest call in Redis,\nmost rounds, ever, ms",
+    )
+    for column in made.columns[1:]:
+        column.justify = "right"
+    for line in report.lines:
+        cells = []
+        for name in report.contenders:
+            ratio = f"  {_ratio(line.ratios[name])}" if name in line.ratios else ""
+            cells.append(_cell(line.took[name]) + ratio if name in line.took else "")
+        ours = line.took[report.contenders[0]]
+        longest = "" if ours.longest_call is None else f"{ours.longest_call_median:.2f}, {ours.longest_call:.2f}"
+        made.add_row(line.name, f"{line.count:,}", *cells, longest)
+    return made
+
+
+def picture(report: Report) -> str:
+    rows = {
+        line.name: {name: Bar(one.p50, one.p99) for name, one in line.took.items() if one.p50 and one.p99}
+        for line in report.lines
+    }
+    machine = report.machine
+    parts = [
+        f"{machine.processors} processors",
+        machine.redis,
+        *([f"PostgreSQL {machine.postgresql}"] if machine.postgresql else []),
+        report.date[:10],
+        report.commit,
+    ]
+    title = f"A page of 50 and its exact count, {report.groups:,} order groups"
+    return chart(title, ", ".join(parts), report.contenders, rows)
+
+
+def _took(samples: Samples) -> Took:
+    seconds = samples.seconds
+    return Took(
+        requests=len(seconds),
+        p50=_ms(quantile(seconds, 0.5)) if seconds else None,
+        p99=_ms(quantile(seconds, 0.99)) if seconds else None,
+        max=_ms(max(seconds)) if seconds else None,
+        parts={name: _ms(quantile(part, 0.5)) for name, part in samples.parts.items()},
+        longest_call=_ms(max(samples.longest)) if samples.longest else None,
+        longest_call_median=_ms(quantile(samples.longest, 0.5)) if samples.longest else None,
+        refused=samples.refused,
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)
+
+
+def _cell(took: Took) -> str:
+    if took.p50 is None or took.p99 is None:
+        return took.refused[0] if took.refused else ""
+    refused = f" ({len(took.refused)} refused)" if took.refused else ""
+    return f"{_number(took.p50)}, {_number(took.p99)}{refused}"
+
+
+def _ratio(ratio: float) -> str:
+    return f"x{ratio:,.0f}" if ratio >= 10 else f"x{ratio:.2g}"
+
+
+def _number(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.1f}"

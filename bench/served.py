@@ -1,0 +1,141 @@
+"""The read model as its users have it: built by `projector replay`, asked of `projector serve` over HTTP."""
+
+import http.client
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import msgspec
+import redis
+from msgspec import Struct
+
+from bench.contest import Answer, Refused
+from bench.marketplace import Filled
+from bench.shapes import Shape
+from tests.processes import environment, projector, token
+from tests.servers.process import wait_until
+from tests.servers.redis import RedisServer
+
+# What Redis notes as slow, in microseconds: of a page, next to everything.
+_SLOWER_THAN_US = 50
+_SLOWLOG_ENTRIES = 10_000
+_TIMEOUT_S = 120
+_REWRITE_S = 600.0
+
+
+class Build(Struct):
+    """`*_s`: seconds of `projector replay`'s steps. `bytes_per_group`: as `projector status` estimates it; `redis_*` is
+    all that Redis holds."""
+
+    events: int
+    groups: int
+    orders: int
+    build_s: float
+    verify_s: float
+    events_per_s: float
+    bytes_per_group: int
+    redis_bytes: int
+    redis_bytes_per_group: float
+
+
+def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Build:
+    """Into an empty Redis: one partition, hence one worker."""
+    settings = {"EVENT_LOG_URL": log_url, "REDIS_URL": server.url}
+    began_s: dict[str, float] = {}
+    with (
+        (folder / "replay.txt").open("w+b") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "projector", "replay", "--yes", "--json"],
+            cwd=folder,
+            env=environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as replay,
+    ):
+        assert replay.stdout is not None, "piped"
+        for line in replay.stdout:
+            began_s[msgspec.json.decode(line)["step"]] = time.perf_counter()
+        if replay.wait() != 0:
+            errors.seek(0)
+            raise SystemExit(f"bench: projector replay failed\n{errors.read().decode()}")
+    build_s = began_s["build"] - began_s["plan"]
+    told = projector("status", "--json", cwd=folder, settings=settings).stdout
+    (live,) = (one for one in msgspec.json.decode(told)["generations"] if one["live"])
+    if live["groups"] != filled.groups:
+        raise SystemExit(f"bench: expected {filled.groups:,} groups, the read model has {live['groups']:,}")
+    with server.client() as client:
+        used: int = cast(dict[str, Any], client.info("memory"))["used_memory"]
+    return Build(
+        events=filled.events,
+        groups=filled.groups,
+        orders=filled.orders,
+        build_s=round(build_s, 2),
+        verify_s=round(began_s["verify"] - began_s["build"], 2),
+        events_per_s=round(filled.events / build_s),
+        bytes_per_group=live["bytes_per_group"],
+        redis_bytes=used,
+        redis_bytes_per_group=round(used / filled.groups, 1),
+    )
+
+
+class Served:
+    """One connection that is kept alive; the time is that from the request to the last byte of its answer."""
+
+    name = "this project"
+
+    def __init__(self, port: int, client: "redis.Redis") -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+        self._headers = {"Authorization": f"Bearer {token()}"}
+        self._redis = client
+        client.config_set("slowlog-log-slower-than", _SLOWER_THAN_US)
+        client.config_set("slowlog-max-len", _SLOWLOG_ENTRIES)
+        # What the replay has left to do would be measured too.
+        wait_until(lambda: not _rewrites(client), _REWRITE_S, "the rewrite of the append-only file")
+
+    def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+        return shapes
+
+    def begin(self) -> None:
+        """Connected anew: while others were asked, the API may have closed the connection as an idle one."""
+        self._connection.close()
+        self._get("/health/live")
+        self._redis.slowlog_reset()
+
+    def ask(self, shape: Shape) -> Answer:
+        target = "/admin/order-groups"
+        if shape.parameters:
+            target += f"?{urlencode(shape.parameters)}"
+        started_s = time.perf_counter()
+        status, body = self._get(target)
+        seconds = time.perf_counter() - started_s
+        if status != 200:
+            # It may be at work on that still, and would keep the next one waiting.
+            self._redis.ping()
+            raise Refused(f"{status} after {1000 * seconds:,.0f} ms")
+        answer = msgspec.json.decode(body)
+        return Answer(seconds, answer["count"], tuple(group["id"] for group in answer["order_groups"]))
+
+    def longest_s(self) -> float | None:
+        """0 where no call took as long as Redis would note."""
+        entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
+        # Of our own looks there is one in it at most: the reset.
+        calls = [entry["duration"] for entry in entries if not entry["command"].upper().startswith(b"SLOWLOG")]
+        return max(calls, default=0) / 1_000_000
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _get(self, target: str) -> tuple[int, bytes]:
+        self._connection.request("GET", target, headers=self._headers)
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+
+def _rewrites(client: "redis.Redis") -> bool:
+    found = client.info("persistence")
+    return bool(found["aof_rewrite_in_progress"] or found["rdb_bgsave_in_progress"])
