@@ -107,6 +107,8 @@ class Builder:
                 return
             except Lost:
                 self.close()
+                if not self.insist(lambda: self._store.is_open(self.generation)):
+                    raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
 
     def close(self) -> None:
         self._flight = None

@@ -44,6 +44,14 @@ class Store:
             with self.nodes.errors():
                 self.nodes.of(meta).hset(meta, "version", generation.version)
 
+    def is_open(self, generation: Generation) -> bool:
+        for shard in range(generation.shards):
+            meta = generation.keys(shard).meta
+            with self.nodes.errors():
+                if not self.nodes.of(meta).hexists(meta, "version"):
+                    return False
+        return True
+
     def belongs_to(self, generation: Generation, log: str) -> str:
         """Whose events it holds, by the identity of the log: ours, if nobody has said so before."""
         meta = generation.keys(0).meta

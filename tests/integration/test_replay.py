@@ -234,3 +234,15 @@ def test_workers_that_have_to_wait(shop: Shop) -> None:
         assert build.process.wait(60) == 0, build.text()
     assert "Exception" not in build.text()
     assert shop.states() == {0: "building"}
+
+
+def test_redis_loses_everything_in_a_build(shop: Shop) -> None:
+    """It says so, and the next one begins anew."""
+    shop.publish(40_000)
+    with shop.start_replay("build", "--yes") as build, shop.place.client() as client:
+        wait_until(lambda: shop.groups(0) > 0, 30, "the first groups")
+        client.flushall()
+        assert build.process.wait(60) == 2, build.text()
+    assert "Redis has lost generation 0" in build.text()
+    shop.replay("--yes")
+    shop.check()
