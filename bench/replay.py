@@ -21,7 +21,7 @@ from bench.projector import fill, rate
 from events.log import Partition
 from events.open import open_log
 from projector.project import decode_record, group_ids, known, project
-from projector.replay.builder import POLL_RECORDS
+from projector.rebuild.builder import POLL_RECORDS
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -19,13 +19,13 @@ from projector.patience import Stopped, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
-from projector.replay.builder import WHOLE_RECORDS, WINDOW_RECORDS, Builder
+from projector.rebuild.builder import WHOLE_RECORDS, WINDOW_RECORDS, Builder
+from projector.rebuild.window import Positions
 from projector.replay.drop import delete_keys
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
 from projector.replay.switch import NEAR_EVENTS, go_over
 from projector.replay.teller import Teller
-from projector.replay.window import Positions
 from projector.replay.workers import run_workers
 from projector.status import lowest_positions
 from projector.store.nodes import Nodes

@@ -14,10 +14,10 @@ from events.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.readmodel.generations import State
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Builder, Insist
+from projector.rebuild.builder import Builder, Insist
+from projector.rebuild.window import Positions
 from projector.replay.lease import Lease
 from projector.replay.teller import Teller
-from projector.replay.window import Positions
 from projector.store.catalogue import now
 from projector.store.redis import Store
 

@@ -15,7 +15,7 @@ from events.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.patience import Stopped, insist
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Builder
+from projector.rebuild.builder import Builder
 from projector.replay.plan import Stretch
 from projector.store.redis import Store
 from projector.up.child import stop as stop_process

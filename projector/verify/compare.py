@@ -11,7 +11,7 @@ from events.log import Log
 from projector.errors import CannotGoOn
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Builder, Insist
+from projector.rebuild.builder import Builder, Insist
 from projector.store.redis import Store
 from projector.verify.book import Book
 from projector.verify.comparison import Comparison, Side, Tell, hashes, lowest

@@ -10,7 +10,7 @@ from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
 from projector.readmodel.keys import Generation
-from projector.replay.builder import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS, Builder, Insist
+from projector.rebuild.builder import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS, Builder, Insist
 from projector.verify.book import Book, Sized
 from projector.verify.picture import EMPTY, Picture, named, picture_of
 from projector.verify.shards import Positions, Shards

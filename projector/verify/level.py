@@ -10,7 +10,7 @@ from functools import partial
 
 from events.log import Log
 from projector.errors import CannotGoOn
-from projector.replay.builder import POLL_RECORDS, POLL_S, Insist
+from projector.rebuild.builder import POLL_RECORDS, POLL_S, Insist
 from projector.verify.expected import Expected, Touched
 from projector.verify.shards import Answer, Positions
 

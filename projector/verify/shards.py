@@ -14,7 +14,7 @@ from events.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Insist
+from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 from projector.verify.picture import Picture
 

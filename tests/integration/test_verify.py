@@ -24,7 +24,7 @@ from events.sample import Marketplace
 from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
 from projector.readmodel.keys import Generation
-from projector.replay.builder import Builder
+from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify import level

@@ -17,7 +17,7 @@ from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.project import Change, Decoded, Known, decode_record, known, project
 from projector.readmodel.keys import Generation
-from projector.replay.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
+from projector.rebuild.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Sent, Store
 
