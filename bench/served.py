@@ -114,8 +114,8 @@ class Served:
         status, body = self._get(target)
         seconds = time.perf_counter() - started_s
         if status != 200:
-            # It may be at work on that still, and would keep the next one waiting.
-            self._redis.ping()
+            # Redis may be at work on that still, and would keep the next one waiting.
+            wait_until(self._is_idle, _TIMEOUT_S, "Redis to be done with it")
             raise Refused(f"{status} after {1000 * seconds:,.0f} ms")
         answer = msgspec.json.decode(body)
         return Answer(seconds, answer["count"], tuple(group["id"] for group in answer["order_groups"]))
@@ -129,6 +129,12 @@ class Served:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _is_idle(self) -> bool:
+        try:
+            return bool(self._redis.ping())
+        except redis.TimeoutError:
+            return False
 
     def _get(self, target: str) -> tuple[int, bytes]:
         self._connection.request("GET", target, headers=self._headers)
