@@ -51,7 +51,7 @@ class Postgres(NamedTuple):
 
 
 def main() -> None:
-    console = Console()
+    console = Console(markup=False, highlight=False)
     started_s, load_average = time.monotonic(), os.getloadavg()[0]
     asked = shapes(GROUPS)
     with (
@@ -115,7 +115,7 @@ def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
     try:
         from bench import postgres, tables
     except ImportError as error:
-        console.print(f"Without PostgreSQL: {error}. pip install '.[bench]' brings its driver.")
+        console.print(f"Without PostgreSQL: its driver is missing ({error}): pip install '.[bench]'.")
         yield None
         return
     programs = postgres.home()
