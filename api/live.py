@@ -22,7 +22,7 @@ _listed = msgspec.json.Decoder(Listed)
 
 
 class Live(Struct, frozen=True):
-    """`pointer`: what `og:live` held. `listed`: what `og:generations` held, where the choice rests on it.
+    """`pointer`: what `og:live` held. `listed`: what `{og:live}:generations` held, where the choice rests on it.
 
     `name`: of one generation, always the same, and no other has it. `shards`: the keys of each. `slots`: where they lie
     in a cluster, and then, if `listed` is to be read with them, where that lies.
@@ -52,7 +52,7 @@ def pointed(raw: bytes) -> Live | Generation:
 
 
 def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
-    """`listed`: `og:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
+    """`listed`: `{og:live}:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
     try:
         found = [_listed.decode(value) for value in listed[1::2]]
     except msgspec.DecodeError as error:

@@ -106,6 +106,12 @@ class Pipeline:
                 log.warning("Redis has lost writes: reading the log again from where it stands", shard=shard)
                 raise Rewind
 
+    def discard(self) -> None:
+        """Gives up what is under way: another pipeline takes over, from where Redis stands."""
+        flights, self._flights = self._flights, []
+        for flight in flights:
+            flight.sent.discard()
+
     def push(self, decoded: Sequence[Decoded]) -> None:
         """The next batch, or none, which moves on those under way. Raises Rewind, Rejoin, Closed."""
         projected = self._project_loaded()
@@ -226,8 +232,9 @@ class Pipeline:
 
     def _settle(self) -> None:
         """Waits until what was sent is stored."""
-        flights, self._flights = self._flights, []
-        for flight in flights:
+        while self._flights:
+            # Taken away first: what is steered elsewhere leaves the others to `discard`.
+            flight = self._flights.pop(0)
             part, outcome = flight.projected, self._insist(flight.sent.outcome)
             # Sent again whole, even if others made its groups larger than a batch would be let start with.
             while outcome is Outcome.CHANGED:

@@ -14,6 +14,7 @@ from events.decode import decode
 from events.errors import InvalidEvent
 from events.log import Partition, Record
 from events.order import OrderEvent
+from projector.errors import CannotGoOn
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
@@ -85,10 +86,15 @@ def group_ids(batch: Iterable[Decoded]) -> list[str]:
 
 
 def known(group_id: str, state: bytes | None) -> Known:
-    """From the state as stored, None for a group not yet seen. Raises msgspec.DecodeError for a damaged state."""
+    """From the state as stored, None for a group not yet seen. Raises CannotGoOn for a damaged state."""
     if state is None:
         return Known(b"", {}, {}, None)
-    group = unpack(state)
+    try:
+        group = unpack(state)
+    except (msgspec.DecodeError, IndexError, TypeError) as error:
+        raise CannotGoOn(
+            f"the state of group {group_id!r} in Redis is damaged ({error}): projector replay makes all of it anew"
+        ) from None
     seen = view(group_id, group)
     return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None)
 

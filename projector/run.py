@@ -74,6 +74,7 @@ class Projector:
             self._finish()
             self._mark(subscription)
         except Rejoin:
+            self._pipeline.discard()
             self._open_generation()
         except LogError:
             # It cannot go on, but what came before is good.
@@ -141,6 +142,7 @@ class Projector:
             self._mark(subscription)
 
     def _start_again(self, subscription: Subscription) -> None:
+        self._pipeline.discard()
         partitions = self._pipeline.partitions
         # Should Redis have lost everything, it gets as many shards as it had.
         self._open_generation(self._pipeline.generation.shards)

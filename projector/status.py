@@ -11,6 +11,7 @@ from projector.readmodel.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes
+from projector.store.redis import Store
 
 
 class PartitionStatus(Struct, frozen=True):
@@ -88,13 +89,9 @@ def lowest_positions(nodes: Nodes, generation: Generation | None, partitions: li
     """Of all shards: what every list reflects. 0 where nothing was applied."""
     if generation is None:
         return dict.fromkeys(partitions, 0)
-    names = [str(partition) for partition in partitions]
-    found = []
-    for shard in range(generation.shards):
-        key = generation.keys(shard).position
-        with nodes.errors():
-            found.append([int(offset or 0) for offset in nodes.of(key).hmget(key, names)])
-    return {partition: min(offsets[i] for offsets in found) for i, partition in enumerate(partitions)}
+    store = Store(nodes)
+    found = [store.positions(generation, shard, partitions) for shard in range(generation.shards)]
+    return {partition: min(offsets[i] or 0 for offsets in found) for i, partition in enumerate(partitions)}
 
 
 def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:

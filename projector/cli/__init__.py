@@ -1,5 +1,6 @@
 """The command line: settings are read, parts are wired together, errors become one line and exit code 2."""
 
+import sqlite3
 import sys
 
 from events.errors import EventsError
@@ -13,7 +14,11 @@ def main() -> None:
     except (ProjectorError, EventsError) as error:
         print(f"projector: {error}", file=sys.stderr)
         sys.exit(2)
+    except sqlite3.Error as error:
+        # Of a log or of what verify writes down: a full disk, a file that is none.
+        print(f"projector: SQLite: {error}", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         # A data dir that cannot be made or written, a full disk.
-        print(f"projector: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"projector: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         sys.exit(2)

@@ -109,7 +109,10 @@ def publish(
         ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option("--sample", metavar="N", min=1, help="Publish N events of a sample marketplace.")
+        int | None,
+        typer.Option(
+            "--sample", metavar="N", min=1, max=1_000_000_000, help="Publish N events of a sample marketplace."
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Publish the good lines of a file with bad ones.")
@@ -155,7 +158,9 @@ def export(
 
 @app.command()
 def status(
-    interval: Annotated[float, typer.Option("--interval", min=0, help="Seconds over which the rate is taken.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0, max=3600, help="Seconds over which the rate is taken.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -21,7 +21,7 @@ from projector.token import make_token
 # Where there is no terminal that has a width, in characters.
 TABLE_WIDTH = 160
 
-_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else TABLE_WIDTH)
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else TABLE_WIDTH)
 
 # How long the token in the banner is valid.
 BANNER_TOKEN = timedelta(days=7)

@@ -17,7 +17,7 @@ from projector.replay.plan import Plan
 from projector.status import GenerationStatus
 from projector.verify.compare import Report
 
-_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else TABLE_WIDTH)
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else TABLE_WIDTH)
 
 
 def plan(made: Plan, as_json: bool) -> None:

@@ -67,7 +67,7 @@ class Steps:
         return report.differences
 
     def switch(self, accept_differences: bool) -> None:
-        if not accept_differences and self._replay.differences() and sys.stdin.isatty():
+        if not accept_differences and self._replay.differences() and _somebody_is_there():
             _ask("Switch to it nevertheless?", "--accept-differences")
             accept_differences = True
         self._switched("switch", *self._replay.switch(accept_differences))
@@ -116,7 +116,19 @@ def stop_on_signals() -> threading.Event:
 
 def _ask(question: str, option: str) -> None:
     """Raises BadSetting where nobody can answer, and exits where the answer is no."""
-    if not sys.stdin.isatty():
+    if not _somebody_is_there():
         raise BadSetting(f"nobody is there to be asked: {option} says yes")
-    if not typer.confirm(question, default=True):
-        raise typer.Exit(1)
+    # Else the question would outlast Ctrl-C.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if not typer.confirm(question, default=True):
+            raise typer.Exit(1)
+    except (typer.Abort, KeyboardInterrupt):
+        raise Stopped from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _somebody_is_there() -> bool:
+    """A closed standard input is None."""
+    return sys.stdin is not None and sys.stdin.isatty()

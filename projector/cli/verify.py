@@ -27,7 +27,7 @@ def verify(
     generation: Annotated[
         int | None, typer.Option("--generation", metavar="N", help="Instead of the live one.", show_default=False)
     ] = None,
-    differences: Annotated[int, typer.Option("--differences", min=0, help="How many are shown.")] = 10,
+    differences: Annotated[int, typer.Option("--differences", min=0, max=1_000_000, help="How many are shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)

@@ -1,8 +1,8 @@
 """The generations there are, beside the one that `og:live` points at.
 
-    og:generations  hash    number -> JSON of Listed
-    og:numbers      string  the number that the next one gets; none is given twice
-    og:replay       string  who is at work on them; gone soon after that process is
+    {og:live}:generations  hash    number -> JSON of Listed
+    {og:live}:numbers      string  the number that the next one gets; none is given twice
+    {og:live}:replay       string  who is at work on them; gone soon after that process is
 
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
 """
@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from projector.readmodel.keys import Generation
 
-GENERATIONS = "og:generations"
-NUMBERS = "og:numbers"
-REPLAY = "og:replay"
+GENERATIONS = "{og:live}:generations"
+NUMBERS = "{og:live}:numbers"
+REPLAY = "{og:live}:replay"
 
 
 class State(StrEnum):

@@ -6,8 +6,9 @@ readers use.
 """
 
 from hashlib import blake2b
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 LIVE = "og:live"
 
@@ -24,8 +25,8 @@ class Generation(Struct, frozen=True):
     nonce, equal positions mean equal content.
     """
 
-    number: int
-    shards: int
+    number: Annotated[int, Meta(ge=0)]
+    shards: Annotated[int, Meta(ge=1)]
     version: int
     nonce: str = ""
 

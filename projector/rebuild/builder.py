@@ -94,6 +94,9 @@ class Builder:
 
         `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, CannotGoOn.
         """
+        strange = [str(partition) for partition in stop if partition not in self._partitions]
+        if strange:
+            raise CannotGoOn(f"the log has got more partitions, such as {strange[0]}: do it again")
         while True:
             try:
                 if self._reader is None:
@@ -111,7 +114,9 @@ class Builder:
                     raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
 
     def close(self) -> None:
-        self._flight = None
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.sent.discard()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()

@@ -1,4 +1,4 @@
-"""One replay at a time: who holds `og:replay` may build, switch and drop generations.
+"""One replay at a time: who holds `{og:live}:replay` may build, switch and drop generations.
 
 It is renewed as long as the process lives, so that a killed one is not waited for longer than LEASE_MS.
 """
@@ -17,20 +17,23 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.errors import BadSetting, CannotGoOn, ProjectorError
 from projector.readmodel.generations import REPLAY
 from projector.store.nodes import Nodes
 
 # How long a lease stands that nobody renews, in milliseconds, and how often it is renewed, in seconds.
-LEASE_MS = 3_000
-RENEW_S = 0.5
+LEASE_MS = 8_000
+RENEW_S = 1.0
 # How often a lease is looked at that may be a dead process's, in seconds.
 LOOK_S = 0.1
 
-# Renews, or takes anew what has expired; never takes what is another's.
+_TAKE = """#!lua flags=allow-oom
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+# What has expired is lost: another process may have come and gone meanwhile.
 _RENEW = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
-if held and cjson.decode(held).token ~= ARGV[1] then
+if not held or cjson.decode(held).token ~= ARGV[1] then
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -95,13 +98,19 @@ class Lease:
         # Its own, since a thread renews it.
         self._nodes = Nodes(redis_url)
         self._released = threading.Event()
-        self._lost_to: str | None = None
+        self._renewed_at_s = 0.0
+        self._is_lost = False
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
+    @property
+    def token(self) -> str:
+        """What the catalogue is written with."""
+        return self._holder.token
+
     def check(self) -> None:
-        """Raises CannotGoOn where another process has taken it, as it may when Redis was away from us for long."""
-        if self._lost_to:
-            raise CannotGoOn(f"another replay has taken over: {self._lost_to}")
+        """Raises CannotGoOn where it has expired, as it does when Redis is away from us for long."""
+        if self._is_lost or time.monotonic() - self._renewed_at_s > LEASE_MS / 1000:
+            raise CannotGoOn("Redis was away for so long that another replay may have taken over: do it again")
 
     def __enter__(self) -> Self:
         try:
@@ -119,14 +128,14 @@ class Lease:
         self._thread.join()
         try:
             self._eval(_RELEASE, self._holder.token)
-        except StoreUnavailable as away:
+        except ProjectorError as away:
             log.warning("the lease expires by itself", reason=str(away))
         self._nodes.close()
 
     def _take(self) -> None:
         first = None
         deadline_s = time.monotonic() + LEASE_MS / 1000 + RENEW_S
-        while not self._renew():
+        while not self._take_free():
             now = self._held()
             if now is not None and now.is_dead():
                 self._eval(_RELEASE, now.token)
@@ -141,21 +150,33 @@ class Lease:
         while not self._released.wait(RENEW_S):
             try:
                 if not self._renew():
-                    held = self._held()
-                    self._lost_to = held.who if held else "unknown"
+                    self._is_lost = True
                     return
-            except StoreUnavailable as away:
-                log.debug("the lease could not be renewed", reason=str(away))
+            except ProjectorError as error:
+                log.warning("the lease could not be renewed", reason=str(error))
+
+    def _take_free(self) -> bool:
+        now_s = time.monotonic()
+        if self._eval(_TAKE, msgspec.json.encode(self._holder), LEASE_MS) != 1:
+            return False
+        self._renewed_at_s = now_s
+        return True
 
     def _renew(self) -> bool:
         self._holder.beat += 1
-        text = msgspec.json.encode(self._holder)
-        return self._eval(_RENEW, self._holder.token, text, LEASE_MS) == 1
+        now_s = time.monotonic()
+        if self._eval(_RENEW, self._holder.token, msgspec.json.encode(self._holder), LEASE_MS) != 1:
+            return False
+        self._renewed_at_s = now_s
+        return True
 
     def _held(self) -> Holder | None:
         with self._nodes.errors():
             found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
-        return msgspec.json.decode(found, type=Holder) if found else None
+        try:
+            return msgspec.json.decode(found, type=Holder) if found else None
+        except msgspec.DecodeError:
+            raise CannotGoOn(f"{REPLAY} in Redis: expected the holder of a lease, got {found!r}") from None
 
     def _eval(self, script: str, *arguments: str | bytes | int) -> object:
         with self._nodes.errors():

@@ -67,7 +67,7 @@ class Replay:
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
         """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
-        entry = self._begun() or self._catalogue.add(shards, State.BUILDING)
+        entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
         self._store.open(generation)
         self._check_log(generation)
@@ -82,7 +82,8 @@ class Replay:
                 self._lease.check()
                 self._teller.progress("build", [before + done[0], *done[1:]], total)
 
-            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell)
+            say = self._teller.say
+            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell, say)
             done_before += left
 
     def verify(self) -> Report:
@@ -91,9 +92,10 @@ class Replay:
         generation, live = entry.generation, self._catalogue.live()
 
         def tell(step: str, done: int, total: int) -> None:
-            self._lease.check()
+            self._check()
             self._teller.progress(step, [done], total)
 
+        self._must_follow(generation)
         with closing(self._builder(generation, self._park)) as builder:
             builder.advance({})
             if live is not None and self._is_measure(live, builder.positions):
@@ -101,7 +103,8 @@ class Replay:
             else:
                 # What the log has lost was accepted by name before this was built from it.
                 report = verify_log(self._log, self._store, generation, self._insist, 1.0, tell, accept_loss=True)
-        self._catalogue.put(structs.replace(entry, state=State.VERIFIED, differences=report.differences))
+        verified = structs.replace(entry, state=State.VERIFIED, differences=report.differences)
+        self._catalogue.put(verified, self._lease.token)
         return report
 
     def differences(self) -> int:
@@ -137,14 +140,7 @@ class Replay:
                 f"generation {generation.number} has version {generation.version}, this code writes version {VERSION}: "
                 "roll back with the code that made it"
             )
-        self._check_log(generation)
-        first = self._log.first()
-        for partition, at in lowest_positions(self._nodes, generation, self._partitions).items():
-            if at < first[partition]:
-                raise CannotGoOn(
-                    f"generation {generation.number} stands at {partition}@{at}, but the log begins at "
-                    f"{first[partition]}: what it lacks is gone"
-                )
+        self._must_follow(generation)
         self._store.unseal(generation)
         # What the live path would have done.
         return self._go_over(generation, park=True)
@@ -157,14 +153,16 @@ class Replay:
             raise BadSetting(f"there is no generation {number}; there are: {there}")
         if entry.generation == self._catalogue.live():
             raise BadSetting(f"generation {number} is live: switch to another one before you drop it")
-        self._catalogue.put(structs.replace(entry, state=State.DROPPING))
+        self._catalogue.put(structs.replace(entry, state=State.DROPPING), self._lease.token)
         self._store.seal(entry.generation, number)
-        time.sleep(READERS_S)
-        deleted = delete_keys(self._nodes, entry.generation)
-        self._catalogue.remove(number)
+        if self._stop.wait(READERS_S):
+            raise Stopped
+        deleted = delete_keys(self._nodes, entry.generation, self._check)
+        self._catalogue.remove(number, self._lease.token)
         return deleted
 
     def _go_over(self, generation: Generation, park: bool) -> Switched:
+        self._must_follow(generation)
         before = self._catalogue.live()
         # A kept one may be read: by an API of its version, while another one is live.
         with closing(self._builder(generation, park, WHOLE_RECORDS)) as builder:
@@ -200,6 +198,29 @@ class Replay:
     def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
         return Builder(self._log, self._store, generation, self._partitions, self._insist, park, window)
 
+    def _must_follow(self, generation: Generation) -> None:
+        """Raises where the log is not one that takes the generation on from where it stands."""
+        self._check_log(generation)
+        number = generation.number
+        reached = lowest_positions(self._nodes, generation, self._partitions)
+        first, end = self._insist(self._log.first), self._insist(self._log.end)
+        for partition, at in reached.items():
+            if 0 < at < first[partition]:
+                raise CannotGoOn(
+                    f"generation {number} stands at {partition}@{at}, but the log begins at {first[partition]}: what "
+                    f"lies between is gone. projector replay drop {number}, and build it from what there is"
+                )
+            if at > end[partition]:
+                raise CannotGoOn(
+                    f"generation {number} stands at {partition}@{at}, but the log ends at {end[partition]}: it was "
+                    f"truncated. projector replay drop {number}, and build it from what there is"
+                )
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._lease.check()
+
     def _check_log(self, generation: Generation) -> None:
         ours = self._insist(self._log.identity)
         if self._store.belongs_to(generation, ours) != ours:
@@ -225,4 +246,7 @@ class Replay:
             self._store.unseal(live)
 
     def _insist(self, call: Callable[[], Any]) -> Any:
+        """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""
+        if self._stop.is_set():
+            raise Stopped
         return insist(self._stop, call)

@@ -33,26 +33,25 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
-            _keep(store, live)
+            _mark_live(store, live, lease)
             store.seal(live, generation.number)
             builder.advance(_reach(log, store, live, insist))
-        lease.check()
         if live is not None and not store.is_sealed(live):
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
         insist(lambda: store.tell_end(generation, log.end()))
-        insist(lambda: store.catalogue.point(generation))
+        insist(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
         if live is not None:
             store.unseal(live)
         raise
-    insist(lambda: _keep(store, generation))
+    insist(lambda: _mark_live(store, generation, lease))
 
 
-def _keep(store: Store, generation: Generation) -> None:
-    """Marks what is live as one to go back to. Whoever made it live may have died before it could."""
+def _mark_live(store: Store, generation: Generation, lease: Lease) -> None:
+    """As one to go back to. Also of what is still live: whoever made it so may have died before."""
     entry = store.catalogue.find(generation.number)
-    if entry is not None and (entry.state is not State.READY or generation == store.catalogue.live()):
-        store.catalogue.put(structs.replace(entry, state=State.READY, live_at=now()))
+    if entry is not None:
+        store.catalogue.put(structs.replace(entry, state=State.READY, live_at=now()), lease.token)
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:

@@ -20,6 +20,8 @@ from projector.replay.plan import Stretch
 from projector.store.redis import Store
 from projector.up.child import stop as stop_process
 
+# What the line begins with that says why a command has failed.
+ERROR = "projector: "
 # How often the workers are looked at, in seconds.
 LOOK_S = 0.1
 
@@ -79,8 +81,10 @@ def run_workers(
     environment: Mapping[str, str],
     stop: threading.Event,
     tell: Callable[[list[int]], None],
+    say: Callable[[str], None],
 ) -> None:
-    """Returns when all have come to the end of their stretches. `tell` gets the events done by each worker.
+    """Returns when all have come to the end of their stretches. `tell` gets the events done by each worker, `say` what
+    they warn of.
 
     Raises CannotGoOn with the words of one that failed, Stopped; by then none runs any more.
     """
@@ -93,6 +97,8 @@ def run_workers(
             if stop.wait(LOOK_S):
                 raise Stopped
             for worker in running:
+                while worker.warnings:
+                    say(worker.warnings.popleft())
                 worker.check()
         for worker in running:
             worker.check()
@@ -114,13 +120,15 @@ class _Worker:
         self._starts = {stretch.partition.number: stretch.start for stretch in stretches}
         self._told: Told = dict(self._starts)
         # The last of what it says on standard error is why it failed.
-        self._said: deque[bytes] = deque(maxlen=1)
+        self._said: deque[str] = deque(maxlen=1)
+        # What comes before, such as that it waits for Redis, is for the user to see.
+        self.warnings: deque[str] = deque()
         stops = {stretch.partition.number: stretch.end for stretch in stretches}
         task = Task(generation, stretches[0].partition.topic, stops, park)
         command = ["replay", "work", msgspec.json.encode(task).decode(), "--data-dir", str(data_dir)]
         # Its standard input ends when we are gone, and so does it.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "projector", *command],
+            [sys.executable, "-P", "-m", "projector", *command],
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -129,7 +137,7 @@ class _Worker:
         )
         self._listeners = [
             threading.Thread(target=listen, args=[pipe], daemon=True)
-            for listen, pipe in ((self._hear, self.process.stdout), (self._said.extend, self.process.stderr))
+            for listen, pipe in ((self._hear, self.process.stdout), (self._overhear, self.process.stderr))
         ]
         for listener in self._listeners:
             listener.start()
@@ -143,8 +151,10 @@ class _Worker:
         """Raises CannotGoOn where it has failed."""
         if self.process.poll():
             self._join()
-            said = self._said[0].decode(errors="replace").strip() if self._said else "it said nothing"
-            raise CannotGoOn(said.removeprefix("projector: "))
+            said = self._said[-1] if self._said else ""
+            if self.process.returncode < 0:
+                said = f"a worker was killed by signal {-self.process.returncode}, as when memory runs out: do it again"
+            raise CannotGoOn(said.removeprefix(ERROR) or "a worker ended, and said nothing")
 
     def stop(self) -> None:
         stop_process(self.process)
@@ -156,6 +166,13 @@ class _Worker:
     def _join(self) -> None:
         for listener in self._listeners:
             listener.join()
+
+    def _overhear(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            text = line.decode(errors="replace").rstrip()
+            self._said.append(text)
+            if not text.startswith(ERROR):
+                self.warnings.append(text)
 
     def _hear(self, lines: Iterable[bytes]) -> None:
         for line in lines:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import redis
 
 from events.log import Partition
-from projector.errors import OtherVersion, StoreUnavailable
+from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.store.catalogue import Catalogue
@@ -92,7 +92,10 @@ class Store:
         key = generation.keys(shard).position
         with self.nodes.errors():
             stored = self.nodes.of(key).hmget(key, [str(partition) for partition in partitions])
-        return [None if offset is None else int(offset) for offset in stored]
+        try:
+            return [None if offset is None else int(offset) for offset in stored]
+        except ValueError:
+            raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""
@@ -137,6 +140,13 @@ class Sent:
             self._send(self._command)
             answer = self._receive()
         return Outcome(answer[0].decode())
+
+    def discard(self) -> None:
+        """Without waiting for the answer: what it is, the positions in Redis will tell."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            self._pool.release(connection)
 
     def _send(self, command: tuple[str | bytes | int, ...]) -> None:
         with self._nodes.errors():

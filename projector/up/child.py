@@ -20,7 +20,7 @@ class Child:
         self.output = output / f"{name}.log"
         with self.output.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "projector", *arguments, "--with-parent"],
+                [sys.executable, "-P", "-m", "projector", *arguments, "--with-parent"],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=file,

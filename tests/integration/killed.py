@@ -1,4 +1,4 @@
-"""Runs a command of `projector`, and kills it with SIGKILL inside a step.
+"""Runs a command of `projector`, and kills it with SIGKILL inside a step, or stops it with SIGSTOP (`switch-asleep`).
 
     python -m tests.integration.killed <where> <arguments of projector>
 
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Where -> module, class or None, function, and whether the call is still made.
+ASLEEP = ("projector.store.catalogue", "Catalogue", "point")
 PLACES = {
     "build-before-worker": ("projector.replay.replay", None, "run_workers", False),
     "build-after-worker": ("projector.replay.replay", None, "run_workers", True),
@@ -30,11 +31,12 @@ PLACES = {
 
 def main() -> None:
     where, *arguments = sys.argv[1:]
-    module_name, class_name, function, is_made = PLACES[where]
+    module_name, class_name, function, is_made = PLACES.get(where, (*ASLEEP, True))
     owner: Any = importlib.import_module(module_name)
     if class_name:
         owner = getattr(owner, class_name)
-    setattr(owner, function, dying(getattr(owner, function), is_made))
+    call = getattr(owner, function)
+    setattr(owner, function, dying(call, is_made) if where in PLACES else sleeping(call))
     sys.argv = ["projector", *arguments]
     from projector.cli import main as projector
 
@@ -46,6 +48,16 @@ def dying(call: Callable[..., Any], is_made: bool) -> Callable[..., Any]:
         if is_made:
             call(*arguments, **named)
         os.kill(os.getpid(), signal.SIGKILL)
+
+    return wrapped
+
+
+def sleeping(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Until somebody sends SIGCONT."""
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return call(*arguments, **named)
 
     return wrapped
 

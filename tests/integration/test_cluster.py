@@ -132,7 +132,7 @@ def test_a_node_that_is_away_for_a_while(server: ClusterServer) -> None:
 
 def test_a_node_that_hands_over_and_leaves(server: ClusterServer) -> None:
     """Its shards are served on by others, although it is the one that was named."""
-    names = [slot(shard) for shard in range(SHARDS)] + [key_slot(b"og:live"), key_slot(b"og:generations")]
+    names = [slot(shard) for shard in range(SHARDS)] + [key_slot(b"og:live"), key_slot(b"{og:live}:generations")]
     with running(server.nodes[2].url) as api:
         assert body(api.get(PATH)) == PAGE
         for moved in {name for name in names if server.owner(name) == 2}:

@@ -136,7 +136,7 @@ def test_who_waits_follows_to_a_generation_of_other_shards(api: Api, client: Any
 
 def listed(client: Any, number: int, version: int, state: str, shards: int = SHARDS) -> None:
     told = f'{{"generation":{described(number, shards, version)},"state":"{state}","made_at":"2026-06-01T00:00:00Z"}}'
-    client.hset("og:generations", str(number), told)
+    client.hset("{og:live}:generations", str(number), told)
 
 
 def test_another_version_goes_live(api: Api, client: Any) -> None:
@@ -174,5 +174,5 @@ def test_no_generation_of_our_version(api: Api, client: Any) -> None:
 
 def test_generations_that_are_none(api: Api, client: Any) -> None:
     go_live(client, 0, SHARDS, version=2)
-    client.hset("og:generations", "1", "{")
+    client.hset("{og:live}:generations", "1", "{")
     assert api.get(LIST).status_code == 500

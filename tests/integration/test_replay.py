@@ -1,7 +1,12 @@
 """`projector replay` as its users run it, on real servers: every step, each on its own, and what it refuses."""
 
 import json
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import redis
 from events.log import Entry
 from tests import readmodel
 from tests.integration.rebuilding import Shop, content
+from tests.processes import environment
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until
 
@@ -169,7 +175,7 @@ def test_a_second_replay_is_refused(shop: Shop) -> None:
     shop.publish(20_000)
     with shop.start_replay("--yes") as first:
         with shop.place.client() as client:
-            wait_until(lambda: client.exists("og:replay") == 1, 20, "the first replay")
+            wait_until(lambda: client.exists("{og:live}:replay") == 1, 20, "the first replay")
         failed = shop.replay("drop", "0", fails=2)
         assert f"another replay is at work: projector replay, process {first.process.pid} " in failed.stderr
         assert first.process.wait(60) == 0, first.text()
@@ -196,7 +202,7 @@ def dump(client: "redis.Redis") -> dict[bytes, Any]:
     """All but what a replay, and a projector without work, keep writing."""
     kept = {}
     for key in client.scan_iter():
-        if key not in (b"og:replay",) and not key.endswith(b":end"):
+        if key not in (b"{og:live}:replay",) and not key.endswith(b":end"):
             kept[key] = client.dump(key)
     return kept
 
@@ -246,3 +252,97 @@ def test_redis_loses_everything_in_a_build(shop: Shop) -> None:
     assert "Redis has lost generation 0" in build.text()
     shop.replay("--yes")
     shop.check()
+
+
+def test_a_verified_generation_whose_log_has_lost_what_it_lacks(shop: Shop) -> None:
+    """Between the build and the switch: it would have a hole that nobody looks for any more."""
+    shop.publish(EVENTS)
+    with shop.run():
+        shop.wait()
+        shop.replay("build", "--yes")
+        shop.replay("verify")
+        shop.publish(EVENTS)
+        shop.wait()
+    with closing(sqlite3.connect(shop.folder / "orders.db")) as log, log:
+        log.execute('DELETE FROM log WHERE "offset" < ?', (EVENTS + 500,))
+    failed = shop.replay("switch", fails=2)
+    assert f"orders/0@{EVENTS}, but the log begins at {EVENTS + 500}" in failed.stderr
+    assert shop.states() == {0: "live", 1: "verified"}
+    shop.check()
+
+
+def test_a_verified_generation_whose_log_is_another(shop: Shop) -> None:
+    shop.publish(EVENTS)
+    shop.replay("build", "--yes")
+    shop.replay("verify")
+    for file in shop.folder.glob("orders.db*"):
+        file.unlink()
+    shop.publish(2 * EVENTS)
+    assert "another log" in shop.replay("switch", fails=2).stderr
+    assert shop.states() == {0: "verified"}
+
+
+@pytest.mark.parametrize("step", ["verify", "rollback", "drop"])
+def test_a_step_can_be_stopped(shop: Shop, step: str) -> None:
+    shop.publish(40_000)
+    shop.replay("--yes")
+    shop.replay("build", "--yes")
+    command = {"verify": ("verify",), "rollback": ("rollback", "0"), "drop": ("drop", "1")}[step]
+    if step == "rollback":
+        shop.replay("verify")
+        shop.replay("switch")
+        shop.publish(40_000)
+    with shop.start_replay(*command) as replay, shop.place.client() as client:
+        wait_until(lambda: client.exists("{og:live}:replay") == 1, 20, "the replay")
+        assert replay.stop(signal.SIGINT, timeout_s=20) == 130, replay.text()
+    shop.replay(*command)
+    assert "live" in shop.states().values()
+
+
+def test_nothing_is_imported_from_where_it_is_called(shop: Shop) -> None:
+    shop.publish(10)
+    (shop.folder / "redis.py").write_text('raise SystemExit("not ours")')
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("projector")), "replay", "--yes"],
+        cwd=shop.folder,
+        env=environment(**shop.settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_lease_that_has_expired_is_lost(shop: Shop) -> None:
+    """A switch that was asleep for long must not wake up and make something live that may be gone by now."""
+    shop.publish(EVENTS)
+    shop.replay("--yes")
+    shop.replay("build", "--yes")
+    shop.replay("verify")
+    command = [sys.executable, "-m", "tests.integration.killed", "switch-asleep", "replay", "switch"]
+    asleep = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        env=environment(**shop.settings, PYTHONPATH="."),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_until(lambda: state_of(asleep.pid) == "T", 20, "it sleeps")
+        shop.replay("drop", "1")
+        asleep.send_signal(signal.SIGCONT)
+        _, said = asleep.communicate(timeout=30)
+    finally:
+        asleep.kill()
+    assert asleep.returncode == 2, said
+    assert shop.states() == {0: "live"}
+    shop.check()
+
+
+def state_of(pid: int) -> str:
+    """T for a process that is stopped, as `ps` has it."""
+    return subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout[
+        :1
+    ]

@@ -97,7 +97,7 @@ def test_killed_inside_each_step(shop: Shop, where: str) -> None:
 def is_at_work(shop: Shop, replay: Process) -> bool:
     """And not the worker of one that was killed."""
     with shop.place.client() as client:
-        held = client.get("og:replay")
+        held = client.get("{og:live}:replay")
     return replay.process.poll() is not None or (held is not None and json.loads(held)["pid"] == replay.process.pid)
 
 

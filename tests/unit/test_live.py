@@ -1,5 +1,7 @@
 """Which generation is served."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -50,7 +52,7 @@ def test_the_newest_that_is_ready_and_ours_is_served_instead() -> None:
     live = fallback(raw(pointer), pointer, generations)
     assert live.generation == Generation(10, 2, VERSION)
     assert (live.pointer, live.listed, live.is_stale) == (raw(pointer), generations, True)
-    assert len(live.slots) == len(live.shards) + 1, "og:generations is read with the shards"
+    assert len(live.slots) == len(live.shards) + 1, "{og:live}:generations is read with the shards"
 
 
 def test_there_may_be_none() -> None:
@@ -67,5 +69,5 @@ def test_a_pointer_that_is_none(text: bytes) -> None:
 
 
 def test_a_list_that_is_none() -> None:
-    with pytest.raises(ReadModelFault, match="og:generations"):
+    with pytest.raises(ReadModelFault, match=re.escape("{og:live}:generations")):
         fallback(b"", Generation(13, 1, OTHER), [b"1", b"{"])
