@@ -55,13 +55,18 @@ def bring_to_our_version(
     Raises CannotGoOn where the plan is refused, Stopped.
     """
     catalogue = Store(nodes).catalogue
-    while True:
+
+    def is_needed() -> bool:
         live = insist(stop, catalogue.live)
-        if live is None or live.version >= VERSION:
-            return
+        return live is not None and live.version < VERSION
+
+    while is_needed():
         try:
             with Lease(redis_url, "projector run --auto-replay") as lease:
-                log.info("building our version beside the live one", live=live.version, ours=VERSION)
+                if not is_needed():
+                    # Who held the lease before has done it.
+                    return
+                log.info("building our version beside the live one", ours=VERSION)
                 plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
                 if plan.refusals:
                     reasons = "; ".join(refusal.reason for refusal in plan.refusals)
