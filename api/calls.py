@@ -18,6 +18,8 @@ from projector.readmodel.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.
 OFFSET_MAX = 2**53
+# A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
+FEW_MEMBERS = 1000
 # Keys of select.lua before those of the filters.
 SELECT_KEYS = 5
 
@@ -93,6 +95,7 @@ def select_arguments(query: Query) -> bytes:
                 for field, intervals in query.ranges
             ],
             "by_created": query.sort == "created_at",
+            "few": FEW_MEMBERS,
         }
     )
 

@@ -1,22 +1,26 @@
 """The Lua scripts of the read side, each with the digest by which Redis knows it."""
 
 from hashlib import sha1
+from importlib.resources import files
 from pathlib import Path
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
-SHEBANG = "#!lua flags=no-writes\n"
+READS = "#!lua flags=no-writes\n"
+# Bitmaps can only be combined into keys; these are gone when the script ends. Not even a full Redis need refuse that.
+COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent
+_BUCKETS = files("projector.readmodel").joinpath("buckets.lua").read_text(encoding="utf-8")
 
 
 class Script:
     __slots__ = ("digest", "text")
 
-    def __init__(self, *parts: str) -> None:
-        self.text = SHEBANG + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+    def __init__(self, start: str, *parts: str) -> None:
+        self.text = start + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-SCAN = Script("window", "scan")
-SELECT = Script("window", "sides", "select")
-ONE = Script("one")
+SCAN = Script(READS, "window", "scan")
+SELECT = Script(COMBINES + _BUCKETS, "window", "sides", "mask", "select")
+ONE = Script(READS, "one")

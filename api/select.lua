@@ -1,4 +1,5 @@
--- Part of what passes several filters: the filter with the fewest members lists them, the others are probed.
+-- Part of what passes several filters. Where one of them has few members it lists them, and the others are probed; else
+-- bitmaps are combined.
 --
 --   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
 --     <the six of window.lua> <arguments>
@@ -10,6 +11,9 @@
 -- by:sort         sorted set  every group id in the order of the list
 -- of:field:value  sorted set  group ids with that value, scored by created_at
 -- by:field        sorted set  every group id, scored by a field that a range filters
+-- ordinal         sorted set  group id, scored by its ordinal
+-- bits:*          string      bitmaps over ordinals: see buckets.lua
+-- bits:tmp:*      string      write: gone when the script ends
 -- position        hash        <topic>/<partition> -> next offset to apply
 --
 -- arguments: a msgpack map; keys are given by their number in KEYS
@@ -18,6 +22,7 @@
 --   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them}
 --   needle      casefolded text to be found in `text`; empty: no filter
 --   by_created  by:sort is scored by created_at
+--   few         a filter with at most as many members lists them; else bitmaps are combined
 --
 -- Answers as window.lua says.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
@@ -94,21 +99,106 @@ for _, numbers in ipairs(q.values) do
   sides[#sides + 1] = side_of_values(numbers)
 end
 
-local ids, ordered = matching(sides)
-local count = #ids
+local function answer_by_sides()
+  local ids, ordered = matching(sides)
+  local count = #ids
+  return answer(count, function(first, last)
+    if not ordered then
+      local fault
+      ids, fault = sorted(ids)
+      if fault then
+        return nil, fault
+      end
+      ordered = true
+    end
+    local part = {}
+    for place = first + 1, last + 1 do
+      part[#part + 1] = ids[DESCENDING and count + 1 - place or place]
+    end
+    return part
+  end, BY_SORT)
+end
 
-return answer(count, function(first, last)
-  if not ordered then
-    local fault
-    ids, fault = sorted(ids)
+-- Members of by:sort by their ranks in the list.
+local function ranked(first, last)
+  if not DESCENDING then
+    return redis.call('ZRANGE', BY_SORT, first, last)
+  end
+  local ids = {}
+  if first < card - without then
+    ids = redis.call('ZRANGE', BY_SORT, without + first, math.min(without + last, card - 1), 'REV')
+  end
+  if last >= card - without then
+    append(ids, redis.call('ZRANGE', BY_SORT, math.max(first - card + without, 0), last - card + without, 'REV'))
+  end
+  return ids
+end
+
+-- By slices of the sort field: first the buckets of both ends of the page, then what lies between them.
+local function narrowed(mask, count, first, last)
+  local field = string.sub(BY_SORT, #PREFIX + 4)
+  local from, before = bucket_at(field, mask, first, DESCENDING)
+  local to = bucket_at(field, mask, last, DESCENDING)
+  local few = between(field, mask, math.min(from, to), math.max(from, to))
+  if size_of(few) <= LIST_MAX + last - first then
+    local ids, fault = sorted(listed(few))
     if fault then
       return nil, fault
     end
-    ordered = true
+    local part = {}
+    for place = first - before + 1, last - before + 1 do
+      part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
+    end
+    return part
   end
-  local part = {}
-  for place = first + 1, last + 1 do
-    part[#part + 1] = ids[DESCENDING and count + 1 - place or place]
+  -- Many groups share a bucket: they are looked at from where it begins.
+  local ahead = DESCENDING and split(field, from, 1, ALL) or split(field, from, 0, ALL)
+  return walked(mask, ranked, size_of(ahead) - without, card, first - before, last - first + 1)
+end
+
+local function answer_by_mask()
+  local mask = mask_of(q.ranges, q.values)
+  local count = size_of(mask)
+  local function part_of(first, last)
+    local is_near = (last + 1) * card <= WALK_MAX * count
+    if is_near or not SLICES[string.sub(BY_SORT, #PREFIX + 4)] then
+      return walked(mask, ranked, 0, card, first, last - first + 1)
+    end
+    if not ROTATED then
+      return narrowed(mask, count, first, last)
+    end
+    -- Those without a value have the last bucket for themselves, and come last.
+    local with, without_value = split('display_id', 2 ^ 20 - 1, 0, mask)
+    local many = size_of(with)
+    local part = {}
+    if first < many then
+      part = narrowed(with, many, first, math.min(last, many - 1))
+    end
+    if last >= many then
+      local skip = math.max(first - many, 0)
+      append(part, walked(without_value, ranked, card - without, card, skip, last - math.max(first, many) + 1))
+    end
+    return part
   end
-  return part
-end, BY_SORT)
+  local told
+  if STEP > 1 and FROM < count then
+    -- Places on the way: found at once, for each on its own would take as long.
+    local all, fault = part_of(FROM, math.min(TO, count) - 1)
+    told = answer(count, function(rank)
+      return all and {all[rank - FROM + 1]}, fault
+    end, BY_SORT)
+  else
+    told = answer(count, part_of, BY_SORT)
+  end
+  drop_masks()
+  return told
+end
+
+local smallest = card
+for i = 2, #sides do
+  smallest = math.min(smallest, sides[i].size)
+end
+if q.by_id or q.needle ~= '' or smallest <= q.few then
+  return answer_by_sides()
+end
+return answer_by_mask()

@@ -1,4 +1,3 @@
-#!lua
 -- Writes what one batch changes in one shard, and how far the log has been applied: all of it or nothing.
 --
 --   EVALSHA commit 1 <prefix>meta <head> <name> <bytes> <name> <bytes> ...
@@ -11,6 +10,8 @@
 --   rest      hash     write  group id -> what follows them in the document
 --   text      hash     write  group id -> what q looks through
 --   by:*, of:* zset    write  group id, scored
+--   ordinal   zset     write  group id, scored by its ordinal, which it keeps for ever
+--   bits:*    string   write  bitmaps over ordinals: see buckets.lua
 --   parked    hash     write  <topic>/<partition>@<offset> -> JSON
 --   tally     hash     write  <topic>/<partition>:<fate> -> number of records
 --   stored    channel         JSON: <topic>/<partition> -> next offset, once for each answer STORED
@@ -22,18 +23,9 @@
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
 -- First come checks that write nothing, then writes that cannot fail: a script is never rolled back.
 
-local version, positions, sections, unlisted, add, remove, tally = unpack(cmsgpack.unpack(ARGV[1]), 1, 7)
+local version, positions, sections, unlisted, add, remove, tally, broad = unpack(cmsgpack.unpack(ARGV[1]), 1, 8)
 local meta = KEYS[1]
 local prefix = string.sub(meta, 1, -5)
-
--- Lua's stack holds 8000 values; a call takes at most this many. Even, so that pairs stay together.
-local CHUNK = 4000
-
-local function each_chunk(list, first, last, call)
-  for from = first, last, CHUNK do
-    call(unpack(list, from, math.min(from + CHUNK - 1, last)))
-  end
-end
 
 -- A generation of another version, or closed for the sake of its successor, is not ours to write.
 local known = redis.call('HMGET', meta, 'version', 'sealed')
@@ -89,12 +81,14 @@ each_chunk(unlisted, 1, #unlisted, function(...)
   redis.call('HDEL', prefix .. 'rest', ...)
   redis.call('HDEL', prefix .. 'text', ...)
 end)
+local ordinals_end = keep_bits_before(prefix, add, remove)
 for index, members in pairs(remove) do
   each_chunk(members, 1, #members, function(...) redis.call('ZREM', prefix .. index, ...) end)
 end
 for index, members in pairs(add) do
   each_chunk(members, 1, #members, function(...) redis.call('ZADD', prefix .. index, ...) end)
 end
+keep_bits_after(prefix, add, remove, broad, ordinals_end)
 for name, records in pairs(tally) do
   redis.call('HINCRBY', prefix .. 'tally', name, records)
 end

@@ -11,7 +11,18 @@ from events.log import Partition
 from projector.project import Change
 from projector.readmodel.document import VERSION
 
-SCRIPT = files(__package__).joinpath("commit.lua").read_text()
+SCRIPT = "#!lua\n" + "\n".join(
+    files(package).joinpath(name).read_text()
+    for package, name in (
+        ("projector.store", "chunks.lua"),
+        ("projector.readmodel", "buckets.lua"),
+        ("projector.store", "bits.lua"),
+        ("projector.store", "commit.lua"),
+    )
+)
+
+# A value with as many groups gets a bitmap: then that is about as small as the sorted set.
+BROAD_GROUPS_MIN = 2048
 
 # A script's argument, in bytes: what Redis can take in within its few milliseconds.
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -59,6 +70,7 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
             change.add,
             change.remove,
             _tally(change),
+            BROAD_GROUPS_MIN,
         )
     )
     return [head, *chain.from_iterable(sections)]

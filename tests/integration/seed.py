@@ -4,6 +4,7 @@ A group is a plain dict of its document's fields, with `total` as Decimal and ti
 """
 
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,7 @@ GROUP_NAMES = (
 )
 TIMES = ("created_at", "updated_at")
 JUNE_MS = 1780272000000
+HOUR_MS = 3_600_000
 # Their byte orders, locale orders and casefolded forms all differ.
 ODD_IDS = (
     "og_Ä",
@@ -135,10 +137,52 @@ def _make_order(rng: random.Random, group_id: str, n: int, customer: str | None,
 def write(client: "Redis | RedisCluster", groups: Iterable[Group], number: int = 0, shards: int = 1) -> str:
     """Fills a generation, which `go_live` makes live, and returns the prefix of the keys of its first shard."""
     pipeline = client.pipeline()
+    ordinals: dict[str, int] = {}
     for group in groups:
-        _write_group(pipeline, prefix(group["id"], number, shards), group)
+        keys = prefix(group["id"], number, shards)
+        _write_group(pipeline, keys, group)
+        _write_bits(pipeline, keys, group, ordinals.setdefault(keys, 0))
+        ordinals[keys] += 1
     pipeline.execute()
     return f"og:{{{number}.0}}:"
+
+
+def buckets(group: Group) -> dict[str, int]:
+    """Field -> bucket, as docs/architecture.md has them."""
+    display_id = group["display_id"]
+    return {
+        "created_at": group["created_at"] // HOUR_MS,
+        "updated_at": group["updated_at"] // HOUR_MS,
+        "total": total_bucket(float(group["total"])),
+        "seller_count": min(group["seller_count"], 1023),
+        "display_id": 2**20 - 1 if display_id is None else min(display_id // 16, 2**20 - 2),
+    }
+
+
+def total_bucket(total: float) -> int:
+    if total == 0:
+        return 2**19
+    mantissa, exponent = math.frexp(abs(total))
+    step = min(max(math.floor((exponent + 20) * 4096 + (mantissa - 0.5) * 8192), 0), 2**19 - 1)
+    return 2**19 + step if total > 0 else 2**19 - 1 - step
+
+
+def _write_bits(pipeline: Any, prefix: str, group: Group, ordinal: int) -> None:
+    pipeline.zadd(prefix + "ordinal", {group["id"]: ordinal})
+    pipeline.setbit(prefix + "bits:all", ordinal, 1)
+    for field, bucket in buckets(group).items():
+        for k in range(bucket.bit_length()):
+            if bucket >> k & 1:
+                pipeline.setbit(f"{prefix}bits:by:{field}:{k}", ordinal, 1)
+    for field, values in value_sets(group).items():
+        for value in values:
+            if not is_narrow(value):
+                pipeline.setbit(f"{prefix}bits:of:{field}:{value}", ordinal, 1)
+
+
+def is_narrow(value: str) -> bool:
+    """Some values have no bitmap, as if they had never had many groups."""
+    return len(value) % 2 == 1
 
 
 def prefix(group_id: str, number: int, shards: int) -> str:
@@ -150,7 +194,7 @@ def shard_of(group_id: str, shards: int) -> int:
     return int.from_bytes(blake2b(group_id.encode(), digest_size=8).digest(), "big") % shards
 
 
-def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, version: int = 1) -> None:
+def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, version: int = 2) -> None:
     client.set("og:live", described(number, shards, version))
 
 

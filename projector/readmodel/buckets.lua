@@ -1,0 +1,40 @@
+-- Put in front of commit.lua, which writes bitmaps, and of the API's scripts, which read them.
+--
+-- Each listed group has an ordinal in its shard. A bitmap has a bit for each ordinal, the first group's being the
+-- highest bit of the first byte, as SETBIT has it:
+--   bits:all               the listed groups
+--   bits:of:<field>:<value>  those in the sorted set of:<field>:<value>, once that has been large
+--   bits:by:<field>:<k>    those of whose bucket the k-th bit is set, from 0: the lowest. All together are the slices of
+--                          a field (O'Neil and Quass, "Improved Query Performance with Variant Indexes", 1997)
+-- A bucket is a whole number that never falls where the score of by:<field> rises.
+
+-- Slices of each field: its buckets are below 2^n.
+local SLICES = {created_at = 20, updated_at = 20, total = 20, seller_count = 10, display_id = 20}
+
+local function clipped(bucket, slices)
+  return math.max(0, math.min(math.floor(bucket), 2 ^ slices - 1))
+end
+
+-- Unix milliseconds in hours.
+local function hour(ms)
+  return clipped(ms / 3600000, 20)
+end
+
+-- 4096 buckets from each power of two to the next, from 2^-20 on, on both sides of 0.
+local function steps(amount)
+  if amount == 0 then
+    return 2 ^ 19
+  end
+  local mantissa, exponent = math.frexp(math.abs(amount))
+  local step = clipped((exponent + 20) * 4096 + (mantissa - 0.5) * 8192, 19)
+  return amount > 0 and 2 ^ 19 + step or 2 ^ 19 - 1 - step
+end
+
+local BUCKET = {
+  created_at = hour,
+  updated_at = hour,
+  total = steps,
+  seller_count = function(sellers) return clipped(sellers, 10) end,
+  -- Without one the score is infinite: the last bucket is for those alone.
+  display_id = function(id) return id == math.huge and 2 ^ 20 - 1 or math.min(clipped(id / 16, 20), 2 ^ 20 - 2) end,
+}
