@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tests import oracle
+from tests import buckets, oracle
 
 PREFIX = "og:{0.0}:"
 FATES = ("applied", "stale", "passed_over", "parked")
@@ -49,12 +49,15 @@ def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
 
 
 def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
+    """Its bitmaps must be those of its sorted sets."""
     found: Any = client
     entries = {
         (key.decode().removeprefix(prefix), member.decode()): score
         for key in found.scan_iter(match=prefix + "*", count=1000, _type="ZSET")
         for member, score in found.zrange(key, 0, -1, withscores=True)
+        if key.decode() != prefix + "ordinal"
     }
+    _check_bits(found, prefix, entries)
 
     def fields(name: str) -> dict[str, bytes]:
         return {field.decode(): value for field, value in found.hgetall(prefix + name).items()}
@@ -67,6 +70,19 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
         {name: int(records) for name, records in fields("tally").items()},
         fields("parked"),
     )
+
+
+def _check_bits(client: Any, prefix: str, entries: dict[tuple[str, str], float]) -> None:
+    ordinals = {id.decode(): int(ordinal) for id, ordinal in client.zrange(prefix + "ordinal", 0, -1, withscores=True)}
+    assert sorted(ordinals.values()) == list(range(len(ordinals)))
+    expected = buckets.bitmaps(entries, ordinals)
+    start = prefix + "bits:"
+    keys = [key.decode() for key in client.scan_iter(match=start + "*", count=1000)]
+    found = {key.removeprefix(start): buckets.bits(client.get(key)) for key in keys}
+    for name, ordinals_found in found.items():
+        assert ordinals_found == expected.get(name, set()), name
+    # A value has one only once it has had many groups.
+    assert {name for name in expected if not name.startswith("of:")} <= found.keys()
 
 
 def _documents(rows: dict[str, bytes], rests: dict[str, bytes]) -> dict[str, bytes]:

@@ -4,7 +4,6 @@ A group is a plain dict of its document's fields, with `total` as Decimal and ti
 """
 
 import json
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,8 @@ from typing import Any
 
 from redis import Redis
 from redis.cluster import RedisCluster
+
+from tests import buckets
 
 Group = dict[str, Any]
 
@@ -47,7 +48,6 @@ GROUP_NAMES = (
 )
 TIMES = ("created_at", "updated_at")
 JUNE_MS = 1780272000000
-HOUR_MS = 3_600_000
 # Their byte orders, locale orders and casefolded forms all differ.
 ODD_IDS = (
     "og_Ä",
@@ -147,42 +147,27 @@ def write(client: "Redis | RedisCluster", groups: Iterable[Group], number: int =
     return f"og:{{{number}.0}}:"
 
 
-def buckets(group: Group) -> dict[str, int]:
-    """Field -> bucket, as docs/architecture.md has them."""
-    display_id = group["display_id"]
-    return {
-        "created_at": group["created_at"] // HOUR_MS,
-        "updated_at": group["updated_at"] // HOUR_MS,
-        "total": total_bucket(float(group["total"])),
-        "seller_count": min(group["seller_count"], 1023),
-        "display_id": 2**20 - 1 if display_id is None else min(display_id // 16, 2**20 - 2),
-    }
-
-
-def total_bucket(total: float) -> int:
-    if total == 0:
-        return 2**19
-    mantissa, exponent = math.frexp(abs(total))
-    step = min(max(math.floor((exponent + 20) * 4096 + (mantissa - 0.5) * 8192), 0), 2**19 - 1)
-    return 2**19 + step if total > 0 else 2**19 - 1 - step
-
-
 def _write_bits(pipeline: Any, prefix: str, group: Group, ordinal: int) -> None:
     pipeline.zadd(prefix + "ordinal", {group["id"]: ordinal})
-    pipeline.setbit(prefix + "bits:all", ordinal, 1)
-    for field, bucket in buckets(group).items():
-        for k in range(bucket.bit_length()):
-            if bucket >> k & 1:
-                pipeline.setbit(f"{prefix}bits:by:{field}:{k}", ordinal, 1)
-    for field, values in value_sets(group).items():
-        for value in values:
-            if not is_narrow(value):
-                pipeline.setbit(f"{prefix}bits:of:{field}:{value}", ordinal, 1)
+    entries = {(index, group["id"]): score for index, score in scores(group).items() if not is_narrow(index)}
+    for name, ordinals in buckets.bitmaps(entries, {group["id"]: ordinal}).items():
+        for place in ordinals:
+            pipeline.setbit(f"{prefix}bits:{name}", place, 1)
 
 
-def is_narrow(value: str) -> bool:
+def is_narrow(index: str) -> bool:
     """Some values have no bitmap, as if they had never had many groups."""
-    return len(value) % 2 == 1
+    return index.startswith("of:") and len(index) % 2 == 1
+
+
+def scores(group: Group) -> dict[str, float]:
+    """Index -> score, for all sorted sets."""
+    found = {"by:id": 0.0}
+    for field in buckets.SLICES:
+        found["by:" + field] = float("inf") if group[field] is None else float(group[field])
+    for field, values in value_sets(group).items():
+        found |= {f"of:{field}:{value}": group["created_at"] for value in values}
+    return found
 
 
 def prefix(group_id: str, number: int, shards: int) -> str:
@@ -203,20 +188,15 @@ def described(number: int, shards: int, version: int) -> str:
 
 
 def _write_group(pipeline: Any, prefix: str, group: Group) -> None:
-    group_id, created = group["id"], group["created_at"]
+    group_id = group["id"]
     document = render(group)
     border = len(render({name: group[name] for name in GROUP_NAMES[:6]})) - 1
     pipeline.hset(prefix + "row", group_id, document[:border] + "}")
     pipeline.hset(prefix + "rest", group_id, document[border:])
     text = group_id.casefold().encode() + b"\xff" + (group["customer_id"] or "").casefold().encode()
     pipeline.hset(prefix + "text", group_id, text)
-    for field in ("created_at", "updated_at", "total", "seller_count", "display_id"):
-        value = group[field]
-        pipeline.zadd(prefix + "by:" + field, {group_id: float("inf") if value is None else float(value)})
-    pipeline.zadd(prefix + "by:id", {group_id: 0})
-    for field, values in value_sets(group).items():
-        for value in values:
-            pipeline.zadd(f"{prefix}of:{field}:{value}", {group_id: created})
+    for index, score in scores(group).items():
+        pipeline.zadd(prefix + index, {group_id: score})
 
 
 def value_sets(group: Group) -> dict[str, Sequence[str]]:

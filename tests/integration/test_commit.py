@@ -139,7 +139,7 @@ def test_the_script_is_sent_again_where_it_was_forgotten(store: Store, client: "
 
 def test_another_version_of_the_read_model_is_refused(store: Store, client: "redis.Redis") -> None:
     client.set("og:live", '{"number":3,"shards":1,"version":999}')
-    with pytest.raises(CannotGoOn, match="has version 999, this code writes version 1"):
+    with pytest.raises(CannotGoOn, match="has version 999, this code writes version 2"):
         store.generation()
 
 
@@ -147,6 +147,6 @@ def test_nobody_there_is_told_as_such() -> None:
     store = Store(Nodes("redis://127.0.0.1:1"))
     with pytest.raises(StoreUnavailable, match="Redis does not answer"):
         store.generation()
-    sent = store.commit(Generation(0, 1, 1), 0, [b""])
+    sent = store.commit(Generation(0, 1, 2), 0, [b""])
     with pytest.raises(StoreUnavailable):
         sent.outcome()

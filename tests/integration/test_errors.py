@@ -178,7 +178,7 @@ def test_an_index_of_the_wrong_type_is_a_fault_of_ours(api: Api, filled: "Redis"
     assert api.get(f"{LIST}?order=total").json() == UNKNOWN
 
 
-@pytest.mark.parametrize("pointer", ["", "{", '{"number":0}', "[]", '{"number":0,"shards":0,"version":1}'])
+@pytest.mark.parametrize("pointer", ["", "{", '{"number":0}', "[]", '{"number":0,"shards":0,"version":2}'])
 def test_a_pointer_that_is_none_is_a_fault_of_ours(api: Api, filled: "Redis", pointer: str) -> None:
     filled.set("og:live", pointer)
     assert api.get(LIST).json() == UNKNOWN

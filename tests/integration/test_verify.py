@@ -179,7 +179,7 @@ def check_plants(url: str, shards: int, log: SqliteLog) -> None:
 def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, oracle.groups(events), random.Random(3))
@@ -193,7 +193,7 @@ def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log:
 
 def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(1)])
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, {}, random.Random())
@@ -215,7 +215,7 @@ def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) ->
 
 def test_names_that_are_no_utf_8_and_members_of_another_shard(redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(number) for number in range(20)])
-    generation = Generation(0, 3, 1, "n")
+    generation = Generation(0, 3, 2, "n")
     wrong = (shard_of("og_7", 3) + 1) % 3
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
@@ -249,7 +249,7 @@ def check_parked(url: str, shards: int, log: SqliteLog) -> None:
 def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     ids = sorted(oracle.groups(events))
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
@@ -269,7 +269,7 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
         for number, group in enumerate(groups)
     ]
     publish(log, events)
-    generation, built = Generation(0, 1, 1, "n"), Generation(1, 3, 1, "m")
+    generation, built = Generation(0, 1, 2, "n"), Generation(1, 3, 2, "m")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         assert client.hstrlen("og:{0.0}:rest", "og_0") + client.hstrlen("og:{0.0}:state", "og_0") > 256 * 1024
@@ -284,7 +284,7 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
 def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: str, log: SqliteLog) -> None:
     """The byte is seen at first, the member only when its set is listed."""
     publish(log, [event(number) for number in range(9)])
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         client.hset("og:{0.0}:text", "og_1", b"x")
@@ -297,7 +297,7 @@ def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: s
 def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: SqliteLog) -> None:
     """The group was right when it was looked at; its positions move on without it."""
     publish(log, [event(number) for number in range(9)])
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         builder = build(log, store, generation)
         names = ("row", "rest", "state")
@@ -318,7 +318,7 @@ def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: 
 def test_shards_that_were_left_at_different_positions(redis_url: str, log: SqliteLog) -> None:
     """As a projector leaves them that is killed between two."""
     publish(log, sample(EVENTS))
-    early, late = Generation(1, 3, 1, "n"), Generation(2, 3, 1, "n")
+    early, late = Generation(1, 3, 2, "n"), Generation(2, 3, 2, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, early, EVENTS // 2)
         build(log, store, late)
@@ -362,7 +362,7 @@ def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]
 
 def test_a_generation_of_another_version(redis_url: str, log: SqliteLog) -> None:
     publish(log, sample(EVENTS))
-    live, built = Generation(0, 1, 1, "n"), Generation(1, 1, 1, "m")
+    live, built = Generation(0, 1, 2, "n"), Generation(1, 1, 2, "m")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, live)
         builder = build(log, store, built)
@@ -381,7 +381,7 @@ def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
     redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(log, sample(EVENTS))
-    live, built = Generation(0, 1, 1, "n"), Generation(1, 1, 1, "m")
+    live, built = Generation(0, 1, 2, "n"), Generation(1, 1, 2, "m")
     monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
     with opened(redis_url) as store:
         build(log, store, live, EVENTS - 1)
@@ -490,7 +490,7 @@ def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> No
     publish(log, sample(EVENTS))
     with closing(sqlite3.connect(log.path)) as file, file:
         file.execute('DELETE FROM log WHERE "offset" < 100')
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store:
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
@@ -536,7 +536,7 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
 
 def test_another_log_and_a_shorter_one(redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
     publish(log, sample(10))
-    generation = Generation(0, 1, 1, "n")
+    generation = Generation(0, 1, 2, "n")
     with opened(redis_url) as store, SqliteLog(tmp_path / "other" / "orders.db") as other:
         build(log, store, generation)
         other.create()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from projector.readmodel.document import VERSION
 from tests import readmodel
 from tests.integration.rebuilding import Shop
 from tests.processes import Api, Process, projector
@@ -47,7 +48,7 @@ def test_a_rolling_deployment_and_back(tmp_path: Path, one_redis_url: str, kafka
             assert new_api.client.get("/health/ready").status_code == 200
             assert {first.process.poll(), second.process.poll(), old.process.poll()} == {None}
             # Back, by the code that made it.
-            assert "version 1" in projector("replay", "rollback", cwd=tmp_path, settings=new).stderr
+            assert f"version {VERSION}" in projector("replay", "rollback", cwd=tmp_path, settings=new).stderr
             shop.replay("rollback")
             assert shop.live() == (0, 1)
             shop.publish(500)

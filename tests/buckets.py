@@ -1,0 +1,56 @@
+"""Bitmaps over ordinals as docs/architecture.md has them, written a second time. Imports no project code."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+HOUR_MS = 3_600_000
+SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
+
+
+def bucket(field: str, score: float) -> int:
+    """Of what by:<field> is scored by."""
+    if field == "total":
+        return _total(score)
+    if field == "seller_count":
+        return min(int(score), 1023)
+    if field == "display_id":
+        return 2**20 - 1 if score == math.inf else min(int(score // 16), 2**20 - 2)
+    return min(max(int(score // HOUR_MS), 0), 2**20 - 1)
+
+
+def _total(total: float) -> int:
+    if total == 0:
+        return 2**19
+    mantissa, exponent = math.frexp(abs(total))
+    step = min(max(math.floor((exponent + 20) * 4096 + (mantissa - 0.5) * 8192), 0), 2**19 - 1)
+    return 2**19 + step if total > 0 else 2**19 - 1 - step
+
+
+def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:
+    """Name -> the ordinals whose bit is set, for every bitmap that could be; those without a bit are left out."""
+    found: dict[str, set[int]] = {}
+    for (index, group_id), score in entries.items():
+        kind, _, field = index.partition(":")
+        ordinal = ordinals[group_id]
+        if index == "by:id":
+            found.setdefault("all", set()).add(ordinal)
+        elif kind == "by":
+            place = bucket(field, score)
+            for k in range(SLICES[field]):
+                if place >> k & 1:
+                    found.setdefault(f"{index}:{k}", set()).add(ordinal)
+        else:
+            found.setdefault(index, set()).add(ordinal)
+    return found
+
+
+def bits(bitmap: bytes) -> set[int]:
+    return {8 * i + place for i, byte in enumerate(bitmap) if byte for place in range(8) if byte >> (7 - place) & 1}
+
+
+def as_bytes(ordinals: Iterable[int]) -> bytes:
+    ordinals = set(ordinals)
+    found = bytearray(max(ordinals, default=-1) // 8 + 1)
+    for ordinal in ordinals:
+        found[ordinal // 8] |= 1 << (7 - ordinal % 8)
+    return bytes(found)
