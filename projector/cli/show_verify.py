@@ -63,10 +63,12 @@ def _difference(found: Report, one: Difference) -> str:
     at = f" at {one.at}" if one.at else ""
     expected, actual = "expected", "found"
     if found.expected_from is not None:
-        # Of a new generation, whose sets have to fit its own documents, or of the live one, with the new one beside it.
-        is_new = one.generation == found.expected_from
-        expected = "its documents" if is_new else f"generation {found.expected_from}"
-        actual = "its sets" if is_new else f"generation {one.generation}"
+        # Of a new generation, whose sets have to fit its own documents, and its bitmaps its sets; or of the live one,
+        # with the new one beside it.
+        expected, actual = f"generation {found.expected_from}", f"generation {one.generation}"
+        if one.generation == found.expected_from:
+            of_bits = one.what == "ordinal" or one.what.startswith("bits:")
+            expected, actual = ("its sets", "its bitmaps") if of_bits else ("its documents", "its sets")
     width = max(len(expected), len(actual))
     return "\n".join(
         (

@@ -14,11 +14,11 @@ from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Builder, Insist
 from projector.store.redis import Store
 from projector.verify.book import Book
-from projector.verify.comparison import Comparison, Side, Tell, hashes, lowest
+from projector.verify.comparison import Comparison, Side, Tell, hashes
 from projector.verify.expected import BUILT, FOUND, Built, Refold
 from projector.verify.level import Level
 from projector.verify.picture import KINDS, Difference, Digest
-from projector.verify.shards import Positions, Shards
+from projector.verify.shards import Positions, Shards, lowest
 
 
 class Count(Struct, frozen=True):
@@ -68,7 +68,7 @@ def compare_generations(
     """Of `built`, which nobody but `builder` writes, with `live`, which may be written.
 
     `tell`: see Tell. Differences are told as of `live`, with `built` as what is
-    expected; those of `built` are sets of it that do not fit its own documents.
+    expected; those of `built` are sets and bitmaps of it that do not fit its own documents.
     Raises StoreUnavailable and LogUnavailable as far as the builder's `insist` does, CannotGoOn where a shard of `live`
     lags and no projector brings it on, and what Builder.advance raises.
     """

@@ -10,7 +10,7 @@ tells its positions with every answer. So:
    differs is a difference.
 3. In the same way sets and hashes are counted. Every member that ought to be there was looked up, so that a set of the
    right size has none too many. Of one that is not, or lacks a member, the members are listed; those that ought not to
-   be there are candidates.
+   be there are candidates. The bits of a bitmap are counted like the members of its set.
 """
 
 from collections import Counter
@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from projector.readmodel.keys import Generation
 from projector.verify.book import Book
+from projector.verify.buckets import index_of, is_bitmap
 from projector.verify.expected import FOUND, Expected
 from projector.verify.level import Level
 from projector.verify.picture import (
@@ -31,12 +32,13 @@ from projector.verify.picture import (
     Difference,
     Digest,
     Picture,
+    agree,
     difference,
     differing,
     digest,
     kind,
 )
-from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Answer, Positions, Shards
+from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Answer, Shards, lowest, portions
 
 # What is done, of how much of it, and of how much in all: `fold` counts events, `compare` groups.
 Tell = Callable[[str, int, int], None]
@@ -101,11 +103,13 @@ class Comparison:
                     self._list(side, shard, name)
                 self._settle_groups(side, shard)
                 self._name_sets(side, shard, suspects)
+            if shards.has_bits:
+                self._settle_ordinals(side, shard)
 
     def _sift(self, shard: int, expected: Mapping[str, Picture], found: Mapping[str, Picture]) -> None:
         candidates = []
         for group_id, picture in found.items():
-            if picture == expected[group_id]:
+            if agree(expected[group_id], picture):
                 same = digest(group_id, picture)
                 self._note(shard, group_id, same, same)
             else:
@@ -168,23 +172,31 @@ class Comparison:
         """The names of those that are not as large as they ought to be, or lack a member."""
         lacking = set(self._book.lacking(side.shards.generation.number, shard))
         self._book.put_seen(side.number, ((shard, name) for name in {*side.hashes, *BY, *lacking}))
+        if side.shards.has_bits:
+            self._book.put_seen(side.number, [(shard, "bits:all")])
         suspects = []
         while names := self._book.take_seen(side.number, shard, SIZES_MAX):
             for name, (ought, size) in self._sizes(side, shard, names).items():
                 if ought != size or name in lacking:
                     suspects.append(name)
-                if side.number == FOUND:
+                if side.number == FOUND and not is_bitmap(name):
                     self.off[kind(name)] += size - ought
         return suspects
 
     def _sizes(self, side: Side, shard: int, names: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Name -> how many members it ought to have, and has."""
-        answer = self._leveled(partial(side.shards.look, shard, sizes=names))
-        ought = self._book.sizes(side.number, shard, names)
-        return {name: (ought.get(name, 0), size) for name, size in zip(names, answer.sizes, strict=True)}
+        """Name -> how many members or bits it ought to have, and has."""
+        found = {}
+        for some in portions(names):
+            answer = self._leveled(partial(side.shards.look, shard, sizes=some))
+            ought = self._book.sizes(side.number, shard, [index_of(name) for name in some])
+            for name, size in zip(some, answer.sizes, strict=True):
+                found[name] = ought.get(index_of(name), 0), size
+        return found
 
     def _list(self, side: Side, shard: int, name: str) -> None:
-        """Members that ought not to be there become candidates."""
+        """Members that ought not to be there become candidates. Of a bit nobody can tell the group."""
+        if is_bitmap(name):
+            return
         index = name if name[2:3] == ":" else ""
         for members in side.shards.members(shard, name):
             ids = []
@@ -199,6 +211,14 @@ class Comparison:
                 ought = self._ought(side, shard, ids)
                 surplus = [(shard, group_id, index) for group_id in ids if name not in ought[group_id].names]
                 self._book.put_candidates(side.number, surplus)
+
+    def _settle_ordinals(self, side: Side, shard: int) -> None:
+        """That of each group is its own alone, hence they are 0, 1, 2 ... if there are as many as the largest says."""
+        members, largest = side.shards.look(shard).ordinals
+        number = side.shards.generation.number
+        if largest != members - 1 and not self._book.differs(number, shard, "ordinal"):
+            ought, found = f"the largest {members - 1}", f"the largest {largest:.17g}"
+            self._book.put_difference(Difference(number, shard, "", "ordinal", "", ought, found))
 
     def _surplus_parked(self, side: Side, shard: int, names: Sequence[str]) -> None:
         self._leveled(partial(side.shards.look, shard))
@@ -216,7 +236,8 @@ class Comparison:
         for start in range(0, len(suspects), SIZES_MAX):
             for name, (ought, size) in self._sizes(side, shard, suspects[start : start + SIZES_MAX]).items():
                 if ought != size and not self._book.differs(number, shard, name):
-                    told = Difference(number, shard, "", name, "", f"{ought} members", f"{size} members")
+                    unit = "bits" if is_bitmap(name) else "members"
+                    told = Difference(number, shard, "", name, "", f"{ought} {unit}", f"{size} {unit}")
                     self._book.put_difference(told)
 
     def _ought(self, side: Side, shard: int, ids: Collection[str]) -> dict[str, Picture]:
@@ -224,12 +245,6 @@ class Comparison:
         own = [group_id for group_id in ids if side.shards.generation.shard_of(group_id) == shard]
         pictures = self._expected.pictures(own)
         return {group_id: pictures.get(group_id, EMPTY) for group_id in ids}
-
-
-def lowest(shards: Shards) -> Positions:
-    """What every shard has applied."""
-    found = [shards.look(shard).positions for shard in range(shards.generation.shards)]
-    return {partition: min(positions[partition] for positions in found) for partition in found[0]}
 
 
 def hashes(parked: bool) -> Sequence[str]:

@@ -12,7 +12,7 @@ from projector.project import Decoded, Known, decode_record, group_ids, known, p
 from projector.readmodel.keys import Generation
 from projector.rebuild.builder import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS, Builder, Insist
 from projector.verify.book import Book, Sized
-from projector.verify.picture import EMPTY, Picture, named, picture_of
+from projector.verify.picture import EMPTY, Picture, agree, named, picture_of
 from projector.verify.shards import Positions, Shards
 
 # Called with groups that the log has just changed.
@@ -176,6 +176,7 @@ class Built:
             scores = self._shards.pictures(shard, wanted, documents=False)
             for group_id, picture in parts.items():
                 picture.entries.update(scores[group_id].entries)
+                picture.bits.update(scores[group_id].bits)
             found |= parts
         return found
 
@@ -191,6 +192,9 @@ class Built:
             grown(sizes, FOUND, self._generation.shard_of(group_id), before[group_id], after)
             grown(sizes, BUILT, self._shards.generation.shard_of(group_id), before[group_id], after)
         self._book.grow(sizes)
+        # Its bitmaps have to fit its own sets.
+        unfit = (group_id for group_id, picture in pictures.items() if not agree(picture, picture))
+        self._book.put_candidates(BUILT, ((self._shards.generation.shard_of(one), one, "") for one in unfit))
 
 
 def grown(sizes: Counter[Sized], side: int, shard: int, before: set[str], after: set[str]) -> None:

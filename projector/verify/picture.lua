@@ -11,18 +11,27 @@
 --   state      hash  group id -> 8 bytes of revision, orders in msgpack
 --   parked     hash  <topic>/<partition>@<offset> -> JSON
 --   by:*, of:* zset  group id, scored
+--   ordinal    zset  group id, scored by its ordinal
+--   bits:*   string  bitmaps over ordinals: see buckets.lua
 --
 -- head: a msgpack array of
 --   documents  whether row, rest, text and state of the groups are wanted
 --   indexes    for each index wanted: {name, number of a group among the arguments, from 1, ...}
---   sizes      names of keys: the number of members or fields is wanted
+--   sizes      names of keys: the number of members, fields or bits is wanted
 --   parked     names of parked records: whether they are there is wanted
+--   slices     {field, number of its slices}, ...: the bits of the groups are wanted; none where they are not
 --
--- Answers {position, groups, row, rest, text, state, scores, sizes, parked}: `groups` tells how many of the groups are
--- answered, from the first; the others would have made it too large. For each index `scores` has those of its groups
--- among them. Reads only.
+-- Answers {position, groups, row, rest, text, state, scores, sizes, parked, ordinals, bits, members}: `groups` tells
+-- how many of the groups are answered, from the first; the others would have made it too large. For each index `scores`
+-- has those of its groups among them.
+--   ordinals   {how many there are, the largest}
+--   bits       for each group: {how many have its ordinal, its bit in bits:all, its bucket in each field of `slices`},
+--              or {0} without an ordinal, {-1} with one that nothing can have
+--   members    for each index: the bits of its groups in its bitmap, -1 for a group without an ordinal; nothing where
+--              there is no bitmap
+-- Reads only.
 
-local documents, indexes, sizes, parked = unpack(cmsgpack.unpack(ARGV[1]), 1, 4)
+local documents, indexes, sizes, parked, slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 5)
 local prefix = string.sub(KEYS[1], 1, -9)
 
 -- Bytes of documents and states, of which one more group may still go beyond.
@@ -56,8 +65,8 @@ answer[7] = scores
 
 local found = {}
 for i, name in ipairs(sizes) do
-  local third = string.sub(name, 3, 3)
-  found[i] = redis.call(third == ':' and 'ZCARD' or 'HLEN', prefix .. name)
+  local command = string.sub(name, 1, 5) == 'bits:' and 'BITCOUNT' or string.sub(name, 3, 3) == ':' and 'ZCARD' or 'HLEN'
+  found[i] = redis.call(command, prefix .. name)
 end
 answer[8] = found
 
@@ -66,4 +75,62 @@ for i, name in ipairs(parked) do
   there[i] = redis.call('HEXISTS', prefix .. 'parked', name)
 end
 answer[9] = there
+
+local largest = redis.call('ZREVRANGE', prefix .. 'ordinal', 0, 0, 'WITHSCORES')
+answer[10] = {redis.call('ZCARD', prefix .. 'ordinal'), largest[2] or '-1'}
+answer[11], answer[12] = {}, {}
+if #slices == 0 or #ids == 0 then
+  return answer
+end
+
+-- Of all groups that have an ordinal: one call for each bitmap.
+local bits, ordinals, numbers, get = {}, {}, {}, {}
+for i, ordinal in ipairs(redis.call('ZMSCORE', prefix .. 'ordinal', unpack(ids))) do
+  local number = tonumber(ordinal or -1)
+  if not ordinal then
+    bits[i] = {0}
+  elseif number < 0 or number >= 2 ^ 32 or number % 1 > 0 then
+    bits[i] = {-1}
+  else
+    bits[i] = {redis.call('ZCOUNT', prefix .. 'ordinal', ordinal, ordinal)}
+    ordinals[i] = ordinal
+    numbers[#numbers + 1] = i
+    get[#get + 1] = 'GET'
+    get[#get + 1] = 'u1'
+    get[#get + 1] = ordinal
+  end
+end
+if #numbers > 0 then
+  for j, bit in ipairs(redis.call('BITFIELD_RO', prefix .. 'bits:all', unpack(get))) do
+    bits[numbers[j]][2] = bit
+  end
+  for f, slice in ipairs(slices) do
+    for _, i in ipairs(numbers) do
+      bits[i][2 + f] = 0
+    end
+    for k = 0, slice[2] - 1 do
+      local key = prefix .. 'bits:by:' .. slice[1] .. ':' .. k
+      for j, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
+        if bit == 1 then
+          local buckets = bits[numbers[j]]
+          buckets[2 + f] = buckets[2 + f] + 2 ^ k
+        end
+      end
+    end
+  end
+end
+answer[11] = bits
+
+for i, index in ipairs(indexes) do
+  local of, key = {}, prefix .. 'bits:' .. index[1]
+  if string.sub(index[1], 1, 3) == 'of:' and redis.call('EXISTS', key) == 1 then
+    for j = 2, #index do
+      if index[j] > #ids then
+        break
+      end
+      of[#of + 1] = ordinals[index[j]] and redis.call('GETBIT', key, ordinals[index[j]]) or -1
+    end
+  end
+  answer[12][i] = of
+end
 return answer

@@ -11,6 +11,7 @@ from projector.fold.view import Entries, document
 from projector.fold.view import view as view_of
 from projector.project import Known
 from projector.readmodel.keys import SORT_FIELDS, VALUE_FIELDS
+from projector.verify.buckets import bits_of, is_bitmap
 
 # The hashes with a field for each group, and the sorted sets with a member for each listed one.
 PARTS = ("row", "rest", "text", "state")
@@ -19,19 +20,28 @@ BY = frozenset(f"by:{field}" for field in SORT_FIELDS)
 OF = tuple(f"of:{field}" for field in VALUE_FIELDS)
 KINDS = (*PARTS, *(f"by:{field}" for field in SORT_FIELDS), *OF, "parked")
 
+# In place of a number of groups: there is no ordinal; there is one that no bitmap can have.
+NO_ORDINAL, BAD_ORDINAL = 0, -1
+
 # How much of a value is shown to either side of where it differs.
 CONTEXT = 24
 ABSENT = "nothing"
 
 
 class Picture(Struct, frozen=True, gc=False):
-    """All of one group at one instant; None, or not among `entries`, is what is not there."""
+    """All of one group at one instant; None, or not among `entries`, is what is not there.
+
+    `bits`: what is found of it in `bits:all` and in `bits:of:*`, by name, and for `bits:by:<field>` the bucket that its
+    slices spell; `ordinal`: how many groups have that of this one, or NO_ORDINAL, or BAD_ORDINAL. Only what was looked
+    at, and is there to look at.
+    """
 
     row: bytes | None = None
     rest: bytes | None = None
     text: bytes | None = None
     state: bytes | None = None
     entries: Entries = {}
+    bits: dict[str, int] = {}
 
     @property
     def names(self) -> set[str]:
@@ -43,7 +53,8 @@ EMPTY = Picture()
 
 
 class Difference(Struct, frozen=True):
-    """`what`: row, rest, text, state, parked, or an index as `of:status:pending`; `group` is empty where a whole set is
+    """`what`: row, rest, text, state, parked, an index as `of:status:pending`, `ordinal`, or a bitmap: `bits:all`,
+    `bits:of:status:pending`, and `bits:by:total` for all slices of a field; `group` is empty where the whole of it is
     meant. `at`: the first place that differs, as a JSON path or a number of bytes; empty where one side has nothing.
     `expected`, `found`: the value at that place, readable.
     """
@@ -129,13 +140,36 @@ def named(picture: Picture) -> Collection[str]:
     )
 
 
+def agree(expected: Picture, found: Picture) -> bool:
+    """Whether `differing` names nothing."""
+    return (
+        all(getattr(expected, part) == getattr(found, part) for part in PARTS)
+        and expected.entries == found.entries
+        and not any(_differing_bits(expected, found))
+    )
+
+
 def differing(expected: Picture, found: Picture) -> Iterator[str]:
-    """The parts and indexes in which they differ."""
+    """The parts, indexes and bitmaps in which they differ; what bits there ought to be depends on entries alone."""
     for part in PARTS:
         if getattr(expected, part) != getattr(found, part):
             yield part
     for name in sorted(expected.entries.keys() | found.entries.keys()):
         if expected.entries.get(name) != found.entries.get(name):
+            yield name
+    yield from _differing_bits(expected, found)
+
+
+def _differing_bits(expected: Picture, found: Picture) -> Iterator[str]:
+    if not found.bits:
+        return
+    ought = bits_of(expected.entries)
+    for name, bits in found.bits.items():
+        if name == "ordinal":
+            # Whoever was listed once keeps it.
+            if bits != 1 and (bits != NO_ORDINAL or "bits:all" in ought):
+                yield name
+        elif bits != ought.get(name, 0):
             yield name
 
 
@@ -143,6 +177,11 @@ def difference(generation: int, shard: int, group_id: str, what: str, expected: 
     """`what` is one of those that `differing` names."""
     if what in PARTS:
         at, one, other = told(what, getattr(expected, what), getattr(found, what))
+    elif what == "ordinal":
+        at, one, other = "", "one of its own", _ordinal_text(found.bits[what])
+    elif is_bitmap(what):
+        unit = "bucket" if what.startswith("bits:by:") else "bit"
+        at, one, other = "", f"{unit} {bits_of(expected.entries).get(what, 0)}", f"{unit} {found.bits[what]}"
     else:
         at, one, other = "", score_text(expected.entries.get(what)), score_text(found.entries.get(what))
     return Difference(generation, shard, group_id, what, at, one, other)
@@ -150,6 +189,11 @@ def difference(generation: int, shard: int, group_id: str, what: str, expected: 
 
 def score_text(score: float | None) -> str:
     return ABSENT if score is None else f"score {float(score):.17g}"
+
+
+def _ordinal_text(groups: int) -> str:
+    texts = {NO_ORDINAL: "none", BAD_ORDINAL: "one that no group can have"}
+    return texts.get(groups, f"one of {groups} groups")
 
 
 def told(part: str, expected: bytes | None, found: bytes | None) -> tuple[str, str, str]:

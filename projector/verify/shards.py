@@ -16,6 +16,7 @@ from projector.fold.view import Entries
 from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Insist
 from projector.store.redis import Store
+from projector.verify.buckets import SLICES, is_bitmap
 from projector.verify.picture import Picture
 
 SCRIPT = files(__package__).joinpath("picture.lua").read_text()
@@ -26,6 +27,8 @@ SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 GROUPS_MAX = 25
 ENTRIES_MAX = 500
 SIZES_MAX = 500
+# Counting the bits of a million groups takes Redis up to 40 microseconds.
+BITMAPS_MAX = 50
 # How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
 # 1.4 MB, a document with a thousand orders 300 kB.
 SCAN_KEYS = 1_000
@@ -33,18 +36,22 @@ SCAN_MEMBERS = 500
 SCAN_FIELDS = 20
 SCAN_PARKED = 2
 
+# Older versions of the read model have neither ordinals nor bitmaps.
+BITS_SINCE = 2
+
 Positions = dict[Partition, int]
 
 
 class Answer(Struct, frozen=True):
     """Of one shard at one instant, which `positions` tells. Aligned with what was asked for; `pictures` and `entries`
-    may have only the first of the groups.
+    may have only the first of the groups. `ordinals`: how many there are, and the largest, or -1.
     """
 
     positions: Positions
     pictures: dict[str, Picture]
     sizes: Sequence[int]
     parked: Sequence[bool]
+    ordinals: tuple[int, float] = (0, -1)
 
 
 class Shards:
@@ -52,6 +59,7 @@ class Shards:
 
     def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
         self.generation = generation
+        self.has_bits = generation.version >= BITS_SINCE
         self._store = store
         self._partitions = {str(partition).encode(): partition for partition in partitions}
         self._insist = insist
@@ -64,7 +72,9 @@ class Shards:
         sizes: Sequence[str] = (),
         parked: Sequence[str] = (),
     ) -> Answer:
-        """`wanted`: group id -> the indexes in which it is looked up. Without `documents` pictures have only those."""
+        """`wanted`: group id -> the indexes in which it is looked up, and then in bitmaps. Without `documents` pictures
+        have only those.
+        """
         wanted = wanted or {}
         ids = _first(wanted)
         indexes: dict[str, list[int]] = {}
@@ -72,7 +82,8 @@ class Shards:
             for name in wanted[group_id]:
                 indexes.setdefault(name, []).append(number)
         listed = [(name, *numbers) for name, numbers in indexes.items()]
-        head = msgspec.msgpack.encode((documents, listed, sizes, parked))
+        slices = list(SLICES.items()) if self.has_bits and indexes else []
+        head = msgspec.msgpack.encode((documents, listed, sizes, parked, slices))
         found = self._call(shard, head, ids)
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
@@ -80,15 +91,17 @@ class Shards:
             for number, score in zip(numbers, scores, strict=False):
                 if score is not None:
                     entries[ids[number - 1]][name] = float(score)
+        bits = _bits(ids, indexes, found[10], found[11])
         if documents:
             parts = zip(ids, *found[2:6], strict=True)
             pictures = {
-                group_id: Picture(row, rest, text, state, entries[group_id])
+                group_id: Picture(row, rest, text, state, entries[group_id], bits[group_id])
                 for group_id, row, rest, text, state in parts
             }
         else:
-            pictures = {group_id: Picture(entries=entries[group_id]) for group_id in ids}
-        return Answer(self._positions(found[0]), pictures, found[7], [bool(there) for there in found[8]])
+            pictures = {group_id: Picture(entries=entries[group_id], bits=bits[group_id]) for group_id in ids}
+        ordinals = int(found[9][0]), float(found[9][1])
+        return Answer(self._positions(found[0]), pictures, found[7], [bool(there) for there in found[8]], ordinals)
 
     def pictures(self, shard: int, wanted: Mapping[str, Collection[str]], documents: bool = True) -> dict[str, Picture]:
         """Of any number of groups, at as many instants as it takes."""
@@ -100,10 +113,10 @@ class Shards:
         return found
 
     def sets(self) -> Iterator[tuple[int, bytes]]:
-        """Shard and name of every `of:*` that there is; one may come twice."""
-        number = self.generation.number
-        name_of = re.compile(rb"og:\{%d\.(\d+)\}:(of:.*)" % number, re.DOTALL)
-        for keys in self._scan_keys(f"og:{{{number}.*}}:of:*"):
+        """Shard and name of every `of:*` and `bits:of:*` that there is; one may come twice."""
+        number, bits = self.generation.number, b"(?:bits:)?" if self.has_bits else b""
+        name_of = re.compile(rb"og:\{%d\.(\d+)\}:(%bof:.*)" % (number, bits), re.DOTALL)
+        for keys in self._scan_keys(f"og:{{{number}.*}}:*of:*"):
             for key in keys:
                 match = name_of.fullmatch(key)
                 if match and int(match[1]) < self.generation.shards:
@@ -172,6 +185,39 @@ class Shards:
                 )
             positions[partition] = int(offset)
         return positions
+
+
+def portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Names of SIZES_MAX at most, as one call can count them."""
+    bitmaps = [name for name in names if is_bitmap(name)]
+    for start in range(0, len(bitmaps), BITMAPS_MAX):
+        yield bitmaps[start : start + BITMAPS_MAX]
+    if len(bitmaps) < len(names):
+        yield [name for name in names if not is_bitmap(name)]
+
+
+def lowest(shards: Shards) -> Positions:
+    """What every shard has applied."""
+    found = [shards.look(shard).positions for shard in range(shards.generation.shards)]
+    return {partition: min(positions[partition] for positions in found) for partition in found[0]}
+
+
+def _bits(
+    ids: Sequence[str],
+    indexes: Mapping[str, Sequence[int]],
+    own: Sequence[Sequence[int]],
+    members: Sequence[Sequence[int]],
+) -> dict[str, dict[str, int]]:
+    """The last two as picture.lua answers them."""
+    names = ("ordinal", "bits:all", *(f"bits:by:{field}" for field in SLICES))
+    bits: dict[str, dict[str, int]] = {group_id: {} for group_id in ids}
+    for group_id, found in zip(ids, own, strict=False):
+        bits[group_id] = dict(zip(names, found, strict=False))
+    for (name, numbers), some in zip(indexes.items(), members, strict=False):
+        for number, bit in zip(numbers, some, strict=False):
+            if bit >= 0:
+                bits[ids[number - 1]]["bits:" + name] = bit
+    return bits
 
 
 def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tests import buckets, oracle
 from tests.readmodel import shard_of
 
 BY = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
@@ -28,7 +29,7 @@ class Garden:
         self._documents = documents
         self._rng = rng
         self._ids = sorted(documents)
-        self._kinds = (
+        self._kinds: tuple[Callable[[], Plant], ...] = (
             self.byte, self.byte, self.byte, self.missing_member, self.missing_member, self.surplus_member,
             self.wrong_score, self.surplus_group, self.missing_part, self.missing_set, self.new_set, self.swapped,
         )  # fmt: skip
@@ -138,3 +139,116 @@ class Garden:
 
     def _any(self) -> str:
         return self._rng.choice(self._ids)
+
+
+class Flips(Garden):
+    """Faults of bitmaps and ordinals. `unlisted`: groups with an ordinal that are in no set."""
+
+    def __init__(
+        self, client: Any, number: int, shards: int, documents: dict[str, Any], rng: random.Random, unlisted: list[str]
+    ) -> None:
+        super().__init__(client, number, shards, documents, rng)
+        self._unlisted = unlisted
+        self.flips: tuple[Callable[[], Plant], ...] = (
+            self.all_of_listed, self.all_of_unlisted, self.all_of_nobody, self.slice_of, self.value_of_member,
+            self.value_of_another, self.value_of_nobody, self.missing_ordinal, self.doubled_ordinal, self.bad_ordinal,
+            self.ordinal_of_a_stranger,
+        )  # fmt: skip
+        self._kinds = self.flips
+
+    def all_of_listed(self) -> Plant:
+        return self._flip("all_of_listed", self._any(), "bits:all")
+
+    def all_of_unlisted(self) -> Plant:
+        return self._flip("all_of_unlisted", self._rng.choice(self._unlisted), "bits:all")
+
+    def all_of_nobody(self) -> Plant:
+        key = self.key(self._any(), "bits:all")
+        return self._flip_at("all_of_nobody", key, self._beyond(key), ("", "bits:all"))
+
+    def slice_of(self, field: str = "") -> Plant:
+        group_id = self._any() if field or not self._unlisted else self._rng.choice((self._any(), *self._unlisted))
+        field = field or self._rng.choice(list(buckets.SLICES))
+        name = f"bits:by:{field}"
+        k = self._rng.randrange(buckets.SLICES[field])
+        return self._flip_at("slice_of", self.key(group_id, f"{name}:{k}"), self._ordinal(group_id), (group_id, name))
+
+    def value_of_member(self) -> Plant:
+        name, prefix = self._bitmap()
+        members = [member.decode() for member in self._client.zrange(prefix + name.removeprefix("bits:"), 0, -1)]
+        return self._flip("value_of_member", self._rng.choice(members), name)
+
+    def value_of_another(self) -> Plant:
+        """Of a group that has an ordinal and is not in the set."""
+        while True:
+            name, prefix = self._bitmap()
+            members = set(self._client.zrange(prefix + name.removeprefix("bits:"), 0, -1))
+            others = sorted({*self._client.zrange(prefix + "ordinal", 0, -1)} - members)
+            if others:
+                ordinal = int(self._client.zscore(prefix + "ordinal", self._rng.choice(others)))
+                return self._flip_at("value_of_another", prefix + name, ordinal, ("", name))
+
+    def value_of_nobody(self) -> Plant:
+        name, prefix = self._bitmap()
+        return self._flip_at("value_of_nobody", prefix + name, self._beyond(prefix + name), ("", name))
+
+    def missing_ordinal(self) -> Plant:
+        group_id = self._any()
+        key, ordinal = self.key(group_id, "ordinal"), self._ordinal(group_id)
+        self._client.zrem(key, group_id)
+        return Plant("missing_ordinal", {(group_id, "ordinal")}, lambda: self._client.zadd(key, {group_id: ordinal}))
+
+    def doubled_ordinal(self) -> Plant:
+        """One group gets that of another one, and with it all of its bits."""
+        group_id = self._any()
+        key, ordinal = self.key(group_id, "ordinal"), self._ordinal(group_id)
+        same_shard = [one for one in self._ids if one != group_id and self.key(one, "ordinal") == key]
+        other = self._rng.choice(same_shard)
+        self._client.zadd(key, {group_id: self._ordinal(other)})
+        places = {(group_id, "ordinal"), (other, "ordinal")}
+        mine, others = (dict(self._entries(one)) for one in (group_id, other))
+        for index, score in mine.items():
+            field = index.removeprefix("by:")
+            if field in buckets.SLICES:
+                if buckets.bucket(field, score) != buckets.bucket(field, others[index]):
+                    places.add((group_id, f"bits:{index}"))
+            elif index not in others and self._client.exists(self.key(group_id, f"bits:{index}")):
+                places.add((group_id, f"bits:{index}"))
+        return Plant("doubled_ordinal", places, lambda: self._client.zadd(key, {group_id: ordinal}))
+
+    def bad_ordinal(self) -> Plant:
+        group_id = self._any()
+        key, ordinal = self.key(group_id, "ordinal"), self._ordinal(group_id)
+        self._client.zadd(key, {group_id: self._rng.choice((-1, ordinal + 0.5, 2.0**32, float("inf")))})
+        return Plant("bad_ordinal", {(group_id, "ordinal")}, lambda: self._client.zadd(key, {group_id: ordinal}))
+
+    def ordinal_of_a_stranger(self) -> Plant:
+        """Beyond the next one; nobody is told as having it."""
+        key = self.key(self._any(), "ordinal")
+        self._client.zadd(key, {"og_stranger": self._client.zcard(key) + 1 + self._rng.randrange(9)})
+        return Plant("ordinal_of_a_stranger", {("", "ordinal")}, lambda: self._client.zrem(key, "og_stranger"))
+
+    def _flip(self, kind: str, group_id: str, name: str) -> Plant:
+        return self._flip_at(kind, self.key(group_id, name), self._ordinal(group_id), (group_id, name))
+
+    def _flip_at(self, kind: str, key: str, ordinal: int, place: tuple[str, str]) -> Plant:
+        before = self._client.getbit(key, ordinal)
+        self._client.setbit(key, ordinal, 1 - before)
+        return Plant(kind, {place}, lambda: self._client.setbit(key, ordinal, before))
+
+    def _bitmap(self) -> tuple[str, str]:
+        """Name of one of a value, and what stands before it in the key."""
+        found = sorted(self._client.scan_iter(match=f"og:{{{self._number}.*}}:bits:of:*", count=1000))
+        prefix, _, rest = self._rng.choice(found).decode().partition(":bits:")
+        return f"bits:{rest}", f"{prefix}:"
+
+    def _ordinal(self, group_id: str) -> int:
+        return int(self._client.zscore(self.key(group_id, "ordinal"), group_id))
+
+    def _beyond(self, key: str) -> int:
+        """An ordinal that no group has yet."""
+        prefix = key.partition(":bits:")[0]
+        return int(self._client.zcard(prefix + ":ordinal")) + self._rng.randrange(40)
+
+    def _entries(self, group_id: str) -> list[tuple[str, float]]:
+        return [(index, score) for (index, _), score in oracle.entries(self._documents[group_id]).items()]

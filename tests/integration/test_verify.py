@@ -1,7 +1,9 @@
 """Verification on real servers: every planted fault is found and named, and nothing else, also under writes."""
 
 import json
+import math
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -9,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,14 +26,16 @@ from events.open import open_log, sqlite_url
 from events.sample import Marketplace
 from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
+from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify import level
+from projector.verify.buckets import SLICES, bits_of
 from projector.verify.compare import Report, compare_generations, verify_log
 from tests import oracle
-from tests.integration.plants import Garden
+from tests.integration.plants import Flips, Garden
 from tests.poison import POISON, event
 from tests.processes import Process, projector, wait_until_applied
 from tests.readmodel import read, shard_of
@@ -39,6 +44,10 @@ from tests.servers.process import wait_until
 EVENTS = 500
 # On each server, for one shard, for three, and for three of a cluster.
 PLANTS = 50
+# Of bitmaps, likewise.
+FLIPS = 100
+# So few groups give a value a bitmap, where there has to be one.
+BROAD = 4
 ORDERS = Partition("orders", 0)
 
 
@@ -134,7 +143,7 @@ def test_what_it_counts_is_what_the_contract_says(redis_url: str, shards: int, l
 def check_counts(url: str, shards: int, log: SqliteLog) -> None:
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
-    generation = Generation(0, shards, 1, "n")
+    generation = Generation(0, shards, VERSION, "n")
     with opened(url) as store:
         build(log, store, generation)
         report = verify(log, store, generation)
@@ -157,7 +166,7 @@ def test_every_planted_fault_is_found_and_named(redis_url: str, shards: int, log
 def check_plants(url: str, shards: int, log: SqliteLog) -> None:
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
-    generation = Generation(0, shards, 1, "n")
+    generation = Generation(0, shards, VERSION, "n")
     rng = random.Random(shards)
     kinds = Counter[str]()
     with opened(url) as store, connected(url) as client:
@@ -176,10 +185,43 @@ def check_plants(url: str, shards: int, log: SqliteLog) -> None:
     assert len(kinds) == 9
 
 
+def test_every_fault_of_bitmaps_is_found_and_named(
+    redis_url: str, shards: int, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
+    events, generation = sample(EVENTS) + odd_ones(), Generation(0, shards, VERSION, "n")
+    publish(log, events[-len(odd_ones()) :][:1] + events)
+    kinds = Counter[str]()
+    with opened(redis_url) as store, connected(redis_url) as client:
+        # The group that is deleted later on was listed, and has an ordinal.
+        build(log, store, generation, 1).advance(log.end())
+        documents = oracle.groups(events)
+        assert "og_1" not in documents
+        assert client.zscore(f"og:{{0.{shard_of('og_1', shards)}}}:ordinal", "og_1") is not None
+        garden = Flips(client, 0, shards, documents, random.Random(shards), ["og_1"])
+        assert_equal(verify(log, store, generation))
+        for number in range(FLIPS):
+            plant = garden.plant()
+            kinds[plant.kind] += 1
+            report = verify(log, store, generation)
+            assert places(report) == plant.places, plant
+            assert report.documents[0] == report.documents[1]
+            assert report.index_entries[0] == report.index_entries[1]
+            plant.undo()
+            if number % 10 == 9:
+                assert_equal(verify(log, store, generation))
+        assert set(kinds) == {flip.__name__ for flip in garden.flips}
+        told = garden.slice_of("total")
+        (one,) = verify(log, store, generation).first
+        assert (one.group, one.what) in told.places
+        assert one.expected != one.found
+        assert re.fullmatch(r"bucket \d+", one.expected)
+
+
 def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, oracle.groups(events), random.Random(3))
@@ -193,7 +235,7 @@ def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log:
 
 def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(1)])
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, {}, random.Random())
@@ -215,7 +257,7 @@ def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) ->
 
 def test_names_that_are_no_utf_8_and_members_of_another_shard(redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(number) for number in range(20)])
-    generation = Generation(0, 3, 2, "n")
+    generation = Generation(0, 3, VERSION, "n")
     wrong = (shard_of("og_7", 3) + 1) % 3
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
@@ -234,7 +276,7 @@ def test_parked_records_are_counted_and_compared(redis_url: str, shards: int, lo
 def check_parked(url: str, shards: int, log: SqliteLog) -> None:
     log.append([Entry(None, poison.value, poison.headers) for poison in POISON])
     publish(log, sample(100))
-    generation = Generation(0, shards, 1, "n")
+    generation = Generation(0, shards, VERSION, "n")
     with opened(url) as store, connected(url) as client:
         build(log, store, generation)
         report = verify(log, store, generation)
@@ -249,7 +291,7 @@ def check_parked(url: str, shards: int, log: SqliteLog) -> None:
 def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     ids = sorted(oracle.groups(events))
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
@@ -269,7 +311,7 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
         for number, group in enumerate(groups)
     ]
     publish(log, events)
-    generation, built = Generation(0, 1, 2, "n"), Generation(1, 3, 2, "m")
+    generation, built = Generation(0, 1, VERSION, "n"), Generation(1, 3, VERSION, "m")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         assert client.hstrlen("og:{0.0}:rest", "og_0") + client.hstrlen("og:{0.0}:state", "og_0") > 256 * 1024
@@ -284,7 +326,7 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
 def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: str, log: SqliteLog) -> None:
     """The byte is seen at first, the member only when its set is listed."""
     publish(log, [event(number) for number in range(9)])
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, generation)
         client.hset("og:{0.0}:text", "og_1", b"x")
@@ -297,7 +339,7 @@ def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: s
 def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: SqliteLog) -> None:
     """The group was right when it was looked at; its positions move on without it."""
     publish(log, [event(number) for number in range(9)])
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         builder = build(log, store, generation)
         names = ("row", "rest", "state")
@@ -318,7 +360,7 @@ def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: 
 def test_shards_that_were_left_at_different_positions(redis_url: str, log: SqliteLog) -> None:
     """As a projector leaves them that is killed between two."""
     publish(log, sample(EVENTS))
-    early, late = Generation(1, 3, 2, "n"), Generation(2, 3, 2, "n")
+    early, late = Generation(1, 3, VERSION, "n"), Generation(2, 3, VERSION, "n")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, early, EVENTS // 2)
         build(log, store, late)
@@ -338,7 +380,7 @@ def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]
     """The live one is ahead of the new one, which is brought up to it."""
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
-    live, built = Generation(4, counts[0], 1, "n"), Generation(5, counts[1], 1, "m")
+    live, built = Generation(4, counts[0], VERSION, "n"), Generation(5, counts[1], VERSION, "m")
     rng = random.Random(5)
     documents = oracle.groups(events)
     with opened(redis_url) as store, connected(redis_url) as client:
@@ -360,9 +402,72 @@ def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]
         assert_equal(compare(store, live, built, builder))
 
 
+def test_bitmaps_of_two_generations(redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has to fit its own sets; which values have one, and the ordinals, may differ."""
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    live, built = Generation(4, 2, VERSION, "n"), Generation(5, 2, VERSION, "m")
+    documents, rng = oracle.groups(events), random.Random(9)
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, live, 100).advance(log.end())
+        monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
+        builder = build(log, store, built, EVENTS // 2)
+        assert_equal(compare(store, live, built, builder))
+        assert list(client.scan_iter(match="og:{5.*}:bits:of:*"))
+        assert not list(client.scan_iter(match="og:{4.*}:bits:of:*"))
+        for number in (5, 4):
+            garden = Flips(client, number, 2, documents, rng, [])
+            flips = [flip for flip in garden.flips if number == 5 or "value" not in flip.__name__]
+            for flip in flips:
+                if flip == garden.all_of_unlisted:
+                    continue
+                plant = flip()
+                report = compare(store, live, built, builder)
+                assert {(one.group, one.what) for one in report.first} == plant.places, (number, plant)
+                assert {one.generation for one in report.first} == {number}
+                plant.undo()
+        assert_equal(compare(store, live, built, builder))
+
+
+def test_a_live_generation_without_bitmaps(redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As version 1 has it. Those of the new one are compared with its sets nevertheless."""
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
+    live, built = Generation(0, 1, VERSION, "n"), Generation(1, 3, VERSION, "m")
+    with opened(redis_url) as store, connected(redis_url) as client:
+        build(log, store, live)
+        builder = build(log, store, built, EVENTS // 2)
+        client.delete("og:{0.0}:ordinal", *client.scan_iter(match="og:{0.0}:bits:*"))
+        old = Generation(0, 1, 1, "n")
+        assert_equal(compare(store, old, built, builder))
+        garden = Flips(client, 1, 3, oracle.groups(events), random.Random(11), [])
+        for flip in (garden.all_of_listed, garden.slice_of, garden.value_of_member, garden.missing_ordinal):
+            plant = flip()
+            assert places(compare(store, old, built, builder)) == plant.places
+            plant.undo()
+        assert_equal(compare(store, old, built, builder))
+        assert compare(store, live, built, builder).differences > 0
+
+
+def test_buckets_are_those_that_are_written(redis_url: str) -> None:
+    rng = random.Random(13)
+    some = [0.0, 1.0, 0.01, 15.99, 16.0, 1e15, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(1000))]
+    buckets = files("projector.readmodel").joinpath("buckets.lua").read_text()
+    script = (
+        buckets
+        + "\nlocal found = {} for i, s in ipairs(ARGV) do found[i] = BUCKET[KEYS[1]](tonumber(s)) end return found"
+    )
+    with redis.Redis.from_url(redis_url) as client:
+        for field in SLICES:
+            scores = [*some, *(-score for score in some), math.inf, -math.inf]
+            found = client.eval(script, 1, field, *map(repr, scores))
+            assert found == [bits_of({f"by:{field}": score})[f"bits:by:{field}"] for score in scores], field
+
+
 def test_a_generation_of_another_version(redis_url: str, log: SqliteLog) -> None:
     publish(log, sample(EVENTS))
-    live, built = Generation(0, 1, 2, "n"), Generation(1, 1, 2, "m")
+    live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
     with opened(redis_url) as store, connected(redis_url) as client:
         build(log, store, live)
         builder = build(log, store, built)
@@ -381,7 +486,7 @@ def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
     redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(log, sample(EVENTS))
-    live, built = Generation(0, 1, 2, "n"), Generation(1, 1, 2, "m")
+    live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
     monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
     with opened(redis_url) as store:
         build(log, store, live, EVENTS - 1)
@@ -411,7 +516,7 @@ def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None
     settings = {"REDIS_URL": url, "EVENT_LOG_URL": sqlite_url(log.path)}
     with opened(url) as store, connected(url) as client:
         live = store.generation(shards)
-        built = Generation(live.number + 1, 2, 1, "m")
+        built = Generation(live.number + 1, 2, VERSION, "m")
         builder = build(log, store, built)
         thread = threading.Thread(target=publisher)
         with Process("run", cwd=tmp_path, **settings):
@@ -490,7 +595,7 @@ def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> No
     publish(log, sample(EVENTS))
     with closing(sqlite3.connect(log.path)) as file, file:
         file.execute('DELETE FROM log WHERE "offset" < 100')
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store:
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
@@ -516,7 +621,7 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
     with open_log(url, {}) as log, opened(redis_url) as store, connected(redis_url) as client:
         log.append(entries(events[:500]))
         live = store.generation(3)
-        built = Generation(live.number + 1, 1, 1, "m")
+        built = Generation(live.number + 1, 1, VERSION, "m")
         store.open(built)
         thread = threading.Thread(target=publisher)
         with Process("run", cwd=tmp_path, REDIS_URL=redis_url, EVENT_LOG_URL=url):
@@ -536,7 +641,7 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
 
 def test_another_log_and_a_shorter_one(redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
     publish(log, sample(10))
-    generation = Generation(0, 1, 2, "n")
+    generation = Generation(0, 1, VERSION, "n")
     with opened(redis_url) as store, SqliteLog(tmp_path / "other" / "orders.db") as other:
         build(log, store, generation)
         other.create()

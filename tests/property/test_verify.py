@@ -15,7 +15,7 @@ from projector.fold.view import Entries
 from projector.readmodel.keys import Generation
 from projector.verify.book import Book
 from projector.verify.expected import FOUND, Refold
-from projector.verify.picture import ABSENT, Digest, Picture, differing, digest, told
+from projector.verify.picture import ABSENT, Digest, Picture, agree, differing, digest, told
 from tests import oracle
 from tests.readmodel import shard_of
 from tests.strategies import histories
@@ -102,6 +102,20 @@ def test_pictures_differ_where_their_digests_do(one: Picture, other: Picture) ->
             at, expected, actual = told(part, getattr(one, part), getattr(other, part))
             assert at or ABSENT in (expected, actual)
             assert expected != actual or at.startswith("byte")
+
+
+found_bits = st.dictionaries(
+    st.sampled_from(["ordinal", "bits:all", "bits:by:total", "bits:of:status:pending"]),
+    st.sampled_from([-1, 0, 1, 2, 2**19]),
+)
+
+
+@given(pictures, pictures, found_bits)
+def test_pictures_agree_where_nothing_differs(expected: Picture, found: Picture, bits: dict[str, int]) -> None:
+    for one in (expected, found):
+        seen = Picture(one.row, one.rest, one.text, one.state, one.entries, bits)
+        assert agree(expected, seen) == (not list(differing(expected, seen)))
+        assert digest("og_1", seen) == digest("og_1", one)
 
 
 @given(st.lists(st.tuples(st.text(), pictures), max_size=8), st.randoms(use_true_random=False))

@@ -1,0 +1,65 @@
+"""The bits that index entries ought to have: buckets.lua once more, in Python."""
+
+from collections.abc import Callable, Mapping
+from math import frexp, inf
+
+HOUR_MS = 3_600_000
+
+# Slices of each field: its buckets are below 2^n.
+SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
+
+
+def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
+    """Name of a bitmap -> the group's bit, or for `bits:by:<field>` its bucket. Those not named have none of it."""
+    bits = {}
+    for index, score in entries.items():
+        bucket = _BUCKET.get(index)
+        if bucket:
+            bits["bits:" + index] = bucket(score)
+        elif index == "by:id":
+            bits["bits:all"] = 1
+        elif index.startswith("of:"):
+            bits["bits:" + index] = 1
+    return bits
+
+
+def is_bitmap(name: str) -> bool:
+    return name.startswith("bits:")
+
+
+def index_of(name: str) -> str:
+    """The sorted set whose members have a bit in that bitmap; of what is none, itself."""
+    return "by:id" if name == "bits:all" else name.removeprefix("bits:")
+
+
+def _clipped(bucket: float, slices: int) -> int:
+    return int(max(0, min(bucket, 2**slices - 1)))
+
+
+def _hour(ms: float) -> int:
+    return _clipped(ms / HOUR_MS, 20)
+
+
+def _steps(amount: float) -> int:
+    if amount == 0:
+        return 2**19
+    mantissa, exponent = frexp(abs(amount))
+    step = _clipped((exponent + 20) * 4096 + (mantissa - 0.5) * 8192, 19)
+    return 2**19 + step if amount > 0 else 2**19 - 1 - step
+
+
+def _sellers(count: float) -> int:
+    return _clipped(count, 10)
+
+
+def _display_id(display_id: float) -> int:
+    return 2**20 - 1 if display_id == inf else min(_clipped(display_id / 16, 20), 2**20 - 2)
+
+
+_BUCKET: Mapping[str, Callable[[float], int]] = {
+    "by:created_at": _hour,
+    "by:updated_at": _hour,
+    "by:total": _steps,
+    "by:seller_count": _sellers,
+    "by:display_id": _display_id,
+}

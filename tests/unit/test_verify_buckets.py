@@ -1,0 +1,48 @@
+"""The buckets that verify expects are those of tests/buckets.py, which was written without it."""
+
+import math
+import random
+
+import pytest
+
+from projector.verify.buckets import SLICES, bits_of
+from tests import buckets
+
+EDGES = (0.0, -0.0, 1e-300, 5e-324, 2.0**-21, 2.0**-20, 0.005, 0.5, 1.0, 15.99, 16.0, 1e15, 1.7e308, math.inf)
+
+
+def scores(field: str) -> list[float]:
+    rng = random.Random(field)
+    some = [*EDGES, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(5000))]
+    some += [float(rng.randrange(2000)) for _ in range(500)]
+    some += [rng.randrange(500_000) * 3_600_000.0 + rng.choice((-1, 0, 1)) for _ in range(500)]
+    some += [rng.randrange(1, 100_000) / 100 for _ in range(2000)]
+    if field in ("total", "created_at", "updated_at"):
+        some += [-score for score in some]
+    # A group without a display id has an infinite score there, and nothing else has.
+    return some if field == "display_id" else [score for score in some if math.isfinite(score)]
+
+
+@pytest.mark.parametrize("field", SLICES)
+def test_buckets(field: str) -> None:
+    for score in scores(field):
+        assert bits_of({f"by:{field}": score}) == {f"bits:by:{field}": buckets.bucket(field, score)}, score
+
+
+@pytest.mark.parametrize("field", SLICES)
+@pytest.mark.parametrize("score", [math.inf, -math.inf, -1.0])
+def test_whatever_a_set_was_spoilt_with_has_a_bucket(field: str, score: float) -> None:
+    assert 0 <= bits_of({f"by:{field}": score})[f"bits:by:{field}"] < 2 ** SLICES[field]
+
+
+def test_slices_are_those_of_the_contract() -> None:
+    assert SLICES == buckets.SLICES
+
+
+def test_one_bit_in_each_value_and_in_all() -> None:
+    assert bits_of({"by:id": 0, "of:status:a:b": 17, "of:seller_id:": 3}) == {
+        "bits:all": 1,
+        "bits:of:status:a:b": 1,
+        "bits:of:seller_id:": 1,
+    }
+    assert bits_of({}) == {}
