@@ -20,6 +20,10 @@ from projector.readmodel.keys import Keys
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
 FEW_MEMBERS = 1000
+# On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
+# most so many, beyond those of the page, are listed and sorted.
+WALKED_GROUPS = 2000
+LISTED_GROUPS = 800
 # Keys of select.lua before those of the filters.
 SELECT_KEYS = 5
 
@@ -96,6 +100,8 @@ def select_arguments(query: Query) -> bytes:
             ],
             "by_created": query.sort == "created_at",
             "few": FEW_MEMBERS,
+            "walked": WALKED_GROUPS,
+            "listed": LISTED_GROUPS,
         }
     )
 

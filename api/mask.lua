@@ -4,11 +4,7 @@
 local PREFIX = string.sub(POSITION, 1, -9)
 local ALL, ORDINAL = PREFIX .. 'bits:all', PREFIX .. 'ordinal'
 
--- Groups looked at one by one on the way to a page; with more, it is narrowed down by slices first.
-local WALK_MAX = 2000
--- Groups, beyond those of the page, that are listed and sorted.
-local LIST_MAX = 800
--- Groups of one step of that way.
+-- Groups of one step on the way to a page, or through the edge of a range.
 local STEP_GROUPS = 200
 
 local masks = 0

@@ -23,6 +23,8 @@
 --   needle      casefolded text to be found in `text`; empty: no filter
 --   by_created  by:sort is scored by created_at
 --   few         a filter with at most as many members lists them; else bitmaps are combined
+--   walked      groups that are looked at on the way to a page, where no more are to be expected
+--   listed      groups, beyond those of the page, that are listed and sorted
 --
 -- Answers as window.lua says.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
@@ -140,7 +142,7 @@ local function narrowed(mask, count, first, last)
   local from, before = bucket_at(field, mask, first, DESCENDING)
   local to = bucket_at(field, mask, last, DESCENDING)
   local few = between(field, mask, math.min(from, to), math.max(from, to))
-  if size_of(few) <= LIST_MAX + last - first then
+  if size_of(few) <= q.listed + last - first then
     local ids, fault = sorted(listed(few))
     if fault then
       return nil, fault
@@ -160,7 +162,7 @@ local function answer_by_mask()
   local mask = mask_of(q.ranges, q.values)
   local count = size_of(mask)
   local function part_of(first, last)
-    local is_near = (last + 1) * card <= WALK_MAX * count
+    local is_near = (last + 1) * card <= q.walked * count
     if is_near or not SLICES[string.sub(BY_SORT, #PREFIX + 4)] then
       return walked(mask, ranked, 0, card, first, last - first + 1)
     end

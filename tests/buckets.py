@@ -14,7 +14,7 @@ def bucket(field: str, score: float) -> int:
     if field == "seller_count":
         return min(int(score), 1023)
     if field == "display_id":
-        return 2**20 - 1 if score == math.inf else min(int(score // 16), 2**20 - 2)
+        return 2**20 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**20 - 2)
     return min(max(int(score // HOUR_MS), 0), 2**20 - 1)
 
 

@@ -78,7 +78,10 @@ def _check_bits(client: Any, prefix: str, entries: dict[tuple[str, str], float])
     expected = buckets.bitmaps(entries, ordinals)
     start = prefix + "bits:"
     keys = [key.decode() for key in client.scan_iter(match=start + "*", count=1000)]
-    found = {key.removeprefix(start): buckets.bits(client.get(key)) for key in keys}
+    found = {
+        key.removeprefix(start): buckets.bits(value)
+        for key, value in zip(keys, client.mget(keys) if keys else [], strict=True)
+    }
     for name, ordinals_found in found.items():
         assert ordinals_found == expected.get(name, set()), name
     # A value has one only once it has had many groups.

@@ -16,6 +16,19 @@ from tests.integration.seed import JUNE_MS, go_live, iso, make_groups, write
 
 GROUPS = make_groups(random.Random(20260601), 1000)
 ALL_QUERIES = 600
+# How select.lua finds a page: thresholds that force it.
+WAYS = {
+    "as it is": {},
+    "member by member": {"FEW_MEMBERS": 10**9},
+    "bitmaps, then one by one": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 10**9},
+    "bitmaps, then slices, then a list": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": 10**9},
+    "bitmaps, then slices, then one by one": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": -(10**9)},
+}
+
+
+def force(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WAYS[way].items():
+        monkeypatch.setattr(f"api.calls.{name}", value)
 
 
 @pytest.fixture
@@ -39,7 +52,9 @@ def expected(request: Request) -> Any:
 # --- random requests ---
 
 
-def test_random_queries(api: Api) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force(way, monkeypatch)
     rng = random.Random(3)
     counts = []
     for _ in range(ALL_QUERIES):
@@ -53,9 +68,11 @@ def test_random_queries(api: Api) -> None:
     assert sum(count > 100 for count in counts) > ALL_QUERIES / 8
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("filtered", [None, "status", "q"])
-def test_pages_are_the_whole_list(api: Api, filtered: str | None) -> None:
+def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with the border of the missing display ids inside a page."""
+    force(way, monkeypatch)
     request = Request(limit=97)
     extra = ""
     if filtered == "status":
