@@ -15,6 +15,8 @@ LIVE = "og:live"
 # One sorted set each, scored by the field; `id` has score 0 throughout, so its order is the byte order of ids.
 SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
 # One sorted set for each value, scored by the group's created_at in milliseconds.
+# Bits of a bucket, one bitmap each: see buckets.lua.
+SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
 VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
 
 
@@ -43,7 +45,20 @@ class Generation(Struct, frozen=True):
 class Keys:
     """The key names of one shard."""
 
-    __slots__ = ("end", "meta", "parked", "position", "prefix", "rest", "row", "state", "stored", "tally", "text")
+    __slots__ = (
+        "end",
+        "meta",
+        "ordinal",
+        "parked",
+        "position",
+        "prefix",
+        "rest",
+        "row",
+        "state",
+        "stored",
+        "tally",
+        "text",
+    )
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -52,12 +67,18 @@ class Keys:
         self.rest = prefix + "rest"
         self.state = prefix + "state"
         self.text = prefix + "text"
+        self.ordinal = prefix + "ordinal"
         self.position = prefix + "position"
         self.end = prefix + "end"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         # Not a key but a channel.
         self.stored = prefix + "stored"
+
+    @property
+    def listed(self) -> str:
+        """The bitmap of the listed groups; each slice has about its size."""
+        return self.prefix + "bits:all"
 
     def by(self, sort_field: str) -> str:
         return f"{self.prefix}by:{sort_field}"

@@ -5,7 +5,7 @@ from typing import cast
 
 import redis
 
-from projector.readmodel.keys import SORT_FIELDS, Generation, Keys
+from projector.readmodel.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes
 
 # Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
@@ -50,8 +50,9 @@ def _shards(generation: Generation) -> list[Keys]:
 def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
     """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
     large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
-    large += [keys.by(field) for field in SORT_FIELDS]
+    large += [keys.by(field) for field in SORT_FIELDS] + [keys.ordinal]
     size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
+    size += (1 + sum(SLICES.values())) * (client.memory_usage(keys.listed) or 0)
     seen, of_values = 0, 0
     prefix = keys.of("", "")[:-1].encode()
     for key in _some_keys(client):
