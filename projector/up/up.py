@@ -41,8 +41,9 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         with open_log(settings.log_url, environment) as log:
             log.create()
         children = []
-        for name, command in (("projector", "run"), ("api", "serve")):
-            child = Child(name, [command], child_environment, home.output)
+        # A data dir may be of an earlier version: nobody could run a replay before we run.
+        for name, command in (("projector", ["run", "--auto-replay"]), ("api", ["serve"])):
+            child = Child(name, command, child_environment, home.output)
             running.callback(child.stop)
             children.append(child)
         if demo:
