@@ -134,3 +134,21 @@ def test_a_taken_port_is_told_before_anything_starts(folder: Path) -> None:
         assert f"API_PORT: cannot listen on 127.0.0.1:{up.port} (Address already in use)" in refused.stderr
         assert list(other.iterdir()) == []
         assert up.stop(signal.SIGINT, 15) == 0
+
+
+def test_the_data_of_an_earlier_version(folder: Path) -> None:
+    """A newer release takes it over by itself: nobody could replay what does not run."""
+    with Up(folder, "--demo") as up:
+        up.wait()
+        wait_until(lambda: up.curl()["count"] > 1000, 15, "the history of the demo")
+        assert up.stop() == 0
+    with Up(folder, PYTHONPATH=str(Path(__file__).parent / "version_two")) as up:
+        up.wait()
+        wait_until(lambda: states(folder) == {0: "kept", 1: "live"}, 30, "the new version is live")
+        wait_until(lambda: min(row["seller_count"] for row in up.curl()["order_groups"]) > 1000, 10, "its documents")
+        assert up.stop() == 0
+
+
+def states(folder: Path) -> dict[int, str]:
+    found = json.loads(projector("replay", "list", "--json", cwd=folder).stdout)
+    return {one["number"]: one["state"] for one in found}
