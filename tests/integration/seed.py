@@ -137,22 +137,28 @@ def _make_order(rng: random.Random, group_id: str, n: int, customer: str | None,
 def write(client: "Redis | RedisCluster", groups: Iterable[Group], number: int = 0, shards: int = 1) -> str:
     """Fills a generation, which `go_live` makes live, and returns the prefix of the keys of its first shard."""
     pipeline = client.pipeline()
-    ordinals: dict[str, int] = {}
+    members_of: dict[str, list[Group]] = {}
     for group in groups:
         keys = prefix(group["id"], number, shards)
         _write_group(pipeline, keys, group)
-        _write_bits(pipeline, keys, group, ordinals.setdefault(keys, 0))
-        ordinals[keys] += 1
+        members_of.setdefault(keys, []).append(group)
+    for keys, members in members_of.items():
+        _write_bits(pipeline, keys, members)
     pipeline.execute()
     return f"og:{{{number}.0}}:"
 
 
-def _write_bits(pipeline: Any, prefix: str, group: Group, ordinal: int) -> None:
-    pipeline.zadd(prefix + "ordinal", {group["id"]: ordinal})
-    entries = {(index, group["id"]): score for index, score in scores(group).items() if not is_narrow(index)}
-    for name, ordinals in buckets.bitmaps(entries, {group["id"]: ordinal}).items():
-        for place in ordinals:
-            pipeline.setbit(f"{prefix}bits:{name}", place, 1)
+def _write_bits(pipeline: Any, prefix: str, groups: Sequence[Group]) -> None:
+    ordinals = {group["id"]: ordinal for ordinal, group in enumerate(groups)}
+    pipeline.zadd(prefix + "ordinal", ordinals)
+    entries = {
+        (index, group["id"]): score
+        for group in groups
+        for index, score in scores(group).items()
+        if not is_narrow(index)
+    }
+    for name, places in buckets.bitmaps(entries, ordinals).items():
+        pipeline.set(f"{prefix}bits:{name}", buckets.as_bytes(places))
 
 
 def is_narrow(index: str) -> bool:
