@@ -15,16 +15,12 @@ from typing import Any
 # Where -> module, class or None, function, and whether the call is still made.
 ASLEEP = ("projector.store.catalogue", "Catalogue", "point")
 PLACES = {
-    "build-before-worker": ("projector.replay.replay", None, "run_workers", False),
     "build-after-worker": ("projector.replay.replay", None, "run_workers", True),
-    "verify-before": ("projector.replay.replay", None, "compare_generations", False),
     "verify-after": ("projector.replay.replay", None, "compare_generations", True),
-    "switch-before-seal": ("projector.store.redis", "Store", "seal", False),
     "switch-after-seal": ("projector.store.redis", "Store", "seal", True),
     "switch-before-pointer": ("projector.store.catalogue", "Catalogue", "point", False),
     "switch-after-pointer": ("projector.store.catalogue", "Catalogue", "point", True),
     "rollback-after-unseal": ("projector.store.redis", "Store", "unseal", True),
-    "drop-before-keys": ("projector.replay.replay", None, "delete_keys", False),
     "drop-after-keys": ("projector.replay.replay", None, "delete_keys", True),
 }
 

@@ -18,6 +18,9 @@ from tests import buckets
 
 Group = dict[str, Any]
 
+# Of the read model that is laid down here.
+VERSION = 2
+
 ORDER_NAMES = (
     "id",
     "display_id",
@@ -185,7 +188,7 @@ def shard_of(group_id: str, shards: int) -> int:
     return int.from_bytes(blake2b(group_id.encode(), digest_size=8).digest(), "big") % shards
 
 
-def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, version: int = 2) -> None:
+def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, version: int = VERSION) -> None:
     client.set("og:live", described(number, shards, version))
 
 

@@ -10,13 +10,14 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from tests.integration.client import BEARER, Api, running
-from tests.integration.seed import described, go_live, make_groups, write
+from tests.integration.seed import VERSION, described, go_live, make_groups, write
 from tests.integration.test_fresh import LIST, calls, get, since, under_way
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until
 
 GROUPS = make_groups(random.Random(7), 60)
 SHARDS = 3
+OTHER = VERSION + 1
 KNOWN = f"{LIST}/{GROUPS[-1]['id']}"
 # One for each way to an answer: scan, select, nothing to look for, one document.
 PATHS = (LIST, LIST + "?q=og_", LIST + "?id=", KNOWN)
@@ -142,9 +143,9 @@ def listed(client: Any, number: int, version: int, state: str, shards: int = SHA
 def test_another_version_goes_live(api: Api, client: Any) -> None:
     """We serve on what we can read, are not ready for new clients, and come back with our version."""
     assert api.get("/health/ready", {}).status_code == 200
-    listed(client, 0, 1, "ready")
-    listed(client, 1, 2, "ready")
-    go_live(client, 1, 1, version=2)
+    listed(client, 0, VERSION, "ready")
+    listed(client, 1, OTHER, "ready")
+    go_live(client, 1, 1, version=OTHER)
     for path in PATHS:
         assert api.get(path).status_code == 200
     assert api.list("limit=0")["count"] == len(GROUPS)
@@ -152,9 +153,9 @@ def test_another_version_goes_live(api: Api, client: Any) -> None:
     # The newest that is complete.
     for number, state, count in ((2, "building", 60), (3, "verified", 60), (4, "ready", 10), (5, "dropping", 10)):
         write(client, GROUPS[:10], number, shards=16)
-        listed(client, number, 1, state, shards=16)
+        listed(client, number, VERSION, state, shards=16)
         assert api.list("limit=0")["count"] == count
-    listed(client, 4, 1, "dropping")
+    listed(client, 4, VERSION, "dropping")
     assert api.list("limit=0")["count"] == len(GROUPS)
     go_live(client, 4, 16)
     assert api.list("limit=0")["count"] == 10
@@ -162,17 +163,17 @@ def test_another_version_goes_live(api: Api, client: Any) -> None:
 
 
 def test_no_generation_of_our_version(api: Api, client: Any) -> None:
-    go_live(client, 0, SHARDS, version=2)
-    listed(client, 1, 1, "building")
+    go_live(client, 0, SHARDS, version=OTHER)
+    listed(client, 1, VERSION, "building")
     for path in PATHS:
         answer = api.get(path)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert api.get("/health/ready", {}).status_code == 503
-    listed(client, 1, 1, "ready")
+    listed(client, 1, VERSION, "ready")
     assert api.list("limit=0")["count"] == 0
 
 
 def test_generations_that_are_none(api: Api, client: Any) -> None:
-    go_live(client, 0, SHARDS, version=2)
+    go_live(client, 0, SHARDS, version=OTHER)
     client.hset("{og:live}:generations", "1", "{")
     assert api.get(LIST).status_code == 500

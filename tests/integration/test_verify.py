@@ -136,8 +136,8 @@ def assert_equal(report: Report) -> None:
     assert [count for count in report.counts if count.expected != count.found] == []
 
 
-def test_what_it_counts_is_what_the_contract_says(redis_url: str, shards: int, log: SqliteLog) -> None:
-    check_counts(redis_url, shards, log)
+def test_what_it_counts_is_what_the_contract_says(one_redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_counts(one_redis_url, shards, log)
 
 
 def check_counts(url: str, shards: int, log: SqliteLog) -> None:
@@ -159,8 +159,8 @@ def check_counts(url: str, shards: int, log: SqliteLog) -> None:
     assert report.positions == report.until == {"orders/0": len(events)}
 
 
-def test_every_planted_fault_is_found_and_named(redis_url: str, shards: int, log: SqliteLog) -> None:
-    check_plants(redis_url, shards, log)
+def test_every_planted_fault_is_found_and_named(one_redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_plants(one_redis_url, shards, log)
 
 
 def check_plants(url: str, shards: int, log: SqliteLog) -> None:
@@ -186,13 +186,13 @@ def check_plants(url: str, shards: int, log: SqliteLog) -> None:
 
 
 def test_every_fault_of_bitmaps_is_found_and_named(
-    redis_url: str, shards: int, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+    one_redis_url: str, shards: int, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
     events, generation = sample(EVENTS) + odd_ones(), Generation(0, shards, VERSION, "n")
     publish(log, events[-len(odd_ones()) :][:1] + events)
     kinds = Counter[str]()
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         # The group that is deleted later on was listed, and has an ordinal.
         build(log, store, generation, 1).advance(log.end())
         documents = oracle.groups(events)
@@ -218,11 +218,11 @@ def test_every_fault_of_bitmaps_is_found_and_named(
         assert re.fullmatch(r"bucket \d+", one.expected)
 
 
-def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log: SqliteLog) -> None:
+def test_several_faults_at_once_and_only_the_first_are_told(one_redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, oracle.groups(events), random.Random(3))
         plants = [garden.missing_set(), garden.surplus_group(), garden.byte(), garden.surplus_member()]
@@ -233,10 +233,10 @@ def test_several_faults_at_once_and_only_the_first_are_told(redis_url: str, log:
     assert len(report.first) == 2
 
 
-def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) -> None:
+def test_the_first_byte_that_differs_is_shown(one_redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(1)])
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         garden = Garden(client, 0, 1, {}, random.Random())
         for name, old, new in (
@@ -255,11 +255,11 @@ def test_the_first_byte_that_differs_is_shown(redis_url: str, log: SqliteLog) ->
     }
 
 
-def test_names_that_are_no_utf_8_and_members_of_another_shard(redis_url: str, log: SqliteLog) -> None:
+def test_names_that_are_no_utf_8_and_members_of_another_shard(one_redis_url: str, log: SqliteLog) -> None:
     publish(log, [event(number) for number in range(20)])
     generation = Generation(0, 3, VERSION, "n")
     wrong = (shard_of("og_7", 3) + 1) % 3
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         client.zadd("og:{0.1}:by:id", {b"og_\xff": 0})
         client.zadd(b"og:{0.1}:of:status:\xff", {"og_1": 0})
@@ -269,8 +269,8 @@ def test_names_that_are_no_utf_8_and_members_of_another_shard(redis_url: str, lo
     assert {one.shard for one in report.first if one.group == "og_7"} == {wrong}
 
 
-def test_parked_records_are_counted_and_compared(redis_url: str, shards: int, log: SqliteLog) -> None:
-    check_parked(redis_url, shards, log)
+def test_parked_records_are_counted_and_compared(one_redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_parked(one_redis_url, shards, log)
 
 
 def check_parked(url: str, shards: int, log: SqliteLog) -> None:
@@ -288,12 +288,12 @@ def check_parked(url: str, shards: int, log: SqliteLog) -> None:
     assert places(report) == {("orders/0@7", "parked"), ("orders/0@5000", "parked")}
 
 
-def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog) -> None:
+def test_a_sample_finds_what_is_wrong_in_it_alone(one_redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
     generation = Generation(0, 1, VERSION, "n")
     ids = sorted(oracle.groups(events))
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         for group_id in ids:
             client.hset("og:{0.0}:row", group_id, b"{}")
@@ -303,7 +303,7 @@ def test_a_sample_finds_what_is_wrong_in_it_alone(redis_url: str, log: SqliteLog
     assert 0.05 < len(found[0.1]) / len(ids) < 0.17
 
 
-def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) -> None:
+def test_groups_too_large_to_be_read_together(one_redis_url: str, log: SqliteLog) -> None:
     """One of 1000 orders, and some of 300, each in as many sets."""
     groups = [number % 6 if number < 1800 else 0 for number in range(2500)]
     events = [
@@ -312,7 +312,7 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
     ]
     publish(log, events)
     generation, built = Generation(0, 1, VERSION, "n"), Generation(1, 3, VERSION, "m")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         assert client.hstrlen("og:{0.0}:rest", "og_0") + client.hstrlen("og:{0.0}:state", "og_0") > 256 * 1024
         builder = build(log, store, built)
@@ -323,11 +323,11 @@ def test_groups_too_large_to_be_read_together(redis_url: str, log: SqliteLog) ->
         assert places(verify(log, store, generation)) == set().union(*planted)
 
 
-def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: str, log: SqliteLog) -> None:
+def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(one_redis_url: str, log: SqliteLog) -> None:
     """The byte is seen at first, the member only when its set is listed."""
     publish(log, [event(number) for number in range(9)])
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
         client.hset("og:{0.0}:text", "og_1", b"x")
         client.zadd("og:{0.0}:of:status:made up", {"og_1": 1})
@@ -336,11 +336,11 @@ def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(redis_url: s
     assert places(report) == {("og_1", name) for name in ("text", "of:status:made up", "of:status:made up too")}
 
 
-def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: SqliteLog) -> None:
+def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, log: SqliteLog) -> None:
     """The group was right when it was looked at; its positions move on without it."""
     publish(log, [event(number) for number in range(9)])
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         builder = build(log, store, generation)
         names = ("row", "rest", "state")
         before = {name: client.hget(f"og:{{0.0}}:{name}", "og_3") for name in names}
@@ -357,11 +357,11 @@ def test_a_change_that_gets_lost_while_groups_are_compared(redis_url: str, log: 
     assert places(report) == {("og_3", name) for name in names}
 
 
-def test_shards_that_were_left_at_different_positions(redis_url: str, log: SqliteLog) -> None:
+def test_shards_that_were_left_at_different_positions(one_redis_url: str, log: SqliteLog) -> None:
     """As a projector leaves them that is killed between two."""
     publish(log, sample(EVENTS))
     early, late = Generation(1, 3, VERSION, "n"), Generation(2, 3, VERSION, "n")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, early, EVENTS // 2)
         build(log, store, late)
         for key in client.scan_iter(match="og:{2.1}:*"):
@@ -376,14 +376,14 @@ def test_shards_that_were_left_at_different_positions(redis_url: str, log: Sqlit
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 2)])
-def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]) -> None:
+def test_two_generations(one_redis_url: str, log: SqliteLog, counts: tuple[int, int]) -> None:
     """The live one is ahead of the new one, which is brought up to it."""
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
     live, built = Generation(4, counts[0], VERSION, "n"), Generation(5, counts[1], VERSION, "m")
     rng = random.Random(5)
     documents = oracle.groups(events)
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, live)
         builder = build(log, store, built, EVENTS // 2)
         report = compare(store, live, built, builder)
@@ -402,13 +402,13 @@ def test_two_generations(redis_url: str, log: SqliteLog, counts: tuple[int, int]
         assert_equal(compare(store, live, built, builder))
 
 
-def test_bitmaps_of_two_generations(redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bitmaps_of_two_generations(one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has to fit its own sets; which values have one, and the ordinals, may differ."""
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
     live, built = Generation(4, 2, VERSION, "n"), Generation(5, 2, VERSION, "m")
     documents, rng = oracle.groups(events), random.Random(9)
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, live, 100).advance(log.end())
         monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
         builder = build(log, store, built, EVENTS // 2)
@@ -429,13 +429,13 @@ def test_bitmaps_of_two_generations(redis_url: str, log: SqliteLog, monkeypatch:
         assert_equal(compare(store, live, built, builder))
 
 
-def test_a_live_generation_without_bitmaps(redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_generation_without_bitmaps(one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """As version 1 has it. Those of the new one are compared with its sets nevertheless."""
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 3, VERSION, "m")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, live)
         builder = build(log, store, built, EVENTS // 2)
         client.delete("og:{0.0}:ordinal", *client.scan_iter(match="og:{0.0}:bits:*"))
@@ -450,7 +450,7 @@ def test_a_live_generation_without_bitmaps(redis_url: str, log: SqliteLog, monke
         assert compare(store, live, built, builder).differences > 0
 
 
-def test_buckets_are_those_that_are_written(redis_url: str) -> None:
+def test_buckets_are_those_that_are_written(one_redis_url: str) -> None:
     rng = random.Random(13)
     some = [0.0, 1.0, 0.01, 15.99, 16.0, 1e15, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(1000))]
     buckets = files("projector.readmodel").joinpath("buckets.lua").read_text()
@@ -458,17 +458,17 @@ def test_buckets_are_those_that_are_written(redis_url: str) -> None:
         buckets
         + "\nlocal found = {} for i, s in ipairs(ARGV) do found[i] = BUCKET[KEYS[1]](tonumber(s)) end return found"
     )
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(one_redis_url) as client:
         for field in SLICES:
             scores = [*some, *(-score for score in some), math.inf, -math.inf]
             found = client.eval(script, 1, field, *map(repr, scores))
             assert found == [bits_of({f"by:{field}": score})[f"bits:by:{field}"] for score in scores], field
 
 
-def test_a_generation_of_another_version(redis_url: str, log: SqliteLog) -> None:
+def test_a_generation_of_another_version(one_redis_url: str, log: SqliteLog) -> None:
     publish(log, sample(EVENTS))
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
-    with opened(redis_url) as store, connected(redis_url) as client:
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, live)
         builder = build(log, store, built)
         for group_id, rest in client.hgetall("og:{0.0}:rest").items():
@@ -483,19 +483,19 @@ def test_a_generation_of_another_version(redis_url: str, log: SqliteLog) -> None
 
 
 def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
-    redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+    one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(log, sample(EVENTS))
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
     monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
-    with opened(redis_url) as store:
+    with opened(one_redis_url) as store:
         build(log, store, live, EVENTS - 1)
         with pytest.raises(CannotGoOn, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
             compare(store, live, built, build(log, store, built))
 
 
-def test_under_a_projector_at_work(redis_url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
-    check_at_work(redis_url, shards, log, tmp_path)
+def test_under_a_projector_at_work(one_redis_url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
+    check_at_work(one_redis_url, shards, log, tmp_path)
 
 
 def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
@@ -552,15 +552,15 @@ def test_at_work_on_a_cluster(cluster_url: str, log: SqliteLog, tmp_path: Path) 
     check_at_work(cluster_url, 3, log, tmp_path)
 
 
-def test_the_command(redis_url: str, tmp_path: Path) -> None:
+def test_the_command(one_redis_url: str, tmp_path: Path) -> None:
     """0: equal; 1: different; 2: it cannot be told."""
-    settings = {"REDIS_URL": redis_url, "EVENT_LOG_URL": sqlite_url(tmp_path / "orders.db")}
+    settings = {"REDIS_URL": one_redis_url, "EVENT_LOG_URL": sqlite_url(tmp_path / "orders.db")}
 
     def run(*arguments: str, **others: str) -> tuple[int, str, str]:
         done = projector("verify", *arguments, cwd=tmp_path, settings=settings | others)
         return done.returncode, done.stdout, done.stderr
 
-    with SqliteLog(tmp_path / "orders.db") as log, redis.Redis.from_url(redis_url) as client:
+    with SqliteLog(tmp_path / "orders.db") as log, redis.Redis.from_url(one_redis_url) as client:
         log.create()
         publish(log, [event(number) for number in range(20)])
         assert run() == (2, "", "projector: there is no live generation yet: `projector run` makes it\n")
@@ -591,12 +591,12 @@ def test_the_command(redis_url: str, tmp_path: Path) -> None:
         assert "the log has lost its beginning: orders/0 begins at 3" in told
 
 
-def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> None:
+def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -> None:
     publish(log, sample(EVENTS))
     with closing(sqlite3.connect(log.path)) as file, file:
         file.execute('DELETE FROM log WHERE "offset" < 100')
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store:
+    with opened(one_redis_url) as store:
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
             verify(log, store, generation)
@@ -605,7 +605,9 @@ def test_a_log_that_has_lost_its_beginning(redis_url: str, log: SqliteLog) -> No
     assert report.events == EVENTS - 100
 
 
-def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable[[int], str], tmp_path: Path) -> None:
+def test_three_partitions_of_kafka_at_work(
+    one_redis_url: str, kafka_topic: Callable[[int], str], tmp_path: Path
+) -> None:
     """Shards and partitions move each at their own pace."""
     url = kafka_topic(3)
     events = sample(3000, seed=3)
@@ -618,13 +620,13 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
                 if stop.wait(0.02):
                     return
 
-    with open_log(url, {}) as log, opened(redis_url) as store, connected(redis_url) as client:
+    with open_log(url, {}) as log, opened(one_redis_url) as store, connected(one_redis_url) as client:
         log.append(entries(events[:500]))
         live = store.generation(3)
         built = Generation(live.number + 1, 1, VERSION, "m")
         store.open(built)
         thread = threading.Thread(target=publisher)
-        with Process("run", cwd=tmp_path, REDIS_URL=redis_url, EVENT_LOG_URL=url):
+        with Process("run", cwd=tmp_path, REDIS_URL=one_redis_url, EVENT_LOG_URL=url):
             wait_until(lambda: client.hlen("og:{0.0}:position") == 3, 30, "the projector at work")
             with closing(Builder(log, store, built, log.partitions(), insist)) as builder:
                 builder.advance({})
@@ -639,10 +641,10 @@ def test_three_partitions_of_kafka_at_work(redis_url: str, kafka_topic: Callable
                     thread.join()
 
 
-def test_another_log_and_a_shorter_one(redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
+def test_another_log_and_a_shorter_one(one_redis_url: str, log: SqliteLog, tmp_path: Path) -> None:
     publish(log, sample(10))
     generation = Generation(0, 1, VERSION, "n")
-    with opened(redis_url) as store, SqliteLog(tmp_path / "other" / "orders.db") as other:
+    with opened(one_redis_url) as store, SqliteLog(tmp_path / "other" / "orders.db") as other:
         build(log, store, generation)
         other.create()
         with pytest.raises(LogGap, match="applied orders/0 up to 10, but the log ends at 0"):
