@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: up test lint docs bench lock clean
+.PHONY: up test lint docs chaos bench lock clean
 
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
@@ -22,6 +22,10 @@ lint: .venv/dev-installed
 docs: .venv/dev-installed
 	$(BIN)/python -m events.contract docs
 	$(BIN)/python -m api.openapi docs
+
+# What takes longer than a change should wait for.
+chaos: .venv/dev-installed
+	REPLAY_EVENTS=200000 REPLAY_KILLS=20 $(BIN)/pytest tests/integration/test_replay_live.py tests/integration/test_replay_killed.py
 
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector

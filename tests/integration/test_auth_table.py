@@ -55,11 +55,11 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 @contextmanager
-def serving(redis_url: str, tmp_path: Path, name: str) -> Iterator[Api]:
-    with Redis.from_url(redis_url) as client:
+def serving(one_redis_url: str, tmp_path: Path, name: str) -> Iterator[Api]:
+    with Redis.from_url(one_redis_url) as client:
         write(client, make_groups(random.Random(9), 20))
         go_live(client)
-    with Api(tmp_path, redis_url, ACCESS_LOG="off", **CONFIGURED[name]) as api:
+    with Api(tmp_path, one_redis_url, ACCESS_LOG="off", **CONFIGURED[name]) as api:
         yield api
 
 
@@ -106,10 +106,10 @@ def test_the_table_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
-def test_what_is_refused_is_refused_alike(redis_url: str, tmp_path: Path, name: str) -> None:
+def test_what_is_refused_is_refused_alike(one_redis_url: str, tmp_path: Path, name: str) -> None:
     """All bad shapes on all routes; on odd targets and with other methods where it is the common configuration."""
     targets = [*GUARDED, *(ODD_TARGETS if name == "secret" else ("/nothing",))]
-    with serving(redis_url, tmp_path, name) as api, asking(api) as ask:
+    with serving(one_redis_url, tmp_path, name) as api, asking(api) as ask:
         refused = plain(ask(LIST, ["Bearer x"]))
         assert refused[0] == 401
         assert refused[2] == UNAUTHORIZED
@@ -121,10 +121,10 @@ def test_what_is_refused_is_refused_alike(redis_url: str, tmp_path: Path, name: 
                 assert ask(path, lines).status == 200, (shape, path)
 
 
-def test_methods(redis_url: str, tmp_path: Path) -> None:
+def test_methods(one_redis_url: str, tmp_path: Path) -> None:
     """401 says nothing of the method; with credentials only GET and HEAD are served."""
     some = [BAD_SHAPES["secret"][shape] for shape in ("none", "alg none", "expired", "two headers", "the hash itself")]
-    with serving(redis_url, tmp_path, "secret") as api, asking(api) as ask:
+    with serving(one_redis_url, tmp_path, "secret") as api, asking(api) as ask:
         refused = plain(ask(LIST, []))
         for method in METHODS:
             body = b"" if method == "HEAD" else UNAUTHORIZED
@@ -138,9 +138,9 @@ def test_methods(redis_url: str, tmp_path: Path) -> None:
                     assert answer.json() == {"type": "not_allowed", "message": f"Method not allowed: {method}"}
 
 
-def test_odd_targets_with_credentials(redis_url: str, tmp_path: Path) -> None:
+def test_odd_targets_with_credentials(one_redis_url: str, tmp_path: Path) -> None:
     """Nothing but the paths themselves is served, and every refusal has the one shape."""
-    with serving(redis_url, tmp_path, "secret") as api, asking(api) as ask:
+    with serving(one_redis_url, tmp_path, "secret") as api, asking(api) as ask:
         for target in (target for target in ODD_TARGETS if target not in SAME_PATH):
             answer = ask(target, [f"Bearer {GOOD}"])
             assert answer.status in (400, 404, 414), (target[:80], answer)
@@ -148,8 +148,8 @@ def test_odd_targets_with_credentials(redis_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_open_routes_ask_for_nothing_and_tell_only_their_state(redis_url: str, tmp_path: Path, path: str) -> None:
-    with serving(redis_url, tmp_path, "secret") as api, asking(api) as ask:
+def test_open_routes_ask_for_nothing_and_tell_only_their_state(one_redis_url: str, tmp_path: Path, path: str) -> None:
+    with serving(one_redis_url, tmp_path, "secret") as api, asking(api) as ask:
         expected = plain(ask(path, []))
         assert expected[0] == 200
         assert expected[2] == b'{"status":"%b"}' % path.rsplit("/", 1)[1].encode()
@@ -159,10 +159,10 @@ def test_open_routes_ask_for_nothing_and_tell_only_their_state(redis_url: str, t
             assert ask(path, [], method).status == 405
 
 
-def test_settings_open_and_close_their_routes(redis_url: str, tmp_path: Path) -> None:
+def test_settings_open_and_close_their_routes(one_redis_url: str, tmp_path: Path) -> None:
     for access, without, with_credentials in (("open", 200, 200), ("off", 401, 404)):
         settings = {"OPENAPI_ACCESS": access, "METRICS_ACCESS": access, "ACCESS_LOG": "off"}
-        with Api(tmp_path, redis_url, **settings) as api, asking(api) as ask:
+        with Api(tmp_path, one_redis_url, **settings) as api, asking(api) as ask:
             for path in [path for path in GUARDED if not path.startswith("/admin")]:
                 assert ask(path, []).status == without, path
                 assert ask(path, [f"Bearer {GOOD}"]).status == with_credentials, path

@@ -31,16 +31,16 @@ TOLD_S = 1.0
 BACK_S = 2.0
 
 
-def fill(redis_url: str) -> None:
-    with Redis.from_url(redis_url) as client:
+def fill(one_redis_url: str) -> None:
+    with Redis.from_url(one_redis_url) as client:
         write(client, make_groups(random.Random(1), GROUPS))
         go_live(client)
 
 
 @pytest.fixture
-def api(redis_url: str, tmp_path: Path) -> Iterator[Api]:
-    fill(redis_url)
-    with Api(tmp_path, redis_url) as api:
+def api(one_redis_url: str, tmp_path: Path) -> Iterator[Api]:
+    fill(one_redis_url)
+    with Api(tmp_path, one_redis_url) as api:
         yield api
         assert "Traceback" not in api.text()
 
@@ -141,8 +141,8 @@ def test_a_client_that_takes_its_time_below_the_limit_is_served(api: Api) -> Non
         assert connection.got().status == 200
 
 
-def test_one_more_connection_than_there_may_be(redis_url: str) -> None:
-    with serving(redis_url, connections_max=5) as (_, url), ExitStack() as open_ones:
+def test_one_more_connection_than_there_may_be(one_redis_url: str) -> None:
+    with serving(one_redis_url, connections_max=5) as (_, url), ExitStack() as open_ones:
         port = int(url.rsplit(":")[-1])
         time.sleep(0.2)
         held = [open_ones.enter_context(Connection(port)) for _ in range(5)]

@@ -21,15 +21,15 @@ LIST = "/admin/order-groups"
 
 
 @pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis"]:
-    with Redis.from_url(redis_url) as client:
+def redis(one_redis_url: str) -> Iterator["Redis"]:
+    with Redis.from_url(one_redis_url) as client:
         client.script_flush()
         yield client
 
 
 @pytest.fixture
-def api(redis: "Redis", redis_url: str) -> Iterator[Api]:
-    with running(redis_url, api_key_hashes=(hashlib.sha256(KEY.encode()).hexdigest(),)) as api:
+def api(redis: "Redis", one_redis_url: str) -> Iterator[Api]:
+    with running(one_redis_url, api_key_hashes=(hashlib.sha256(KEY.encode()).hexdigest(),)) as api:
         yield api
 
 
@@ -98,9 +98,9 @@ def test_a_list_that_is_too_long(api: Api) -> None:
     assert response.json()["type"] == "invalid_data"
 
 
-def test_a_url_that_is_too_long(redis: "Redis", redis_url: str) -> None:
+def test_a_url_that_is_too_long(redis: "Redis", one_redis_url: str) -> None:
     """httpx itself sends no URL of 64 KiB, hence a smaller limit."""
-    with running(redis_url, url_bytes_max=1000) as api:
+    with running(one_redis_url, url_bytes_max=1000) as api:
         query = "q=" + "x" * (1000 - len(f"{LIST}q="))
         assert api.get(f"{LIST}?{query}").status_code == 200
         response = api.get(f"{LIST}?{query}x")
@@ -225,7 +225,7 @@ def test_redis_that_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_many_at_once(filled: "Redis", redis_url: str, connections: int) -> None:
+def test_many_at_once(filled: "Redis", one_redis_url: str, connections: int) -> None:
     """Everybody gets his own answer, nobody is forgotten: not in bursts, not one right after the other."""
 
     async def burst(size: int) -> None:
@@ -239,7 +239,7 @@ def test_many_at_once(filled: "Redis", redis_url: str, connections: int) -> None
         for size in (1, 200, *range(1, 40), *[1] * 100):
             await burst(size)
 
-    with running(redis_url, redis_connections_max=connections) as crowd:
+    with running(one_redis_url, redis_connections_max=connections) as crowd:
         crowd.run(bursts())
 
 

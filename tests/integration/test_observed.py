@@ -24,11 +24,11 @@ PLANS = {"scan": "limit=7", "select": "limit=7&q=og", "nothing": "limit=7&id="}
 
 
 @pytest.fixture
-def filled(redis_url: str) -> str:
-    with Redis.from_url(redis_url) as client:
+def filled(one_redis_url: str) -> str:
+    with Redis.from_url(one_redis_url) as client:
         write(client, make_groups(random.Random(1), GROUPS))
         go_live(client)
-    return redis_url
+    return one_redis_url
 
 
 @pytest.fixture

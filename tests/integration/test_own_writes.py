@@ -88,12 +88,12 @@ def write_and_read(url: str, address: str, client: int) -> Seen:
     return Seen(answers, early)
 
 
-def read_own_writes(url: str, redis_url: str, tmp_path: Path) -> None:
+def read_own_writes(url: str, one_redis_url: str, tmp_path: Path) -> None:
     with (
         open_log(url, {}) as log,
-        redis.Redis.from_url(redis_url) as client,
-        Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run,
-        Api(tmp_path, redis_url, PROJECTION_WAIT_MS=str(WAIT_MS)) as api,
+        redis.Redis.from_url(one_redis_url) as client,
+        Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run,
+        Api(tmp_path, one_redis_url, PROJECTION_WAIT_MS=str(WAIT_MS)) as api,
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         log.create()
@@ -114,9 +114,9 @@ def read_own_writes(url: str, redis_url: str, tmp_path: Path) -> None:
         assert api.stop() == 0
 
 
-def test_on_the_embedded_log(redis_url: str, tmp_path: Path) -> None:
-    read_own_writes(f"sqlite://{tmp_path}/orders.db", redis_url, tmp_path)
+def test_on_the_embedded_log(one_redis_url: str, tmp_path: Path) -> None:
+    read_own_writes(f"sqlite://{tmp_path}/orders.db", one_redis_url, tmp_path)
 
 
-def test_on_kafka(kafka_topic: Callable[[int], str], redis_url: str, tmp_path: Path) -> None:
-    read_own_writes(kafka_topic(3), redis_url, tmp_path)
+def test_on_kafka(kafka_topic: Callable[[int], str], one_redis_url: str, tmp_path: Path) -> None:
+    read_own_writes(kafka_topic(3), one_redis_url, tmp_path)

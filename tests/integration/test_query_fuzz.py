@@ -34,11 +34,11 @@ CORPUS = [query_string(_rng, random_request(_rng, GROUPS))[:2000] for _ in range
 
 
 @pytest.fixture
-def filled(redis_url: str) -> str:
-    with Redis.from_url(redis_url) as client:
+def filled(one_redis_url: str) -> str:
+    with Redis.from_url(one_redis_url) as client:
         write(client, GROUPS)
         go_live(client)
-    return redis_url
+    return one_redis_url
 
 
 def check(status: int, body: bytes) -> None:

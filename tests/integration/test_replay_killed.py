@@ -20,7 +20,8 @@ from tests.servers.process import wait_until
 
 EVENTS = 40_000
 FEW_EVENTS = 3000
-KILLS = 20
+# `make chaos` has 20.
+KILLS = int(os.environ.get("REPLAY_KILLS", 5))
 # The exit code of a command that was asked to stop.
 STOPPED = 130
 
@@ -31,7 +32,7 @@ def shop(tmp_path: Path, one_redis_url: str) -> Shop:
 
 
 @pytest.mark.timeout(300)
-def test_twenty_builds_killed_at_random(shop: Shop) -> None:
+def test_builds_killed_at_random(shop: Shop) -> None:
     """Each after some more groups are there than before. Now and then one is asked to stop instead."""
     chance = random.Random(20)
     shop.publish(EVENTS)
@@ -44,9 +45,9 @@ def test_twenty_builds_killed_at_random(shop: Shop) -> None:
     while killed < KILLS:
         with shop.start_replay("build", "--yes") as replay:
             wait_until(partial(is_at_work, shop, replay), 20, "the replay")
-            more = shop.groups(number) + chance.randrange(1, len(model.documents) // KILLS)
+            more = shop.groups(number) + chance.randrange(1, len(model.documents) // 20)
             wait_until(partial(has_written, shop, number, more, replay), 60, f"{more} groups")
-            if replay.process.poll() is None and killed % 5 == 4 and asked < killed // 4:
+            if replay.process.poll() is None and killed % 5 == 4 and asked <= killed // 5:
                 asked += replay.stop(signal.SIGTERM) == STOPPED
             elif replay.process.poll() is None:
                 workers = workers_of(replay)

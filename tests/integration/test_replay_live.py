@@ -1,6 +1,7 @@
 """A replay while events are published and lists are read: nobody notices, and nothing is missing."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from tests import readmodel
 from tests.integration.rebuilding import Shop
 from tests.processes import Api, applied, live, token
 
-EVENTS = 200_000
+# `make chaos` has 200 000.
+EVENTS = int(os.environ.get("REPLAY_EVENTS", 40_000))
 # Events a second, published in portions of as many.
 LIVE_RATE = 500
 PORTION = 25
@@ -32,7 +34,7 @@ def shop(tmp_path: Path, one_redis_url: str, kafka_topic: Callable[[int], str]) 
 
 
 @pytest.mark.timeout(400)
-def test_two_hundred_thousand_events_under_load(shop: Shop, tmp_path: Path) -> None:
+def test_a_rebuild_under_load(shop: Shop, tmp_path: Path) -> None:
     shop.publish(EVENTS)
     with shop.run() as run, Api(tmp_path, shop.place.url, ACCESS_LOG="off") as api:
         shop.wait(180)
@@ -46,9 +48,9 @@ def test_two_hundred_thousand_events_under_load(shop: Shop, tmp_path: Path) -> N
         assert told["verify"]["documents"][0] == told["verify"]["documents"][1]
         assert told["verify"]["index_entries"][0] == told["verify"]["index_entries"][1]
         # They did their work.
-        assert publisher.published > LIVE_RATE * 5
+        assert publisher.published > LIVE_RATE * 2
         assert reader.answers > 200
-        assert lag.looks > 100
+        assert lag.looks > 50
         assert reader.failures == []
         assert lag.longest_s < LAG_MAX_S, lag.longest_s
         shop.wait()

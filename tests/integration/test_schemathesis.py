@@ -23,14 +23,14 @@ SEED = 20260601
 
 
 @pytest.mark.timeout(240)
-def test_no_answer_is_outside_the_description(redis_url: str, tmp_path: Path) -> None:
-    with Redis.from_url(redis_url) as client:
+def test_no_answer_is_outside_the_description(one_redis_url: str, tmp_path: Path) -> None:
+    with Redis.from_url(one_redis_url) as client:
         prefix = write(client, make_groups(random.Random(6), 200))
         # What the example of X-Min-Position asks for.
         client.hset(prefix + "position", mapping={"orders/0": 81235, "orders/1": 90210})
         go_live(client)
     report = tmp_path / "report.json"
-    with Api(tmp_path, redis_url, OPENAPI_ACCESS="open", ACCESS_LOG="off") as api:
+    with Api(tmp_path, one_redis_url, OPENAPI_ACCESS="open", ACCESS_LOG="off") as api:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "--no-color", "run"),
             *(f"http://127.0.0.1:{api.port}/openapi.json", "--header", f"Authorization: Bearer {token()}"),

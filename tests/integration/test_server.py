@@ -23,12 +23,12 @@ serve(ApiConfig(redis_url=sys.argv[1], port=int(sys.argv[2]), jwt_secret=sys.arg
 
 
 @contextmanager
-def serving(redis_url: str, **settings: object) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def serving(one_redis_url: str, **settings: object) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, redis_url, str(port), SECRET, json.dumps(settings)]
+        [sys.executable, "-c", _PROGRAM, one_redis_url, str(port), SECRET, json.dumps(settings)]
     ) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -51,8 +51,8 @@ def wait_until_alive(url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(redis_url: str, number: signal.Signals) -> None:
-    with serving(redis_url) as (process, url):
+def test_a_signal_ends_it_cleanly(one_redis_url: str, number: signal.Signals) -> None:
+    with serving(one_redis_url) as (process, url):
         response = httpx.get(url + "/admin/order-groups?limit=0", headers=BEARER)
         assert response.status_code == 200
         assert "server" not in response.headers
@@ -60,9 +60,9 @@ def test_a_signal_ends_it_cleanly(redis_url: str, number: signal.Signals) -> Non
         assert process.wait(timeout=5) == 0
 
 
-def test_an_idle_connection_does_not_hold_it(redis_url: str) -> None:
+def test_an_idle_connection_does_not_hold_it(one_redis_url: str) -> None:
     with (
-        serving(redis_url) as (process, url),
+        serving(one_redis_url) as (process, url),
         socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1]))) as idle,
     ):
         idle.sendall(b"GET /admin/order-groups HTTP/1.1\r\nHost: x\r\n")
@@ -72,8 +72,8 @@ def test_an_idle_connection_does_not_hold_it(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/order-groups/a%2Fb", "/admin/order-groups/a%252Fb"])
-def test_an_id_is_decoded_once(redis_url: str, path: str) -> None:
-    with serving(redis_url) as (_, url):
+def test_an_id_is_decoded_once(one_redis_url: str, path: str) -> None:
+    with serving(one_redis_url) as (_, url):
         response = httpx.get(url + path, headers=BEARER)
         group_id = path.rsplit("/", 1)[1].replace("%2F", "/").replace("%25", "%")
         assert response.json() == {"type": "not_found", "message": f"OrderGroup id not found: {group_id}"}
