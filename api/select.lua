@@ -137,7 +137,7 @@ local function ranked(first, last)
 end
 
 -- By slices of the sort field: first the buckets of both ends of the page, then what lies between them.
-local function narrowed(mask, count, first, last)
+local function narrowed(mask, first, last)
   local field = string.sub(BY_SORT, #PREFIX + 4)
   local from, before = bucket_at(field, mask, first, DESCENDING)
   local to = bucket_at(field, mask, last, DESCENDING)
@@ -167,14 +167,14 @@ local function answer_by_mask()
       return walked(mask, ranked, 0, card, first, last - first + 1)
     end
     if not ROTATED then
-      return narrowed(mask, count, first, last)
+      return narrowed(mask, first, last)
     end
     -- Those without a value have the last bucket for themselves, and come last.
     local with, without_value = split('display_id', 2 ^ 20 - 1, 0, mask)
     local many = size_of(with)
     local part = {}
     if first < many then
-      part = narrowed(with, many, first, math.min(last, many - 1))
+      part = narrowed(with, first, math.min(last, many - 1))
     end
     if last >= many then
       local skip = math.max(first - many, 0)

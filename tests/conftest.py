@@ -6,6 +6,7 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -65,16 +66,24 @@ def _ids(home: RedisHome | str | None) -> str:
     return str(home or "no-redis")
 
 
+@contextmanager
+def _served(home: RedisHome) -> Iterator[tuple[RedisHome, str]]:
+    """The home with the URL of its server: the one given, or one that we start."""
+    if home.url:
+        yield home, home.url
+    else:
+        with RedisServer(home) as server:
+            yield home, server.url
+
+
 @pytest.fixture(scope="session", params=_homes(redis_homes(os.environ)), ids=_ids)
 def _redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | None]:
     home: RedisHome | None = request.param
     if home is None:
         yield None
-    elif home.url:
-        yield home, home.url
     else:
-        with RedisServer(home) as server:
-            yield home, server.url
+        with _served(home) as served:
+            yield served
 
 
 @pytest.fixture
@@ -91,11 +100,9 @@ def _one_redis() -> Iterator[tuple[RedisHome, str] | None]:
     homes = redis_homes(os.environ)
     if not homes:
         yield None
-    elif homes[0].url:
-        yield homes[0], homes[0].url
     else:
-        with RedisServer(homes[0]) as server:
-            yield homes[0], server.url
+        with _served(homes[0]) as served:
+            yield served
 
 
 @pytest.fixture
@@ -158,11 +165,9 @@ def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str]
     home: RedisHome | str | None = request.param
     if not isinstance(home, RedisHome):
         yield home
-    elif home.url:
-        yield home, home.url
     else:
-        with RedisServer(home) as server:
-            yield home, server.url
+        with _served(home) as served:
+            yield served
 
 
 @pytest.fixture

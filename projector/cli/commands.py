@@ -1,8 +1,6 @@
 """The commands. Each reads the settings, wires the parts, and prints; what they do is told where it is done."""
 
 import os
-import signal
-import threading
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -17,6 +15,7 @@ from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
 from projector.cli.replay import app as replay_app
+from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes, spare_the_collector
 from projector.errors import BadSetting
@@ -73,9 +72,7 @@ def run(
     """Run the projector: fold the log into Redis until SIGTERM."""
     settings = load_settings(os.environ, data_dir=data_dir)
     configure_logs(settings.log_level, settings.log_format)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     if with_parent:
         stop_with_parent()
     spare_the_collector()

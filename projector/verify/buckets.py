@@ -5,9 +5,6 @@ from math import frexp, inf
 
 HOUR_MS = 3_600_000
 
-# Slices of each field: its buckets are below 2^n.
-SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
-
 
 def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
     """Name of a bitmap -> the group's bit, or for `bits:by:<field>` its bucket. Those not named have none of it."""

@@ -13,10 +13,10 @@ from msgspec import Struct
 from events.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
-from projector.readmodel.keys import Generation
+from projector.readmodel.keys import SLICES, Generation
 from projector.rebuild.builder import Insist
 from projector.store.redis import Store
-from projector.verify.buckets import SLICES, is_bitmap
+from projector.verify.buckets import is_bitmap
 from projector.verify.picture import Picture
 
 SCRIPT = files(__package__).joinpath("picture.lua").read_text()

@@ -27,12 +27,12 @@ from events.sample import Marketplace
 from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
 from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.keys import SLICES, Generation
 from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify import level
-from projector.verify.buckets import SLICES, bits_of
+from projector.verify.buckets import bits_of
 from projector.verify.compare import Report, compare_generations, verify_log
 from tests import oracle
 from tests.integration.plants import Flips, Garden

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from projector.verify.buckets import SLICES, bits_of
+from projector.readmodel.keys import SLICES
+from projector.verify.buckets import bits_of
 from tests import buckets
 
 EDGES = (0.0, -0.0, 1e-300, 5e-324, 2.0**-21, 2.0**-20, 0.005, 0.5, 1.0, 15.99, 16.0, 1e15, 1.7e308, math.inf)
