@@ -83,9 +83,10 @@ def folded(url: str, client: "redis.Redis", redis_url: str, directory: Path) -> 
         assert run.stop() == 0
     model = readmodel.read(client)
     readmodel.check_accounting(model, sum(ends.values()))
-    fates = dict.fromkeys(readmodel.FATES, 0)
+    fates = dict.fromkeys(("folded", "passed_over", "parked"), 0)
     for name, records in model.tally.items():
-        fate = name.rpartition(":")[2]
+        # Of two partitions that hold the versions of one order, the one that is read first decides which is stale.
+        fate = {"applied": "folded", "stale": "folded"}.get(found := name.rpartition(":")[2], found)
         if fate in fates:
             fates[fate] += records
     parked = (json.loads(found) for found in model.parked.values())
@@ -144,8 +145,8 @@ def test_what_is_exported_and_published_anew_folds_to_the_same(
         assert len(expected.documents) >= 300
         for url in (two, three):
             found = folded(url, client, redis_url, tmp_path)
-            assert found.documents == expected.documents
-            assert found == expected
+            differing = [field for field in Fold._fields if getattr(found, field) != getattr(expected, field)]
+            assert not differing, url
 
 
 def without_place(line: bytes) -> Any:
