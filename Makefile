@@ -10,8 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
 
+# Most tests wait for servers most of the time: two processes, each with servers of its own, take little more than half
+# as long as one. What measures, or loads the machine by itself, comes afterwards.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/pytest -m alone
 
 lint: .venv/dev-installed
 	$(BIN)/ruff check

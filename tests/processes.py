@@ -38,7 +38,7 @@ def projector(
         input=stdin.decode(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -16,12 +16,12 @@ def _installed() -> Path | node.NoPackages:
 
 
 @pytest.fixture
-def modules(request: pytest.FixtureRequest) -> Path:
+def modules() -> Path:
     """The installed packages of package.json."""
     if missing := node.missing():
-        without(request, f"there is no {' and no '.join(missing)}")
+        without(f"there is no {' and no '.join(missing)}")
     found = _installed()
     if isinstance(found, node.NoPackages):
-        without(request, f"the packages of tests/client/package.json cannot be had: {found}")
+        without(f"the packages of tests/client/package.json cannot be had: {found}")
         raise AssertionError("skipped or failed by now")
     return found

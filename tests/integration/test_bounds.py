@@ -59,6 +59,7 @@ def quantile(values: list[float], q: float) -> float:
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
 
+@pytest.mark.alone
 def test_slow_clients_neither_disturb_others_nor_stay(api: Api) -> None:
     """500 of them, a byte a second."""
 

@@ -68,22 +68,23 @@ def test_any_node_will_do(server: ClusterServer) -> None:
 
 def test_shards_that_move_are_followed(server: ClusterServer) -> None:
     """Each to the next node, and with them the slot of the pointer, while pages are read."""
-    moving = threading.Event()
+    moved, walked = threading.Event(), threading.Semaphore(0)
 
     def move() -> None:
         try:
-            for moved in (*map(slot, range(SHARDS)), key_slot(b"og:live")):
-                server.move(moved, (server.owner(moved) + 1) % 3)
-                time.sleep(0.02)
+            for number in (*map(slot, range(SHARDS)), key_slot(b"og:live")):
+                server.move(number, (server.owner(number) + 1) % 3)
+                assert walked.acquire(timeout=10)
         finally:
-            moving.set()
+            moved.set()
 
     async def walk(api: Api) -> list[int]:
         statuses = []
-        while not moving.is_set():
+        while not moved.is_set():
             for page in await asyncio.gather(*(api.client.get(PATH, headers=BEARER) for _ in range(4))):
                 statuses.append(page.status_code)
                 assert page.status_code == 503 or body(page) == PAGE
+            walked.release()
         return statuses
 
     with running(server.url) as api:

@@ -27,6 +27,8 @@ PORTION = 25
 LAG_MAX_S = 2.0
 WALKERS = 100
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def shop(tmp_path: Path, one_redis_url: str, kafka_topic: Callable[[int], str]) -> Shop:
