@@ -38,7 +38,7 @@ def projector(
         input=stdin.decode(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
 
