@@ -144,9 +144,10 @@ local function mask_of_range(range)
   return found
 end
 
--- The groups that pass all filters. A copy: those of the read model itself are never changed.
-local function mask_of(ranges, values)
-  local parts = {ALL}
+-- The groups that pass all filters, and have a bit in each of `parts`. A copy: those of the read model itself are never
+-- changed.
+local function mask_of(ranges, values, parts)
+  parts[#parts + 1] = ALL
   for _, range in ipairs(ranges) do
     parts[#parts + 1] = mask_of_range(range)
   end

@@ -38,8 +38,9 @@ local function write_fresh(ordinals_end)
   end
 end
 
--- `add`, `remove`: index -> members, as in the head of commit.lua. Gives ordinals to those that never had one.
-local function find_ordinals(prefix, add, remove)
+-- `add`, `remove`, `unlisted` as in the head of commit.lua; `texts`: id -> line. Gives ordinals to those that never had
+-- one, and answers the one that comes next.
+local function find_ordinals(prefix, add, remove, texts, unlisted)
   local key, ids, known = prefix .. 'ordinal', {}, {}
   local function note(id)
     if not known[id] then
@@ -56,6 +57,12 @@ local function find_ordinals(prefix, add, remove)
     for _, id in ipairs(members) do
       note(id)
     end
+  end
+  for id in pairs(texts) do
+    note(id)
+  end
+  for _, id in ipairs(unlisted) do
+    note(id)
   end
   local next_ordinal, fresh = redis.call('ZCARD', key), {}
   first_fresh = next_ordinal
@@ -125,7 +132,6 @@ local function keep_value(prefix, index, ids, bit, broad)
 end
 
 local function keep_bits_before(prefix, add, remove)
-  local ordinals_end = find_ordinals(prefix, add, remove)
   for index, members in pairs(add) do
     local field = string.match(index, '^by:(.*)')
     if field == 'id' then
@@ -151,7 +157,6 @@ local function keep_bits_before(prefix, add, remove)
       keep_slices(prefix, field, ids, {})
     end
   end
-  return ordinals_end
 end
 
 local function keep_bits_after(prefix, add, remove, broad, ordinals_end)
