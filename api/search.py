@@ -21,7 +21,7 @@ UNSEARCHED = -1
 
 
 class Found(Struct, frozen=True):
-    """In a shard: a bit for each line of the first `chunks` chunks, as it was when `edits` was the last edit, or later."""
+    """A bit for each line of the first `chunks` chunks of a shard, as it was at some time since the edit `edits`."""
 
     bits: bytes
     chunks: int
