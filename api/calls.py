@@ -49,7 +49,7 @@ def page(query: Query) -> Window:
 
 class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `searches`: what
-    was found follows.
+    was found follows. `tells`: the answer ends with what was done, for `projector explain`.
     """
 
     script: Script
@@ -57,6 +57,7 @@ class Call(Struct, frozen=True):
     order: tuple[str, str, str]
     arguments: tuple[str | bytes, ...]
     searches: bool = False
+    tells: bool = False
 
     def command(self, keys: Keys, window: Window, found: Found | None = None) -> Command:
         names = self.keys(keys)
@@ -65,11 +66,12 @@ class Call(Struct, frozen=True):
         return (*head, str(start), str(end), str(step), *self.arguments, *(_told(found) if self.searches else ()))
 
 
-def call(chosen: Scan | Select, query: Query) -> Call:
+def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
     order = (_flag(query.descending), _flag(is_rotated(chosen, query)), _flag(heads_suffice(query)))
     if isinstance(chosen, Scan):
         return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen))
-    return Call(SELECT, partial(select_keys, query), order, (select_arguments(query),), query.needle != "")
+    arguments = (select_arguments(query, tells),)
+    return Call(SELECT, partial(select_keys, query), order, arguments, query.needle != "", tells)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:
@@ -93,7 +95,7 @@ def select_keys(query: Query, keys: Keys) -> list[str]:
     return [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort), *values, *ranges]
 
 
-def select_arguments(query: Query) -> bytes:
+def select_arguments(query: Query, tells: bool = False) -> bytes:
     """A msgpack map, which names keys by their number in KEYS."""
     number = count(SELECT_KEYS + 1)
     return msgspec.msgpack.encode(
@@ -107,6 +109,7 @@ def select_arguments(query: Query) -> bytes:
                 for field, intervals in query.ranges
             ],
             "by_created": query.sort == "created_at",
+            "tells": tells,
             "few": FEW_SEARCHED if query.needle else FEW_MEMBERS,
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,

@@ -10,6 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 from api.batches import Command
 from api.calls import call, is_rotated
 from api.errors import ReadModelFault, Unavailable
+from api.explain import Round, told
 from api.live import Live
 from api.paging import ROUNDS_MAX, Paging
 from api.plan import Nothing, plan
@@ -87,11 +88,13 @@ class Engine:
         except Unavailable:
             return False
 
-    async def list(self, query: Query) -> Answer:
+    async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
+        """`steps`, if given, gets what is done for it."""
         chosen = plan(query)
         if isinstance(chosen, Nothing):
             return Answer(0, b"", await self.now())
-        asked, paging = call(chosen, query), Paging(query, rotated=is_rotated(chosen, query))
+        asked = call(chosen, query, tells=steps is not None)
+        paging = Paging(query, rotated=is_rotated(chosen, query))
         search = Search(query.needle)
 
         def commands(live: Live) -> Sequence[Command]:
@@ -104,6 +107,8 @@ class Engine:
             if seen is None:
                 return Answer(0, b"", NOTHING_LIVE)
             replies = cast(list[list[object]], seen.values)
+            if steps is not None:
+                steps.append(told(seen.live, asked, replies))
             if search.begin(seen.live, [reply[1] for reply in replies]):
                 await self._look_through(search)
                 deadline_s = self._reader.deadline_s()

@@ -43,5 +43,6 @@ local function mask_of_needle()
   for _, chunk in ipairs(again) do
     redis.call('SETRANGE', mask, chunk * LINE_BYTES, (found_in(redis.call('HGET', TEXT, chunk), q.needle)))
   end
+  tell('search', TEXT, mask)
   return mask
 end

@@ -23,6 +23,7 @@
 --   needle      casefolded text to be found in `text`; empty: no filter
 --   again       chunks of `text` that are searched here, beyond those that were searched before
 --   by_created  by:sort is scored by created_at
+--   tells       what is done is to be told: {step, key, groups} for each, behind all else in the answer
 --   few         a filter with at most as many members lists them; else bitmaps are combined
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
@@ -39,6 +40,7 @@ local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
 
 local function everything()
   return {
+    name = BY_SORT,
     size = card,
     ordered = true,
     list = function()
@@ -61,19 +63,23 @@ local function matching(sides)
     return {}, true
   end
   local ids = driver.list()
+  tell('list', driver.name, #ids)
   for i = 2, #sides do
     if sides[i].probe then
       ids = sides[i].probe(ids)
+      tell('probe', sides[i].name, #ids)
     end
   end
   if q.needle ~= '' then
     ids = containing(ids)
+    tell('search', TEXT, #ids)
   end
   return ids, driver.ordered
 end
 
 -- `ids` in the ascending order of by:sort, or nil and an error reply.
 local function sorted(ids)
+  tell('sort', BY_SORT, #ids)
   local ranks, at = {}, {}
   for i, id in ipairs(ids) do
     local rank = redis.call('ZRANK', BY_SORT, id)
@@ -155,6 +161,7 @@ local function narrowed(mask, first, last)
   local from, before = bucket_at(field, mask, first, DESCENDING)
   local to = bucket_at(field, mask, last, DESCENDING)
   local few = between(field, mask, math.min(from, to), math.max(from, to))
+  tell('slices', PREFIX .. 'bits:by:' .. field, few)
   if size_of(few) <= q.listed + last - first then
     return cut_of_mask(few, first - before, last - before)
   end
@@ -173,6 +180,7 @@ local function answer_by_mask()
   end
   local mask = mask_of(q.ranges, q.values, parts)
   local count = size_of(mask)
+  tell('and', PREFIX .. 'bits:all', count)
   local function part_of(first, last)
     local is_near = (last + 1) * card <= q.walked * count
     if not is_near and count <= q.listed then
@@ -215,7 +223,8 @@ local smallest = card
 for i = 2, #sides do
   smallest = math.min(smallest, sides[i].size)
 end
-if q.by_id or smallest <= q.few then
-  return answer_by_sides()
+local told = (q.by_id or smallest <= q.few) and answer_by_sides() or answer_by_mask()
+if q.tells and not told.err then
+  told[#told + 1] = steps
 end
-return answer_by_mask()
+return told
