@@ -71,7 +71,8 @@ for i = 1, #positions, 3 do
   reached[positions[i]] = string.format('%.0f', positions[i + 2])
   redis.call('HSET', prefix .. 'position', positions[i], reached[positions[i]])
 end
-local first = 2 + sections[1]
+local states = 2 + sections[1]
+local first = states
 for i, key in ipairs({'state', 'row', 'rest', 'parked'}) do
   local last = first + sections[i + 1] - 1
   each_chunk(ARGV, first, last, function(...) redis.call('HSET', prefix .. key, ...) end)
@@ -85,7 +86,7 @@ each_chunk(unlisted, 1, #unlisted, function(...)
   redis.call('HDEL', prefix .. 'row', ...)
   redis.call('HDEL', prefix .. 'rest', ...)
 end)
-local ordinals_end = find_ordinals(prefix, add, remove, texts, unlisted)
+local ordinals_end = find_ordinals(prefix, states, states + sections[2] - 1, add['by:id'] or {})
 keep_bits_before(prefix, add, remove)
 for index, members in pairs(remove) do
   each_chunk(members, 1, #members, function(...) redis.call('ZREM', prefix .. index, ...) end)
