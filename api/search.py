@@ -72,7 +72,7 @@ class Search:
 
 
 class _Shard:
-    """`chunks`, `edits`: as the first slice tells them."""
+    """`chunks`, `edits`: as the first slice tells them, for what comes later is left to the answer."""
 
     __slots__ = ("_bits", "_chunks", "_edits", "_looked")
 
@@ -99,5 +99,7 @@ class _Shard:
         bits, full, edits = cast(tuple[bytes, int, int], reply)
         if self._chunks is None:
             self._chunks, self._edits = full, edits
+        # A Redis that has lost what it had has fewer.
+        self._chunks = min(self._chunks, full)
         self._bits.append(bits)
         self._looked += len(bits) * 8 // LINES

@@ -61,6 +61,15 @@ def test_each_shard_is_searched_to_where_its_first_slice_saw_the_end() -> None:
             assert found.bits[: found.chunks * BITS] == b"".join(chunk(shard, n) for n in range(firsts[shard]))
 
 
+def test_a_shard_that_has_lost_its_lines_is_done() -> None:
+    search, served = Search("x"), live(1, 1)
+    assert search.begin(served, [UNSEARCHED])
+    search.take([[chunk(0, 0), 90, 3]])
+    assert not search.is_done
+    search.take([[b"", 0, 0]])
+    assert search.is_done
+
+
 def test_only_shards_that_ask_for_it_are_searched() -> None:
     search, served = Search("x"), live(1, 3)
     assert search.begin(served, [4, UNSEARCHED, 0])
