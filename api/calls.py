@@ -14,12 +14,17 @@ from api.intervals import Interval
 from api.plan import Scan, Select, heads_suffice
 from api.query import Query
 from api.scripts import SCAN, SELECT, Script
+from api.search import Found
 from projector.readmodel.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
 FEW_MEMBERS = 1000
+# Also of a query with a text to be found, where for each member its line has to be found first.
+FEW_SEARCHED = 400
+# Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
+AGAIN_CHUNKS = 40
 # On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
 # most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 2000
@@ -43,25 +48,30 @@ def page(query: Query) -> Window:
 
 
 class Call(Struct, frozen=True):
-    """`keys` names what the script reads. `order` and `arguments` stand before and after the window."""
+    """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `searches`: what
+    was found follows. `tells`: the answer ends with what was done, for `projector explain`.
+    """
 
     script: Script
     keys: Callable[[Keys], Sequence[str]]
     order: tuple[str, str, str]
     arguments: tuple[str | bytes, ...]
+    searches: bool = False
+    tells: bool = False
 
-    def command(self, keys: Keys, window: Window) -> Command:
+    def command(self, keys: Keys, window: Window, found: Found | None = None) -> Command:
         names = self.keys(keys)
         start, end, step = window
         head = ("EVALSHA", self.script.digest, str(len(names) + 1), *names, keys.position, *self.order)
-        return (*head, str(start), str(end), str(step), *self.arguments)
+        return (*head, str(start), str(end), str(step), *self.arguments, *(_told(found) if self.searches else ()))
 
 
-def call(chosen: Scan | Select, query: Query) -> Call:
+def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
     order = (_flag(query.descending), _flag(is_rotated(chosen, query)), _flag(heads_suffice(query)))
     if isinstance(chosen, Scan):
         return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen))
-    return Call(SELECT, partial(select_keys, query), order, (select_arguments(query),))
+    arguments = (select_arguments(query, tells),)
+    return Call(SELECT, partial(select_keys, query), order, arguments, query.needle != "", tells)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:
@@ -85,7 +95,7 @@ def select_keys(query: Query, keys: Keys) -> list[str]:
     return [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort), *values, *ranges]
 
 
-def select_arguments(query: Query) -> bytes:
+def select_arguments(query: Query, tells: bool = False) -> bytes:
     """A msgpack map, which names keys by their number in KEYS."""
     number = count(SELECT_KEYS + 1)
     return msgspec.msgpack.encode(
@@ -99,11 +109,18 @@ def select_arguments(query: Query) -> bytes:
                 for field, intervals in query.ranges
             ],
             "by_created": query.sort == "created_at",
-            "few": FEW_MEMBERS,
+            "tells": tells,
+            "few": FEW_SEARCHED if query.needle else FEW_MEMBERS,
+            "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
             "listed": LISTED_GROUPS,
         }
     )
+
+
+def _told(found: Found | None) -> tuple[str | bytes, ...]:
+    """As select.lua takes it."""
+    return (b"", "-1", "0") if found is None else (found.bits, str(found.chunks), str(found.edits))
 
 
 def bounds(interval: Interval) -> tuple[str, str]:

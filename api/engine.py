@@ -1,5 +1,6 @@
 """Asks the read model. One round trip per request, but for the deep pages of a list in several shards."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -9,13 +10,18 @@ from redis.asyncio.connection import AbstractConnection
 from api.batches import Command
 from api.calls import call, is_rotated
 from api.errors import ReadModelFault, Unavailable
+from api.explain import Round, told
 from api.live import Live
 from api.paging import ROUNDS_MAX, Paging
 from api.plan import Nothing, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
 from api.reader import Reader
-from api.scripts import ONE
+from api.scripts import ONE, SEARCH
+from api.search import Search
+
+# Searches through all groups that are under way at a time, in this process.
+SEARCHES_MAX = 2
 
 
 class Answer(Struct, frozen=True):
@@ -47,6 +53,7 @@ class Engine:
     def __init__(self, redis_url: str, wait_ms: int, connections_max: int, ready_lag_max: int) -> None:
         self._reader = Reader(redis_url, wait_ms, connections_max)
         self._ready_lag_max = ready_lag_max
+        self._searches = asyncio.Semaphore(SEARCHES_MAX)
         # Between two commits every answer reflects the same.
         self._last_positions: object = None
         self._last_live: Live | None = None
@@ -81,15 +88,18 @@ class Engine:
         except Unavailable:
             return False
 
-    async def list(self, query: Query) -> Answer:
+    async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
+        """`steps`, if given, gets what is done for it."""
         chosen = plan(query)
         if isinstance(chosen, Nothing):
             return Answer(0, b"", await self.now())
-        asked, paging = call(chosen, query), Paging(query, rotated=is_rotated(chosen, query))
+        asked = call(chosen, query, tells=steps is not None)
+        paging = Paging(query, rotated=is_rotated(chosen, query))
+        search = Search(query.needle)
 
         def commands(live: Live) -> Sequence[Command]:
-            windows = paging.windows(len(live.shards))
-            return [asked.command(keys, window) for keys, window in zip(live.shards, windows, strict=True)]
+            asked_of = zip(live.shards, paging.windows(len(live.shards)), search.found(live), strict=True)
+            return [asked.command(keys, window, found) for keys, window, found in asked_of]
 
         deadline_s = self._reader.deadline_s()
         for _ in range(ROUNDS_MAX):
@@ -97,10 +107,34 @@ class Engine:
             if seen is None:
                 return Answer(0, b"", NOTHING_LIVE)
             replies = cast(list[list[object]], seen.values)
+            if steps is not None:
+                steps.append(told(seen.live, asked, replies))
+            if search.begin(seen.live, [reply[1] for reply in replies]):
+                await self._look_through(search)
+                deadline_s = self._reader.deadline_s()
+                continue
             page = paging.page(replies)
             if page is not None:
                 return Answer(page.count, page.rows, self._instant(seen.live, [reply[0] for reply in replies]))
         raise Unavailable(f"the list changed faster than it was read, {ROUNDS_MAX} times")
+
+    async def _look_through(self, search: Search) -> None:
+        """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be
+        of one instant. Few at a time, for others want something of Redis, too.
+        """
+        try:
+            async with asyncio.timeout_at(self._reader.deadline_s()):
+                await self._searches.acquire()
+        except TimeoutError as error:
+            raise Unavailable(f"{SEARCHES_MAX} searches are under way") from error
+        try:
+            while not search.is_done:
+                seen = await self._reader.read(search.slices, SEARCH, self._reader.deadline_s())
+                if seen is None:
+                    return
+                search.take(seen.values)
+        finally:
+            self._searches.release()
 
     async def one(self, group_id: str) -> Found:
         document, instant = await self._one("read", group_id)

@@ -49,9 +49,12 @@ local function mask_of_values(numbers)
     local bits = PREFIX .. 'bits:' .. string.sub(KEYS[number], #PREFIX + 1)
     if redis.call('EXISTS', bits) == 1 then
       broad[#broad + 1] = bits
+      tell('bitmap', bits, bits)
     else
+      local ids = redis.call('ZRANGE', KEYS[number], 0, -1)
+      tell('list', KEYS[number], #ids)
       narrow = narrow or new_mask()
-      put(narrow, redis.call('ZRANGE', KEYS[number], 0, -1))
+      put(narrow, ids)
     end
   end
   broad[#broad + 1] = narrow
@@ -141,12 +144,14 @@ local function mask_of_range(range)
     local mask = mask_of_interval(key, field, pair[1], pair[2])
     found = found and combined('OR', found, mask) or mask
   end
+  tell('slices', PREFIX .. 'bits:by:' .. field, found)
   return found
 end
 
--- The groups that pass all filters. A copy: those of the read model itself are never changed.
-local function mask_of(ranges, values)
-  local parts = {ALL}
+-- The groups that pass all filters, and have a bit in each of `parts`. A copy: those of the read model itself are never
+-- changed.
+local function mask_of(ranges, values, parts)
+  parts[#parts + 1] = ALL
   for _, range in ipairs(ranges) do
     parts[#parts + 1] = mask_of_range(range)
   end
@@ -228,5 +233,6 @@ local function walked(mask, ranked, start, card, skip, take)
     end
     rank = rank + STEP_GROUPS
   end
+  tell('walk', BY_SORT, math.min(rank, card) - start)
   return found
 end

@@ -10,7 +10,8 @@ READS = "#!lua flags=no-writes\n"
 COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent
-_BUCKETS = files("projector.readmodel").joinpath("buckets.lua").read_text(encoding="utf-8")
+_MODEL = files("projector.readmodel")
+_BUCKETS, _LINES = (_MODEL.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines"))
 
 
 class Script:
@@ -22,5 +23,6 @@ class Script:
 
 
 SCAN = Script(READS, "window", "scan")
-SELECT = Script(COMBINES + _BUCKETS, "window", "sides", "mask", "select")
+SEARCH = Script(READS + _LINES, "find", "search")
+SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", "window", "sides", "mask", "needle", "select")
 ONE = Script(READS, "one")

@@ -2,11 +2,11 @@
 -- bitmaps are combined.
 --
 --   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
---     <the six of window.lua> <arguments>
+--     <the six of window.lua> <arguments> [<bits> <chunks> <edit>]
 --
 -- row             hash        group id -> JSON object of the default fields
 -- rest            hash        group id -> what follows them in the document
--- text            hash        group id -> casefolded id, 0xFF, casefolded customer id
+-- text, edited    see lines.lua
 -- by:id           sorted set  every group id
 -- by:sort         sorted set  every group id in the order of the list
 -- of:field:value  sorted set  group ids with that value, scored by created_at
@@ -21,12 +21,17 @@
 --   values      for each filtered field the list of its sets, any of which will do
 --   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them}
 --   needle      casefolded text to be found in `text`; empty: no filter
+--   again       chunks of `text` that are searched here, beyond those that were searched before
 --   by_created  by:sort is scored by created_at
+--   tells       what is done is to be told: {step, key, groups} for each, behind all else in the answer
 --   few         a filter with at most as many members lists them; else bitmaps are combined
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
 --
--- Answers as window.lua says.
+-- bits, chunks, edit, with a needle: what search.lua found in the first chunks, when that edit was the last; -1 chunks
+-- before it was asked.
+--
+-- Answers as window.lua says, or {position, -1} where it is to be searched first, or once more.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 -- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
@@ -35,6 +40,7 @@ local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
 
 local function everything()
   return {
+    name = BY_SORT,
     size = card,
     ordered = true,
     list = function()
@@ -57,21 +63,23 @@ local function matching(sides)
     return {}, true
   end
   local ids = driver.list()
+  tell('list', driver.name, #ids)
   for i = 2, #sides do
     if sides[i].probe then
       ids = sides[i].probe(ids)
+      tell('probe', sides[i].name, #ids)
     end
   end
   if q.needle ~= '' then
-    ids = probed(ids, 'HMGET', TEXT, function(text)
-      return text and string.find(text, q.needle, 1, true) ~= nil
-    end)
+    ids = containing(ids)
+    tell('search', TEXT, #ids)
   end
   return ids, driver.ordered
 end
 
 -- `ids` in the ascending order of by:sort, or nil and an error reply.
 local function sorted(ids)
+  tell('sort', BY_SORT, #ids)
   local ranks, at = {}, {}
   for i, id in ipairs(ids) do
     local rank = redis.call('ZRANK', BY_SORT, id)
@@ -88,6 +96,21 @@ local function sorted(ids)
     ordered[i] = at[rank]
   end
   return ordered
+end
+
+-- Of `ids` in ascending order those with these ranks of the list.
+local function cut(ids, first, last)
+  local part = {}
+  for place = first + 1, last + 1 do
+    part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
+  end
+  return part
+end
+
+-- The same of the bits of a mask that has few.
+local function cut_of_mask(mask, first, last)
+  local ids, fault = sorted(listed(mask))
+  return ids and cut(ids, first, last), fault
 end
 
 local sides = {everything()}
@@ -113,11 +136,7 @@ local function answer_by_sides()
       end
       ordered = true
     end
-    local part = {}
-    for place = first + 1, last + 1 do
-      part[#part + 1] = ids[DESCENDING and count + 1 - place or place]
-    end
-    return part
+    return cut(ids, first, last)
   end, BY_SORT)
 end
 
@@ -142,16 +161,9 @@ local function narrowed(mask, first, last)
   local from, before = bucket_at(field, mask, first, DESCENDING)
   local to = bucket_at(field, mask, last, DESCENDING)
   local few = between(field, mask, math.min(from, to), math.max(from, to))
+  tell('slices', PREFIX .. 'bits:by:' .. field, few)
   if size_of(few) <= q.listed + last - first then
-    local ids, fault = sorted(listed(few))
-    if fault then
-      return nil, fault
-    end
-    local part = {}
-    for place = first - before + 1, last - before + 1 do
-      part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
-    end
-    return part
+    return cut_of_mask(few, first - before, last - before)
   end
   -- Many groups share a bucket: they are looked at from where it begins.
   local ahead = DESCENDING and split(field, from, 1, ALL) or split(field, from, 0, ALL)
@@ -159,10 +171,21 @@ local function narrowed(mask, first, last)
 end
 
 local function answer_by_mask()
-  local mask = mask_of(q.ranges, q.values)
+  local parts = {}
+  if q.needle ~= '' then
+    parts[1] = mask_of_needle()
+    if not parts[1] then
+      return {redis.call('HGETALL', POSITION), -1}
+    end
+  end
+  local mask = mask_of(q.ranges, q.values, parts)
   local count = size_of(mask)
+  tell('and', PREFIX .. 'bits:all', count)
   local function part_of(first, last)
     local is_near = (last + 1) * card <= q.walked * count
+    if not is_near and count <= q.listed then
+      return cut_of_mask(mask, first, last)
+    end
     if is_near or not SLICES[string.sub(BY_SORT, #PREFIX + 4)] then
       return walked(mask, ranked, 0, card, first, last - first + 1)
     end
@@ -200,7 +223,8 @@ local smallest = card
 for i = 2, #sides do
   smallest = math.min(smallest, sides[i].size)
 end
-if q.by_id or q.needle ~= '' or smallest <= q.few then
-  return answer_by_sides()
+local told = (q.by_id or smallest <= q.few) and answer_by_sides() or answer_by_mask()
+if q.tells and not told.err then
+  told[#told + 1] = steps
 end
-return answer_by_mask()
+return told

@@ -9,6 +9,14 @@ local CHUNK = 4000
 local TEXT, BY_ID, BY_SORT = KEYS[3], KEYS[4], KEYS[5]
 local q = cmsgpack.unpack(ARGV[7])
 
+-- For `projector explain`: what is done, with which key, and how many groups that leaves, or the mask of those.
+local steps = {}
+local function tell(step, key, groups)
+  if q.tells then
+    steps[#steps + 1] = {step, key, type(groups) == 'string' and redis.call('BITCOUNT', groups) or groups}
+  end
+end
+
 local function chunks(list)
   local from = 1
   return function()
@@ -56,6 +64,7 @@ end
 
 local function side_of_ids()
   return {
+    name = 'id',
     size = #q.ids,
     list = function()
       return probed(q.ids, 'ZMSCORE', BY_ID, exists)
@@ -77,6 +86,7 @@ local function side_of_values(numbers)
     size = size + redis.call('ZCARD', keys[i])
   end
   return {
+    name = table.concat(keys, ' '),
     size = size,
     ordered = q.by_created,
     list = function()
@@ -149,6 +159,7 @@ local function side_of_range(range)
     size = size + redis.call('ZCOUNT', key, pair[1], pair[2])
   end
   return {
+    name = key,
     size = size,
     ordered = range.sorted,
     list = function()

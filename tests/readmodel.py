@@ -55,7 +55,7 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
         (key.decode().removeprefix(prefix), member.decode()): score
         for key in found.scan_iter(match=prefix + "*", count=1000, _type="ZSET")
         for member, score in found.zrange(key, 0, -1, withscores=True)
-        if key.decode() != prefix + "ordinal"
+        if key.decode() not in (prefix + "ordinal", prefix + "edited")
     }
     _check_bits(found, prefix, entries)
 
@@ -65,11 +65,24 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
     return ReadModel(
         _documents(fields("row"), fields("rest")),
         entries,
-        fields("text"),
+        _texts(found, prefix),
         {name: int(offset) for name, offset in fields("position").items()},
         {name: int(records) for name, records in fields("tally").items()},
         fields("parked"),
     )
+
+
+def _texts(client: Any, prefix: str) -> dict[str, bytes]:
+    """By group id: chunks of 128 lines, one line for each ordinal, none too many."""
+    ids = [id.decode() for id in client.zrange(prefix + "ordinal", 0, -1)]
+    chunks = {int(chunk): lines for chunk, lines in client.hgetall(prefix + "text").items()}
+    assert sorted(chunks) == list(range(-(-len(ids) // 128)))
+    lines: list[bytes] = []
+    for _, chunk in sorted(chunks.items()):
+        assert len(lines) % 128 == 0
+        assert chunk.endswith(b"\xff")
+        lines += chunk[:-1].split(b"\xff")
+    return {id: line for id, line in zip(ids, lines, strict=True) if line}
 
 
 def _check_bits(client: Any, prefix: str, entries: dict[tuple[str, str], float]) -> None:
@@ -104,7 +117,7 @@ def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:
         entries |= oracle.entries(document)
     assert model.entries == entries
     assert model.texts == {
-        group_id: group_id.casefold().encode() + b"\xff" + (document["customer_id"] or "").casefold().encode()
+        group_id: group_id.casefold().encode() + b"\xfe" + (document["customer_id"] or "").casefold().encode()
         for group_id, document in expected.items()
     }
 

@@ -14,6 +14,7 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
+from projector.cli.explain import explain
 from projector.cli.replay import app as replay_app
 from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(explain)
 app.command()(verify)
 app.add_typer(replay_app)
 

@@ -109,6 +109,10 @@ def status(found: Status) -> None:
         _out.print(table)
 
 
+def print_table(table: Table) -> None:
+    _out.print(table)
+
+
 def _table(title: str, name: str, *numbers: str) -> Table:
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     table.add_column(name, no_wrap=True)

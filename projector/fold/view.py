@@ -118,8 +118,8 @@ def entries(view: View | None) -> Entries:
 
 
 def search_text(view: View) -> bytes:
-    """What `q` looks through. 0xFF cannot occur in UTF-8, so no needle crosses from the id to the customer."""
-    return view.id.casefold().encode() + b"\xff" + (view.customer_id or "").casefold().encode()
+    """What `q` looks through. 0xFE cannot occur in UTF-8, so no needle crosses from the id to the customer."""
+    return view.id.casefold().encode() + b"\xfe" + (view.customer_id or "").casefold().encode()
 
 
 def _latest_told(orders: list[Order], field: int) -> Any:

@@ -19,6 +19,9 @@ SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id"
 SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
 VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
 
+# Groups whose lines are looked through together: see lines.lua.
+LINES = 128
+
 
 class Generation(Struct, frozen=True):
     """A full set of keys. `version` is that of the code that wrote it (document, fold and indexes).
@@ -46,6 +49,7 @@ class Keys:
     """The key names of one shard."""
 
     __slots__ = (
+        "edited",
         "end",
         "meta",
         "ordinal",
@@ -67,6 +71,7 @@ class Keys:
         self.rest = prefix + "rest"
         self.state = prefix + "state"
         self.text = prefix + "text"
+        self.edited = prefix + "edited"
         self.ordinal = prefix + "ordinal"
         self.position = prefix + "position"
         self.end = prefix + "end"

@@ -7,21 +7,24 @@ local ordinals = {}
 -- byte -> value, and written a string for each key. Redis takes about as long for a string as for one bit.
 local first_fresh, fresh_bytes = nil, {}
 
+-- What the bits of a byte count, from the first one on.
+local WEIGHTS = {128, 64, 32, 16, 8, 4, 2, 1}
+
+-- Once is enough, though an id may come twice.
+local function put_fresh(bytes, at, weight)
+  local value = bytes[at] or 0
+  if value % (2 * weight) < weight then
+    bytes[at] = value + weight
+  end
+end
+
 local function set_bit(key, ordinal, bit)
   if ordinal < first_fresh then
     redis.call('SETBIT', key, ordinal, bit)
   elseif bit == 1 then
-    local bytes, place = fresh_bytes[key], ordinal % 8
-    if not bytes then
-      bytes = {}
-      fresh_bytes[key] = bytes
-    end
-    local at = (ordinal - place) / 8
-    local value, weight = bytes[at] or 0, 2 ^ (7 - place)
-    -- Once is enough, though an id may come twice.
-    if value % (2 * weight) < weight then
-      bytes[at] = value + weight
-    end
+    local place = ordinal % 8
+    fresh_bytes[key] = fresh_bytes[key] or {}
+    put_fresh(fresh_bytes[key], (ordinal - place) / 8, WEIGHTS[place + 1])
   end
 end
 
@@ -29,59 +32,51 @@ end
 local function write_fresh(ordinals_end)
   local first, last = math.floor(first_fresh / 8), math.floor((ordinals_end - 1) / 8)
   for key, bytes in pairs(fresh_bytes) do
-    local before = first_fresh % 8 > 0 and string.byte(redis.call('GETRANGE', key, first, first)) or 0
-    local written = {string.char(before + (bytes[first] or 0))}
-    for at = first + 1, last do
-      written[#written + 1] = string.char(bytes[at] or 0)
+    if next(bytes) then
+      local before = first_fresh % 8 > 0 and string.byte(redis.call('GETRANGE', key, first, first)) or 0
+      local written = {string.char(before + (bytes[first] or 0))}
+      for at = first + 1, last do
+        written[#written + 1] = string.char(bytes[at] or 0)
+      end
+      redis.call('SETRANGE', key, first, table.concat(written))
     end
-    redis.call('SETRANGE', key, first, table.concat(written))
   end
 end
 
--- `add`, `remove`: index -> members, as in the head of commit.lua. Gives ordinals to those that never had one.
-local function find_ordinals(prefix, add, remove)
-  local key, ids, known = prefix .. 'ordinal', {}, {}
-  local function note(id)
-    if not known[id] then
-      known[id] = true
-      ids[#ids + 1] = id
-    end
+-- Of the groups ARGV[first], ARGV[first + 2], ... to `last`, which are all that this commit lists, unlists, or moves.
+-- `listed`: {score, id, ...}, of which those that never had an ordinal get one. Answers the one that comes next.
+local function find_ordinals(prefix, first, last, listed)
+  local key, ids = prefix .. 'ordinal', {}
+  for i = first, last, 2 do
+    ids[#ids + 1] = ARGV[i]
   end
-  for _, members in pairs(add) do
-    for i = 2, #members, 2 do
-      note(members[i])
-    end
-  end
-  for _, members in pairs(remove) do
-    for _, id in ipairs(members) do
-      note(id)
-    end
-  end
-  local next_ordinal, fresh = redis.call('ZCARD', key), {}
-  first_fresh = next_ordinal
   each_chunk(ids, 1, #ids, function(...)
     local some = {...}
     for i, ordinal in ipairs(redis.call('ZMSCORE', key, ...)) do
-      if not ordinal then
-        ordinal = next_ordinal
-        next_ordinal = next_ordinal + 1
-        fresh[#fresh + 1] = ordinal
-        fresh[#fresh + 1] = some[i]
-      end
-      ordinals[some[i]] = tonumber(ordinal)
+      ordinals[some[i]] = ordinal and tonumber(ordinal)
     end
   end)
+  local next_ordinal, fresh = redis.call('ZCARD', key), {}
+  first_fresh = next_ordinal
+  for i = 2, #listed, 2 do
+    local id = listed[i]
+    if not ordinals[id] then
+      ordinals[id] = next_ordinal
+      fresh[#fresh + 1] = next_ordinal
+      fresh[#fresh + 1] = id
+      next_ordinal = next_ordinal + 1
+    end
+  end
   each_chunk(fresh, 1, #fresh, function(...) redis.call('ZADD', key, ...) end)
   return next_ordinal
 end
 
--- Where buckets differ, bit by bit; false is no bucket, all of whose bits are 0.
+-- Where buckets differ, bit by bit. `key`: of the slices, but for their numbers.
 local function move(key, slices, ordinal, old, new)
-  old, new = old or 0, new or 0
   for k = 0, slices - 1 do
     local before, after = old % 2, new % 2
     if before ~= after then
-      set_bit(key .. k, ordinal, after)
+      redis.call('SETBIT', key .. k, ordinal, after)
     end
     old, new = (old - before) / 2, (new - after) / 2
     if old == 0 and new == 0 then
@@ -90,15 +85,38 @@ local function move(key, slices, ordinal, old, new)
   end
 end
 
--- Before the members of by:<field> are written: their scores as they were are still there.
+-- Before the members of by:<field> are written: their scores as they were are still there. Without a score, as where a
+-- group has just got its ordinal, all bits are 0; `score_of` has none for those that are removed.
 local function keep_slices(prefix, field, ids, score_of)
   local slices, bucket = SLICES[field], BUCKET[field]
   local key = prefix .. 'bits:by:' .. field .. ':'
-  each_chunk(ids, 1, #ids, function(...)
+  local columns, known = {}, {}
+  for k = 0, slices - 1 do
+    fresh_bytes[key .. k] = fresh_bytes[key .. k] or {}
+    columns[k] = fresh_bytes[key .. k]
+  end
+  for _, id in ipairs(ids) do
+    local ordinal = ordinals[id]
+    if ordinal < first_fresh then
+      known[#known + 1] = id
+    elseif score_of[id] then
+      local place, left, k = ordinal % 8, bucket(score_of[id]), 0
+      local at, weight = (ordinal - place) / 8, WEIGHTS[place + 1]
+      while left > 0 do
+        local bit = left % 2
+        if bit == 1 then
+          put_fresh(columns[k], at, weight)
+        end
+        left, k = (left - bit) / 2, k + 1
+      end
+    end
+  end
+  each_chunk(known, 1, #known, function(...)
     local some = {...}
     for i, before in ipairs(redis.call('ZMSCORE', prefix .. 'by:' .. field, ...)) do
       local after = score_of[some[i]]
-      move(key, slices, ordinals[some[i]], before and bucket(tonumber(before)), after and bucket(after))
+      local old, new = before and bucket(tonumber(before)) or 0, after and bucket(after) or 0
+      move(key, slices, ordinals[some[i]], old, new)
     end
   end)
 end
@@ -125,7 +143,6 @@ local function keep_value(prefix, index, ids, bit, broad)
 end
 
 local function keep_bits_before(prefix, add, remove)
-  local ordinals_end = find_ordinals(prefix, add, remove)
   for index, members in pairs(add) do
     local field = string.match(index, '^by:(.*)')
     if field == 'id' then
@@ -151,7 +168,6 @@ local function keep_bits_before(prefix, add, remove)
       keep_slices(prefix, field, ids, {})
     end
   end
-  return ordinals_end
 end
 
 local function keep_bits_after(prefix, add, remove, broad, ordinals_end)

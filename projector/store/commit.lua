@@ -8,7 +8,8 @@
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
 --   rest      hash     write  group id -> what follows them in the document
---   text      hash     write  group id -> what q looks through
+--   text      hash     write  chunk -> lines by ordinal, what q looks through: see lines.lua
+--   edited    zset     write  chunk, scored by its last edit
 --   by:*, of:* zset    write  group id, scored
 --   ordinal   zset     write  group id, scored by its ordinal, which it keeps for ever
 --   bits:*    string   write  bitmaps over ordinals: see buckets.lua
@@ -17,7 +18,7 @@
 --   stored    channel         JSON: <topic>/<partition> -> next offset, once for each answer STORED
 --
 -- head: a msgpack array, in the order of the locals below. The pairs behind it are, one section after the other:
--- expected (group id, revision), state, row, rest, text, parked; `sections` has the number of arguments in each.
+-- expected (group id, revision), state, row, rest, parked, text; `sections` has the number of arguments in each.
 -- (Bytes cannot go into the head: the msgpack of Redis' Lua does not know its bin type.)
 -- Answers one of
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
@@ -70,18 +71,23 @@ for i = 1, #positions, 3 do
   reached[positions[i]] = string.format('%.0f', positions[i + 2])
   redis.call('HSET', prefix .. 'position', positions[i], reached[positions[i]])
 end
-local first = 2 + sections[1]
-for i, key in ipairs({'state', 'row', 'rest', 'text', 'parked'}) do
+local states = 2 + sections[1]
+local first = states
+for i, key in ipairs({'state', 'row', 'rest', 'parked'}) do
   local last = first + sections[i + 1] - 1
   each_chunk(ARGV, first, last, function(...) redis.call('HSET', prefix .. key, ...) end)
   first = last + 1
 end
+local texts = {}
+for i = first, #ARGV, 2 do
+  texts[ARGV[i]] = ARGV[i + 1]
+end
 each_chunk(unlisted, 1, #unlisted, function(...)
   redis.call('HDEL', prefix .. 'row', ...)
   redis.call('HDEL', prefix .. 'rest', ...)
-  redis.call('HDEL', prefix .. 'text', ...)
 end)
-local ordinals_end = keep_bits_before(prefix, add, remove)
+local ordinals_end = find_ordinals(prefix, states, states + sections[2] - 1, add['by:id'] or {})
+keep_bits_before(prefix, add, remove)
 for index, members in pairs(remove) do
   each_chunk(members, 1, #members, function(...) redis.call('ZREM', prefix .. index, ...) end)
 end
@@ -89,6 +95,7 @@ for index, members in pairs(add) do
   each_chunk(members, 1, #members, function(...) redis.call('ZADD', prefix .. index, ...) end)
 end
 keep_bits_after(prefix, add, remove, broad, ordinals_end)
+keep_lines(prefix, texts, unlisted, ordinals_end)
 for name, records in pairs(tally) do
   redis.call('HINCRBY', prefix .. 'tally', name, records)
 end

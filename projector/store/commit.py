@@ -16,7 +16,9 @@ SCRIPT = "#!lua\n" + "\n".join(
     for package, name in (
         ("projector.store", "chunks.lua"),
         ("projector.readmodel", "buckets.lua"),
+        ("projector.readmodel", "lines.lua"),
         ("projector.store", "bits.lua"),
+        ("projector.store", "lines.lua"),
         ("projector.store", "commit.lua"),
     )
 )
@@ -59,7 +61,7 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
     """The arguments of commit.lua behind its key."""
     sections: list[list[str | bytes]] = [
         list(chain.from_iterable(pairs.items()))
-        for pairs in (change.expected, change.state, change.row, change.rest, change.text, change.parked)
+        for pairs in (change.expected, change.state, change.row, change.rest, change.parked, change.text)
     ]
     head = _encode(
         (

@@ -86,8 +86,8 @@ def compare_generations(
         comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
-        comparison.settle(Side(FOUND, found, hashes(parked=False)), sized=True)
-        comparison.settle(Side(BUILT, own, hashes(parked=False)), sized=True)
+        comparison.settle(Side(FOUND, found, hashes(found, parked=False)), sized=True)
+        comparison.settle(Side(BUILT, own, hashes(own, parked=False)), sized=True)
         return _report(live, built.number, 1.0, positions, expected.positions, book, comparison, 0, started_s)
 
 
@@ -130,7 +130,7 @@ def verify_log(
         comparison = Comparison(generation, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
-        comparison.settle(Side(FOUND, found, hashes(parked=True)), sized=sample == 1)
+        comparison.settle(Side(FOUND, found, hashes(found, parked=True)), sized=sample == 1)
         return _report(
             generation, None, sample, positions, expected.positions, book, comparison, expected.events, started_s
         )

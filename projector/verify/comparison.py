@@ -214,11 +214,16 @@ class Comparison:
 
     def _settle_ordinals(self, side: Side, shard: int) -> None:
         """That of each group is its own alone, hence they are 0, 1, 2 ... if there are as many as the largest says."""
-        members, largest = side.shards.look(shard).ordinals
+        answer = side.shards.look(shard)
+        (members, largest), lines = answer.ordinals, answer.lines
         number = side.shards.generation.number
-        if largest != members - 1 and not self._book.differs(number, shard, "ordinal"):
+        if self._book.differs(number, shard, "ordinal"):
+            return
+        if largest != members - 1:
             ought, found = f"the largest {members - 1}", f"the largest {largest:.17g}"
             self._book.put_difference(Difference(number, shard, "", "ordinal", "", ought, found))
+        elif lines != members and not self._book.differs(number, shard, "text"):
+            self._book.put_difference(Difference(number, shard, "", "text", "", f"{members} lines", f"{lines} lines"))
 
     def _surplus_parked(self, side: Side, shard: int, names: Sequence[str]) -> None:
         self._leveled(partial(side.shards.look, shard))
@@ -247,5 +252,7 @@ class Comparison:
         return {group_id: pictures.get(group_id, EMPTY) for group_id in ids}
 
 
-def hashes(parked: bool) -> Sequence[str]:
-    return (*PARTS, "parked") if parked else PARTS
+def hashes(shards: Shards, parked: bool) -> Sequence[str]:
+    """Those with a field for each group, or each parked record."""
+    parts = [part for part in PARTS if part != "text" or not shards.has_bits]
+    return (*parts, "parked") if parked else parts

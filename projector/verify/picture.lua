@@ -1,4 +1,3 @@
-#!lua flags=no-writes
 -- What a shard holds of some groups, and how large some of its keys are: all of it at one instant.
 --
 --   EVALSHA picture 1 <prefix>position <head> <group id> ...
@@ -7,7 +6,7 @@
 --   position   hash  <topic>/<partition> -> next offset
 --   row        hash  group id -> JSON object of the list's default fields
 --   rest       hash  group id -> what follows them in the document
---   text       hash  group id -> what q looks through
+--   text       hash  lines by ordinal, what q looks through: see lines.lua; in version 1 group id -> text
 --   state      hash  group id -> 8 bytes of revision, orders in msgpack
 --   parked     hash  <topic>/<partition>@<offset> -> JSON
 --   by:*, of:* zset  group id, scored
@@ -16,6 +15,7 @@
 --
 -- head: a msgpack array of
 --   documents  whether row, rest, text and state of the groups are wanted
+--   by_line    whether text is that of lines.lua
 --   indexes    for each index wanted: {name, number of a group among the arguments, from 1, ...}
 --   sizes      names of keys: the number of members, fields or bits is wanted
 --   parked     names of parked records: whether they are there is wanted
@@ -24,18 +24,44 @@
 -- Answers {position, groups, row, rest, text, state, scores, sizes, parked, ordinals, bits, members}: `groups` tells
 -- how many of the groups are answered, from the first; the others would have made it too large. For each index `scores`
 -- has those of its groups among them.
---   ordinals   {how many there are, the largest}
+--   ordinals   {how many there are, the largest, how many lines there are}
 --   bits       for each group: {how many have its ordinal, its bit in bits:all, its bucket in each field of `slices`},
 --              or {0} without an ordinal, {-1} with one that nothing can have
 --   members    for each index: the bits of its groups in its bitmap, -1 for a group without an ordinal; nothing where
 --              there is no bitmap
 -- Reads only.
 
-local documents, indexes, sizes, parked, slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 5)
+local documents, by_line, indexes, sizes, parked, slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 6)
 local prefix = string.sub(KEYS[1], 1, -9)
 
 -- Bytes of documents and states, of which one more group may still go beyond.
 local BYTES_MAX = 256 * 1024
+
+local function lines_in(chunk)
+  local lines = {}
+  for line in string.gmatch(redis.call('HGET', prefix .. 'text', chunk) or '', '([^' .. END .. ']*)' .. END) do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+-- Nothing where a line is empty, or a chunk before the last one has not as many as it should, so that they all are off.
+local function lines_of(ids)
+  local last, found = redis.call('HLEN', prefix .. 'text') - 1, {}
+  for i, ordinal in ipairs(redis.call('ZMSCORE', prefix .. 'ordinal', unpack(ids))) do
+    local place = (ordinal or -1) % LINES
+    local chunk = ((ordinal or -1) - place) / LINES
+    local lines = chunk >= 0 and chunk <= last and lines_in(chunk) or {}
+    local line = (chunk == last or #lines == LINES) and lines[place + 1]
+    found[i] = line and line ~= '' and line or false
+  end
+  return found
+end
+
+local function lines_in_all()
+  local last = redis.call('HLEN', prefix .. 'text') - 1
+  return last >= 0 and last * LINES + #lines_in(last) or 0
+end
 
 local ids, bytes = {}, 0
 for i = 2, #ARGV do
@@ -50,7 +76,13 @@ end
 
 local answer = {redis.call('HGETALL', KEYS[1]), #ids}
 for i, name in ipairs({'row', 'rest', 'text', 'state'}) do
-  answer[2 + i] = documents and #ids > 0 and redis.call('HMGET', prefix .. name, unpack(ids)) or {}
+  if not documents or #ids == 0 then
+    answer[2 + i] = {}
+  elseif name == 'text' and by_line then
+    answer[2 + i] = lines_of(ids)
+  else
+    answer[2 + i] = redis.call('HMGET', prefix .. name, unpack(ids))
+  end
 end
 
 local scores = {}
@@ -77,7 +109,7 @@ end
 answer[9] = there
 
 local largest = redis.call('ZREVRANGE', prefix .. 'ordinal', 0, 0, 'WITHSCORES')
-answer[10] = {redis.call('ZCARD', prefix .. 'ordinal'), largest[2] or '-1'}
+answer[10] = {redis.call('ZCARD', prefix .. 'ordinal'), largest[2] or '-1', by_line and lines_in_all() or 0}
 answer[11], answer[12] = {}, {}
 if #slices == 0 or #ids == 0 then
   return answer

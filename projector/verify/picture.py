@@ -18,7 +18,8 @@ PARTS = ("row", "rest", "text", "state")
 BY = frozenset(f"by:{field}" for field in SORT_FIELDS)
 # The sorted sets of one value each are told of as one.
 OF = tuple(f"of:{field}" for field in VALUE_FIELDS)
-KINDS = (*PARTS, *(f"by:{field}" for field in SORT_FIELDS), *OF, "parked")
+# What is counted; of `text` nothing is, but for its lines.
+KINDS = ("row", "rest", "state", *(f"by:{field}" for field in SORT_FIELDS), *OF, "parked")
 
 # In place of a number of groups: there is no ordinal; there is one that no bitmap can have.
 NO_ORDINAL, BAD_ORDINAL = 0, -1

@@ -19,7 +19,11 @@ from projector.store.redis import Store
 from projector.verify.buckets import is_bitmap
 from projector.verify.picture import Picture
 
-SCRIPT = files(__package__).joinpath("picture.lua").read_text()
+SCRIPT = (
+    "#!lua flags=no-writes\n"
+    + files("projector.readmodel").joinpath("lines.lua").read_text()
+    + files(__package__).joinpath("picture.lua").read_text()
+)
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # How many groups, sizes, or names of parked records one call asks for; and in how many indexes it looks groups up, of
@@ -36,7 +40,7 @@ SCAN_MEMBERS = 500
 SCAN_FIELDS = 20
 SCAN_PARKED = 2
 
-# Older versions of the read model have neither ordinals nor bitmaps.
+# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id.
 BITS_SINCE = 2
 
 Positions = dict[Partition, int]
@@ -44,7 +48,8 @@ Positions = dict[Partition, int]
 
 class Answer(Struct, frozen=True):
     """Of one shard at one instant, which `positions` tells. Aligned with what was asked for; `pictures` and `entries`
-    may have only the first of the groups. `ordinals`: how many there are, and the largest, or -1.
+    may have only the first of the groups. `ordinals`: how many there are, and the largest, or -1; `lines`: how many are
+    in `text`.
     """
 
     positions: Positions
@@ -52,6 +57,7 @@ class Answer(Struct, frozen=True):
     sizes: Sequence[int]
     parked: Sequence[bool]
     ordinals: tuple[int, float] = (0, -1)
+    lines: int = 0
 
 
 class Shards:
@@ -83,7 +89,7 @@ class Shards:
                 indexes.setdefault(name, []).append(number)
         listed = [(name, *numbers) for name, numbers in indexes.items()]
         slices = list(SLICES.items()) if self.has_bits and indexes else []
-        head = msgspec.msgpack.encode((documents, listed, sizes, parked, slices))
+        head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices))
         found = self._call(shard, head, ids)
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
@@ -95,13 +101,14 @@ class Shards:
         if documents:
             parts = zip(ids, *found[2:6], strict=True)
             pictures = {
-                group_id: Picture(row, rest, text, state, entries[group_id], bits[group_id])
+                group_id: Picture(row, rest, self._line(text), state, entries[group_id], bits[group_id])
                 for group_id, row, rest, text, state in parts
             }
         else:
             pictures = {group_id: Picture(entries=entries[group_id], bits=bits[group_id]) for group_id in ids}
         ordinals = int(found[9][0]), float(found[9][1])
-        return Answer(self._positions(found[0]), pictures, found[7], [bool(there) for there in found[8]], ordinals)
+        parked_there = [bool(there) for there in found[8]]
+        return Answer(self._positions(found[0]), pictures, found[7], parked_there, ordinals, found[9][2])
 
     def pictures(self, shard: int, wanted: Mapping[str, Collection[str]], documents: bool = True) -> dict[str, Picture]:
         """Of any number of groups, at as many instants as it takes."""
@@ -141,6 +148,10 @@ class Shards:
             yield [member for member, _ in found] if sorted_set else list(found)
             if cursor == 0:
                 return
+
+    def _line(self, text: bytes | None) -> bytes | None:
+        """As lines.lua has it; version 1 parted id and customer otherwise."""
+        return text if self.has_bits or text is None else text.replace(b"\xff", b"\xfe")
 
     def _scan_keys(self, pattern: str) -> Iterator[list[bytes]]:
         nodes = self._store.nodes

@@ -44,21 +44,55 @@ class Garden:
     def key(self, group_id: str, name: str) -> str:
         return f"og:{{{self._number}.{shard_of(group_id, self._shards)}}}:{name}"
 
+    def part(self, group_id: str, name: str) -> bytes:
+        if name == "text":
+            lines, place, _ = self._lines(group_id)
+            return lines[place]
+        value: bytes = self._client.hget(self.key(group_id, name), group_id)
+        return value
+
+    def set_part(self, group_id: str, name: str, value: bytes) -> None:
+        if name == "text":
+            lines, lines_place, chunk = self._lines(group_id)
+            lines[lines_place] = value
+            self._client.hset(self.key(group_id, "text"), chunk, b"".join(line + b"\xff" for line in lines))
+        else:
+            self._client.hset(self.key(group_id, name), group_id, value)
+
+    def _lines(self, group_id: str) -> tuple[list[bytes], int, int]:
+        """Those of its chunk, which of them is its own, and the number of the chunk."""
+        chunk, place = divmod(self._ordinal(group_id), 128)
+        return self._client.hget(self.key(group_id, "text"), chunk)[:-1].split(b"\xff"), place, chunk
+
     def byte(self) -> Plant:
         group_id, part = self._any(), self._rng.choice(PARTS)
-        key = self.key(group_id, part)
-        value = self._client.hget(key, group_id)
+        value = self.part(group_id, part)
         at = self._rng.randrange(len(value))
-        other = value[:at] + bytes([value[at] ^ 1 << self._rng.randrange(8)]) + value[at + 1 :]
-        self._client.hset(key, group_id, other)
-        return Plant("byte", {(group_id, part)}, lambda: self._client.hset(key, group_id, value))
+        bits = [bit for bit in range(8) if part != "text" or value[at] ^ 1 << bit != 0xFF]
+        other = value[:at] + bytes([value[at] ^ 1 << self._rng.choice(bits)]) + value[at + 1 :]
+        self.set_part(group_id, part, other)
+        return Plant("byte", {(group_id, part)}, lambda: self.set_part(group_id, part, value))
 
     def missing_part(self) -> Plant:
         group_id, part = self._any(), self._rng.choice(PARTS)
-        key = self.key(group_id, part)
-        value = self._client.hget(key, group_id)
-        self._client.hdel(key, group_id)
-        return Plant("missing part", {(group_id, part)}, lambda: self._client.hset(key, group_id, value))
+        value = self.part(group_id, part)
+        if part == "text":
+            self.set_part(group_id, part, b"")
+        else:
+            self._client.hdel(self.key(group_id, part), group_id)
+        return Plant("missing part", {(group_id, part)}, lambda: self.set_part(group_id, part, value))
+
+    def surplus_line(self) -> Plant:
+        """Behind the last one."""
+        key = self.key(self._any(), "text")
+        chunk = self._client.hlen(key) - 1
+        before = self._client.hget(key, chunk)
+        self._client.hset(key, chunk, before + b"og_nobody\xfe\xff")
+
+        def undo() -> None:
+            self._client.hset(key, chunk, self._client.hget(key, chunk).removesuffix(b"og_nobody\xfe\xff"))
+
+        return Plant("surplus_line", {("", "text")}, undo)
 
     def missing_member(self) -> Plant:
         group_id = self._any()
@@ -104,7 +138,9 @@ class Garden:
 
     def surplus_group(self) -> Plant:
         group_id = f"og_surplus_{self._rng.randrange(1000)}"
-        names = ("row", "rest", "text", "state") if self._rng.random() < 0.5 else (self._rng.choice(PARTS),)
+        names: tuple[str, ...] = ("row", "rest", "state")
+        if self._rng.random() < 0.5:
+            names = (self._rng.choice(names),)
         for name in names:
             self._client.hset(self.key(group_id, name), group_id, b'{"id":1}')
         places = {(group_id, name) for name in names}
@@ -127,6 +163,9 @@ class Garden:
         key = self.key(group_id, index)
         self._client.zadd(key, {group_id: 5})
         return Plant("new set", {(group_id, index)}, lambda: self._client.delete(key))
+
+    def _ordinal(self, group_id: str) -> int:
+        return int(self._client.zscore(self.key(group_id, "ordinal"), group_id))
 
     def indexes(self, group_id: str) -> list[str]:
         document = self._documents[group_id]
@@ -152,7 +191,7 @@ class Flips(Garden):
         self.flips: tuple[Callable[[], Plant], ...] = (
             self.all_of_listed, self.all_of_unlisted, self.all_of_nobody, self.slice_of, self.value_of_member,
             self.value_of_another, self.value_of_nobody, self.missing_ordinal, self.doubled_ordinal, self.bad_ordinal,
-            self.ordinal_of_a_stranger,
+            self.ordinal_of_a_stranger, self.surplus_line, self.line_of_unlisted,
         )  # fmt: skip
         self._kinds = self.flips
 
@@ -161,6 +200,11 @@ class Flips(Garden):
 
     def all_of_unlisted(self) -> Plant:
         return self._flip("all_of_unlisted", self._rng.choice(self._unlisted), "bits:all")
+
+    def line_of_unlisted(self) -> Plant:
+        group_id = self._rng.choice(self._unlisted)
+        self.set_part(group_id, "text", b"og_1\xfe")
+        return Plant("line_of_unlisted", {(group_id, "text")}, lambda: self.set_part(group_id, "text", b""))
 
     def all_of_nobody(self) -> Plant:
         key = self.key(self._any(), "bits:all")
@@ -196,7 +240,8 @@ class Flips(Garden):
         group_id = self._any()
         key, ordinal = self.key(group_id, "ordinal"), self._ordinal(group_id)
         self._client.zrem(key, group_id)
-        return Plant("missing_ordinal", {(group_id, "ordinal")}, lambda: self._client.zadd(key, {group_id: ordinal}))
+        places = {(group_id, "ordinal"), (group_id, "text")}
+        return Plant("missing_ordinal", places, lambda: self._client.zadd(key, {group_id: ordinal}))
 
     def doubled_ordinal(self) -> Plant:
         """One group gets that of another one, and with it all of its bits."""
@@ -205,7 +250,7 @@ class Flips(Garden):
         same_shard = [one for one in self._ids if one != group_id and self.key(one, "ordinal") == key]
         other = self._rng.choice(same_shard)
         self._client.zadd(key, {group_id: self._ordinal(other)})
-        places = {(group_id, "ordinal"), (other, "ordinal")}
+        places = {(group_id, "ordinal"), (other, "ordinal"), (group_id, "text")}
         mine, others = (dict(self._entries(one)) for one in (group_id, other))
         for index, score in mine.items():
             field = index.removeprefix("by:")
@@ -220,7 +265,8 @@ class Flips(Garden):
         group_id = self._any()
         key, ordinal = self.key(group_id, "ordinal"), self._ordinal(group_id)
         self._client.zadd(key, {group_id: self._rng.choice((-1, ordinal + 0.5, 2.0**32, float("inf")))})
-        return Plant("bad_ordinal", {(group_id, "ordinal")}, lambda: self._client.zadd(key, {group_id: ordinal}))
+        places = {(group_id, "ordinal"), (group_id, "text")}
+        return Plant("bad_ordinal", places, lambda: self._client.zadd(key, {group_id: ordinal}))
 
     def ordinal_of_a_stranger(self) -> Plant:
         """Beyond the next one; nobody is told as having it."""
@@ -241,9 +287,6 @@ class Flips(Garden):
         found = sorted(self._client.scan_iter(match=f"og:{{{self._number}.*}}:bits:of:*", count=1000))
         prefix, _, rest = self._rng.choice(found).decode().partition(":bits:")
         return f"bits:{rest}", f"{prefix}:"
-
-    def _ordinal(self, group_id: str) -> int:
-        return int(self._client.zscore(self.key(group_id, "ordinal"), group_id))
 
     def _beyond(self, key: str) -> int:
         """An ordinal that no group has yet."""

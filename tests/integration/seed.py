@@ -20,6 +20,8 @@ Group = dict[str, Any]
 
 # Of the read model that is laid down here.
 VERSION = 2
+# Of one chunk of what `q` looks through.
+LINES = 128
 
 ORDER_NAMES = (
     "id",
@@ -146,14 +148,20 @@ def write(client: "Redis | RedisCluster", groups: Iterable[Group], number: int =
         _write_group(pipeline, keys, group)
         members_of.setdefault(keys, []).append(group)
     for keys, members in members_of.items():
-        _write_bits(pipeline, keys, members)
+        _write_by_ordinal(pipeline, keys, members)
     pipeline.execute()
     return f"og:{{{number}.0}}:"
 
 
-def _write_bits(pipeline: Any, prefix: str, groups: Sequence[Group]) -> None:
+def _write_by_ordinal(pipeline: Any, prefix: str, groups: Sequence[Group]) -> None:
     ordinals = {group["id"]: ordinal for ordinal, group in enumerate(groups)}
     pipeline.zadd(prefix + "ordinal", ordinals)
+    lines = [
+        group["id"].casefold().encode() + b"\xfe" + (group["customer_id"] or "").casefold().encode() + b"\xff"
+        for group in groups
+    ]
+    for start in range(0, len(lines), LINES):
+        pipeline.hset(prefix + "text", str(start // LINES), b"".join(lines[start : start + LINES]))
     entries = {
         (index, group["id"]): score
         for group in groups
@@ -202,8 +210,6 @@ def _write_group(pipeline: Any, prefix: str, group: Group) -> None:
     border = len(render({name: group[name] for name in GROUP_NAMES[:6]})) - 1
     pipeline.hset(prefix + "row", group_id, document[:border] + "}")
     pipeline.hset(prefix + "rest", group_id, document[border:])
-    text = group_id.casefold().encode() + b"\xff" + (group["customer_id"] or "").casefold().encode()
-    pipeline.hset(prefix + "text", group_id, text)
     for index, score in scores(group).items():
         pipeline.zadd(prefix + index, {group_id: score})
 

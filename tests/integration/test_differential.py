@@ -33,6 +33,8 @@ QUERIES_SHARDS = 60
 # Rows that are compared for a query, in pages: the whole of most lists.
 PAGES_MAX = 6
 PARTITION = "orders/0"
+# How the API is to find a page: as it likes, or each query another way.
+WAYS = {"its own way": {}, "every way": {"PYTHONPATH": str(Path(__file__).parent / "every_way")}}
 # Where the queries take their values from: the groups before any change, for a change to some is of little account.
 SEED = 11
 SAMPLE = make_groups(random.Random(SEED), GROUPS)
@@ -201,18 +203,19 @@ def ask_all(api: Api, rng: random.Random, events: Events, queries: int = QUERIES
 
 
 @pytest.mark.timeout(240)
-def test_every_page_is_that_of_the_events_it_reflects(redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ways", WAYS)
+def test_every_page_is_that_of_the_events_it_reflects(one_redis_url: str, tmp_path: Path, ways: str) -> None:
     rng = random.Random(SEED)
     events = Events()
     events.events = created_events(rng)
     url = f"sqlite://{tmp_path}/orders.db"
     end = append(url, events.events)
     assert end == len(events.events) > 6000
-    settings = {"EVENT_LOG_URL": url, "REDIS_URL": redis_url}
+    settings = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url}
     with (
-        redis.Redis.from_url(redis_url) as client,
+        redis.Redis.from_url(one_redis_url) as client,
         Process("run", cwd=tmp_path, **settings) as run,
-        Api(tmp_path, redis_url, ACCESS_LOG="off") as api,
+        Api(tmp_path, one_redis_url, ACCESS_LOG="off", **WAYS[ways]) as api,
     ):
         wait_until_applied(client, {PARTITION: end})
         writer = Writer(url, events, rng)
@@ -228,13 +231,16 @@ def test_every_page_is_that_of_the_events_it_reflects(redis_url: str, tmp_path: 
         assert positions_after == {len(events.events)}
         assert run.stop() == 0
         assert api.stop() == 0
+        assert ("every way" in api.text()) == (ways == "every way")
     for found in (counts, counts_after):
         assert sum(count > 0 for count in found) > QUERIES / 2
         assert sum(count > 100 for count in found) > QUERIES / 8
 
 
-@pytest.mark.parametrize("shards", [3, 16])
-def test_every_page_of_several_shards_is_that_of_all_events(any_redis: Place, tmp_path: Path, shards: int) -> None:
+@pytest.mark.parametrize(("shards", "ways"), [(3, "every way"), (16, "its own way")])
+def test_every_page_of_several_shards_is_that_of_all_events(
+    any_redis: Place, tmp_path: Path, shards: int, ways: str
+) -> None:
     rng = random.Random(shards)
     events = Events()
     events.events = created_events(rng)
@@ -245,13 +251,17 @@ def test_every_page_of_several_shards_is_that_of_all_events(any_redis: Place, tm
     settings = {"EVENT_LOG_URL": url, "REDIS_URL": any_redis.url}
     with any_redis.client() as client:
         go_live(client, shards=shards)
-    with Process("run", cwd=tmp_path, **settings) as run, Api(tmp_path, any_redis.url, ACCESS_LOG="off") as api:
+    with (
+        Process("run", cwd=tmp_path, **settings) as run,
+        Api(tmp_path, any_redis.url, ACCESS_LOG="off", **WAYS[ways]) as api,
+    ):
         reached = f"{PARTITION}@{end}"
         wait_until(lambda: told(api) == reached, 60, reached)
         counts, positions = ask_all(api, random.Random(14), events, QUERIES_SHARDS)
         assert positions == {end}
         assert run.stop() == 0
         assert api.stop() == 0
+        assert ("every way" in api.text()) == (ways == "every way")
     assert sum(count > 0 for count in counts) > QUERIES_SHARDS / 2
     assert sum(count > 100 for count in counts) > QUERIES_SHARDS / 8
 

@@ -18,12 +18,14 @@ GROUPS = make_groups(random.Random(20260601), 1000)
 ALL_QUERIES = 600
 FORCED_QUERIES = 200
 # How select.lua finds a page: thresholds that force it.
-WAYS = {
+NO_SIDES = {"FEW_MEMBERS": -1, "FEW_SEARCHED": -1}
+WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
-    "member by member": {"FEW_MEMBERS": 10**9},
-    "bitmaps, then one by one": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 10**9},
-    "bitmaps, then slices, then a list": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": 10**9},
-    "bitmaps, then slices, then one by one": {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": -(10**9)},
+    "member by member": {"FEW_MEMBERS": 10**9, "FEW_SEARCHED": 10**9},
+    "bitmaps, then one by one": {**NO_SIDES, "WALKED_GROUPS": 10**9},
+    "bitmaps, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 10**9},
+    "bitmaps, then slices, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30},
+    "bitmaps, then slices, then one by one": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": -(10**9)},
 }
 
 

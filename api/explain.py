@@ -1,0 +1,53 @@
+"""What is done for a list: for `projector explain`. Pure."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from msgspec import Struct
+
+from api.calls import Call
+from api.live import Live
+from api.search import UNSEARCHED
+
+
+class Step(Struct, frozen=True):
+    """`what` is done, with which `key`, and how many groups that leaves.
+
+    `rank`    the page is read by its ranks in a sorted set
+    `list`    members of a sorted set are listed
+    `probe`   those listed are looked up in it
+    `search`  those whose line has the text
+    `bitmap`, `slices`  the groups of a filter, as a mask
+    `and`     those in all masks
+    `slices`, then `sort`  those that lie about as far as the page are listed and sorted
+    `walk`    so many groups are looked at in the order of the list
+    `slice by slice`  all lines are searched, before the script is called again
+    """
+
+    what: str
+    key: str
+    groups: int
+
+
+class Shard(Struct, frozen=True):
+    number: int
+    steps: list[Step]
+
+
+# One call of every shard.
+Round = list[Shard]
+
+
+def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
+    """Takes from each reply what it tells at its end, if it does."""
+    found = []
+    for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
+        if reply[1] == UNSEARCHED:
+            steps = [Step("slice by slice", keys.text, 0)]
+        elif asked.tells:
+            raw = cast(list[tuple[bytes, bytes, int]], reply.pop())
+            steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]
+        else:
+            steps = [Step("rank", asked.keys(keys)[-1], cast(int, reply[1]))]
+        found.append(Shard(number, steps))
+    return found

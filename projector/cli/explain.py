@@ -1,0 +1,45 @@
+"""`projector explain`: how the API answers a list, and how long that takes."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from api.errors import ReadModelFault, Unavailable
+from projector.cli.wiring import answering
+from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.settings import load_settings
+
+
+def explain(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="As it stands behind the `?` of a URL.")],
+    times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="How often it is asked.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
+    ] = None,
+) -> None:
+    """Show how a list is answered: plan, keys, numbers of groups, and time."""
+    # Imported here, as for `serve`.
+    from api.explained import explained
+    from api.query import InvalidRequest, parse_list
+    from projector.cli import show_explain
+
+    settings = load_settings(os.environ, data_dir=data_dir)
+    parsed = parse_list(query.removeprefix("?"))
+    if isinstance(parsed, InvalidRequest):
+        raise BadSetting(f"{query}: {parsed.message}")
+    with answering(settings):
+        try:
+            found = asyncio.run(explained(settings.store_url, parsed, times))
+        except Unavailable as error:
+            raise StoreUnavailable(str(error)) from None
+        except ReadModelFault as error:
+            raise CannotGoOn(f"the read model contradicts itself: {error}: see projector verify") from None
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        show_explain.explained(found)

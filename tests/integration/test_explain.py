@@ -1,0 +1,112 @@
+"""`projector explain` tells what is done: names of keys, and numbers that plain commands confirm."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.integration.seed import go_live, make_groups, write
+from tests.processes import projector
+
+# More than any filter may have to be read member by member.
+GROUPS = make_groups(random.Random(5), 4000)
+
+
+@pytest.fixture
+def explain(one_redis_url: str, tmp_path: Path) -> Callable[..., Any]:
+    with Redis.from_url(one_redis_url) as client:
+        write(client, GROUPS)
+        go_live(client)
+
+    def ask(query: str, *options: str) -> Any:
+        return projector("explain", query, *options, cwd=tmp_path, settings={"REDIS_URL": one_redis_url})
+
+    return ask
+
+
+def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
+    def steps(query: str) -> tuple[list[tuple[str, str, int]], Any]:
+        done = explain(query, "--json", "--times", "2")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["list_ms"] > 0
+        assert [shard["number"] for one in found["rounds"] for shard in one] == [0] * len(found["rounds"])
+        told = [step for one in found["rounds"] for shard in one for step in shard["steps"]]
+        return [(step["what"], step["key"].removeprefix("og:{0.0}:"), step["groups"]) for step in told], found
+
+    pending = sum("pending" in group["statuses"] for group in GROUPS)
+    web = sum("sc_web" in group["sales_channel_ids"] for group in GROUPS)
+
+    told, found = steps("")
+    assert told == [("rank", "by:created_at", 4000)]
+    assert (found["plan"], found["count"], found["rows"]) == ("scan", 4000, 50)
+    assert steps("seller_id=sel_3")[0][0][:2] == ("rank", "of:seller_id:sel_3")
+    assert steps("id=")[0] == []
+
+    customers = sum(group["customer_id"] == "cus_1" for group in GROUPS)
+    both_filters = sum(group["customer_id"] == "cus_1" and "pending" in group["statuses"] for group in GROUPS)
+    told, found = steps("customer_id=cus_1&status=pending&order=total")
+    assert told == [
+        ("list", "of:customer_id:cus_1", customers),
+        ("probe", "of:status:pending", both_filters),
+        ("sort", "by:total", both_filters),
+    ]
+    assert found["count"] == both_filters
+
+    # The seed gives one of them no bitmap.
+    told, found = steps("status=pending&sales_channel_id=sc_web&limit=0")
+    assert told[:2] == [("list", "of:status:pending", pending), ("bitmap", "bits:of:sales_channel_id:sc_web", web)]
+
+    told, found = steps("sales_channel_id=sc_web&order=-total")
+    assert told[:2] == [("bitmap", "bits:of:sales_channel_id:sc_web", web), ("and", "bits:all", web)]
+    assert told[2][:2] == ("walk", "by:total")
+    assert 50 <= told[2][2] <= 4000
+
+    told, found = steps(f"sales_channel_id=sc_web&order=-total&offset={web - 50}")
+    assert [what for what, _, _ in told] == ["bitmap", "and", "slices", "sort"]
+    assert told[2][1] == "bits:by:total"
+    assert 50 <= told[2][2] < web
+
+    with_text = sum("z" in group["id"].casefold() or "z" in (group["customer_id"] or "").casefold() for group in GROUPS)
+    told, found = steps("q=z")
+    assert told[0] == ("slice by slice", "text", 0)
+    assert told[1:3] == [("search", "text", with_text), ("and", "bits:all", with_text)]
+    assert (len(found["rounds"]), found["count"]) == (2, with_text)
+
+
+def test_what_a_person_sees(explain: Callable[..., Any]) -> None:
+    done = explain("?sales_channel_id=sc_web&q=z&order=-total", "--times", "1")
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "Plan: select",
+        "slice by slice",
+        "bits:of:sales_channel_id:sc_web",
+        "groups that pass all filters",
+        "the median of",
+    ):
+        assert part in done.stdout, part
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("stat=pending", "projector: stat=pending: Invalid request: Unrecognized fields: 'stat'\n"),
+        ("limit=x", "projector: limit=x: Invalid request: Expected type: 'number' for field 'limit', got: 'x'\n"),
+    ],
+)
+def test_a_bad_query(tmp_path: Path, query: str, said: str) -> None:
+    done = projector("explain", query, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_nothing_live_and_nothing_there(one_redis_url: str, tmp_path: Path) -> None:
+    done = projector("explain", "", "--json", cwd=tmp_path, settings={"REDIS_URL": one_redis_url})
+    assert (done.returncode, json.loads(done.stdout)["count"]) == (0, 0)
+    done = projector("explain", "", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "start it with `projector up`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
