@@ -34,11 +34,11 @@ local function slice_of(field, k)
   return PREFIX .. 'bits:by:' .. field .. ':' .. k
 end
 
--- Sets the bits of `ids` in a mask of ours.
-local function put(mask, ids)
+-- Sets the bits of `ids` in a mask of ours to `bit`, or to 1.
+local function put(mask, ids, bit)
   for part in chunks(ids) do
     for _, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(part))) do
-      redis.call('SETBIT', mask, ordinal, 1)
+      redis.call('SETBIT', mask, ordinal, bit or 1)
     end
   end
 end
@@ -136,10 +136,33 @@ local function mask_of_interval(key, field, lo, hi)
   return mask
 end
 
+-- The members between intervals, as `$ne` and `$nin` leave them out; nil if they are many.
+local function left_out(key, intervals)
+  local ids = {}
+  for i = 2, #intervals do
+    local from, to = intervals[i - 1][2], intervals[i][1]
+    -- What an interval has in it, the gap has not.
+    from = string.sub(from, 1, 1) == '(' and string.sub(from, 2) or '(' .. from
+    to = string.sub(to, 1, 1) == '(' and string.sub(to, 2) or '(' .. to
+    append(ids, redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, math.max(q.listed, 0) + 1))
+    if #ids > q.listed then
+      return nil
+    end
+  end
+  return ids
+end
+
 local function mask_of_range(range)
   local key = KEYS[range.key]
   local field = string.sub(key, #PREFIX + 4)
   local found
+  local without = #range.bounds > 1 and left_out(key, range.bounds)
+  if without then
+    found = combined('AND', mask_of_interval(key, field, range.bounds[1][1], range.bounds[#range.bounds][2]))
+    put(found, without, 0)
+    tell('slices', PREFIX .. 'bits:by:' .. field, found)
+    return found
+  end
   for _, pair in ipairs(range.bounds) do
     local mask = mask_of_interval(key, field, pair[1], pair[2])
     found = found and combined('OR', found, mask) or mask
