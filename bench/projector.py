@@ -20,22 +20,21 @@ from rich.table import Table
 
 from bench import runs
 from bench.runs import Rounds, Run, rounds
-from bench.stream import fill, live, rate
+from bench.stream import PARTITIONS, fill, live, logs, rate
 from events.log import Partition, Position, Record
-from events.open import open_log, sqlite_url
+from events.open import open_log
 from projector.cache import Cache
 from projector.project import decode_record, group_ids, known, project
 from projector.run import BATCH_RECORDS_MAX, batches
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.kafka import kafka_home
 from tests.servers.redis import RedisServer, startable_homes
 
 FULL = 100_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
-PARTITIONS = 4
 
 Request = list[str | bytes]
 
@@ -58,20 +57,13 @@ class Report(Run):
 
 
 def main() -> None:
-    home = kafka_home({})
-    if home is None:
-        raise SystemExit(f"bench: {MISSING}")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        RedisServer(startable_homes()[0]) as server,
-        KafkaServer(home) as kafka,
-    ):
-        machine = runs.machine(server.home, home)
-        urls = {"Kafka": new_topic(kafka.bootstrap, PARTITIONS), "SQLite": sqlite_url(Path(folder) / "orders.db")}
-        for name, url in urls.items():
-            fill(url, name, EVENTS)
-        logs = [_measure(name, server, url, Path(folder)) for name, url in urls.items()]
-    found = Report(runs.now(), runs.commit(), machine, EVENTS, PARTITIONS, ROUNDS, logs)
+    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+        machine, folder = runs.machine(server.home, kafka_home({})), Path(name)
+        with logs(folder) as urls:
+            for log, url in urls.items():
+                fill(url, log, EVENTS)
+            measured = [_measure(log, server, url, folder) for log, url in urls.items()]
+    found = Report(runs.now(), runs.commit(), machine, EVENTS, PARTITIONS, ROUNDS, measured)
     _show(found)
     print(runs.save("projector", EVENTS, FULL, found))
 

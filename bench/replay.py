@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bench import runs
 from bench.runs import Rounds, Run, rounds
-from bench.stream import fill, live, progress, rate
+from bench.stream import PARTITIONS, fill, live, progress, rate
 from events.log import Partition
 from events.open import open_log
 from projector.project import decode_record, group_ids, known, project
@@ -26,15 +26,14 @@ from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.processes import Process
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer, startable_homes
 
 FULL = 200_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
-PARTITIONS = 4
-# So slow that some must do for all.
-NAIVE_EVENTS = min(10_000, EVENTS)
+# So slow that a few must do for all.
+NAIVE_EVENTS = EVENTS // 20
 
 READ, NAIVE, LIVE, ONE_WORKER, TWO_WORKERS = "poll and decode", "naive", "live", "1 worker", "2 workers"
 
@@ -63,7 +62,9 @@ class Report(Run):
 def main() -> None:
     home = kafka_home({})
     if home is None:
-        raise SystemExit(f"bench: {MISSING}")
+        # The partitions of SQLite are one, which leaves nothing for two workers.
+        print(f"Replays are not measured: {MISSING_HOME}.")
+        return
     with (
         tempfile.TemporaryDirectory() as name,
         RedisServer(startable_homes()[0]) as server,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -11,14 +12,29 @@ import redis
 from rich.progress import track
 
 from events.log import Entry
-from events.open import open_log
+from events.open import open_log, sqlite_url
 from events.publisher import entry_of
 from events.sample import Marketplace
 from tests.processes import Process, applied
+from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer
 
+# Of a topic of Kafka.
+PARTITIONS = 4
 _APPEND_EVENTS = 1_000
 _LOOK_AGAIN_S = 0.005
+
+
+@contextmanager
+def logs(folder: Path) -> Iterator[dict[str, str]]:
+    """Name -> URL of a log that is not made yet, and of an empty topic of Kafka where that can be had."""
+    urls, home = {"SQLite": sqlite_url(folder / "orders.db")}, kafka_home({})
+    if home is None:
+        print(f"Without Kafka: {MISSING_HOME}.")
+        yield urls
+        return
+    with KafkaServer(home) as kafka:
+        yield {"Kafka": new_topic(kafka.bootstrap, PARTITIONS), **urls}
 
 
 def entries() -> Iterator[Entry]:

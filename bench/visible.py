@@ -24,18 +24,17 @@ from rich.table import Table
 from bench import runs
 from bench.contest import quantile
 from bench.runs import Run
-from bench.stream import entries
+from bench.stream import PARTITIONS, entries, logs
 from events.log import Entry, Log, Position
-from events.open import open_log, sqlite_url
+from events.open import open_log
 from tests.processes import Api, Process, token
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.kafka import kafka_home
 from tests.servers.redis import RedisServer, startable_homes
 
 FULL_S = 10.0
 SECONDS = float(os.environ.get("BENCH_SECONDS", FULL_S))
 EVENTS_PER_S = 2_000
 EVENTS = int(EVENTS_PER_S * SECONDS)
-PARTITIONS = 4
 _TICK_S = 0.01
 _WAIT_MS = 30_000
 # More than there are ticks in what is aimed at, so that hardly any append waits for a reader.
@@ -69,18 +68,11 @@ class Report(Run):
 
 
 def main() -> None:
-    home = kafka_home({})
-    if home is None:
-        raise SystemExit(f"bench: {MISSING}")
-    with (
-        tempfile.TemporaryDirectory() as name,
-        RedisServer(startable_homes()[0]) as server,
-        KafkaServer(home) as kafka,
-    ):
-        machine, folder = runs.machine(server.home, home), Path(name)
-        urls = {"SQLite": sqlite_url(folder / "orders.db"), "Kafka": new_topic(kafka.bootstrap, PARTITIONS)}
-        logs = [_measure(name, server, url, folder) for name, url in urls.items()]
-    found = Report(runs.now(), runs.commit(), machine, EVENTS, EVENTS_PER_S, SECONDS, PARTITIONS, logs)
+    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+        machine, folder = runs.machine(server.home, kafka_home({})), Path(name)
+        with logs(folder) as urls:
+            measured = [_measure(log, server, url, folder) for log, url in urls.items()]
+    found = Report(runs.now(), runs.commit(), machine, EVENTS, EVENTS_PER_S, SECONDS, PARTITIONS, measured)
     _show(found)
     print(runs.save("visible", EVENTS, int(EVENTS_PER_S * FULL_S), found))
 
