@@ -1,10 +1,10 @@
 """Lists of a large marketplace, of every shape, beside PostgreSQL where that is installed.
 
     python -m bench.lists     BENCH_GROUPS (1 000 000) order groups; of each shape BENCH_REQUESTS (200), in at most
-                              BENCH_SECONDS (4), in BENCH_ROUNDS (10); results go to BENCH_RESULTS (bench/results);
+                              BENCH_SECONDS (3), in BENCH_ROUNDS (10); results go to BENCH_RESULTS (bench/results);
                               BENCH_POSTGRES=off leaves PostgreSQL out
 
-At a million groups it takes about ten minutes, 10 GB of disk and as much memory. Only the results of a million groups
+At a million groups it takes most of ten minutes, 10 GB of disk and as much memory. Only the results of a million groups
 get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's page: if one is
 wrong, there are no results.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
-SECONDS = float(os.environ.get("BENCH_SECONDS", 4))
+SECONDS = float(os.environ.get("BENCH_SECONDS", 3))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 10))
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
 
