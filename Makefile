@@ -30,11 +30,15 @@ docs: .venv/dev-installed
 chaos: .venv/dev-installed
 	REPLAY_EVENTS=200000 REPLAY_KILLS=20 $(BIN)/pytest tests/integration/test_replay_live.py tests/integration/test_replay_killed.py
 
+# Ten minutes, most of them for the lists of BENCH_GROUPS order groups, a million if not told otherwise. The figures of
+# the README are made from what is measured at full size.
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector
+	$(BIN)/python -m bench.visible
 	$(BIN)/python -m bench.replay
 	$(BIN)/python -m bench.api
 	$(BIN)/python -m bench.lists
+	$(BIN)/python -m bench.readme
 
 # Renews constraints.txt with the newest versions that fit together.
 lock:

@@ -1,1 +1,1 @@
-"""Measurements, printed and never asserted. Each has a floor from the same run: ratios hold, seconds do not."""
+"""Measurements, printed and kept, never asserted. Each has a floor from the same run: ratios hold, seconds do not."""

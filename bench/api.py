@@ -1,39 +1,39 @@
 """Requests a second of the API, beside a bare FastAPI route that returns the same bytes.
 
-    python -m bench.api       BENCH_API_GROUPS (20 000), BENCH_SECONDS (5) and BENCH_ROUNDS (3) change its size,
-                              BENCH_API_SHARDS (1) the number of shards
+    python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (2) and BENCH_ROUNDS (3) change its size,
+                            BENCH_API_SHARDS (1) the number of shards; results go to BENCH_RESULTS (bench/results)
 
 Every shape has its own floor: the bare route answers with the very body that the API gave. The load generator is
 another process on the same machine, so that the two share its processors alike.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import msgspec
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from bench import runs
 from bench.load import Load, load
+from bench.runs import Rounds, Run, rounds
+from bench.stream import entries
 from events.open import open_log, sqlite_url
-from events.publisher import entry_of
-from events.sample import Marketplace
 from tests.integration.seed import go_live
 from tests.processes import Api, Process, token, wait_until_applied
 from tests.servers.process import free_port, wait_until
 from tests.servers.redis import RedisServer, startable_homes
 
-GROUPS = int(os.environ.get("BENCH_API_GROUPS", 20_000))
+FULL = 20_000
+GROUPS = int(os.environ.get("BENCH_API_GROUPS", FULL))
 SHARDS = int(os.environ.get("BENCH_API_SHARDS", 1))
-SECONDS = float(os.environ.get("BENCH_SECONDS", 5))
+SECONDS = float(os.environ.get("BENCH_SECONDS", 2))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
@@ -45,47 +45,90 @@ SHAPES = {
 }
 
 
+class Side(Struct):
+    """Answers a second, and milliseconds."""
+
+    rate: Rounds
+    p50: Rounds
+    p99: Rounds
+
+
+class Asked(Struct):
+    """`of_bare`: the median of the rounds' own ratios."""
+
+    name: str
+    query: str
+    bare: Side
+    api: Side
+    of_bare: Rounds
+
+
+class Report(Run):
+    groups: int
+    shards: int
+    connections: int
+    seconds: float
+    rounds: int
+    shapes: list[Asked]
+
+
 def main() -> None:
-    console = Console()
     with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
-        folder = Path(name)
+        machine, folder = runs.machine(server.home), Path(name)
         _fill(server, folder)
-        headers = {"Authorization": f"Bearer {token()}"}
-        console.print(
-            f"{GROUPS:,} groups, shards: {SHARDS}, {server.home}, {CONNECTIONS} connections, "
-            f"{os.cpu_count()} processors, medians of {ROUNDS} rounds of {SECONDS:g} s"
-        )
-        table = Table("", "bare/s", "p50 ms", "p99 ms", "API/s", "p50 ms", "p99 ms", "of bare")
         with Api(folder, server.url, LOG_LEVEL="warning") as api:
-            for shape, query in SHAPES.items():
-                answer = httpx.get(f"http://127.0.0.1:{api.port}{PATH}{query}", headers=headers)
-                assert answer.status_code == 200, answer.text
-                asked = headers | ({"If-None-Match": answer.headers["etag"]} if shape == "a 304" else {})
-                with _bare(folder, answer.content) as port:
-                    rounds = [
-                        (_load(port, PATH, headers, 200), _load(api.port, PATH + query, asked, _expected(shape)))
-                        for _ in range(ROUNDS)
-                    ]
-                table.add_row(shape, *_row(rounds))
-        console.print(table)
+            asked = [_measure(folder, api, shape, query) for shape, query in SHAPES.items()]
+    found = Report(runs.now(), runs.commit(), machine, GROUPS, SHARDS, CONNECTIONS, SECONDS, ROUNDS, shapes=asked)
+    _show(found)
+    print(runs.save("api", GROUPS, FULL, found))
+
+
+def _measure(folder: Path, api: Api, shape: str, query: str) -> Asked:
+    headers = {"Authorization": f"Bearer {token()}"}
+    answer = httpx.get(f"http://127.0.0.1:{api.port}{PATH}{query}", headers=headers)
+    assert answer.status_code == 200, answer.text
+    status = 304 if shape == "a 304" else 200
+    asked = headers | ({"If-None-Match": answer.headers["etag"]} if status == 304 else {})
+    with _bare(folder, answer.content) as port:
+        each = [(_load(port, PATH, headers, 200), _load(api.port, PATH + query, asked, status)) for _ in range(ROUNDS)]
+    bare, ours = (_side(side) for side in zip(*each, strict=True))
+    return Asked(shape, query, bare, ours, rounds([ours.rate / bare.rate for bare, ours in each], 3))
+
+
+def _side(loads: Sequence[Load]) -> Side:
+    p50, p99 = (rounds([found.quantile_ms(share) for found in loads], 2) for share in (0.5, 0.99))
+    return Side(rounds([found.rate for found in loads]), p50, p99)
+
+
+def _show(found: Report) -> None:
+    table = Table("", "bare/s", "p50 ms", "p99 ms", "API/s", "p50 ms", "p99 ms", "of bare")
+    for one in found.shapes:
+        sides = ((f"{side.rate.median:,.0f}", side.p50.median, side.p99.median) for side in (one.bare, one.api))
+        cells = [cell for rate, p50, p99 in sides for cell in (rate, f"{p50:.1f}", f"{p99:.1f}")]
+        table.add_row(one.name, *cells, f"{one.of_bare.median:.2f}")
+    console = Console()
+    console.print(
+        f"{found.groups:,} groups, shards: {found.shards}, {found.machine.redis}, {found.connections} connections, "
+        f"{found.machine.processors} processors, medians of {found.rounds} rounds of {found.seconds:g} s"
+    )
+    console.print(table)
 
 
 def _fill(server: RedisServer, folder: Path) -> None:
     url = sqlite_url(folder / "orders.db")
-    shop = Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC))
-    entries, groups = [], set()
-    for event in shop.history():
-        groups.add(event["data"]["order_group_id"])
+    made, groups = [], set()
+    for entry in entries():
+        groups.add(entry.key)
         if len(groups) > GROUPS:
             break
-        entries.append(entry_of(msgspec.json.encode(event)))
+        made.append(entry)
     with open_log(url, {}) as log:
         log.create()
-        log.append(entries)
+        log.append(made)
     with server.client() as client:
         go_live(client, shards=SHARDS)
     with server.client() as client, Process("run", cwd=folder, EVENT_LOG_URL=url, REDIS_URL=server.url) as run:
-        wait_until_applied(client, {"orders/0": len(entries)}, 600)
+        wait_until_applied(client, {"orders/0": len(made)}, 600)
         run.stop()
 
 
@@ -109,23 +152,10 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _expected(shape: str) -> int:
-    return 304 if shape == "a 304" else 200
-
-
 def _load(port: int, target: str, headers: dict[str, str], status: int) -> Load:
     found = load(port, target, headers, CONNECTIONS, SECONDS)
     assert set(found.statuses) == {status}, found.statuses
     return found
-
-
-def _row(rounds: list[tuple[Load, Load]]) -> list[str]:
-    cells = []
-    for side in zip(*rounds, strict=True):
-        cells.append(f"{statistics.median(found.rate for found in side):,.0f}")
-        cells += [f"{statistics.median(found.quantile_ms(q) for found in side):.1f}" for q in (0.5, 0.99)]
-    ratio = statistics.median(ours.rate / bare.rate for bare, ours in rounds)
-    return [*cells, f"{ratio:.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Lists of a large marketplace, of every shape, beside PostgreSQL where that is installed.
 
     python -m bench.lists     BENCH_GROUPS (1 000 000) order groups; of each shape BENCH_REQUESTS (200), in at most
-                              BENCH_SECONDS (6), in BENCH_ROUNDS (10); results go to BENCH_RESULTS (bench/results);
+                              BENCH_SECONDS (3), in BENCH_ROUNDS (10); results go to BENCH_RESULTS (bench/results);
                               BENCH_POSTGRES=off leaves PostgreSQL out
 
-At a million groups it takes about ten minutes, 10 GB of disk and as much memory. Only the results of a million groups
+At a million groups it takes most of ten minutes, 10 GB of disk and as much memory. Only the results of a million groups
 get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's page: if one is
 wrong, there are no results.
 """
@@ -17,10 +17,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from rich.console import Console
 
-from bench import marketplace, report
+from bench import marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
 from bench.served import Build, Served, build
 from bench.shapes import Shape, counts, shapes
@@ -34,10 +33,9 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
-SECONDS = float(os.environ.get("BENCH_SECONDS", 6))
+SECONDS = float(os.environ.get("BENCH_SECONDS", 3))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 10))
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
-RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
 
 Tell = Callable[[str], None]
 
@@ -52,14 +50,14 @@ class Postgres(NamedTuple):
 
 def main() -> None:
     console = Console(markup=False, highlight=False)
-    started_s, load_average = time.monotonic(), os.getloadavg()[0]
+    started_s = time.monotonic()
     asked = shapes(GROUPS)
     with (
         console.status("") as status,
         tempfile.TemporaryDirectory() as name,
         RedisServer(startable_homes()[0]) as server,
     ):
-        folder = Path(name)
+        machine, folder = runs.machine(server.home), Path(name)
         made = _read_model(server, folder, status.update)
         with (
             _postgres(console, status.update) as postgres,
@@ -75,11 +73,12 @@ def main() -> None:
                 results = Contest(contenders, asked, expected, REQUESTS, SECONDS, ROUNDS).run(status.update)
             except Wrong as wrong:
                 raise SystemExit(f"bench: {wrong}") from None
+        machine.postgresql = postgres.version if postgres else None
         names = [one.name for one in contenders]
         found = report.Report(
-            date=report.now(),
-            commit=report.commit(),
-            machine=report.machine(str(server.home), postgres.version if postgres else None, load_average),
+            date=runs.now(),
+            commit=runs.commit(),
+            machine=machine,
             groups=GROUPS,
             build=made,
             postgresql_load_s=round(postgres.load_s, 1) if postgres else None,
@@ -91,7 +90,9 @@ def main() -> None:
             lines=report.lines(asked, expected, names, results),
         )
     _show(console, found)
-    _save(console, found)
+    path = runs.save("lists", GROUPS, MILLION, found)
+    path.with_suffix(".svg").write_text(report.picture(found))
+    console.print(f"{path}, and .svg")
     console.print(f"{time.monotonic() - started_s:,.0f} s in all")
 
 
@@ -125,7 +126,7 @@ def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
         return
     tell("starting PostgreSQL")
     with (
-        postgres.PostgresServer(programs, report.memory_bytes(), os.cpu_count() or 1) as server,
+        postgres.PostgresServer(programs, runs.memory_bytes(), os.cpu_count() or 1) as server,
         closing(server.connect()) as connection,
     ):
         started_s = time.perf_counter()
@@ -157,15 +158,6 @@ def _show(console: Console, found: report.Report) -> None:
         f"all of Redis {made.redis_bytes_per_group:,.0f}"
     )
     console.print(report.table(found))
-
-
-def _save(console: Console, found: report.Report) -> None:
-    name = "lists" if found.groups == MILLION else f"lists-{found.groups}"
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
-    (RESULTS / f"{name}.json").write_text(f"{text}\n")
-    (RESULTS / f"{name}.svg").write_text(report.picture(found))
-    console.print(f"{RESULTS / name}.json and .svg")
 
 
 if __name__ == "__main__":

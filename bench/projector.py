@@ -1,6 +1,7 @@
 """Events a second of `projector run`, from Kafka and from SQLite, beside what its parts can do alone.
 
-    python -m bench.projector          BENCH_EVENTS (100 000) and BENCH_ROUNDS (3) change its size
+    python -m bench.projector     BENCH_EVENTS (100 000) and BENCH_ROUNDS (3) change its size; results go to
+                                  BENCH_RESULTS (bench/results)
 
 Floors: polling and decoding only (kafka-python or SQLite, and the contract's decoder), and the very same commits,
 encoded beforehand, sent to Redis one after the other. No projector can be faster than the lower of the two, unless
@@ -8,77 +9,86 @@ it does both at once.
 """
 
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
-import msgspec
-import redis
+from msgspec import Struct
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from bench import runs
+from bench.runs import Rounds, Run, rounds
+from bench.stream import PARTITIONS, fill, live, logs, rate
 from events.log import Partition, Position, Record
-from events.open import open_log, sqlite_url
-from events.publisher import entry_of
-from events.sample import Marketplace
+from events.open import open_log
 from projector.cache import Cache
 from projector.project import decode_record, group_ids, known, project
 from projector.run import BATCH_RECORDS_MAX, batches
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.processes import Process, applied
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.servers.kafka import kafka_home
 from tests.servers.redis import RedisServer, startable_homes
 
-EVENTS = int(os.environ.get("BENCH_EVENTS", 100_000))
+FULL = 100_000
+EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
-PARTITIONS = 4
-_LOOK_AGAIN_S = 0.005
 
 Request = list[str | bytes]
 
 
+class FromLog(Struct):
+    """Events a second. `of_lower`: ours over the lower of the two floors."""
+
+    name: str
+    poll_and_decode: Rounds
+    commits: Rounds
+    projector: Rounds
+    of_lower: float
+
+
+class Report(Run):
+    events: int
+    partitions: int
+    rounds: int
+    logs: list[FromLog]
+
+
 def main() -> None:
+    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+        machine, folder = runs.machine(server.home, kafka_home({})), Path(name)
+        with logs(folder) as urls:
+            for log, url in urls.items():
+                fill(url, log, EVENTS)
+            measured = [_measure(log, server, url, folder) for log, url in urls.items()]
+    found = Report(runs.now(), runs.commit(), machine, EVENTS, PARTITIONS, ROUNDS, measured)
+    _show(found)
+    print(runs.save("projector", EVENTS, FULL, found))
+
+
+def _measure(name: str, server: RedisServer, url: str, folder: Path) -> FromLog:
+    requests = list(_requests(url))
+    each = [
+        (rate(_poll_and_decode(url)), rate(_commit(server, requests)), live(server, url, folder, EVENTS))
+        for _ in range(ROUNDS)
+    ]
+    read, write, ours = (rounds(values) for values in zip(*each, strict=True))
+    return FromLog(name, read, write, ours, round(ours.median / min(read.median, write.median), 3))
+
+
+def _show(found: Report) -> None:
+    machine = found.machine
+    table = Table("log", "poll + decode", "commits alone", "projector", "of the lower floor")
+    for log in found.logs:
+        rates = (log.poll_and_decode, log.commits, log.projector)
+        table.add_row(log.name, *(f"{one.median:,.0f}/s" for one in rates), f"{log.of_lower:.2f}")
     console = Console()
-    home = kafka_home({})
-    if home is None:
-        raise SystemExit(f"bench: {MISSING}")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        RedisServer(startable_homes()[0]) as server,
-        KafkaServer(home) as kafka,
-    ):
-        logs = {"Kafka": new_topic(kafka.bootstrap, PARTITIONS), "SQLite": sqlite_url(Path(folder) / "orders.db")}
-        for name, url in logs.items():
-            fill(url, name, EVENTS)
-        console.print(f"{EVENTS:,} events, {server.home}, {os.cpu_count()} processors, medians of {ROUNDS} rounds")
-        table = Table("log", "poll + decode", "commits alone", "projector", "of the lower floor")
-        for name, url in logs.items():
-            requests = list(_requests(url))
-            read, write, whole = [], [], []
-            for _ in range(ROUNDS):
-                read.append(rate(_poll_and_decode(url)))
-                write.append(rate(_commit(server, requests)))
-                whole.append(_projector(server, url, Path(folder)))
-            floors = statistics.median(read), statistics.median(write)
-            ours = statistics.median(whole)
-            table.add_row(name, *(f"{n:,.0f}/s" for n in (*floors, ours)), f"{ours / min(floors):.2f}")
-        console.print(table)
-
-
-def fill(url: str, name: str, events: int) -> None:
-    shop = Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC))
-    history = islice(shop.history(), events)
-    with open_log(url, {}) as log:
-        log.create()
-        for _ in track(range(0, events, 1000), f"publishing to {name}", transient=True):
-            log.append([entry_of(msgspec.json.encode(event)) for event in islice(history, 1000)])
+    console.print(
+        f"{found.events:,} events, {machine.redis}, {machine.processors} processors, medians of {found.rounds} rounds"
+    )
+    console.print(table)
 
 
 def _records(url: str) -> Iterator[list[Record]]:
@@ -128,34 +138,6 @@ def _commit(server: RedisServer, requests: Iterable[tuple[int, Request]]) -> Ite
         assert outcome is Outcome.STORED, outcome
         yield events
     store.nodes.close()
-
-
-def rate(steps: Iterator[int]) -> float:
-    """Events a second from the end of the first step, so that no start counts, to the end of the last."""
-    next(steps)
-    started_s = time.perf_counter()
-    events = sum(steps)
-    return events / (time.perf_counter() - started_s)
-
-
-def _projector(server: RedisServer, url: str, folder: Path) -> float:
-    with server.client() as client:
-        client.flushall()
-        settings = {"EVENT_LOG_URL": url, "REDIS_URL": server.url}
-        with Process("run", cwd=folder, **settings) as run:
-            found = rate(_progress(client))
-            run.stop()
-    return found
-
-
-def _progress(client: "redis.Redis") -> Iterator[int]:
-    seen = 0
-    while seen < EVENTS:
-        now = sum(applied(client).values())
-        if now > seen:
-            yield now - seen
-            seen = now
-        time.sleep(_LOOK_AGAIN_S)
 
 
 if __name__ == "__main__":

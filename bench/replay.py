@@ -1,23 +1,23 @@
 """Events a second of `projector replay build`, beside the live path, a naive consumer, and polling and decoding alone.
 
-    python -m bench.replay          BENCH_EVENTS (200 000) and BENCH_ROUNDS (3) change its size
+    python -m bench.replay     BENCH_EVENTS (200 000) and BENCH_ROUNDS (3) change its size; results go to
+                               BENCH_RESULTS (bench/results)
 
 The naive consumer handles each event on its own: it loads the group, folds, and commits, with the very same script.
 """
 
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import redis
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.projector import EVENTS as PROJECTOR_EVENTS
-from bench.projector import fill, rate
+from bench import runs
+from bench.runs import Rounds, Run, rounds
+from bench.stream import PARTITIONS, fill, live, progress, rate
 from events.log import Partition
 from events.open import open_log
 from projector.project import decode_record, group_ids, known, project
@@ -25,45 +25,92 @@ from projector.rebuild.builder import POLL_RECORDS
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.processes import Process, applied
-from tests.servers.kafka import MISSING, KafkaServer, kafka_home, new_topic
+from tests.processes import Process
+from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer, startable_homes
 
-EVENTS = int(os.environ.get("BENCH_EVENTS", 2 * PROJECTOR_EVENTS))
+FULL = 200_000
+EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
-PARTITIONS = 4
-NAIVE_EVENTS = 10_000
-_LOOK_AGAIN_S = 0.005
+# So slow that a few must do for all.
+NAIVE_EVENTS = EVENTS // 20
+
+READ, NAIVE, LIVE, ONE_WORKER, TWO_WORKERS = "poll and decode", "naive", "live", "1 worker", "2 workers"
+
+
+class Way(Struct):
+    """Events a second, and the ratio of the medians to those of others."""
+
+    name: str
+    rate: Rounds
+    of_poll_and_decode: float
+    of_naive: float
+    of_live: float
+
+
+class Report(Run):
+    """`worker_kb`: the most memory that any worker of a replay took; 0 where the system does not tell."""
+
+    events: int
+    naive_events: int
+    partitions: int
+    rounds: int
+    worker_kb: int
+    ways: list[Way]
 
 
 def main() -> None:
-    console = Console()
     home = kafka_home({})
     if home is None:
-        raise SystemExit(f"bench: {MISSING}")
+        # The partitions of SQLite are one, which leaves nothing for two workers.
+        print(f"Replays are not measured: {MISSING_HOME}.")
+        return
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as name,
         RedisServer(startable_homes()[0]) as server,
         KafkaServer(home) as kafka,
     ):
+        machine, folder = runs.machine(server.home, home), Path(name)
         url = new_topic(kafka.bootstrap, PARTITIONS)
         fill(url, "Kafka", EVENTS)
-        build = Build(server, url, Path(folder))
-        ways: dict[str, Callable[[], float]] = {
-            "poll + decode": lambda: rate(_poll_and_decode(url)),
-            "naive": lambda: rate(_naive(server, url)),
-            "live": lambda: build.live(),
-            "replay, 1 worker": lambda: build.replay(1),
-            "replay, 2 workers": lambda: build.replay(2),
+        build = Build(server, url, folder)
+        measures: dict[str, Callable[[], float]] = {
+            READ: lambda: rate(_poll_and_decode(url)),
+            NAIVE: lambda: rate(_naive(server, url)),
+            LIVE: lambda: live(server, url, folder, EVENTS),
+            ONE_WORKER: lambda: build.rate(1),
+            TWO_WORKERS: lambda: build.rate(2),
         }
-        rates = {way: statistics.median(measure() for _ in range(ROUNDS)) for way, measure in ways.items()}
-    console.print(f"{EVENTS:,} events in {PARTITIONS} partitions of Kafka, {server.home}, {os.cpu_count()} processors")
-    table = Table("", "events/s", "of poll + decode", "of the live path", "of naive")
-    for way, found in rates.items():
-        ratios = (f"{found / rates[other]:.2f}" for other in ("poll + decode", "live", "naive"))
-        table.add_row(way, f"{found:,.0f}", *ratios)
+        # By turns: noise hits all alike.
+        each = [{way: measure() for way, measure in measures.items()} for _ in range(ROUNDS)]
+    ways = _ways({way: rounds([some[way] for some in each]) for way in measures})
+    found = Report(
+        runs.now(), runs.commit(), machine, EVENTS, NAIVE_EVENTS, PARTITIONS, ROUNDS, build.memory_max_kb, ways
+    )
+    _show(found)
+    print(runs.save("replay", EVENTS, FULL, found))
+
+
+def _ways(rates: dict[str, Rounds]) -> list[Way]:
+    def over(way: str, floor: str) -> float:
+        return round(rates[way].median / rates[floor].median, 3)
+
+    return [Way(way, found, over(way, READ), over(way, NAIVE), over(way, LIVE)) for way, found in rates.items()]
+
+
+def _show(found: Report) -> None:
+    machine = found.machine
+    table = Table("", "events/s", "of poll + decode", "of naive", "of the live path")
+    for way in found.ways:
+        ratios = (way.of_poll_and_decode, way.of_naive, way.of_live)
+        table.add_row(way.name, f"{way.rate.median:,.0f}", *(f"{ratio:.2f}" for ratio in ratios))
+    console = Console()
+    console.print(
+        f"{found.events:,} events in {found.partitions} partitions of Kafka, {machine.redis}, "
+        f"{machine.processors} processors, medians of {found.rounds} rounds"
+    )
     console.print(table)
-    console.print(f"largest worker: {build.memory_max_kb / 1024:,.0f} MiB")
+    console.print(f"largest worker: {found.worker_kb / 1024:,.0f} MiB")
 
 
 def _poll_and_decode(url: str) -> Iterator[int]:
@@ -103,40 +150,27 @@ def _naive(server: RedisServer, url: str) -> Iterator[int]:
 
 
 class Build:
+    """`projector replay build`, into an empty Redis."""
+
     def __init__(self, server: RedisServer, url: str, folder: Path) -> None:
         self._server = server
         self._folder = folder
         self._settings = {"EVENT_LOG_URL": url, "REDIS_URL": server.url}
         self.memory_max_kb = 0
 
-    def live(self) -> float:
-        with self._server.client() as client:
-            client.flushall()
-            with Process("run", cwd=self._folder, **self._settings) as run:
-                found = rate(self._progress(client, run))
-                run.stop()
-        return found
-
-    def replay(self, workers: int) -> float:
-        """Into an empty Redis."""
+    def rate(self, workers: int) -> float:
         with self._server.client() as client:
             client.flushall()
             command = ("replay", "build", "--yes", "--workers", str(workers))
             with Process(*command, cwd=self._folder, **self._settings) as replay:
-                found = rate(self._progress(client, replay))
+                found = rate(self._watched(progress(client, replay, EVENTS)))
                 assert replay.process.wait(60) == 0, replay.text()
         return found
 
-    def _progress(self, client: "redis.Redis", process: Process) -> Iterator[int]:
-        seen = 0
-        while seen < EVENTS:
-            assert process.process.poll() in (None, 0), process.text()
-            now = sum(applied(client).values())
-            if now > seen:
-                yield now - seen
-                seen = now
-                self._look_at_memory()
-            time.sleep(_LOOK_AGAIN_S)
+    def _watched(self, steps: Iterator[int]) -> Iterator[int]:
+        for events in steps:
+            yield events
+            self._look_at_memory()
 
     def _look_at_memory(self) -> None:
         """Of the processes that are at work on a replay; Linux alone tells."""

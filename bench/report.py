@@ -1,31 +1,15 @@
 """What bench/lists.py found: as a value that becomes JSON, as a table, and as a chart."""
 
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 
 from msgspec import Struct
 from rich.table import Table
 
 from bench.chart import Bar, chart
 from bench.contest import Results, Samples, quantile
+from bench.runs import Run
 from bench.served import Build
 from bench.shapes import Shape
-
-
-class Machine(Struct):
-    """`load_average`: of the minute before the run, in processes: near 0 if the machine was its own."""
-
-    processors: int
-    memory_bytes: int
-    system: str
-    load_average: float
-    python: str
-    redis: str
-    postgresql: str | None
 
 
 class Took(Struct):
@@ -56,10 +40,7 @@ class Line(Struct):
     ratios: dict[str, float]
 
 
-class Report(Struct):
-    date: str
-    commit: str
-    machine: Machine
+class Report(Run):
     groups: int
     build: Build
     postgresql_load_s: float | None
@@ -69,42 +50,6 @@ class Report(Struct):
     rounds: int
     contenders: list[str]
     lines: list[Line]
-
-
-def machine(redis: str, postgresql: str | None, load_average: float) -> Machine:
-    return Machine(
-        processors=os.cpu_count() or 1,
-        memory_bytes=memory_bytes(),
-        load_average=round(load_average, 2),
-        system=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-        redis=redis,
-        postgresql=postgresql,
-    )
-
-
-def memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def commit() -> str:
-    """Of the working copy that is measured, `+` where it has been changed since."""
-    folder = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def lines(

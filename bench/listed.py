@@ -1,0 +1,110 @@
+"""What the README says of the lists: each shape beside its aim and PostgreSQL, and the memory of a group."""
+
+from bench.markdown import made, ms, number, paragraph, table, times, verdict
+from bench.report import Line, Report, Took
+
+# Shape -> milliseconds, the p50 at a million groups.
+AIMS_MS = {
+    "all": 1,
+    "all, from the middle": 1,
+    "one customer": 1,
+    "seller of 10 %": 1.5,
+    "status of 10 %": 1.5,
+    "status of 80 %": 1.5,
+    "status of 80 %, channel of 50 %": 2,
+    "the same, deep": 20,
+    "seller, status, 60 days": 10,
+    "status, 60 days": 5,
+    "350 days by total": 5,
+    "status of 80 % by total": 3,
+    "rare status, channel by total": 10,
+    "high total, seller by update": 10,
+    "text with few hits": 130,
+}
+# Where more than that share of the groups is found, so many times as fast as the one table; elsewhere, but for a search
+# for a text, no slower than that many times.
+_BROAD = 0.05
+_BROAD_AIM = 50
+_SLOWER_AIM = 1.5
+_RIVAL = "PostgreSQL, one table"
+_BYTES_AIM = 1500
+
+
+def listed(found: Report) -> str:
+    ours, *others = found.contenders
+    head = [f"list, {number(found.groups)} groups", "groups found", "p50, p99", "aim, p50", "longest call in Redis"]
+    rows = [
+        [
+            line.name,
+            number(line.count),
+            _quantiles(line.took[ours]),
+            f"{AIMS_MS[line.name]:g} ms",
+            _longest(line.took[ours]),
+            *(_other(line, name) for name in others),
+        ]
+        for line in found.lines
+    ]
+    slow = {
+        line.name: _p50(line.took[ours])
+        for line in found.lines
+        if (p50 := line.took[ours].p50) is None or p50 > AIMS_MS[line.name]
+    }
+    told = paragraph(
+        "A page of 50 and its exact count, over HTTP through `projector serve`; the others through their driver.",
+        verdict("the p50 of each", slow),
+        *_beside_rival(found),
+        made(found),
+    )
+    chart = f"![p50 and p99 of each list](bench/results/lists.svg)\n\n{table([*head, *others], rows)}"
+    return f"{chart}\n{told}\n{_memory(found)}"
+
+
+def _beside_rival(found: Report) -> list[str]:
+    if _RIVAL not in found.contenders:
+        return ["PostgreSQL was not there to be asked."]
+    ratios = {line.name: line.ratios[_RIVAL] for line in found.lines if _RIVAL in line.ratios}
+    broad = {line.name for line in found.lines if line.count > _BROAD * found.groups}
+    sought = {line.name for line in found.lines if "q" in line.parameters}
+    few = {name: times(ratio) for name, ratio in ratios.items() if name in broad and ratio < _BROAD_AIM}
+    slower = {
+        name: times(1 / ratio)
+        for name, ratio in ratios.items()
+        if name not in broad | sought and ratio < 1 / _SLOWER_AIM
+    }
+    return [
+        verdict(
+            f"{_BROAD_AIM} times as fast as the one table where over {100 * _BROAD:g} % of the groups are found", few
+        ),
+        verdict(f"never over {_SLOWER_AIM} times its time elsewhere, but for `q`", slower),
+    ]
+
+
+def _memory(found: Report) -> str:
+    build = found.build
+    size = f"{build.bytes_per_group / 1000:.2f} kB"
+    return paragraph(
+        f"Memory: {size} a group of {build.orders / build.groups:.1f} orders, as `projector status` tells; "
+        f"{build.redis_bytes_per_group / 1000:.2f} kB with all else that Redis holds.",
+        verdict(f"{_BYTES_AIM / 1000} kB", {"a group": size} if build.bytes_per_group > _BYTES_AIM else {}),
+    )
+
+
+def _quantiles(took: Took) -> str:
+    if took.p50 is None or took.p99 is None:
+        return "refused"
+    return f"{ms(took.p50)}, {ms(took.p99)} ms"
+
+
+def _p50(took: Took) -> str:
+    return "refused" if took.p50 is None else f"{ms(took.p50)} ms"
+
+
+def _longest(took: Took) -> str:
+    return "" if took.longest_call_median is None else f"{ms(took.longest_call_median)} ms"
+
+
+def _other(line: Line, name: str) -> str:
+    if name not in line.took:
+        return ""
+    ratio = f" ({times(line.ratios[name])})" if name in line.ratios else ""
+    return f"{_quantiles(line.took[name])}{ratio}"

@@ -1,0 +1,102 @@
+"""What every benchmark records beside its figures, when, of what and where, and the file that keeps it all."""
+
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
+# What is made from the results changes no measurement.
+_MADE = (":(top)", ":(top,exclude)bench/results", ":(top,exclude)README.md")
+
+
+class Machine(Struct):
+    """`load_average`: of the minute before the run, in processes: near 0 if the machine was its own."""
+
+    processors: int
+    memory_bytes: int
+    system: str
+    load_average: float
+    python: str
+    redis: str
+    kafka: str | None = None
+    postgresql: str | None = None
+
+
+class Run(Struct):
+    """What each report begins with."""
+
+    date: str
+    commit: str
+    machine: Machine
+
+
+class Rounds(Struct):
+    """One value for each round, and their median."""
+
+    median: float
+    each: list[float]
+
+
+R = TypeVar("R", bound=Run)
+
+
+def machine(redis: object, kafka: object = None) -> Machine:
+    """To be called first, before the load is our own."""
+    return Machine(
+        processors=os.cpu_count() or 1,
+        memory_bytes=memory_bytes(),
+        load_average=round(os.getloadavg()[0], 2),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        redis=str(redis),
+        kafka=str(kafka) if kafka else None,
+    )
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def commit() -> str:
+    """Of the working copy that is measured, `+` where it has been changed since."""
+    try:
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *_MADE)
+        return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def rounds(values: Sequence[float], digits: int = 1) -> Rounds:
+    return Rounds(round(statistics.median(values), digits), [round(value, digits) for value in values])
+
+
+def save(name: str, size: int, full: int, found: Run) -> Path:
+    """Only what was measured at full size gets the plain name, which the README looks for."""
+    path = RESULTS / f"{name if size == full else f'{name}-{size}'}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{msgspec.json.format(msgspec.json.encode(found), indent=2).decode()}\n")
+    return path
+
+
+def read(results: Path, name: str, kind: type[R]) -> R | None:
+    """None where it has not been measured at full size."""
+    path = results / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

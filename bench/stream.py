@@ -1,0 +1,83 @@
+"""Events by the thousand: made, written to a log, and timed on their way."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import redis
+from rich.progress import track
+
+from events.log import Entry
+from events.open import open_log, sqlite_url
+from events.publisher import entry_of
+from events.sample import Marketplace
+from tests.processes import Process, applied
+from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
+from tests.servers.redis import RedisServer
+
+# Of a topic of Kafka.
+PARTITIONS = 4
+_APPEND_EVENTS = 1_000
+_LOOK_AGAIN_S = 0.005
+
+
+@contextmanager
+def logs(folder: Path) -> Iterator[dict[str, str]]:
+    """Name -> URL of a log that is not made yet, and of an empty topic of Kafka where that can be had."""
+    urls, home = {"SQLite": sqlite_url(folder / "orders.db")}, kafka_home({})
+    if home is None:
+        print(f"Without Kafka: {MISSING_HOME}.")
+        yield urls
+        return
+    with KafkaServer(home) as kafka:
+        yield {"Kafka": new_topic(kafka.bootstrap, PARTITIONS), **urls}
+
+
+def entries() -> Iterator[Entry]:
+    """Endless, and the same each time."""
+    for event in Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC)).history():
+        yield entry_of(msgspec.json.encode(event))
+
+
+def fill(url: str, name: str, events: int) -> None:
+    history = islice(entries(), events)
+    with open_log(url, {}) as log:
+        log.create()
+        for _ in track(range(0, events, _APPEND_EVENTS), f"publishing to {name}", transient=True):
+            log.append(list(islice(history, _APPEND_EVENTS)))
+
+
+def rate(steps: Iterator[int]) -> float:
+    """Events a second from the end of the first step, so that no start counts, to the end of the last."""
+    next(steps)
+    started_s = time.perf_counter()
+    events = sum(steps)
+    if not events:
+        raise SystemExit("bench: too few events to be timed: they came in one step")
+    return events / (time.perf_counter() - started_s)
+
+
+def progress(client: "redis.Redis", process: Process, events: int) -> Iterator[int]:
+    """The events that were applied since the last step, until all are."""
+    seen = 0
+    while seen < events:
+        assert process.process.poll() in (None, 0), process.text()
+        now = sum(applied(client).values())
+        if now > seen:
+            yield now - seen
+            seen = now
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def live(server: RedisServer, url: str, folder: Path, events: int) -> float:
+    """Events a second of `projector run`, into an empty Redis."""
+    with server.client() as client:
+        client.flushall()
+        with Process("run", cwd=folder, EVENT_LOG_URL=url, REDIS_URL=server.url) as run:
+            found = rate(progress(client, run, events))
+            run.stop()
+    return found

@@ -1,0 +1,207 @@
+"""The figures of the README are those of bench/results, and nobody types one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import api, projector, replay, report, visible
+from bench.bars import Bar, Row, bars
+from bench.listed import AIMS_MS
+from bench.markdown import ms, rate, times
+from bench.readme import README, render
+from bench.runs import Machine, Rounds, Run, read, rounds, save
+from bench.sections import charts, sections
+from bench.served import Build
+from bench.shapes import shapes
+
+RESULTS = README.parent / "bench" / "results"
+MARKED = re.compile(r"<!-- bench: (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
+MACHINE = Machine(2, 8 * 2**30, "Linux x86_64", 0.1, "3.11.9", "redis-7.4", "Kafka 4", "16.1")
+RUN = ("2026-06-01T10:00:00+00:00", "abc1234", MACHINE)
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    text = README.read_text()
+    assert render(text, sections(RESULTS)) == text, "make bench, or python -m bench.readme"
+
+
+def test_the_charts_show_what_the_results_say() -> None:
+    for name, chart in charts(RESULTS).items():
+        assert (RESULTS / name).read_text() == chart, name
+
+
+def test_no_figure_is_typed_by_hand() -> None:
+    text = README.read_text()
+    measured = text[text.index("## Measured") : text.index("## Limits")]
+    assert {name for name, _ in MARKED.findall(measured)} == {"throughput", *measured_all()}
+    by_hand = re.sub(r"`[^`]+`", "", MARKED.sub("", measured))
+    assert re.findall(r"\d.*", by_hand) == []
+
+
+def test_every_list_has_an_aim() -> None:
+    assert [*AIMS_MS] == [shape.name for shape in shapes(1_000)]
+
+
+# --- rendering ---
+
+
+def side(value: float) -> api.Side:
+    return api.Side(rounds([value]), rounds([2.44]), rounds([123.4]))
+
+
+def line(name: str, count: int, p50: float | None, ratio: float) -> report.Line:
+    """`p50`: ours; None where it was refused."""
+    refused = [] if p50 else ["503 after 5,000 ms"]
+    ours = report.Took(9, p50, p50 and 2 * p50, p50 and 3 * p50, {}, 0.4, 0.2, refused)
+    theirs = report.Took(9, 10.0, 20.0, 30.0, {}, None, None, [])
+    parameters = {"q": "abc"} if name.startswith("text") else {}
+    return report.Line(name, parameters, count, {"ours": ours, "PostgreSQL, one table": theirs}, {THEIRS: ratio})
+
+
+THEIRS = "PostgreSQL, one table"
+
+
+def measured_all() -> dict[str, Run]:
+    rates: dict[str, Rounds] = {
+        replay.READ: rounds([80_000]),
+        replay.NAIVE: rounds([3_000]),
+        replay.LIVE: rounds([20_000]),
+        replay.ONE_WORKER: rounds([25_000]),
+        replay.TWO_WORKERS: rounds([30_000]),
+    }
+    ways = [replay.Way(name, found, found.median / 80_000, found.median / 3_000, 1.5) for name, found in rates.items()]
+    spread = visible.Spread(1.0, 2.0, 3.0)
+    slow = visible.Spread(20.0, 140.0, 900.0)
+    lists = [
+        line("all", 1_000_000, 0.8, 60),
+        line("one customer", 4, 1.2, 0.5),
+        line("status of 80 %", 800_000, 1.4, 7),
+        line("the same, deep", 400_000, None, 80),
+        line("text with few hits", 5, 120, 0.01),
+    ]
+    return {
+        "projector": projector.Report(
+            *RUN,
+            events=100_000,
+            partitions=4,
+            rounds=3,
+            logs=[
+                projector.FromLog("Kafka", rounds([96_312]), rounds([79_000]), rounds([38_249]), 0.484),
+                projector.FromLog("SQLite", rounds([200_000]), rounds([79_000]), rounds([70_000]), 0.886),
+            ],
+        ),
+        "visible": visible.Report(
+            *RUN,
+            events=20_000,
+            events_per_s=2_000,
+            seconds=10,
+            partitions=4,
+            logs=[
+                visible.FromLog("SQLite", 1_999, 1_000, spread, spread),
+                visible.FromLog("Kafka", 1_998, 1_000, spread, slow),
+            ],
+        ),
+        "replay": replay.Report(
+            *RUN, events=200_000, naive_events=10_000, partitions=4, rounds=3, worker_kb=250_000, ways=ways
+        ),
+        "api": api.Report(
+            *RUN,
+            groups=20_000,
+            shards=1,
+            connections=16,
+            seconds=2,
+            rounds=3,
+            shapes=[
+                api.Asked("the list", "", side(12_456), side(6_321), rounds([0.507], 3)),
+                api.Asked("one filter", "?status=completed", side(12_000), side(5_000), rounds([0.417], 3)),
+            ],
+        ),
+        "lists": report.Report(
+            *RUN,
+            groups=1_000_000,
+            build=Build(2_400_000, 1_000_000, 2_001_000, 60.0, 20.0, 40_000, 1_612, 1_700_000_000, 1_700.0),
+            postgresql_load_s=100.0,
+            postgresql_trigrams=True,
+            requests=200,
+            seconds=4,
+            rounds=10,
+            contenders=["ours", THEIRS],
+            lines=lists,
+        ),
+    }
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All at full size."""
+    monkeypatch.setattr("bench.runs.RESULTS", tmp_path)
+    for name, found in measured_all().items():
+        path = save(name, 1, 1, found)
+        assert read(tmp_path, name, type(found)) == found
+        assert path == tmp_path / f"{name}.json"
+    return tmp_path
+
+
+def test_every_section_says_when_of_what_and_where(results: Path) -> None:
+    made = sections(results)
+    assert made.pop("throughput") == "![Throughput beside its floors](bench/results/throughput.svg)\n"
+    assert made.keys() == measured_all().keys()
+    for text in made.values():
+        assert "2026-06-01, commit `abc1234`, 2 processors, 8 GiB" in text.replace("\n", " ")
+        assert max(len(one) for one in text.splitlines() if not one.startswith(("|", "!"))) <= 120
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("projector", "| from Kafka, 4 partitions | 96 300/s | 79 000/s | 38 200/s | 0.48 |"),
+        ("projector", "Aim: 0.8 of the lower floor; missed: Kafka (0.48)."),
+        ("visible", "| Kafka | 1 998/s | 1.0, 2.0, 3.0 ms | 20, 140, 900 ms |"),
+        ("visible", "Aim: p99 under 100 ms at 2 000 events/s; missed: Kafka (140 ms)."),
+        ("replay", "| `projector replay build --workers 2` | 30 000/s | 0.38 | 1.50 | 10.00 |"),
+        ("replay", "Aim: 0.5 of poll and decode; missed: 2 workers (0.38). Aim: 5 times naive; met."),
+        ("replay", "A worker takes 244 MiB at most"),
+        ("api", "| the list | 12 500/s | 2.4, 123 ms | 6 320/s | 2.4, 123 ms | 0.51 |"),
+        ("api", "Aim: 0.5 of bare; missed: one filter (0.42)."),
+        ("lists", "| all | 1 000 000 | 0.8, 1.6 ms | 1 ms | 0.2 ms | 10, 20 ms (60x) |"),
+        ("lists", "| the same, deep | 400 000 | refused | 20 ms | 0.2 ms | 10, 20 ms (80x) |"),
+        ("lists", "Aim: the p50 of each; missed: one customer (1.2 ms); the same, deep (refused)."),
+        ("lists", "over 5 % of the groups are found; missed: status of 80 % (7x)."),
+        ("lists", "elsewhere, but for `q`; missed: one customer (2x)."),
+        ("lists", "Memory: 1.61 kB a group of 2.0 orders, as `projector status` tells; 1.70 kB with all else"),
+        ("lists", "Aim: 1.5 kB; missed: a group (1.61 kB)."),
+    ],
+)
+def test_a_section_tells_figures_and_what_was_missed(results: Path, name: str, told: str) -> None:
+    assert told in sections(results)[name].replace("\n", " ")
+
+
+def test_what_was_not_measured_is_left_as_it_is(results: Path) -> None:
+    (results / "replay.json").unlink()
+    made = sections(results)
+    assert made.keys() == {"projector", "visible", "api", "lists"}
+    assert charts(results).keys() == {"lists.svg"}
+    text = "a\n<!-- bench: replay -->\nold\n<!-- end -->\n<!-- bench: api -->\nold\n<!-- end -->\nz\n"
+    expected = "a\n<!-- bench: replay -->\nold\n<!-- end -->\n<!-- bench: api -->\nnew\n<!-- end -->\nz\n"
+    assert render(text, {"api": "new\n"}) == expected
+    with pytest.raises(AssertionError, match="no section visible"):
+        render(text, {"visible": "new\n"})
+
+
+def test_only_a_full_run_gets_the_plain_name(results: Path) -> None:
+    assert save("api", 300, 20_000, measured_all()["api"]).name == "api-300.json"
+    assert sections(results).keys() == {"throughput", *measured_all()}
+
+
+def test_a_chart_of_throughputs_has_a_bar_for_each_and_the_aim() -> None:
+    drawn = bars("t", "s", ["ours", "floor"], {"<a>": Row([Bar(0, 30, "30/s"), Bar(1, 100, "100/s")], 80)})
+    assert re.findall(r'<rect class="f\d" x="236" .*? width="([\d.]+)"', drawn) == ["144.0", "480.0"]
+    assert re.findall(r'<line class="aim" x1="([\d.]+)"', drawn) == ["620.0"]
+    assert "&lt;a&gt;" in drawn
+
+
+def test_numbers() -> None:
+    assert [rate(value) for value in (3_217, 9_994, 12_345)] == ["3 220/s", "9 990/s", "12 300/s"]
+    assert [ms(value) for value in (0.04, 9.94, 10.6, 12_345.6)] == ["0.0", "9.9", "11", "12 346"]
+    assert [times(value) for value in (0.058, 1.04, 9.96, 1_234.0)] == ["0.058x", "1x", "10x", "1 234x"]
