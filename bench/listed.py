@@ -50,7 +50,8 @@ def listed(found: Report) -> str:
         if (p50 := line.took[ours].p50) is None or p50 > AIMS_MS[line.name]
     }
     told = paragraph(
-        "A page of 50 and its exact count, over HTTP through `projector serve`; the others through their driver.",
+        "A page of 50 and its exact count: through redis-py and through PostgreSQL's driver, each on one connection, "
+        "and over HTTP through `projector serve`.",
         verdict("the p50 of each", slow),
         *_beside_rival(found),
         made(found),

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench import marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
-from bench.served import Build, Served, build
+from bench.served import Asked, Build, Served, SlowLog, build
 from bench.shapes import Shape, counts, shapes
 from events.open import sqlite_url
 from tests.processes import Api
@@ -63,9 +63,10 @@ def main() -> None:
             _postgres(console, status.update) as postgres,
             Api(folder, server.url, LOG_LEVEL="warning") as api,
             server.client() as client,
-            closing(Served(api.port, client)) as served,
+            closing(Asked(server.url, slow := SlowLog(client))) as asked_directly,
+            closing(Served(api.port, slow)) as served,
         ):
-            contenders: list[Contender] = [served]
+            contenders: list[Contender] = [asked_directly, served]
             if postgres:
                 contenders += [postgres.one_table, postgres.joins]
             expected = _counts(asked, postgres, status.update)

@@ -1,5 +1,6 @@
 """The read model as its users have it: built by `projector replay`, asked of `projector serve` over HTTP."""
 
+import asyncio
 import http.client
 import subprocess
 import sys
@@ -11,8 +12,13 @@ from urllib.parse import urlencode
 
 import msgspec
 import redis
+import uvloop
 from msgspec import Struct
 
+from api.config import READY_LAG_MAX, REDIS_WAIT_MS
+from api.engine import Engine
+from api.errors import Unavailable
+from api.query import Query, parse_list
 from bench.contest import Answer, Refused
 from bench.marketplace import Filled
 from bench.shapes import Shape
@@ -83,19 +89,89 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Bu
     )
 
 
-class Served:
-    """One connection that is kept alive; the time is that from the request to the last byte of its answer."""
+class SlowLog:
+    """What Redis itself says of how long its calls take."""
 
-    name = "this project"
-
-    def __init__(self, port: int, client: "redis.Redis") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
-        self._headers = {"Authorization": f"Bearer {token()}"}
+    def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
         client.config_set("slowlog-log-slower-than", _SLOWER_THAN_US)
         client.config_set("slowlog-max-len", _SLOWLOG_ENTRIES)
         # What the replay has left to do would be measured too.
         wait_until(lambda: not _rewrites(client), _REWRITE_S, "the rewrite of the append-only file")
+
+    def reset(self) -> None:
+        self._redis.slowlog_reset()
+
+    def longest_s(self) -> float:
+        """Since the reset; 0 where no call took as long as Redis would note."""
+        entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
+        # Of our own looks there is one in it at most: the reset.
+        calls = [entry["duration"] for entry in entries if not entry["command"].upper().startswith(b"SLOWLOG")]
+        return max(calls, default=0) / 1_000_000
+
+    def wait_until_idle(self) -> None:
+        """Redis may be at work on what was refused, and would keep the next one waiting."""
+
+        def is_idle() -> bool:
+            try:
+                return bool(self._redis.ping())
+            except redis.TimeoutError:
+                return False
+
+        wait_until(is_idle, _TIMEOUT_S, "Redis to be done with it")
+
+
+class Asked:
+    """The API's engine in this process, through redis-py on one connection, as PostgreSQL is asked through its driver.
+    The time is that from the query to count and rows.
+    """
+
+    name = "this project"
+
+    def __init__(self, redis_url: str, slow: SlowLog) -> None:
+        self._slow = slow
+        self._loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._engine = Engine(redis_url, REDIS_WAIT_MS, 1, READY_LAG_MAX)
+
+    def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+        return shapes
+
+    def begin(self) -> None:
+        self._slow.reset()
+
+    def ask(self, shape: Shape) -> Answer:
+        query = parse_list(urlencode(shape.parameters))
+        assert isinstance(query, Query)
+
+        async def ask() -> tuple[float, int, bytes]:
+            started_s = time.perf_counter()
+            answer = await self._engine.list(query)
+            return time.perf_counter() - started_s, answer.count, answer.rows
+
+        try:
+            seconds, count, rows = self._loop.run(ask())
+        except Unavailable as unavailable:
+            self._slow.wait_until_idle()
+            raise Refused(str(unavailable)) from None
+        return Answer(seconds, count, tuple(group["id"] for group in msgspec.json.decode(b"[" + rows + b"]")))
+
+    def longest_s(self) -> float | None:
+        return self._slow.longest_s()
+
+    def close(self) -> None:
+        self._loop.run(self._engine.close())
+        self._loop.close()
+
+
+class Served:
+    """One connection that is kept alive; the time is that from the request to the last byte of its answer."""
+
+    name = "over HTTP"
+
+    def __init__(self, port: int, slow: SlowLog) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+        self._headers = {"Authorization": f"Bearer {token()}"}
+        self._slow = slow
 
     def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
         return shapes
@@ -104,7 +180,7 @@ class Served:
         """Connected anew: while others were asked, the API may have closed the connection as an idle one."""
         self._connection.close()
         self._get("/health/live")
-        self._redis.slowlog_reset()
+        self._slow.reset()
 
     def ask(self, shape: Shape) -> Answer:
         target = "/admin/order-groups"
@@ -114,27 +190,16 @@ class Served:
         status, body = self._get(target)
         seconds = time.perf_counter() - started_s
         if status != 200:
-            # Redis may be at work on that still, and would keep the next one waiting.
-            wait_until(self._is_idle, _TIMEOUT_S, "Redis to be done with it")
+            self._slow.wait_until_idle()
             raise Refused(f"{status} after {1000 * seconds:,.0f} ms")
         answer = msgspec.json.decode(body)
         return Answer(seconds, answer["count"], tuple(group["id"] for group in answer["order_groups"]))
 
     def longest_s(self) -> float | None:
-        """0 where no call took as long as Redis would note."""
-        entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
-        # Of our own looks there is one in it at most: the reset.
-        calls = [entry["duration"] for entry in entries if not entry["command"].upper().startswith(b"SLOWLOG")]
-        return max(calls, default=0) / 1_000_000
+        return self._slow.longest_s()
 
     def close(self) -> None:
         self._connection.close()
-
-    def _is_idle(self) -> bool:
-        try:
-            return bool(self._redis.ping())
-        except redis.TimeoutError:
-            return False
 
     def _get(self, target: str) -> tuple[int, bytes]:
         self._connection.request("GET", target, headers=self._headers)

@@ -8,7 +8,7 @@ from html import escape
 
 WIDTH, LEFT, RIGHT, TOP = 960, 236, 28, 84
 # Light, dark: told apart by those who see no red and green, and by their place in each row.
-_COLOURS = (("#0060b8", "#5eb1ff"), ("#b84a00", "#ff9e57"), ("#6b6b6b", "#a8a8a8"))
+_COLOURS = (("#0060b8", "#5eb1ff"), ("#b84a00", "#ff9e57"), ("#6b6b6b", "#a8a8a8"), ("#8a3fa0", "#d08ae6"))
 _STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
 .title { font-size: 15px; font-weight: 600; } .faint { fill: #59636e; }
