@@ -58,7 +58,14 @@ def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
 
     # FastAPI would describe routes it does not know: these are Starlette's, and the query is a deep object.
     app = FastAPI(
-        title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+        title="Order groups",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        # Looked up for each request, that costs more than our own metrics and log.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     metrics, places = Metrics(seat), Places(config.concurrency_max, config.request_timeout_ms)
     metrics.watch(metrics.in_flight, lambda: places.taken)

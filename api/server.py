@@ -68,6 +68,8 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | No
             access_log=False,
             log_config=None,
             server_header=False,
+            # Nothing here asks who the client is.
+            proxy_headers=False,
             timeout_keep_alive=limits.IDLE_S,
             timeout_graceful_shutdown=config.shutdown_s,
         ),
