@@ -28,6 +28,7 @@ from api.plan import heads_suffice, plan
 from api.positions import HEADER
 from api.query import InvalidRequest, Query, parse_list, parse_one
 from api.reference import reference_routes
+from api.seat import Seat
 from api.splice import list_body, one_body, pick
 from api.waiting import Waiting
 
@@ -44,8 +45,8 @@ UNAVAILABLE_TOLD_EVERY_S = 1.0
 _log = structlog.get_logger("api")
 
 
-def create_app(config: ApiConfig) -> FastAPI:
-    """`app.state.observer` is for the server, which sees what never becomes a request."""
+def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
+    """`app.state.observer` is for the server, which sees what never becomes a request. `seat`: one of several."""
     engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max, config.ready_lag_max)
     waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
 
@@ -57,11 +58,18 @@ def create_app(config: ApiConfig) -> FastAPI:
 
     # FastAPI would describe routes it does not know: these are Starlette's, and the query is a deep object.
     app = FastAPI(
-        title="Order groups", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+        title="Order groups",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        # Looked up for each request, that costs more than our own metrics and log.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    metrics, places = Metrics(), Places(config.concurrency_max, config.request_timeout_ms)
-    metrics.in_flight.set_function(lambda: places.taken)
-    metrics.waiting.set_function(lambda: len(waiting))
+    metrics, places = Metrics(seat), Places(config.concurrency_max, config.request_timeout_ms)
+    metrics.watch(metrics.in_flight, lambda: places.taken)
+    metrics.watch(metrics.waiting, lambda: len(waiting))
     routes = served(
         [
             *_routes(engine, waiting),

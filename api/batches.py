@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from api.deadlines import Deadlines
 from api.errors import Unavailable
 from projector.readmodel.keys import LIVE
 
@@ -66,6 +67,7 @@ class Batches:
         self._wait_s = wait_s
         self._connections_max = connections_max
         self._waiting: deque[_Waiting] = deque()
+        self._deadlines = Deadlines()
         self._workers: set[asyncio.Task[None]] = set()
         self._busy = 0
 
@@ -94,10 +96,11 @@ class Batches:
 
     async def _work(self) -> None:
         """Nothing may be awaited between the last look at the queue and `_busy`, or a request could be forgotten."""
+        loop = asyncio.get_running_loop()
         try:
             while turn := self._next_turn():
                 try:
-                    async with asyncio.timeout(self._wait_s):
+                    with self._deadlines.until(loop.time() + self._wait_s):
                         await self._take(turn)
                 except (RedisError, OSError) as error:
                     _refuse(turn, error)

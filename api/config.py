@@ -17,6 +17,9 @@ PROJECTION_WAIT_MS = 2000
 # How many events the read model may lag behind the log for this process to be ready: at the rate of a busy
 # marketplace some seconds; in a rebuild far more.
 READY_LAG_MAX = 10_000
+# Processes that serve, and the most of them.
+WORKERS = 1
+WORKERS_MAX = 64
 # Seconds that requests under way get to finish once the server was told to stop.
 SHUTDOWN_S = 5
 
@@ -31,6 +34,7 @@ class ApiConfig:
     redis_url: str
     host: str = "127.0.0.1"
     port: int = 9000
+    workers: int = WORKERS
     jwt_secret: str | None = None
     jwt_public_key: str | None = None
     api_key_hashes: tuple[str, ...] = ()
@@ -51,6 +55,8 @@ class ApiConfig:
         self.credentials()
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"API_PORT: expected 0 to 65535, found {self.port}")
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise ConfigError(f"API_WORKERS: expected 1 to {WORKERS_MAX}, found {self.workers}")
         if self.request_timeout_ms < self.projection_wait_ms + self.redis_wait_ms:
             raise ConfigError(
                 f"API_REQUEST_TIMEOUT_MS: expected at least PROJECTION_WAIT_MS + {self.redis_wait_ms}, "

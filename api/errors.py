@@ -2,6 +2,7 @@
 
 ApiError
 ├── ConfigError         a setting is wrong; one line that names it
+├── WorkerFailed        one of several processes cannot serve
 ├── Unavailable         Redis does not answer, or cannot serve us now: 503
 │   └── NotYet          what the client has seen written is not applied in time: 503
 └── ReadModelFault      the read model contradicts itself: a fault of ours, 500
@@ -20,6 +21,10 @@ class ApiError(Exception):
 
 class ConfigError(ApiError, ValueError):
     """Begins with the name of the environment setting that is wrong."""
+
+
+class WorkerFailed(ApiError):
+    """It ended before it had begun. Its own log says why."""
 
 
 class Unavailable(ApiError):

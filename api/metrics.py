@@ -1,10 +1,16 @@
-"""What operators see of the API, for one process. docs/ops.md tells each metric."""
+"""What operators see of the API, of all its processes. docs/ops.md tells each metric."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from api.seat import Seat, taken
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -19,11 +25,21 @@ class _Series(NamedTuple):
 
 
 class Metrics:
-    """Labels are bounded: the caller gives routes, not paths, and method classes, not methods."""
+    """Labels are bounded: the caller gives routes, not paths, and method classes, not methods.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    `seat`: where this process is one of several. What it counts then lies where all can read it, and each of them tells
+    the sums.
+    """
+
+    def __init__(self, seat: Seat | None = None) -> None:
+        self.registry = self._told = CollectorRegistry()
+        if seat is None:
+            ProcessCollector(registry=self.registry)
+        else:
+            seat.count_here()
+            self._told = CollectorRegistry()
+            MultiProcessCollector(self._told, str(seat.folder))  # type: ignore[no-untyped-call]
+            self._told.register(_Processes(seat.folder))
         self._requests = Counter(
             "order_groups_api_requests",
             "Requests answered.",
@@ -54,13 +70,21 @@ class Metrics:
             "order_groups_api_requests_in_flight",
             "Requests that count against API_CONCURRENCY_MAX.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.waiting = Gauge(
             "order_groups_api_waiting",
             "Requests that wait until their X-Min-Position is reached.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
-        self.connections = Gauge("order_groups_api_connections", "Open connections.", registry=self.registry)
+        self.connections = Gauge(
+            "order_groups_api_connections",
+            "Open connections.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
 
@@ -76,7 +100,36 @@ class Metrics:
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
 
+    def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
+        self._watched.append((gauge, read))
+
+    def look(self) -> None:
+        """Sets what is watched. To be called often where others tell it too."""
+        for gauge, read in self._watched:
+            gauge.set(read())
+
     def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""
+        self.look()
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(self._told), content_type
+
+
+class _Processes(Collector):
+    """What ProcessCollector tells, of each worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        for number, process in taken(self._folder).items():
+            for metric in _of(process):
+                whole = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                for sample in metric.samples:
+                    whole.add_sample(sample.name, {"worker": str(number)}, sample.value)
+        return found.values()
+
+
+def _of(process: int) -> Iterable[Metric]:
+    return ProcessCollector(pid=lambda: process, registry=None).collect()

@@ -9,6 +9,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from api.batches import Command
 from api.cluster import POINTER_SLOT
+from api.deadlines import Deadlines
 from api.errors import ReadModelFault, Unavailable
 from api.live import LISTED_SLOT, Live, fallback, pointed
 from api.nodes import Nodes, has_any
@@ -40,6 +41,7 @@ class Reader:
     def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
         self._wait_s = wait_ms / 1000
         self._nodes = Nodes(redis_url, self._wait_s, connections_max)
+        self._deadlines = Deadlines()
         self.live: Live | None = None
 
     async def close(self) -> None:
@@ -57,7 +59,7 @@ class Reader:
         """The replies of all shards of one generation; None if there is no generation yet."""
         live = self.live
         try:
-            async with asyncio.timeout_at(deadline_s):
+            with self._deadlines.until(deadline_s):
                 for _ in range(ATTEMPTS_MAX):
                     live = live or await self._look(deadline_s)
                     if live is None:

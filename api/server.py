@@ -1,45 +1,66 @@
 """Runs the API in this process."""
 
 import asyncio
+import os
 import resource
 import signal
+import socket
+from collections.abc import Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, cast
 
+import structlog
 import uvicorn
 
 from api import limits
 from api.app import create_app
 from api.config import ApiConfig
+from api.metrics import Metrics
 from api.observe import Observer
+from api.seat import Seat
 from api.wire import Wire, look
 
 # uvicorn ticks ten times a second.
 _LOOK_TICKS = round(limits.LOOK_S * 10)
 
+_log = structlog.get_logger("api")
+
 
 class Server(uvicorn.Server):
-    """Ends connections that last too long."""
+    """Ends connections that last too long. At a seat it tells how it is, and ends when its parent is gone."""
+
+    def __init__(self, config: uvicorn.Config, metrics: Metrics, seat: Seat | None) -> None:
+        super().__init__(config)
+        self._metrics = metrics
+        self._seat = seat
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._seat is not None:
+            self._seat.take()
+            _log.info("serving", worker=self._seat.number, process=os.getpid())
 
     async def on_tick(self, counter: int) -> bool:
+        if self._seat is not None:
+            self._metrics.look()
+            self.should_exit |= self._seat.is_orphaned
         if counter % _LOOK_TICKS == 0:
             look(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
 
-def serve(config: ApiConfig) -> None:
+def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | None) -> None:
     """Returns after SIGTERM or SIGINT, at the latest `shutdown_s` later. For the main thread.
 
-    Raises SystemExit if the address cannot be bound.
+    `seat`: where this process is one of several.
     """
-    app = create_app(config)
+    app = create_app(config, seat)
     observer: Observer = app.state.observer
     wire = partial(Wire, on_refused=observer.refused_on_the_wire, connections_max=config.connections_max)
     server = Server(
         uvicorn.Config(
             app,
-            host=config.host,
-            port=config.port,
             loop="uvloop",
             http=cast(Any, wire),  # uvicorn says a class, and calls it.
             ws="none",
@@ -47,16 +68,27 @@ def serve(config: ApiConfig) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
+            # Nothing here asks who the client is.
+            proxy_headers=False,
             timeout_keep_alive=limits.IDLE_S,
             timeout_graceful_shutdown=config.shutdown_s,
-        )
+        ),
+        observer.metrics,
+        seat,
     )
-    observer.metrics.connections.set_function(lambda: len(server.server_state.connections))
+    observer.metrics.watch(observer.metrics.connections, lambda: len(server.server_state.connections))
     _allow_files(config.connections_max + limits.OTHER_FILES_MAX)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
     # uvicorn raises the signal again when it is done, for the handlers from before; being stopped is no failure.
-    before = {number: signal.signal(number, _done) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    if seat is not None:
+        # Until now they had to wait.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     try:
-        server.run()
+        server.run(list(listeners))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -68,7 +100,3 @@ def _allow_files(number: int) -> None:
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _done(number: int, frame: object) -> None:
-    pass

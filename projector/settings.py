@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
-from api.config import PROJECTION_WAIT_MS, READY_LAG_MAX
+from api.config import PROJECTION_WAIT_MS, READY_LAG_MAX, WORKERS, WORKERS_MAX
 from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
@@ -30,6 +30,7 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=9000, ge=1, le=65535)
+    api_workers: int = Field(default=WORKERS, ge=1, le=WORKERS_MAX)
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"

@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from api.errors import ConfigError, WorkerFailed
+from api.workers import serve as serve_api
 from events.log import Loss
 from events.open import open_log
 from events.publisher import entry_of
@@ -19,7 +22,7 @@ from projector.cli.replay import app as replay_app
 from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes, spare_the_collector
-from projector.errors import BadSetting
+from projector.errors import BadSetting, CannotGoOn
 from projector.export import export_log, output
 from projector.logs import configure_logs
 from projector.publish import BadLines, publish_entries, publish_file
@@ -86,17 +89,27 @@ def run(
 
 
 @app.command()
-def serve(data_dir: DataDir = None, with_parent: WithParent = False) -> None:
+def serve(
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Processes, instead of API_WORKERS.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    with_parent: WithParent = False,
+) -> None:
     """Run the API until SIGTERM."""
-    settings = load_settings(os.environ, data_dir=data_dir)
-    configure_logs(settings.log_level, settings.log_format)
+    settings = load_settings(os.environ, data_dir=data_dir, api_workers=workers)
+    set_up_logs = partial(configure_logs, settings.log_level, settings.log_format)
+    set_up_logs()
     config = api_config(settings)
-    # Imported here: no other command needs the web framework, which takes half a second to load.
-    from api.server import serve as serve_api
-
     if with_parent:
         stop_with_parent()
-    serve_api(config)
+    try:
+        serve_api(config, set_up_logs)
+    except ConfigError as error:
+        raise BadSetting(str(error)) from None
+    except WorkerFailed as error:
+        raise CannotGoOn(str(error)) from None
 
 
 @app.command()

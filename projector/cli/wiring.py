@@ -80,6 +80,7 @@ def api_config(settings: Settings) -> ApiConfig:
             redis_url=settings.store_url,
             host=settings.api_host,
             port=settings.api_port,
+            workers=settings.api_workers,
             jwt_secret=secret,
             jwt_public_key=settings.jwt_public_key,
             api_key_hashes=settings.api_key_hash_list,

@@ -17,7 +17,7 @@ from tests.integration.client import BEARER, SECRET
 _PROGRAM = """
 import json, sys
 from api.config import ApiConfig
-from api.server import serve
+from api.workers import serve
 serve(ApiConfig(redis_url=sys.argv[1], port=int(sys.argv[2]), jwt_secret=sys.argv[3], **json.loads(sys.argv[4])))
 """
 

@@ -76,6 +76,7 @@ def test_without_a_secret_there_is_no_token(environment: dict[str, str], tmp_pat
 @pytest.mark.parametrize(
     ("environment", "line"),
     [
+        ({"API_WORKERS": "65"}, "API_WORKERS: expected less than or equal to 64, got '65'"),
         ({"API_CONCURRENCY_MAX": "0"}, "API_CONCURRENCY_MAX: expected greater than or equal to 1, got '0'"),
         ({"API_REQUEST_TIMEOUT_MS": "1"}, "API_REQUEST_TIMEOUT_MS: expected greater than or equal to 1000, got '1'"),
         ({"ACCESS_LOG": "yes"}, "ACCESS_LOG: expected 'on' or 'off', got 'yes'"),
