@@ -17,11 +17,12 @@ from tests.processes import Api, environment, token
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Time for the whole run, in seconds: what is not spent by then is left out.
-RUN_S = 25
+RUN_S = 90
 CASES_MIN = 400
 SEED = 20260601
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_no_answer_is_outside_the_description(one_redis_url: str, tmp_path: Path) -> None:
     with Redis.from_url(one_redis_url) as client:
@@ -34,7 +35,7 @@ def test_no_answer_is_outside_the_description(one_redis_url: str, tmp_path: Path
         command = [
             *(sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "--no-color", "run"),
             *(f"http://127.0.0.1:{api.port}/openapi.json", "--header", f"Authorization: Bearer {token()}"),
-            *("--max-examples", "150", "--seed", str(SEED), "--max-time", str(RUN_S), "--continue-on-failure"),
+            *("--max-examples", "40", "--seed", str(SEED), "--max-time", str(RUN_S), "--continue-on-failure"),
             *("--report", "json", "--report-json-path", str(report), "--max-response-time", "10"),
         ]
         done = subprocess.run(
