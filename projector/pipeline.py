@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from events.log import Partition
 from projector.cache import Cache
+from projector.parked.record import now_text
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
@@ -222,7 +223,7 @@ class Pipeline:
         advances: Mapping[Partition, Advance],
         before: Mapping[str, Known],
     ) -> Projected:
-        change = project(before, items)
+        change = project(before, items, now_text())
         return Projected(shard, items, advances, request(change, advances), change.after)
 
     def _send(self, projected: Iterable[Projected]) -> None:

@@ -27,6 +27,7 @@ class PartitionStatus(Struct, frozen=True):
     stale: int
     passed_over: int
     parked: int
+    discarded: int
 
 
 class GenerationStatus(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Status(Struct, frozen=True):
     generations: list[GenerationStatus]
 
 
-_FATES = ("received", "applied", "stale", "passed_over", "parked")
+_FATES = ("received", "applied", "stale", "passed_over", "parked", "discarded")
 
 
 def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:

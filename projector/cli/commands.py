@@ -14,6 +14,7 @@ from events.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
+from projector.cli.parked import app as parked_app
 from projector.cli.replay import app as replay_app
 from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(verify)
 app.add_typer(replay_app)
+app.add_typer(parked_app)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]

@@ -46,6 +46,7 @@ class Keys:
     """The key names of one shard."""
 
     __slots__ = (
+        "discarded",
         "end",
         "meta",
         "ordinal",
@@ -72,6 +73,7 @@ class Keys:
         self.end = prefix + "end"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
+        self.discarded = prefix + "discarded"
         # Not a key but a channel.
         self.stored = prefix + "stored"
 

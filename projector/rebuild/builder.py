@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from events.log import Log, Partition, Reader
 from projector.cache import Cache
 from projector.errors import CannotGoOn
+from projector.parked.record import now_text
 from projector.project import Change, Decoded, Known, decode_record, known, project
 from projector.readmodel.keys import Generation
 from projector.rebuild.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
@@ -195,7 +196,7 @@ class Builder:
         return {group_id: known(group_id, state) for group_id, state in states.items()}
 
     def _project(self, part: Part, before: Mapping[str, Known]) -> tuple[Change, list[str | bytes]]:
-        change = project(before, part.items)
+        change = project(before, part.items, now_text())
         if change.parked and not self._park:
             raise Poison(poison(change))
         # What became of the records counts once a position passes them.

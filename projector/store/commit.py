@@ -31,9 +31,11 @@ REQUEST_BYTES_MAX = 1024 * 1024
 class Outcome(StrEnum):
     """STORED  written now.
     ALREADY  written before: the answer to that attempt was lost on the way.
+             Of a redrive or a discard: none of its records is parked any more.
     BEHIND   Redis has less than we think: it lost writes. Go back to its position.
     AHEAD    Redis has more than we think: another process reads this partition.
     CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
+             Of a redrive or a discard also: some of its records are no longer parked.
     SEALED   the generation is closed, or belongs to another version of the code.
     """
 
@@ -61,6 +63,7 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
         list(chain.from_iterable(pairs.items()))
         for pairs in (change.expected, change.state, change.row, change.rest, change.text, change.parked)
     ]
+    sections.append(list(chain.from_iterable(change.discarded.items())))
     head = _encode(
         (
             str(VERSION),
@@ -71,6 +74,8 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
             change.remove,
             _tally(change),
             BROAD_GROUPS_MIN,
+            change.unparked,
+            change.redriven,
         )
     )
     return [head, *chain.from_iterable(sections)]
