@@ -86,6 +86,9 @@ def decode_record(record: Record) -> Decoded:
         return Decoded(record, decode(record.value, record.headers), None)
     except InvalidEvent as problem:
         return Decoded(record, None, problem)
+    except (MemoryError, RecursionError) as error:
+        deadly = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
+        return Decoded(record, None, deadly)
 
 
 def group_ids(batch: Iterable[Decoded]) -> list[str]:

@@ -109,6 +109,14 @@ def status(found: Status) -> None:
         )
     for table in (log, fates, model):
         _out.print(table)
+    for row in found.partitions:
+        if row.paused_at is not None:
+            _out.print(
+                f"{row.partition} is paused at {row.paused_at}: too many of its events are parked (PARKED_MAX). "
+                "To go on: projector parked list, then redrive or discard."
+            )
+    if found.untold:
+        _out.print(f"{found.untold:,} parked events are not in their topic yet: it does not take them.")
 
 
 def _table(title: str, name: str, *numbers: str) -> Table:

@@ -97,6 +97,13 @@ class Store:
         except ValueError:
             raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
 
+    def tallied(self, generation: Generation, shard: int, partitions: Sequence[Partition], fate: str) -> list[int]:
+        """How many records of each partition have met that fate."""
+        key = generation.keys(shard).tally
+        with self.nodes.errors():
+            found = self.nodes.of(key).hmget(key, [f"{partition}:{fate}" for partition in partitions])
+        return [int(records or 0) for records in found]
+
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""
         told: dict[Any, Any] = {str(partition): offset for partition, offset in end.items()}
