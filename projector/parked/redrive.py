@@ -56,7 +56,10 @@ def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> l
             change.discarded = {position: _trace(parked) for position, parked in found.items()}
             for partition, count in _by_partition(found.values()).items():
                 change.tally[partition] = {Fate.DISCARDED: count, Fate.PARKED: -count}
-            if _commit(store, generation, shard, request(change, {})) is Outcome.STORED:
+            if (
+                _checked(generation, store.commit_even_if_full(generation, shard, request(change, {})))
+                is Outcome.STORED
+            ):
                 discarded += found
                 break
     return discarded
@@ -154,7 +157,11 @@ def _by_partition(found: Iterable[Parked]) -> Mapping[str, int]:
 
 
 def _commit(store: Store, generation: Generation, shard: int, sendable: list[str | bytes]) -> Outcome:
-    outcome = store.commit(generation, shard, sendable).outcome()
+    return _checked(generation, store.commit(generation, shard, sendable).outcome())
+
+
+def _checked(generation: Generation, outcome: Outcome) -> Outcome:
+    """Raises CannotGoOn where the generation is not to be written."""
     match outcome:
         case Outcome.STORED | Outcome.CHANGED | Outcome.ALREADY:
             return outcome

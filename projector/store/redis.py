@@ -16,6 +16,7 @@ from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
 
 
 class Store:
@@ -120,6 +121,13 @@ class Store:
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
         return Sent(self.nodes, generation.keys(shard).meta, request)
+
+    def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
+        """For what frees memory. The same script, which a Redis at its limit takes, too."""
+        meta = generation.keys(shard).meta
+        with self.nodes.errors():
+            answer = cast(list[bytes], self.nodes.of(meta).eval(_EVEN_IF_FULL, 1, meta, *request))
+        return Outcome(answer[0].decode())
 
 
 class Sent:

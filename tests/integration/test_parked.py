@@ -197,6 +197,18 @@ def test_a_sealed_generation_is_left_as_it_is(lone: Store, lone_client: Any) -> 
         redrive(lone, generation, entries(lone, generation))
 
 
+def test_a_redis_that_is_full_takes_a_discard(lone: Store, lone_client: Any) -> None:
+    generation, _, received = parked(lone, 1)
+    lone_client.config_set("maxmemory", "1mb")
+    try:
+        with pytest.raises(StoreUnavailable, match="refuses for now"):
+            redrive(lone, generation, entries(lone, generation))
+        assert len(discard(lone, generation, entries(lone, generation))) == 34
+    finally:
+        lone_client.config_set("maxmemory", "0")
+    readmodel.check_accounting(readmodel.read(lone_client), received)
+
+
 def test_a_redis_that_is_away_is_told(lone: Store) -> None:
     generation, _, _ = parked(lone, 1)
     away = Store(Nodes("redis://127.0.0.1:1"))
