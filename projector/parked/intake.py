@@ -48,12 +48,13 @@ class Intake:
             pipeline.flush()
             return pipeline.generation
 
-        for decoded in self._suspects.decode(batch, pipeline.flush):
+        for decoded in self._suspects.decode(batch, pipeline.flush, self._cap.paused):
             before = len(self._cap.paused)
             admitted = self._cap.admit(decoded, flushed)
             if len(self._cap.paused) > before:
                 for partition in self._cap.paused:
                     subscription.pause(partition)
+                    self._suspects.acquit(partition)
             yield admitted
 
     def look(self, pipeline: Pipeline, subscription: Subscription) -> None:

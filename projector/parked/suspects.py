@@ -7,7 +7,7 @@ killed for other reasons costs the next one a second, and parks nothing unless i
 """
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -61,12 +61,19 @@ class Suspects:
             self._mark(partition, mark if mark and mark.offset is not None and mark.offset >= offset else None)
         self._started.update(positions)
 
-    def decode(self, batch: Sequence[Record], flush: Callable[[], None]) -> Iterator[Sequence[Decoded]]:
-        """The batch at once, or one by one; then `flush`, which returns when all is stored, is called for each."""
+    def decode(
+        self, batch: Sequence[Record], flush: Callable[[], None], paused: Container[Partition] = ()
+    ) -> Iterator[Sequence[Decoded]]:
+        """The batch at once, or one by one; then `flush`, which returns when all is stored, is called for each.
+
+        What is `paused` is not touched.
+        """
         if not self._until:
             yield [decode_record(record) for record in batch]
             return
         for record in batch:
+            if record.partition in paused:
+                continue
             until = self._until.get(record.partition)
             if until is None:
                 yield [decode_record(record)]
@@ -77,6 +84,12 @@ class Suspects:
             else:
                 yield [self._touch(record)]
                 flush()
+
+    def acquit(self, partition: Partition) -> None:
+        """What was touched last has been survived, although it was not applied: its partition waits."""
+        if partition in self._until:
+            self._last.pop(partition, None)
+            self._mark(partition, None)
 
     def end(self) -> None:
         """In an orderly way."""

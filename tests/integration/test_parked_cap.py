@@ -28,6 +28,7 @@ from tests.servers.process import wait_until
 
 MAX = 5
 PAUSED = "{og:live}:paused"
+STARTED = "{og:live}:started"
 
 
 @pytest.fixture
@@ -115,11 +116,20 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     for _ in range(2):
         with running(shop):
             stands(client, MAX)
+    for _ in range(4):
+        # As of one that was killed there: that it stood there for long is no reason to suspect the event.
+        client.hsetnx(STARTED, "orders/0", '{"who":"another"}')
+        with running(shop):
+            stands(client, MAX)
+            marked: Any = client.hget(STARTED, "orders/0")
+        client.hset(STARTED, "orders/0", marked)
     with Process("run", cwd=tmp_path, PARKED_MAX="8", **shop.settings) as run:
         wait_until_applied(client, shop.ends)
         assert run.stop() == 0
     assert client.exists(PAUSED) == 0
-    readmodel.check_accounting(readmodel.read(client), 9)
+    model = readmodel.read(client)
+    readmodel.check_accounting(model, 9)
+    assert not any(b"kills_process" in told for told in model.parked.values())
 
 
 def test_groups_with_too_many_orders_count_as_well(
@@ -150,7 +160,7 @@ def test_other_partitions_go_on(
 ) -> None:
     url = kafka_topic(2)
     keys = keys_of(url)
-    append(url, [Entry(keys[0], b"bad") for _ in range(MAX + 20)])
+    append(url, [Entry(keys[0], b"bad") for _ in range(3 * MAX)])
     settings = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url, "PARKED_MAX": str(MAX), "PARKED_TOPIC": "off"}
     with Process("run", cwd=tmp_path, **settings) as run:
         topic = url.split("/")[-1].split("?")[0]
@@ -161,15 +171,13 @@ def test_other_partitions_go_on(
         append(url, [Entry(keys[1], json.dumps(one).encode()) for one in events])
         wait_until(lambda: applied(client).get(second) == before + 200, 20, "the other partition")
         offset = applied(client)[first]
-        for _ in range(3):
-            for entry in entries(store, live(store)):
-                discard(store, live(store), [entry])
-            offset += MAX
-            wait_until(partial(has_paused, client, first, offset), 20, "full again")
+        for entry in entries(store, live(store)):
+            discard(store, live(store), [entry])
+        wait_until(partial(has_paused, client, first, offset + MAX), 20, "full again")
         discard(store, live(store), entries(store, live(store)))
         wait_until(lambda: caught_up(client, url), 20, "the end")
         assert run.stop() == 0
-        assert run.text().count("paused: too many parked events") >= 4
+        assert run.text().count("paused: too many parked events") >= 2
     model = readmodel.read(client)
     readmodel.check(model, events)
     readmodel.check_accounting(model, sum(applied(client).values()))
