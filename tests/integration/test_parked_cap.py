@@ -114,11 +114,13 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     shop = Shop(tmp_path, one_redis_url)
     shop.append([*map(bad, range(8)), good(8)])
     for _ in range(2):
+        client.delete(PAUSED)
         with running(shop):
             stands(client, MAX)
     for _ in range(4):
         # As of one that was killed there: that it stood there for long is no reason to suspect the event.
         client.hsetnx(STARTED, "orders/0", '{"who":"another"}')
+        client.delete(PAUSED)
         with running(shop):
             stands(client, MAX)
             marked: Any = client.hget(STARTED, "orders/0")
