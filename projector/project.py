@@ -3,7 +3,7 @@
 No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -81,14 +81,17 @@ class Change(Struct, gc=False):
     redriven: bool = False
 
 
-def decode_record(record: Record) -> Decoded:
+def decode_record(record: Record, deadly: Container[str] = ()) -> Decoded:
+    """`deadly`: positions of events that are not to be touched."""
+    if deadly and str(record) in deadly:
+        return Decoded(record, None, InvalidEvent("kills_process", "processes that read it have died of it"))
     try:
         return Decoded(record, decode(record.value, record.headers), None)
     except InvalidEvent as problem:
         return Decoded(record, None, problem)
     except (MemoryError, RecursionError) as error:
-        deadly = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
-        return Decoded(record, None, deadly)
+        fatal = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
+        return Decoded(record, None, fatal)
 
 
 def group_ids(batch: Iterable[Decoded]) -> list[str]:

@@ -42,6 +42,8 @@ def redrive(
     redriver, done = _Redriver(store, generation), 0
     for shard, positions in portions(entries):
         redriver.take_up(shard, positions)
+        # We have read them, and live.
+        store.keep_deadly("SREM", positions)
         done += len(positions)
         tell(done)
     return redriver.found

@@ -2,8 +2,9 @@
 
 Each process marks the partitions it reads, and takes the mark away when it ends in an orderly way. Who finds a mark
 takes one event at a time, marked before it is touched, until all is behind that can have been under way. An event at
-which two processes in a row have died is parked untouched. So at most three restarts are needed; a process that is
-killed for other reasons costs the next one a second, and parks nothing unless it happens twice at the same event.
+which two processes in a row have died is parked untouched, and replays do not touch it. So at most three restarts
+are needed; a process that is killed for other reasons costs the next one a second, and parks nothing unless it happens
+twice at the same event.
 """
 
 import secrets
@@ -14,7 +15,6 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from events.errors import InvalidEvent
 from events.log import Partition, Record
 from projector.project import Decoded, decode_record
 from projector.readmodel.generations import STARTED
@@ -48,8 +48,10 @@ class Suspects:
         # Until which offset one event at a time is taken.
         self._until: dict[Partition, int] = {}
         self._last: dict[Partition, Mark] = {}
+        self._deadly: frozenset[str] = frozenset()
 
     def start(self, positions: Mapping[Partition, int]) -> None:
+        self._deadly = self._insist(self._store.deadly)
         found = self._marks(positions)
         for partition, offset in positions.items():
             mark = found.get(partition)
@@ -69,18 +71,18 @@ class Suspects:
         What is `paused` is not touched.
         """
         if not self._until:
-            yield [decode_record(record) for record in batch]
+            yield [decode_record(record, self._deadly) for record in batch]
             return
         for record in batch:
             if record.partition in paused:
                 continue
             until = self._until.get(record.partition)
             if until is None:
-                yield [decode_record(record)]
+                yield [decode_record(record, self._deadly)]
             elif record.offset >= until:
                 del self._until[record.partition]
                 self._mark(record.partition, None)
-                yield [decode_record(record)]
+                yield [decode_record(record, self._deadly)]
             else:
                 yield [self._touch(record)]
                 flush()
@@ -110,10 +112,11 @@ class Suspects:
         deaths = last.deaths if last is not None and last.offset == record.offset else 0
         if deaths >= DEATHS:
             log.error("parked: the process died of it", position=str(record), times=deaths)
-            problem = InvalidEvent("kills_process", f"the last that was touched at {deaths} starts in a row")
-            return Decoded(record, None, problem)
-        self._mark(record.partition, Mark(self._who, record.offset, deaths + 1))
-        return decode_record(record)
+            self._deadly |= {str(record)}
+            self._insist(lambda: self._store.keep_deadly("SADD", [str(record)]))
+        else:
+            self._mark(record.partition, Mark(self._who, record.offset, deaths + 1))
+        return decode_record(record, self._deadly)
 
     def _mark(self, partition: Partition, mark: Mark | None) -> None:
         told = msgspec.json.encode(Mark(self._who) if mark is None else Mark(self._who, mark.offset, mark.deaths))

@@ -9,6 +9,7 @@ Beside them stands what projectors tell of the log, whatever generation it goes 
     {og:live}:paused       hash    partition -> JSON: where it waits for room for parked events
     {og:live}:untold       set     positions of parked events that their topic has not taken yet
     {og:live}:started      hash    partition -> JSON: who reads it, and has not ended in an orderly way
+    {og:live}:deadly       set     positions of events that killed who read them
 
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
 """
@@ -25,6 +26,7 @@ REPLAY = "{og:live}:replay"
 PAUSED = "{og:live}:paused"
 UNTOLD = "{og:live}:untold"
 STARTED = "{og:live}:started"
+DEADLY = "{og:live}:deadly"
 
 
 class State(StrEnum):

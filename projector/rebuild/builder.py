@@ -79,6 +79,7 @@ class Builder:
         self._reader: Reader | None = None
         self._flight: Flight | None = None
         self._tally: Tally = {}
+        self._deadly: frozenset[str] = frozenset()
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -124,6 +125,7 @@ class Builder:
 
     def _start(self) -> None:
         self._cache.clear()
+        self._deadly = self.insist(self._store.deadly)
         self._stands = []
         for shard in range(self.generation.shards):
             found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
@@ -141,7 +143,7 @@ class Builder:
         size = 0
         while (room := self._window_records - len(window)) > 0 and size < WINDOW_BYTES:
             records = self.insist(partial(reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
-            window += map(decode_record, records)
+            window += [decode_record(record, self._deadly) for record in records]
             size += sum(len(record.value or b"") for record in records)
             if not records:
                 break

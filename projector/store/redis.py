@@ -10,6 +10,7 @@ import redis
 from events.log import Partition
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.readmodel.document import VERSION
+from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
@@ -104,6 +105,17 @@ class Store:
         with self.nodes.errors():
             found = self.nodes.of(key).hmget(key, [f"{partition}:{fate}" for partition in partitions])
         return [int(records or 0) for records in found]
+
+    def deadly(self) -> frozenset[str]:
+        """Positions of events that killed who read them."""
+        with self.nodes.errors():
+            found = cast(set[bytes], self.nodes.of(DEADLY).smembers(DEADLY))
+        return frozenset(position.decode() for position in found)
+
+    def keep_deadly(self, command: str, positions: Sequence[str]) -> None:
+        """`command`: SADD or SREM."""
+        if positions:
+            self.nodes.keep_book(DEADLY, command, DEADLY, *positions)
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""

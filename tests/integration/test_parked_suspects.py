@@ -19,11 +19,12 @@ from projector.store.redis import Store
 from tests import readmodel
 from tests.integration.rebuilding import Shop
 from tests.poison import event
-from tests.processes import Process, applied, environment, wait_until_applied
+from tests.processes import Process, applied, environment, projector, wait_until_applied
 from tests.servers.process import wait_until
 
 STARTED = "{og:live}:started"
 ORDERS = Partition("orders", 0)
+DIED_OF_IT = "kills_process: processes that read it have died of it"
 
 
 @pytest.fixture
@@ -36,11 +37,12 @@ def good(number: int) -> Entry:
     return Entry(None, json.dumps(event(number)).encode())
 
 
-def run_deadly(shop: Shop) -> "subprocess.Popen[bytes]":
+def run_deadly(shop: Shop, *arguments: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.deadly", "run"],
+        [sys.executable, "-m", "tests.integration.deadly", *(arguments or ("run",))],
         cwd=Path(__file__).parents[2],
         env=environment(**shop.settings),
+        stdout=stdout,
     )
 
 
@@ -72,9 +74,24 @@ def test_what_kills_the_process_is_parked(one_redis_url: str, client: "redis.Red
     readmodel.check_accounting(model, before + 22)
     reasons = {position: json.loads(told)["reason"] for position, told in model.parked.items()}
     assert reasons == {
-        f"orders/0@{before}": "kills_process: the last that was touched at 2 starts in a row",
+        f"orders/0@{before}": DIED_OF_IT,
         f"orders/0@{before + 21}": "kills_process: expected an event that can be decoded, got MemoryError",
     }
+    # Nor does it kill who folds the log again, until it has been redriven. (The builder's memory suffices.)
+    verified = run_deadly(shop, "verify", "--json", stdout=subprocess.PIPE).communicate()[0]
+    report = json.loads(verified)
+    assert (report["differences"], report["parked"]) == (0, 2)
+    shop.replay("--yes", "--park")
+    assert shop.live()[0] == 1
+    model = shop.model()
+    readmodel.check(model, [event(number) for number in range(before + 20)])
+    assert json.loads(model.parked[f"orders/0@{before}"])["reason"] == DIED_OF_IT
+    done = projector("parked", "redrive", "--all", cwd=tmp_path, settings=shop.settings)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "1 applied, 0 stale, 0 passed over; 1 still parked."
+    shop.events = [*(event(number) for number in range(before + 20)), event(9_999, status="deadly")]
+    shop.check()
+    assert json.loads(projector("verify", "--json", cwd=tmp_path, settings=shop.settings).stdout)["differences"] == 0
 
 
 def test_a_process_that_is_killed_again_and_again_parks_nothing(
