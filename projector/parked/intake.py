@@ -37,7 +37,8 @@ class Intake:
     def start(self, pipeline: Pipeline, partitions: Sequence[Partition]) -> None:
         """They are read from where the pipeline stands."""
         self._cap.start(pipeline.generation, partitions)
-        self._suspects.start({partition: pipeline.lowest(partition) for partition in partitions})
+        positions = {partition: pipeline.lowest(partition) for partition in partitions}
+        self._suspects.start(pipeline.generation, positions)
 
     def take(
         self, pipeline: Pipeline, batch: Sequence[Record], subscription: Subscription

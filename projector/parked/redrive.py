@@ -43,7 +43,7 @@ def redrive(
     for shard, positions in portions(entries):
         redriver.take_up(shard, positions)
         # We have read them, and live.
-        store.keep_deadly("SREM", positions)
+        store.keep_deadly("SREM", generation, positions)
         done += len(positions)
         tell(done)
     return redriver.found

@@ -18,6 +18,7 @@ from msgspec import Struct
 from events.log import Partition, Record
 from projector.project import Decoded, decode_record
 from projector.readmodel.generations import STARTED
+from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 
@@ -49,9 +50,11 @@ class Suspects:
         self._until: dict[Partition, int] = {}
         self._last: dict[Partition, Mark] = {}
         self._deadly: frozenset[str] = frozenset()
+        self._generation: Generation
 
-    def start(self, positions: Mapping[Partition, int]) -> None:
-        self._deadly = self._insist(self._store.deadly)
+    def start(self, generation: Generation, positions: Mapping[Partition, int]) -> None:
+        self._generation = generation
+        self._deadly = self._insist(lambda: self._store.deadly(generation))
         found = self._marks(positions)
         for partition, offset in positions.items():
             mark = found.get(partition)
@@ -113,7 +116,7 @@ class Suspects:
         if deaths >= DEATHS:
             log.error("parked: the process died of it", position=str(record), times=deaths)
             self._deadly |= {str(record)}
-            self._insist(lambda: self._store.keep_deadly("SADD", [str(record)]))
+            self._insist(lambda: self._store.keep_deadly("SADD", self._generation, [str(record)]))
         else:
             self._mark(record.partition, Mark(self._who, record.offset, deaths + 1))
         return decode_record(record, self._deadly)

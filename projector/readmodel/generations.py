@@ -9,7 +9,7 @@ Beside them stands what projectors tell of the log, whatever generation it goes 
     {og:live}:paused       hash    partition -> JSON: where it waits for room for parked events
     {og:live}:untold       set     positions of parked events that their topic has not taken yet
     {og:live}:started      hash    partition -> JSON: who reads it, and has not ended in an orderly way
-    {og:live}:deadly       set     positions of events that killed who read them
+    {og:live}:deadly       set     identity of the log, a space, and the position of an event that killed who read it
 
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
 """

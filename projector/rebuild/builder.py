@@ -125,7 +125,7 @@ class Builder:
 
     def _start(self) -> None:
         self._cache.clear()
-        self._deadly = self.insist(self._store.deadly)
+        self._deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):
             found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))

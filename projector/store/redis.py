@@ -106,16 +106,19 @@ class Store:
             found = self.nodes.of(key).hmget(key, [f"{partition}:{fate}" for partition in partitions])
         return [int(records or 0) for records in found]
 
-    def deadly(self) -> frozenset[str]:
-        """Positions of events that killed who read them."""
+    def deadly(self, generation: Generation) -> frozenset[str]:
+        """Positions in its log of events that killed who read them."""
         with self.nodes.errors():
             found = cast(set[bytes], self.nodes.of(DEADLY).smembers(DEADLY))
-        return frozenset(position.decode() for position in found)
+        noted = [one.decode().split(" ", 1) for one in found]
+        log = (self.log_of(generation) or "-") if noted else ""
+        return frozenset(position for of_log, position in noted if of_log == log)
 
-    def keep_deadly(self, command: str, positions: Sequence[str]) -> None:
-        """`command`: SADD or SREM."""
+    def keep_deadly(self, command: str, generation: Generation, positions: Sequence[str]) -> None:
+        """`command`: SADD or SREM. In another log the same positions are those of other events."""
+        log = self.log_of(generation) or "-"
         if positions:
-            self.nodes.keep_book(DEADLY, command, DEADLY, *positions)
+            self.nodes.keep_book(DEADLY, command, DEADLY, *(f"{log} {position}" for position in positions))
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""

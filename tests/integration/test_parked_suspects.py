@@ -14,6 +14,8 @@ import redis
 from events.log import Entry, Partition, Record
 from projector.parked.suspects import Suspects
 from projector.project import Decoded
+from projector.readmodel.document import VERSION
+from projector.readmodel.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel
@@ -24,6 +26,7 @@ from tests.servers.process import wait_until
 
 STARTED = "{og:live}:started"
 ORDERS = Partition("orders", 0)
+GENERATION = Generation(0, 1, VERSION)
 DIED_OF_IT = "kills_process: processes that read it have died of it"
 
 
@@ -122,7 +125,7 @@ def touch(suspects: Suspects, position: int, offsets: range) -> list[int]:
     """Starts at the position, and dies at the last of the offsets. Those that were parked untouched."""
     parked: list[int] = []
     records = [Record(ORDERS, offset, 0, None, json.dumps(event(offset)).encode()) for offset in offsets]
-    suspects.start({ORDERS: position})
+    suspects.start(GENERATION, {ORDERS: position})
 
     def note(decoded: Any) -> None:
         items: list[Decoded] = list(decoded)
@@ -149,10 +152,14 @@ def test_only_the_same_event_twice_in_a_row(one_redis_url: str) -> None:
     assert touch(suspects(), 2, range(2, 6)) == [], "another one than before"
     assert touch(suspects(), 5, range(5, 6)) == [], "the second time"
     innocent = suspects()
-    innocent.start({ORDERS: 5})
+    innocent.start(GENERATION, {ORDERS: 5})
     innocent.end()
     assert touch(suspects(), 5, range(5, 6)) == [], "the one before has said farewell"
     assert touch(suspects(), 5, range(5, 6)) == []
     assert touch(suspects(), 5, range(5, 6)) == []
     assert touch(suspects(), 5, range(5, 9)) == [5]
+    store = Store(nodes)
+    assert store.deadly(GENERATION) == {"orders/0@5"}
+    store.belongs_to(GENERATION, "another log")
+    assert store.deadly(GENERATION) == set(), "there it is another event"
     nodes.close()
