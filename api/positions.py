@@ -15,6 +15,8 @@ from api.tree import shortened
 
 HEADER = "X-Projection-Position"
 MIN_HEADER = "X-Min-Position"
+# Beside the positions: how often parked events were applied after all, which moves no position.
+_REDRIVEN = b"redriven"
 # Partitions that one X-Min-Position may name.
 PARTITIONS_MAX = 1000
 
@@ -27,8 +29,9 @@ _POSITION = re.compile(r"(?P<topic>[^/@;]+)/(?P<number>[0-9]{1,10})@(?P<offset>[
 class Instant(Struct, frozen=True):
     """What an answer reflects.
 
-    `content`: equal ones mean equal answers, for the fold is deterministic. It tells the generation, and the positions
-    of every shard. `positions`: of each partition the lowest of all shards, as `text` in the header. `shards`: each.
+    `content`: equal ones mean equal answers, for the fold is deterministic. It tells the generation, and of every shard
+    the positions, and how often parked events were redriven. `positions`: of each partition the lowest of all shards,
+    as `text` in the header. `shards`: each.
     """
 
     content: bytes
@@ -45,7 +48,14 @@ def instant(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Instant:
     shards = tuple(offsets(reply) for reply in replies)
     text = written(lowest(shards))
     each = (written(shard) for shard in shards) if len(shards) > 1 else (text,)
-    return Instant(b"\n".join((generation, *(part.encode() for part in each))), lowest(shards), text, shards)
+    content = b"\n".join((generation, *(part.encode() for part in each), *_redriven(replies)))
+    return Instant(content, lowest(shards), text, shards)
+
+
+def _redriven(replies: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Of the shards that had any."""
+    told = ((shard, name, times) for shard, reply in enumerate(replies) for name, times in _pairs(reply))
+    return [b"%d %b %b" % (shard, name, times) for shard, name, times in told if name == _REDRIVEN]
 
 
 def lowest(shards: Sequence[Positions]) -> Positions:
@@ -67,7 +77,11 @@ def highest(shards: Iterable[Positions]) -> Positions:
 
 def offsets(reply: Sequence[bytes]) -> Positions:
     """Of a hash of Redis, name and offset by turns. Raises ValueError."""
-    return {name.decode(): int(offset) for name, offset in zip(reply[::2], reply[1::2], strict=True)}
+    return {name.decode(): int(offset) for name, offset in _pairs(reply) if name != _REDRIVEN}
+
+
+def _pairs(reply: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    return zip(reply[::2], reply[1::2], strict=True)
 
 
 def lag(end: Positions, positions: Positions) -> int:

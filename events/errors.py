@@ -7,7 +7,8 @@ EventsError
     ├── LogUnavailable  the log does not answer now; trying again may help
     ├── LogMissing      there is no such log
     ├── LogGap          the log no longer holds a position that is needed
-    └── LogCorrupt      a record that cannot be read at all, so that not even parking it is possible
+    ├── LogCorrupt      a record that cannot be read at all, so that not even parking it is possible
+    └── RecordTooLarge  the log takes no record of that size
 """
 
 
@@ -49,4 +50,8 @@ class LogGap(LogError):
 
 
 class LogCorrupt(LogError):
+    pass
+
+
+class RecordTooLarge(LogError):
     pass

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
 from kafka.serializer import Serializer
 
-from events.errors import LogMissing, LogUnavailable
+from events.errors import LogMissing, LogUnavailable, RecordTooLarge
 from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
 from events.kafka_reader import KafkaReader
 from events.kafka_subscription import KafkaSubscription
@@ -36,16 +36,22 @@ _FOR_EVER = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
     "retention.bytes": "-1",
-    "max.message.bytes": str(RECORD_BYTES_MAX),
 }
 
 
 class KafkaLog:
     """Not thread-safe, nor are its subscriptions, but each of them may have its own thread."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(
+        self, settings: KafkaSettings, record_bytes_max: int = RECORD_BYTES_MAX, delivery_ms: int | None = None
+    ) -> None:
+        """`record_bytes_max`: what a topic that we make takes. `delivery_ms`: how long an append may take,
+        DELIVERY_MS if not told.
+        """
         self.topic = settings.topic
         self._settings = settings
+        self._record_bytes_max = record_bytes_max
+        self._delivery_ms = DELIVERY_MS if delivery_ms is None else delivery_ms
         self._opened_admin: Any = None
         self._opened_producer: Any = None
 
@@ -89,7 +95,7 @@ class KafkaLog:
         topic = {
             "num_partitions": self._settings.partitions,
             "replication_factor": self._settings.replication,
-            "configs": _FOR_EVER,
+            "configs": _FOR_EVER | {"max.message.bytes": str(self._record_bytes_max)},
         }
         with kafka_errors(self._settings):
             try:
@@ -101,7 +107,7 @@ class KafkaLog:
 
     def append(self, entries: Sequence[Entry]) -> list[Position]:
         producer = self._producer()
-        deadline_s = time.monotonic() + DELIVERY_MS / 1000
+        deadline_s = time.monotonic() + self._delivery_ms / 1000
         try:
             with kafka_errors(self._settings):
                 sent = [
@@ -110,9 +116,11 @@ class KafkaLog:
                 ]
                 producer.flush(timeout=deadline_s - time.monotonic())
                 stored = [future.get(timeout=max(deadline_s - time.monotonic(), 0)) for future in sent]
-        except LogUnavailable:
+        except LogUnavailable as error:
             # Whatever state it is in, the next append begins with a fresh one.
             self._close_producer()
+            if isinstance(error.__cause__, MessageSizeTooLargeError):
+                raise RecordTooLarge(str(error)) from error
             raise
         return [Position(Partition(self.topic, at.partition), at.offset + 1) for at in stored]
 
@@ -174,10 +182,10 @@ class KafkaLog:
                 compression_type=COMPRESSION,
                 linger_ms=LINGER_MS,
                 batch_size=BATCH_BYTES,
-                max_request_size=RECORD_BYTES_MAX,
+                max_request_size=self._record_bytes_max,
                 max_block_ms=CONNECT_MS,
                 request_timeout_ms=REQUEST_MS,
-                delivery_timeout_ms=DELIVERY_MS,
+                delivery_timeout_ms=self._delivery_ms,
                 value_serializer=_Values(),
                 metrics_enabled=False,
             )
@@ -189,8 +197,8 @@ class KafkaLog:
             return
         try:
             producer.close(timeout=CLOSE_S)
-        except KafkaTimeoutError:
-            # It waits for unsent records before it would give them up.
+        except KafkaError:
+            # It waits for unsent records before it would give them up; and takes a batch that it has split for unsent.
             producer._sender.force_close()
             producer._sender.join(CLOSE_S)
             producer.close(timeout=CLOSE_S)

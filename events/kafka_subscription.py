@@ -54,6 +54,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         self._brokers: Brokers | None = None
         # The partitions that were assigned to us and not yet sought.
         self._unsought: dict[Any, Partition] = {}
+        self._revoked: set[Partition] = set()
         # kafka-python's name of each partition to ours, made once: there are far more records than partitions.
         self._partitions: dict[Any, Partition] = {}
 
@@ -68,7 +69,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
                 if not records:
                     assert self._brokers is not None, "there is no consumer without"
                     self._brokers.check(self._settings)
-                return Polled(list(self._unsought.values()), records)
+                revoked, self._revoked = self._revoked, set()
+                return Polled(list(self._unsought.values()), records, sorted(revoked))
 
     def seek(self, position: Position) -> None:
         topic_partition = TopicPartition(*position.partition)
@@ -79,6 +81,11 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         self._consumer.seek(topic_partition, position.offset)
         self._consumer.resume(topic_partition)
         self._unsought.pop(topic_partition, None)
+
+    def pause(self, partition: Partition) -> None:
+        topic_partition = TopicPartition(*partition)
+        if self._consumer is not None and topic_partition in self._consumer.assignment():
+            self._consumer.pause(topic_partition)
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         if self._consumer is None:
@@ -110,10 +117,12 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             self._consumer.pause(topic_partition)
             partition = self._partitions.setdefault(topic_partition, Partition(*topic_partition))
             self._unsought[topic_partition] = partition
+            self._revoked.discard(partition)
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         for topic_partition in revoked:
             self._unsought.pop(topic_partition, None)
+            self._revoked.add(Partition(*topic_partition))
 
     def _opened(self) -> Any:
         if self._consumer is None:

@@ -110,6 +110,10 @@ def kafka_settings(url: str, environment: Mapping[str, str]) -> KafkaSettings:
     )
 
 
+def is_topic(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def _options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for part in query.split("&") if query else ():

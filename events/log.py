@@ -59,10 +59,14 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Polled(NamedTuple):
-    """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them."""
+    """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them.
+
+    `revoked`: partitions that have been taken from us. It may come late, and not at all for one that comes back.
+    """
 
     assigned: Sequence[Partition]
     records: Sequence[Record]
+    revoked: Sequence[Partition] = ()
 
 
 class Loss(StrEnum):
@@ -92,6 +96,9 @@ class Subscription(Protocol):
 
     def seek(self, position: Position) -> None:
         """The next records of this partition start here. Ignored if the partition is no longer ours."""
+
+    def pause(self, partition: Partition) -> None:
+        """None of its records come until `seek` is called for it."""
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         """Tells the log what has been applied. A courtesy to lag tools: may be late, may fail in silence."""

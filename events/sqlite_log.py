@@ -180,13 +180,14 @@ class _Subscription:
         self._log = log
         self._partition = partition
         self._next: int | None = None
+        self._is_paused = False
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         if self._next is None:
             return Polled([self._partition], [])
         deadline = time.monotonic() + timeout_s
         while True:
-            records = self._log.records(self._next, max_records)
+            records = [] if self._is_paused else self._log.records(self._next, max_records)
             if records:
                 self._next = records[-1].offset + 1
                 return Polled([], records)
@@ -197,6 +198,10 @@ class _Subscription:
     def seek(self, position: Position) -> None:
         self._log.check(position)
         self._next = position.offset
+        self._is_paused = False
+
+    def pause(self, partition: Partition) -> None:
+        self._is_paused = True
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         """Nobody asks an SQLite file for its readers' lag."""

@@ -10,14 +10,15 @@ from functools import partial
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
 from events.log import Partition
 from projector.cache import Cache
+from projector.flight import Flight, Loaded, Projected
+from projector.parked.record import now_text
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
-from projector.store.redis import Sent, Store
+from projector.store.redis import Store
 
 log = structlog.get_logger("projector")
 
@@ -38,35 +39,23 @@ class TooMuch(Exception):
     """The batch changes more bytes than one commit may: apply its halves."""
 
 
-class Loaded(Struct):
-    """A decoded batch; `states`: those of its groups that were neither cached nor under way."""
-
-    decoded: Sequence[Decoded]
-    states: Mapping[str, bytes | None]
-
-
-class Projected(Struct):
-    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored."""
-
-    shard: int
-    items: Sequence[Decoded]
-    advances: Mapping[Partition, Advance]
-    request: list[str | bytes]
-    after: dict[str, Known]
-
-
-class Flight(Struct):
-    projected: Projected
-    sent: Sent
-
-
 class Pipeline:
-    """`insist` calls until there is an answer. Every method but `lowest` raises what it raises."""
+    """`insist` calls until there is an answer. Every method but `lowest` raises what it raises.
 
-    def __init__(self, store: Store, generation: Generation, insist: Callable[[Callable[[], Any]], Any]) -> None:
+    `on_parked` gets what is about to be committed as parked, some of it perhaps more than once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        generation: Generation,
+        insist: Callable[[Callable[[], Any]], Any],
+        on_parked: Callable[[Mapping[str, bytes]], None] = lambda parked: None,
+    ) -> None:
         self.generation = generation
         self._store = store
         self._insist = insist
+        self._on_parked = on_parked
         self._cache = Cache()
         # For each shard, what is stored; None where nothing of the partition has been applied yet.
         self._stands: list[dict[Partition, int | None]] = [{} for _ in range(generation.shards)]
@@ -222,13 +211,14 @@ class Pipeline:
         advances: Mapping[Partition, Advance],
         before: Mapping[str, Known],
     ) -> Projected:
-        change = project(before, items)
-        return Projected(shard, items, advances, request(change, advances), change.after)
+        change = project(before, items, now_text())
+        return Projected(shard, items, advances, request(change, advances), change.after, change.parked)
 
     def _send(self, projected: Iterable[Projected]) -> None:
-        self._flights = [
-            Flight(part, self._store.commit(self.generation, part.shard, part.request)) for part in projected
-        ]
+        for part in projected:
+            if part.parked:
+                self._on_parked(part.parked)
+            self._flights.append(Flight(part, self._store.commit(self.generation, part.shard, part.request)))
 
     def _settle(self) -> None:
         """Waits until what was sent is stored."""
@@ -240,6 +230,8 @@ class Pipeline:
             while outcome is Outcome.CHANGED:
                 before = self._load_known(part.shard, group_ids(part.items))
                 part = self._project(part.shard, part.items, part.advances, before)
+                if part.parked:
+                    self._on_parked(part.parked)
                 outcome = self._insist(self._store.commit(self.generation, part.shard, part.request).outcome)
             self._steer(part, outcome)
 

@@ -3,8 +3,7 @@
 No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -18,19 +17,22 @@ from projector.errors import CannotGoOn
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
+from projector.parked.record import parked
 
 ORDERS_MAX = 1000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class Fate(StrEnum):
-    """What became of a record. For every partition, the records received are the sum of the four."""
+    """What became of a record. For every partition, the records received are the sum of the five.
+
+    DISCARDED was parked, until an operator threw it away.
+    """
 
     APPLIED = "applied"
     STALE = "stale"
     PASSED_OVER = "passed_over"
     PARKED = "parked"
+    DISCARDED = "discarded"
 
 
 class Decoded(Struct, frozen=True, gc=False):
@@ -58,6 +60,9 @@ class Change(Struct, gc=False):
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
     `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate.
     `after`: what is known of all these groups once this is stored, and not a moment earlier.
+    Of what an operator does to parked records: `unparked`: those that must still be parked, and are no more but for
+    those in `parked`; `discarded`: position -> JSON of what is thrown away; `redriven`: whether documents change
+    although no position does.
     """
 
     expected: dict[str, bytes] = field(default_factory=dict)
@@ -71,13 +76,22 @@ class Change(Struct, gc=False):
     parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, dict[Fate, int]] = field(default_factory=dict)
     after: dict[str, Known] = field(default_factory=dict)
+    unparked: list[str] = field(default_factory=list)
+    discarded: dict[str, bytes] = field(default_factory=dict)
+    redriven: bool = False
 
 
-def decode_record(record: Record) -> Decoded:
+def decode_record(record: Record, deadly: Container[str] = ()) -> Decoded:
+    """`deadly`: positions of events that are not to be touched."""
+    if deadly and str(record) in deadly:
+        return Decoded(record, None, InvalidEvent("kills_process", "processes that read it have died of it"))
     try:
         return Decoded(record, decode(record.value, record.headers), None)
     except InvalidEvent as problem:
         return Decoded(record, None, problem)
+    except (MemoryError, RecursionError) as error:
+        fatal = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
+        return Decoded(record, None, fatal)
 
 
 def group_ids(batch: Iterable[Decoded]) -> list[str]:
@@ -99,13 +113,16 @@ def known(group_id: str, state: bytes | None) -> Known:
     return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None)
 
 
-def project(before: Mapping[str, Known], batch: Sequence[Decoded]) -> Change:
-    """`before` has the groups in `group_ids(batch)`, all of one shard. They are used up: the merge is in place."""
+def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | None = None) -> Change:
+    """`before` has the groups in `group_ids(batch)`, all of one shard. They are used up: the merge is in place.
+
+    `now`: RFC 3339, which what has to be parked remembers; it decides nothing.
+    """
     change = Change()
     touched = set()
     fates: dict[Partition, list[Fate]] = {item.record.partition: [] for item in batch}
     for item in batch:
-        fate = _apply(before, item, change)
+        fate = _apply(before, item, change, now)
         if fate is Fate.APPLIED and item.event:
             touched.add(item.event.group_id)
         fates[item.record.partition].append(fate)
@@ -136,7 +153,7 @@ def _render(group_id: str, old: Known, change: Change) -> None:
     change.after[group_id] = after
 
 
-def _apply(before: Mapping[str, Known], item: Decoded, change: Change) -> Fate:
+def _apply(before: Mapping[str, Known], item: Decoded, change: Change, now: str | None) -> Fate:
     event, problem = item.event, item.problem
     if event:
         group = before[event.group_id].group
@@ -150,7 +167,7 @@ def _apply(before: Mapping[str, Known], item: Decoded, change: Change) -> Fate:
             "$.data.order_group_id", f"expected at most {ORDERS_MAX} orders in a group, got one more"
         )
     if problem:
-        change.parked[str(item.record)] = parked(item.record, problem)
+        change.parked[str(item.record)] = parked(item.record, problem, now)
         return Fate.PARKED
     return Fate.PASSED_OVER
 
@@ -162,28 +179,3 @@ def _diff(group_id: str, old: Entries, new: Entries, change: Change) -> None:
     for index in old:
         if index not in new:
             change.remove.setdefault(index, []).append(group_id)
-
-
-def _time_text(unix_ms: int) -> str | None:
-    """None where the log has a time outside the years 1 to 9999, as a publisher may set it."""
-    try:
-        return (_EPOCH + timedelta(milliseconds=unix_ms)).isoformat(timespec="milliseconds")
-    except OverflowError:
-        return None
-
-
-def parked(record: Record, problem: InvalidEvent) -> bytes:
-    """JSON with all that is known of the record; `key`, `value` and the header values are base64."""
-    return msgspec.json.encode(
-        {
-            "topic": record.partition.topic,
-            "partition": record.partition.number,
-            "offset": record.offset,
-            "timestamp_ms": record.timestamp_ms,
-            "time": _time_text(record.timestamp_ms),
-            "reason": str(problem),
-            "key": record.key,
-            "value": record.value,
-            "headers": record.headers,
-        }
-    )

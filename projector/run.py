@@ -13,9 +13,11 @@ import structlog
 from events.errors import LogError, LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.parked.cap import PARKED_MAX
+from projector.parked.intake import Intake
+from projector.parked.letters import Letters
 from projector.patience import Stopped, insist
 from projector.pipeline import Closed, Pipeline, Rejoin, Rewind
-from projector.project import decode_record
 from projector.readmodel.document import VERSION
 from projector.store.redis import Store
 
@@ -41,12 +43,20 @@ class Projector:
     """Folds one log into the live generation, as one member of the group that shares the partitions."""
 
     def __init__(
-        self, source: Log, store: Store, stop: threading.Event, accept_loss: frozenset[Loss] = frozenset()
+        self,
+        source: Log,
+        store: Store,
+        stop: threading.Event,
+        accept_loss: frozenset[Loss] = frozenset(),
+        parked_max: int = PARKED_MAX,
+        parked_topic: Log | None = None,
     ) -> None:
         self._log = source
         self._store = store
         self._stop = stop
         self._accept_loss = accept_loss
+        letters = Letters(parked_topic, store, stop) if parked_topic is not None else None
+        self._intake = Intake(store, stop, parked_max, letters)
         self._pipeline: Pipeline
         self._marked_at_s = 0.0
 
@@ -56,6 +66,7 @@ class Projector:
             if self._insist(self._log.create):
                 log.info("made the log, to keep every event for ever", topic=self._log.topic)
             self._check_losses()
+            self._intake.prepare()
             self._open_generation()
             while not self._stop.is_set():
                 try:
@@ -72,6 +83,7 @@ class Projector:
             while not self._stop.is_set():
                 self._step(subscription)
             self._finish()
+            self._intake.end()
             self._mark(subscription)
         except Rejoin:
             self._pipeline.discard()
@@ -96,7 +108,7 @@ class Projector:
 
     def _open_generation(self, shards: int = 1) -> None:
         generation = self._insist(lambda: self._store.generation(shards))
-        self._pipeline = Pipeline(self._store, generation, self._insist)
+        self._pipeline = Pipeline(self._store, generation, self._insist, self._intake.tell)
 
     def _await_successor(self) -> None:
         """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
@@ -124,15 +136,19 @@ class Projector:
         wait_s = 0.0 if self._pipeline.busy else POLL_S
         polled = self._insist(lambda: subscription.poll(wait_s, BATCH_RECORDS_MAX))
         try:
+            if polled.revoked:
+                self._intake.leave(polled.revoked)
             if polled.assigned:
                 self._pipeline.flush()
                 self._start(subscription, polled.assigned)
             for batch in batches(polled.records):
-                self._pipeline.push([decode_record(record) for record in batch])
+                for decoded in self._intake.take(self._pipeline, batch, subscription):
+                    self._pipeline.push(decoded)
             if not polled.records:
                 self._pipeline.push(())
             if self._mark_is_due():
                 self._pipeline.check()
+                self._intake.look(self._pipeline, subscription)
         except Closed:
             self._await_successor()
             self._start_again(subscription)
@@ -165,6 +181,7 @@ class Projector:
             return
         self._check_identity()
         self._pipeline.start(partitions)
+        self._intake.start(self._pipeline, partitions)
         first, end = self._insist(self._log.first), self._insist(self._log.end)
         for partition in partitions:
             offset = self._pipeline.lowest(partition)

@@ -13,6 +13,7 @@ from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.home import Home
+from projector.parked.cap import PARKED_MAX
 
 
 class Settings(BaseSettings):
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
     api_concurrency_max: int = Field(default=CONCURRENCY_MAX, ge=1, le=10_000)
     api_request_timeout_ms: int = Field(default=REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
+
+    parked_max: int = Field(default=PARKED_MAX, ge=1)
+    parked_topic: str | None = None
 
     projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)
     ready_lag_max: int = Field(default=READY_LAG_MAX, ge=0)

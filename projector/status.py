@@ -3,10 +3,11 @@
 import time
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from events.log import Log, Partition
-from projector.readmodel.generations import Listed, State
+from projector.readmodel.generations import PAUSED, UNTOLD, Listed, State
 from projector.readmodel.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
@@ -15,7 +16,10 @@ from projector.store.redis import Store
 
 
 class PartitionStatus(Struct, frozen=True):
-    """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`."""
+    """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`.
+
+    `paused_at`: the offset at which it waits, as long as too much of it is parked.
+    """
 
     partition: str
     position: int
@@ -27,6 +31,8 @@ class PartitionStatus(Struct, frozen=True):
     stale: int
     passed_over: int
     parked: int
+    discarded: int
+    paused_at: int | None
 
 
 class GenerationStatus(Struct, frozen=True):
@@ -44,11 +50,14 @@ class GenerationStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
+    """`untold`: how many parked events their topic has not taken yet."""
+
     partitions: list[PartitionStatus]
     generations: list[GenerationStatus]
+    untold: int
 
 
-_FATES = ("received", "applied", "stale", "passed_over", "parked")
+_FATES = ("received", "applied", "stale", "passed_over", "parked", "discarded")
 
 
 def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
@@ -61,6 +70,7 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
     after = lowest_positions(nodes, live, partitions)
     elapsed_s = time.monotonic() - started_s
     tally = _tally(nodes, live)
+    paused = _paused(nodes)
     end = log.end()
     return Status(
         [
@@ -70,11 +80,13 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
                 end=end[partition],
                 lag=end[partition] - after[partition],
                 rate=round((after[partition] - before[partition]) / elapsed_s, 1) if elapsed_s else 0.0,
+                paused_at=paused.get(str(partition)),
                 **{fate: tally.get(f"{partition}:{fate}", 0) for fate in _FATES},
             )
             for partition in partitions
         ],
         read_generations(nodes),
+        _untold(nodes),
     )
 
 
@@ -105,6 +117,17 @@ def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:
             name = raw.decode()
             tally[name] = tally.get(name, 0) + int(records)
     return tally
+
+
+def _paused(nodes: Nodes) -> dict[str, int]:
+    with nodes.errors():
+        found = cast(dict[bytes, bytes], nodes.of(PAUSED).hgetall(PAUSED))
+    return {partition.decode(): msgspec.json.decode(told)["offset"] for partition, told in found.items()}
+
+
+def _untold(nodes: Nodes) -> int:
+    with nodes.errors():
+        return nodes.of(UNTOLD).scard(UNTOLD)
 
 
 def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> GenerationStatus:

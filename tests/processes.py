@@ -119,6 +119,8 @@ def applied(client: "redis.Redis", number: int = 0, shards: int = 1) -> dict[str
     lowest: dict[str, int] = {}
     for prefix in prefixes(number, shards):
         for name, offset in cast(dict[bytes, bytes], client.hgetall(prefix + "position")).items():
+            if name == b"redriven":
+                continue
             lowest[name.decode()] = min(int(offset), lowest.get(name.decode(), int(offset)))
     return lowest
 

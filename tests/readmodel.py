@@ -10,7 +10,7 @@ import redis
 from tests import buckets, oracle
 
 PREFIX = "og:{0.0}:"
-FATES = ("applied", "stale", "passed_over", "parked")
+FATES = ("applied", "stale", "passed_over", "parked", "discarded")
 
 
 class ReadModel(NamedTuple):
@@ -20,6 +20,7 @@ class ReadModel(NamedTuple):
     positions: dict[str, int]
     tally: dict[str, int]
     parked: dict[str, bytes]
+    discarded: dict[str, bytes]
 
 
 def prefixes(number: int, shards: int) -> list[str]:
@@ -32,7 +33,7 @@ def shard_of(group_id: str, shards: int) -> int:
 
 def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
     """One generation, its shards together. Each group and its entries must lie in the shard of its id."""
-    whole = ReadModel({}, {}, {}, {}, {}, {})
+    whole = ReadModel({}, {}, {}, {}, {}, {}, {})
     for shard, prefix in enumerate(prefixes(number, shards)):
         part = _read_shard(client, prefix)
         ids = [*part.documents, *(group_id for _, group_id in part.entries), *part.texts]
@@ -45,6 +46,7 @@ def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
         for name, records in part.tally.items():
             whole.tally[name] = whole.tally.get(name, 0) + records
         whole.parked.update(part.parked)
+        whole.discarded.update(part.discarded)
     return whole
 
 
@@ -66,9 +68,10 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
         _documents(fields("row"), fields("rest")),
         entries,
         _texts(found, prefix),
-        {name: int(offset) for name, offset in fields("position").items()},
+        {name: int(offset) for name, offset in fields("position").items() if name != "redriven"},
         {name: int(records) for name, records in fields("tally").items()},
         fields("parked"),
+        fields("discarded"),
     )
 
 
@@ -128,4 +131,5 @@ def check_accounting(model: ReadModel, received: int) -> None:
         fates = sum(model.tally.get(f"{partition}:{fate}", 0) for fate in FATES)
         assert fates == model.tally[f"{partition}:received"], partition
     assert sum(model.tally[f"{partition}:received"] for partition in model.positions) == received
-    assert len(model.parked) == sum(model.tally.get(f"{partition}:parked", 0) for partition in model.positions)
+    for fate, records in (("parked", model.parked), ("discarded", model.discarded)):
+        assert len(records) == sum(model.tally.get(f"{partition}:{fate}", 0) for partition in model.positions), fate

@@ -18,10 +18,11 @@ from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show
 from projector.cli.explain import explain
+from projector.cli.parked import app as parked_app
 from projector.cli.replay import app as replay_app
 from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
-from projector.cli.wiring import answering, api_config, open_input, open_nodes, spare_the_collector
+from projector.cli.wiring import answering, api_config, open_input, open_nodes, parked_topic, spare_the_collector
 from projector.errors import BadSetting, CannotGoOn
 from projector.export import export_log, output
 from projector.logs import configure_logs
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(explain)
 app.command()(verify)
 app.add_typer(replay_app)
+app.add_typer(parked_app)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
@@ -81,11 +83,15 @@ def run(
     if with_parent:
         stop_with_parent()
     spare_the_collector()
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes:
+    with (
+        open_log(settings.log_url, os.environ) as log,
+        parked_topic(settings, os.environ) as topic,
+        open_nodes(settings) as nodes,
+    ):
         accepted = frozenset(accept_loss or ())
         if auto_replay:
             bring_to_our_version(log, nodes, settings.store_url, stop, accepted, settings.data_dir, os.environ)
-        Projector(log, Store(nodes), stop, accepted).run()
+        Projector(log, Store(nodes), stop, accepted, settings.parked_max, topic).run()
 
 
 @app.command()

@@ -88,11 +88,13 @@ def exported(found: Exported) -> None:
 
 def status(found: Status) -> None:
     log = _table("Log", "partition", "position", "end", "lag", "events/s")
-    fates = _table("What became of the events", "partition", "received", "applied", "stale", "passed over", "parked")
+    fates = _table(
+        "What became of the events", "partition", "received", "applied", "stale", "passed over", "parked", "discarded"
+    )
     for row in found.partitions:
         progress = (row.position, row.end, row.lag, row.rate)
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
-        counts = (row.received, row.applied, row.stale, row.passed_over, row.parked)
+        counts = (row.received, row.applied, row.stale, row.passed_over, row.parked, row.discarded)
         fates.add_row(row.partition, *(f"{number:,}" for number in counts))
     model = _table("Read model", "generation", "state", "version", "shards", "groups", "memory", "bytes/group")
     for generation in found.generations:
@@ -107,6 +109,14 @@ def status(found: Status) -> None:
         )
     for table in (log, fates, model):
         _out.print(table)
+    for row in found.partitions:
+        if row.paused_at is not None:
+            _out.print(
+                f"{row.partition} is paused at {row.paused_at}: too many of its events are parked (PARKED_MAX). "
+                "To go on: projector parked list, then redrive or discard."
+            )
+    if found.untold:
+        _out.print(f"{found.untold:,} parked events are not in their topic yet: it does not take them.")
 
 
 def print_table(table: Table) -> None:

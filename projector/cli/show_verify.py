@@ -72,13 +72,13 @@ def _difference(found: Report, one: Difference) -> str:
     width = max(len(expected), len(actual))
     return "\n".join(
         (
-            _legible(f"  {where}{at} (generation {one.generation}, shard {one.shard})"),
-            _legible(f"    {expected:<{width}}  {one.expected}"),
-            _legible(f"    {actual:<{width}}  {one.found}"),
+            legible(f"  {where}{at} (generation {one.generation}, shard {one.shard})"),
+            legible(f"    {expected:<{width}}  {one.expected}"),
+            legible(f"    {actual:<{width}}  {one.found}"),
         )
     )
 
 
-def _legible(text: str) -> str:
+def legible(text: str) -> str:
     """Ids come from publishers: whatever would move a terminal's cursor is written as an escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -51,7 +51,7 @@ class Steps:
         if made.refusals:
             raise BadSetting("; ".join(f"{refusal.reason}. To go on: {refusal.remedy}" for refusal in made.refusals))
         if not yes:
-            _ask("Build it?", "--yes")
+            ask("Build it?", "--yes")
 
     def build(self) -> None:
         made = self._plan
@@ -68,7 +68,7 @@ class Steps:
 
     def switch(self, accept_differences: bool) -> None:
         if not accept_differences and self._replay.differences() and _somebody_is_there():
-            _ask("Switch to it nevertheless?", "--accept-differences")
+            ask("Switch to it nevertheless?", "--accept-differences")
             accept_differences = True
         self._switched("switch", *self._replay.switch(accept_differences))
 
@@ -114,14 +114,14 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _ask(question: str, option: str) -> None:
+def ask(question: str, option: str, default: bool = True) -> None:
     """Raises BadSetting where nobody can answer, and exits where the answer is no."""
     if not _somebody_is_there():
         raise BadSetting(f"nobody is there to be asked: {option} says yes")
     # Else the question would outlast Ctrl-C.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if not typer.confirm(question, default=True):
+        if not typer.confirm(question, default=default):
             raise typer.Exit(1)
     except (typer.Abort, KeyboardInterrupt):
         raise Stopped from None

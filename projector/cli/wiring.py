@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,8 @@ from api.access import Access
 from api.accesslog import Form
 from api.config import ApiConfig
 from api.errors import ConfigError
+from events.log import Log
+from events.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
 from projector.settings import Settings
@@ -37,6 +39,18 @@ def open_nodes(settings: Settings) -> Iterator[Nodes]:
         yield nodes
     finally:
         nodes.close()
+
+
+@contextmanager
+def parked_topic(settings: Settings, environment: Mapping[str, str]) -> Iterator[Log | None]:
+    """None where there is to be none, or the log has no topics. Raises BadLogUrl."""
+    wanted = settings.parked_topic
+    topic = None if wanted == "off" else open_parked(settings.log_url, environment, wanted)
+    try:
+        yield topic
+    finally:
+        if topic is not None:
+            topic.close()
 
 
 def spare_the_collector() -> None:

@@ -4,6 +4,13 @@
     {og:live}:numbers      string  the number that the next one gets; none is given twice
     {og:live}:replay       string  who is at work on them; gone soon after that process is
 
+Beside them stands what projectors tell of the log, whatever generation it goes into: see projector/parked/.
+
+    {og:live}:paused       hash    partition -> JSON: where it waits for room for parked events
+    {og:live}:untold       set     positions of parked events that their topic has not taken yet
+    {og:live}:started      hash    partition -> JSON: who reads it, and has not ended in an orderly way
+    {og:live}:deadly       set     identity of the log, a space, and the position of an event that killed who read it
+
 A generation that is live says so by the pointer alone: `state` tells how far it had come before.
 """
 
@@ -16,6 +23,10 @@ from projector.readmodel.keys import Generation
 GENERATIONS = "{og:live}:generations"
 NUMBERS = "{og:live}:numbers"
 REPLAY = "{og:live}:replay"
+PAUSED = "{og:live}:paused"
+UNTOLD = "{og:live}:untold"
+STARTED = "{og:live}:started"
+DEADLY = "{og:live}:deadly"
 
 
 class State(StrEnum):

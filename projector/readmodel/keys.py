@@ -49,6 +49,7 @@ class Keys:
     """The key names of one shard."""
 
     __slots__ = (
+        "discarded",
         "edited",
         "end",
         "meta",
@@ -77,6 +78,7 @@ class Keys:
         self.end = prefix + "end"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
+        self.discarded = prefix + "discarded"
         # Not a key but a channel.
         self.stored = prefix + "stored"
 

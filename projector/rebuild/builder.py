@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from events.log import Log, Partition, Reader
 from projector.cache import Cache
 from projector.errors import CannotGoOn
+from projector.parked.record import now_text
 from projector.project import Change, Decoded, Known, decode_record, known, project
 from projector.readmodel.keys import Generation
 from projector.rebuild.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
@@ -78,6 +79,7 @@ class Builder:
         self._reader: Reader | None = None
         self._flight: Flight | None = None
         self._tally: Tally = {}
+        self._deadly: frozenset[str] = frozenset()
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -123,6 +125,7 @@ class Builder:
 
     def _start(self) -> None:
         self._cache.clear()
+        self._deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):
             found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
@@ -140,7 +143,7 @@ class Builder:
         size = 0
         while (room := self._window_records - len(window)) > 0 and size < WINDOW_BYTES:
             records = self.insist(partial(reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
-            window += map(decode_record, records)
+            window += [decode_record(record, self._deadly) for record in records]
             size += sum(len(record.value or b"") for record in records)
             if not records:
                 break
@@ -195,7 +198,7 @@ class Builder:
         return {group_id: known(group_id, state) for group_id, state in states.items()}
 
     def _project(self, part: Part, before: Mapping[str, Known]) -> tuple[Change, list[str | bytes]]:
-        change = project(before, part.items)
+        change = project(before, part.items, now_text())
         if change.parked and not self._park:
             raise Poison(poison(change))
         # What became of the records counts once a position passes them.

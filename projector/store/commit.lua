@@ -4,7 +4,7 @@
 --
 -- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot; only the first is declared.
 --   meta      hash     read   version of the read model, sealed, log
---   position  hash     write  <topic>/<partition> -> next offset
+--   position  hash     write  <topic>/<partition> -> next offset; redriven -> how often documents changed without one
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
 --   rest      hash     write  group id -> what follows them in the document
@@ -14,17 +14,20 @@
 --   ordinal   zset     write  group id, scored by its ordinal, which it keeps for ever
 --   bits:*    string   write  bitmaps over ordinals: see buckets.lua
 --   parked    hash     write  <topic>/<partition>@<offset> -> JSON
+--   discarded hash     write  <topic>/<partition>@<offset> -> JSON, of what was parked
 --   tally     hash     write  <topic>/<partition>:<fate> -> number of records
 --   stored    channel         JSON: <topic>/<partition> -> next offset, once for each answer STORED
 --
 -- head: a msgpack array, in the order of the locals below. The pairs behind it are, one section after the other:
--- expected (group id, revision), state, row, rest, parked, text; `sections` has the number of arguments in each.
+-- expected (group id, revision), state, row, rest, parked, discarded, text; `sections` has the number of arguments in
+-- each.
 -- (Bytes cannot go into the head: the msgpack of Redis' Lua does not know its bin type.)
 -- Answers one of
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
 -- First come checks that write nothing, then writes that cannot fail: a script is never rolled back.
 
-local version, positions, sections, unlisted, add, remove, tally, broad = unpack(cmsgpack.unpack(ARGV[1]), 1, 8)
+local version, positions, sections, unlisted, add, remove, tally, broad, unparked, redriven =
+  unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
 local meta = KEYS[1]
 local prefix = string.sub(meta, 1, -5)
 
@@ -54,6 +57,16 @@ elseif not at_start then
   return {'AHEAD'}
 end
 
+-- What a redrive or a discard takes from the parked records must still be there, each of it: else another one has been
+-- there before, or this one itself.
+local gone = 0
+for _, name in ipairs(unparked) do
+  gone = gone + 1 - redis.call('HEXISTS', prefix .. 'parked', name)
+end
+if gone > 0 then
+  return {gone == #unparked and 'ALREADY' or 'CHANGED'}
+end
+
 -- Groups: {id, revision, ...}; another partition may have met us in one.
 local changed = {'CHANGED'}
 for i = 2, 1 + sections[1], 2 do
@@ -71,9 +84,13 @@ for i = 1, #positions, 3 do
   reached[positions[i]] = string.format('%.0f', positions[i + 2])
   redis.call('HSET', prefix .. 'position', positions[i], reached[positions[i]])
 end
+if redriven then
+  redis.call('HINCRBY', prefix .. 'position', 'redriven', 1)
+end
+each_chunk(unparked, 1, #unparked, function(...) redis.call('HDEL', prefix .. 'parked', ...) end)
 local states = 2 + sections[1]
 local first = states
-for i, key in ipairs({'state', 'row', 'rest', 'parked'}) do
+for i, key in ipairs({'state', 'row', 'rest', 'parked', 'discarded'}) do
   local last = first + sections[i + 1] - 1
   each_chunk(ARGV, first, last, function(...) redis.call('HSET', prefix .. key, ...) end)
   first = last + 1

@@ -33,9 +33,11 @@ REQUEST_BYTES_MAX = 1024 * 1024
 class Outcome(StrEnum):
     """STORED  written now.
     ALREADY  written before: the answer to that attempt was lost on the way.
+             Of a redrive or a discard: none of its records is parked any more.
     BEHIND   Redis has less than we think: it lost writes. Go back to its position.
     AHEAD    Redis has more than we think: another process reads this partition.
     CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
+             Of a redrive or a discard also: some of its records are no longer parked.
     SEALED   the generation is closed, or belongs to another version of the code.
     """
 
@@ -61,7 +63,15 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
     """The arguments of commit.lua behind its key."""
     sections: list[list[str | bytes]] = [
         list(chain.from_iterable(pairs.items()))
-        for pairs in (change.expected, change.state, change.row, change.rest, change.parked, change.text)
+        for pairs in (
+            change.expected,
+            change.state,
+            change.row,
+            change.rest,
+            change.parked,
+            change.discarded,
+            change.text,
+        )
     ]
     head = _encode(
         (
@@ -73,6 +83,8 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
             change.remove,
             _tally(change),
             BROAD_GROUPS_MIN,
+            change.unparked,
+            change.redriven,
         )
     )
     return [head, *chain.from_iterable(sections)]

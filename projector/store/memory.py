@@ -50,6 +50,7 @@ def _shards(generation: Generation) -> list[Keys]:
 def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
     """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
     large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
+    large += [keys.discarded]
     large += [keys.by(field) for field in SORT_FIELDS] + [keys.ordinal]
     size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
     size += (1 + sum(SLICES.values())) * (client.memory_usage(keys.listed) or 0)

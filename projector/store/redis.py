@@ -10,12 +10,14 @@ import redis
 from events.log import Partition
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.readmodel.document import VERSION
+from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
 
 
 class Store:
@@ -97,6 +99,27 @@ class Store:
         except ValueError:
             raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
 
+    def tallied(self, generation: Generation, shard: int, partitions: Sequence[Partition], fate: str) -> list[int]:
+        """How many records of each partition have met that fate."""
+        key = generation.keys(shard).tally
+        with self.nodes.errors():
+            found = self.nodes.of(key).hmget(key, [f"{partition}:{fate}" for partition in partitions])
+        return [int(records or 0) for records in found]
+
+    def deadly(self, generation: Generation) -> frozenset[str]:
+        """Positions in its log of events that killed who read them."""
+        with self.nodes.errors():
+            found = cast(set[bytes], self.nodes.of(DEADLY).smembers(DEADLY))
+        noted = [one.decode().split(" ", 1) for one in found]
+        log = (self.log_of(generation) or "-") if noted else ""
+        return frozenset(position for of_log, position in noted if of_log == log)
+
+    def keep_deadly(self, command: str, generation: Generation, positions: Sequence[str]) -> None:
+        """`command`: SADD or SREM. In another log the same positions are those of other events."""
+        log = self.log_of(generation) or "-"
+        if positions:
+            self.nodes.keep_book(DEADLY, command, DEADLY, *(f"{log} {position}" for position in positions))
+
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""
         told: dict[Any, Any] = {str(partition): offset for partition, offset in end.items()}
@@ -113,6 +136,13 @@ class Store:
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
         return Sent(self.nodes, generation.keys(shard).meta, request)
+
+    def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
+        """For what frees memory. The same script, which a Redis at its limit takes, too."""
+        meta = generation.keys(shard).meta
+        with self.nodes.errors():
+            answer = cast(list[bytes], self.nodes.of(meta).eval(_EVEN_IF_FULL, 1, meta, *request))
+        return Outcome(answer[0].decode())
 
 
 class Sent:

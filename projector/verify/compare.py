@@ -117,7 +117,11 @@ def verify_log(
     ours, known = insist(log.identity), insist(lambda: store.log_of(generation))
     if known not in (None, ours):
         raise LogGap(f"generation {generation.number} has the events of another log than {log.topic} as it is now")
-    with closing(Book(first)) as book, closing(Refold(log, generation, book, insist, sample, accept_loss)) as expected:
+    deadly = insist(lambda: store.deadly(generation))
+    with (
+        closing(Book(first)) as book,
+        closing(Refold(log, generation, book, insist, sample, accept_loss, deadly)) as expected,
+    ):
         found = Shards(store, generation, list(expected.positions), insist)
         start, end = lowest(found), insist(log.end)
         for partition, offset in start.items():

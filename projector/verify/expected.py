@@ -1,7 +1,7 @@
 """What a generation ought to hold, at positions of the log that can be moved on, but never back."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from hashlib import blake2b
 from typing import Protocol
 
@@ -42,14 +42,23 @@ class Refold:
     `sample`: of 1, the share of the groups that are folded; which ones depends on their ids alone. The book is told how
     large the sets of `generation` ought to be, shard by shard, and what ought to be parked.
     `accept_loss`: a log that has lost its beginning is folded from where it begins.
+    `deadly`: positions of events that are not to be touched, hence are parked.
     """
 
     def __init__(
-        self, log: Log, generation: Generation, book: Book, insist: Insist, sample: float, accept_loss: bool = False
+        self,
+        log: Log,
+        generation: Generation,
+        book: Book,
+        insist: Insist,
+        sample: float,
+        accept_loss: bool = False,
+        deadly: Container[str] = (),
     ) -> None:
         self._generation = generation
         self._book = book
         self._insist = insist
+        self._deadly = deadly
         self._sampled_below = int(sample * 2**64)
         self._cache = Cache()
         self.events = 0
@@ -96,7 +105,8 @@ class Refold:
                 break
             self.events += len(records)
             size += sum(len(record.value or b"") for record in records)
-            window += [item for item in map(decode_record, records) if item.event is None or self._has(item)]
+            decoded = (decode_record(record, self._deadly) for record in records)
+            window += [item for item in decoded if item.event is None or self._has(item)]
         return window
 
     def _has(self, item: Decoded) -> bool:

@@ -9,6 +9,7 @@
 --   text       hash  lines by ordinal, what q looks through: see lines.lua; in version 1 group id -> text
 --   state      hash  group id -> 8 bytes of revision, orders in msgpack
 --   parked     hash  <topic>/<partition>@<offset> -> JSON
+--   discarded  hash  the same, of what was parked: the log has it still, so that it is looked for and counted with that
 --   by:*, of:* zset  group id, scored
 --   ordinal    zset  group id, scored by its ordinal
 --   bits:*   string  bitmaps over ordinals: see buckets.lua
@@ -98,13 +99,13 @@ answer[7] = scores
 local found = {}
 for i, name in ipairs(sizes) do
   local command = string.sub(name, 1, 5) == 'bits:' and 'BITCOUNT' or string.sub(name, 3, 3) == ':' and 'ZCARD' or 'HLEN'
-  found[i] = redis.call(command, prefix .. name)
+  found[i] = redis.call(command, prefix .. name) + (name == 'parked' and redis.call('HLEN', prefix .. 'discarded') or 0)
 end
 answer[8] = found
 
 local there = {}
 for i, name in ipairs(parked) do
-  there[i] = redis.call('HEXISTS', prefix .. 'parked', name)
+  there[i] = redis.call('HEXISTS', prefix .. 'parked', name) + redis.call('HEXISTS', prefix .. 'discarded', name)
 end
 answer[9] = there
 

@@ -100,5 +100,6 @@ class Shop:
 
 
 def content(model: readmodel.ReadModel) -> tuple[object, ...]:
-    """Byte for byte, whatever number and shards it has."""
-    return model.documents, model.entries, model.texts, model.parked
+    """Byte for byte, whatever number and shards it has, and whenever it was parked."""
+    parked = {name: {**json.loads(told), "parked_at": None} for name, told in model.parked.items()}
+    return model.documents, model.entries, model.texts, parked

@@ -17,6 +17,7 @@ GOOD = json.dumps(event(1))
         (("run",), {"REDIS_URL": "http://x"}, "REDIS_URL: expected redis://host:6379/0"),
         (("run",), {"EVENT_LOG_URL": "amqp://x/orders"}, "EVENT_LOG_URL: expected kafka://host:9092,host2:9092/topic"),
         (("run",), {"EVENT_LOG_URL": "kafka://localhost:9092"}, "EVENT_LOG_URL: "),
+        (("run",), {"PARKED_MAX": "0"}, "PARKED_MAX: expected greater than or equal to 1, got '0'"),
         (("run",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL: expected 'debug', 'info', 'warning' or 'error', got 'loud'"),
         (("serve",), {"REDIS_URL": "redis://localhost"}, "JWT_SECRET"),
         (("serve",), {"API_PORT": "http"}, "API_PORT: expected a valid integer"),
@@ -69,5 +70,5 @@ def test_a_file_with_a_mistake_publishes_nothing(tmp_path: Path) -> None:
 
 def test_without_anything_it_explains_itself(tmp_path: Path) -> None:
     shown = projector("--help", cwd=tmp_path).stdout
-    for command in ("up", "run", "serve", "publish", "export", "status", "verify", "replay", "token"):
+    for command in ("up", "run", "serve", "publish", "export", "status", "verify", "replay", "parked", "token"):
         assert f" {command} " in shown

@@ -15,7 +15,7 @@ from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.kafka_log import KafkaLog
 from events.kafka_url import kafka_settings
 from events.lines import RECORD_BYTES_MAX
-from events.log import Entry, Log, Loss, Partition, Position, Record, Subscription
+from events.log import Entry, Log, Loss, Partition, Polled, Position, Record, Subscription
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import free_port, wait_until
 
@@ -150,12 +150,28 @@ def test_a_seek_is_ignored_for_a_partition_that_is_not_ours(kafka_topic: NewTopi
         assert offsets(read(subscription, 2)) == [1, 2]
 
 
+def test_a_paused_partition_waits_until_it_is_sought(kafka_topic: NewTopic) -> None:
+    with opened(kafka_topic(2)) as log:
+        log.append(keys_for(log, 40))
+        with subscribed(log) as subscription:
+            first, second = sorted(assigned(subscription, 2))
+            for partition in (first, second):
+                subscription.seek(Position(partition, 0))
+            subscription.pause(first)
+            end = log.end()
+            assert {record.partition for record in read(subscription, end[second])} == {second}
+            assert subscription.poll(0.5, 500).records == []
+            subscription.seek(Position(first, 3))
+            assert offsets(read(subscription, end[first] - 3)) == list(range(3, end[first]))
+
+
 class Member(threading.Thread):
     """Reads what it is given from the start, in a thread of its own as a projector does, and remembers it in order."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
         self.records: list[Record] = []
+        self.held: set[Partition] = set()
         self._log = log
         self._stop_asked = threading.Event()
         self.start()
@@ -164,6 +180,7 @@ class Member(threading.Thread):
         with subscribed(self._log) as subscription:
             while not self._stop_asked.is_set():
                 polled = subscription.poll(0.2, 50)
+                self.held = (self.held - set(polled.revoked)) | set(polled.assigned)
                 for partition in polled.assigned:
                     subscription.seek(Position(partition, 0))
                 self.records += polled.records
@@ -190,6 +207,7 @@ def test_two_members_share_and_one_takes_over(kafka_topic: NewTopic) -> None:
                 if len(ours) == len(theirs) == 2 and not ours & theirs:
                     break
                 assert time.monotonic() < deadline_s, (ours, theirs)
+            assert (one.held, two.held) == (ours, theirs), "each was told what was taken from it"
             read_by_two = len(two.records)
             one.stop()
             wait_until(partial(have_read, last.values(), two), PATIENCE_S, "the other takes over")
@@ -450,7 +468,7 @@ def test_no_topic_is_made_by_asking_for_it(strict: str) -> None:
     with opened(f"kafka://alice:secret@{strict}/typo?sasl=PLAIN") as log:
         with subscribed(log) as subscription:
             for _ in range(20):
-                assert subscription.poll(0.1, 1) == ([], [])
+                assert subscription.poll(0.1, 1) == Polled([], [], [])
         with pytest.raises(LogMissing):
             log.append(entries(1))
         with pytest.raises(LogMissing):

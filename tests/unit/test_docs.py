@@ -63,6 +63,17 @@ def test_every_option_of_a_replay_is_in_the_table_with_its_steps() -> None:
         assert set(told.split(", ")) == ({"all"} if have == set(named) else have), option
 
 
+def test_every_command_for_parked_events_is_told_with_its_options() -> None:
+    group = typer.main.get_command(app).commands["parked"]  # type: ignore[attr-defined]
+    rows = dict(re.findall(r"^\| `projector parked (\w+)([^|]*\|[^|]*)\|", OPERATIONS, re.M))
+    assert rows.keys() == group.commands.keys()
+    assert "| `projector parked list`" in README
+    for name, command in group.commands.items():
+        options = {option for param in command.params for option in param.opts if option.startswith("--")}
+        told = rows[name] + "`--json` `--data-dir`"
+        assert {option for option in options - {"--help"} if option not in told} == set(), name
+
+
 def test_every_loss_that_can_be_accepted_is_told() -> None:
     assert [loss for loss in Loss if f"--accept-loss {loss}" not in REBUILDING] == []
 
@@ -92,6 +103,7 @@ def test_every_key_is_in_the_table() -> None:
     names = [name for name in keys.__slots__ if name != "prefix"]
     assert len(names) >= 7
     outside = [LIVE, generations.GENERATIONS, generations.NUMBERS, generations.REPLAY]
+    outside += [generations.PAUSED, generations.UNTOLD, generations.STARTED, generations.DEADLY]
     assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
 
 

@@ -75,6 +75,17 @@ def test_what_an_answer_tells_is_what_a_request_may_ask() -> None:
         assert wanted([text.encode()]) == positions
 
 
+def test_a_redrive_changes_the_content_at_the_same_positions() -> None:
+    before = [[b"orders/0", b"7"], [b"orders/0", b"7"]]
+    contents = [instant(b"{}", before).content]
+    for replies in ([[*before[0], b"redriven", b"1"], before[1]], [before[0], [b"redriven", b"1", *before[1]]]):
+        told = instant(b"{}", replies)
+        assert (told.positions, told.text) == ({"orders/0": 7}, "orders/0@7")
+        contents.append(told.content)
+    contents.append(instant(b"{}", [[*before[0], b"redriven", b"2"], before[1]]).content)
+    assert len(set(contents)) == 4
+
+
 def test_the_reply_of_redis() -> None:
     positions, text = {"orders/1": 7, "orders/0": 81234}, "orders/0@81234,orders/1@7"
     told = instant(b"{}", [[b"orders/1", b"7", b"orders/0", b"81234"]])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from events.errors import LogGap, LogMissing
-from events.log import Entry, Partition, Position, Record
+from events.log import Entry, Partition, Polled, Position, Record
 from events.open import open_log, sqlite_url
 from events.sqlite_log import SqliteLog
 
@@ -57,6 +57,18 @@ def test_a_reader_at_the_end_sees_what_another_connection_appends(path: Path) ->
         writer.start()
         assert [record.offset for record in reader.poll(10, 5).records] == [0]
         writer.join()
+
+
+def test_a_paused_partition_waits_until_it_is_sought(path: Path) -> None:
+    with SqliteLog(path) as log:
+        log.create()
+        log.append(entries(3))
+        reader = log.subscribe()
+        reader.seek(Position(ORDERS, 0))
+        reader.pause(ORDERS)
+        assert reader.poll(0.05, 5) == Polled([], [])
+        reader.seek(Position(ORDERS, 1))
+        assert [record.offset for record in reader.poll(0, 5).records] == [1, 2]
 
 
 def test_many_writers_leave_no_gap_and_no_duplicate(path: Path) -> None:

@@ -1,0 +1,135 @@
+"""What `projector parked` prints: results to standard output, as text or as JSON."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+from msgspec import structs
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from projector.cli.show import TABLE_WIDTH
+from projector.cli.show_verify import legible
+from projector.parked.book import Entry, by_reason
+from projector.parked.record import Parked, encode
+from projector.parked.redrive import Redriven
+
+# How many lines of a value's bytes are shown, 16 a line, where they are no text.
+HEX_LINES_MAX = 64
+
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else TABLE_WIDTH)
+
+
+def listed(generation: int, found: Sequence[Entry], limit: int, reason: str | None, as_json: bool) -> None:
+    reasons = by_reason(found)
+    if as_json:
+        told = {"generation": generation, "total": len(found), "reasons": reasons, "parked": found[:limit]}
+        print(msgspec.json.encode(told).decode())
+        return
+    if not found:
+        with_it = "" if reason is None else f" with {reason!r} in its reason"
+        print(f"Nothing is parked{with_it}, in generation {generation}.")
+        return
+    table = _table("position", "attempts", "parked at", "bytes", "reason")
+    for entry in found[:limit]:
+        parked_at = "-" if entry.parked_at is None else entry.parked_at[:19].replace("T", " ")
+        size = f"{entry.bytes:,}"
+        table.add_row(entry.position, str(entry.attempts), parked_at, size, escape(legible(entry.reason)))
+    if limit:
+        _out.print(table)
+    if len(found) > limit:
+        print(f"and {len(found) - limit:,} more: --limit {len(found)}\n")
+    width = max(len(f"{count:,}") for count in reasons.values())
+    print(f"{len(found):,} parked in generation {generation}:")
+    for text, count in reasons.items():
+        print(f"  {count:>{width},}  {legible(text)}")
+
+
+def one(found: Parked, as_json: bool) -> None:
+    if as_json:
+        print(encode(found).decode())
+        return
+    rows = {
+        "position": found.position,
+        "reason": found.reason,
+        "attempts": str(found.attempts),
+        "parked at": found.parked_at or "-",
+        "time": f"{found.time or '-'} ({found.timestamp_ms} ms)",
+        "key": _text(found.key),
+        **{f"header {name}": _text(value) for name, value in found.headers},
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(legible(f"{name:<{width}}  {value}"))
+    print("value" if found.value is not None else "no value")
+    for line in _lines(found.value):
+        print(f"  {line}")
+
+
+def redriven(found: Redriven, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+        return
+    for position, reason in found.parked.items():
+        print(legible(f"{position}: {reason}"))
+    parts = [f"{found.applied:,} applied", f"{found.stale:,} stale", f"{found.passed_over:,} passed over"]
+    print(f"{', '.join(parts)}; {len(found.parked):,} still parked{_gone(found.gone)}.")
+
+
+def discarded(thrown: Sequence[Entry], as_json: bool) -> None:
+    if as_json:
+        told = [structs.asdict(entry) for entry in thrown]
+        print(msgspec.json.encode({"discarded": told}).decode())
+        return
+    for entry in thrown:
+        print(legible(f"{entry.position}: {entry.reason}"))
+    print(f"{len(thrown):,} thrown away. The log has them still: a replay parks them anew.")
+
+
+def _gone(count: int) -> str:
+    return f"; {count:,} were taken up by others meanwhile" if count else ""
+
+
+def _text(value: bytes | None) -> str:
+    """Text, or Python's way to write bytes."""
+    if value is None:
+        return "-"
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return repr(value)
+
+
+def _lines(value: bytes | None) -> list[str]:
+    """JSON laid out, text as it is, other bytes in hexadecimal."""
+    if value is None:
+        return []
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return _hexadecimal(value)
+    # That it is no JSON may be what is wrong with it.
+    with suppress(msgspec.DecodeError, RecursionError):
+        text = msgspec.json.format(text)
+    return [legible(line) for line in text.split("\n")]
+
+
+def _hexadecimal(value: bytes) -> list[str]:
+    lines = []
+    for start in range(0, min(len(value), 16 * HEX_LINES_MAX), 16):
+        row = value[start : start + 16]
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{start:08x}  {row.hex(' '):<47}  {shown}")
+    if len(value) > 16 * HEX_LINES_MAX:
+        lines.append(f"and {len(value) - 16 * HEX_LINES_MAX:,} bytes more: --raw")
+    return lines
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name, no_wrap=name != "reason", justify="right" if name in ("attempts", "bytes") else "left")
+    return table

@@ -1,0 +1,35 @@
+"""What a batch is on its way through the pipeline."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from events.log import Partition
+from projector.project import Decoded, Known
+from projector.store.commit import Advance
+from projector.store.redis import Sent
+
+
+class Loaded(Struct):
+    """A decoded batch; `states`: those of its groups that were neither cached nor under way."""
+
+    decoded: Sequence[Decoded]
+    states: Mapping[str, bytes | None]
+
+
+class Projected(Struct):
+    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored; `parked`:
+    position -> JSON.
+    """
+
+    shard: int
+    items: Sequence[Decoded]
+    advances: Mapping[Partition, Advance]
+    request: list[str | bytes]
+    after: dict[str, Known]
+    parked: dict[str, bytes]
+
+
+class Flight(Struct):
+    projected: Projected
+    sent: Sent

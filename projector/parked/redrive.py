@@ -1,0 +1,177 @@
+"""Parked records taken up again, or thrown away.
+
+A redrive decodes them with the code as it is now, and folds what is good into the live generation. The fold is
+order-insensitive, so no position is needed, and none is moved. What is folded is taken off the parked records by the
+same script, hence once and never twice; a redrive that dies is run again. Only where a record had been parked in
+another shard than its group's, two scripts are needed: first the fold, which may be done over, then the bookkeeping.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from projector.errors import CannotGoOn
+from projector.parked.book import Entry, read
+from projector.parked.record import Parked, decode, encode, now_text
+from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
+from projector.readmodel.keys import Generation
+from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
+from projector.store.redis import Store
+
+# How many records, and how many bytes of them as they are stored, are taken up at once.
+TAKEN_RECORDS = 100
+TAKEN_BYTES = 512 * 1024
+
+
+class Redriven(Struct):
+    """What became of how many; `parked`: position -> why it still is. `gone`: others were faster."""
+
+    applied: int = 0
+    stale: int = 0
+    passed_over: int = 0
+    gone: int = 0
+    parked: dict[str, str] = field(default_factory=dict)
+
+
+def redrive(
+    store: Store, generation: Generation, entries: Sequence[Entry], tell: Callable[[int], None] = lambda done: None
+) -> Redriven:
+    """Raises StoreUnavailable, and CannotGoOn where the generation is not open: what was done by then is done."""
+    redriver, done = _Redriver(store, generation), 0
+    for shard, positions in portions(entries):
+        redriver.take_up(shard, positions)
+        # We have read them, and live.
+        store.keep_deadly("SREM", generation, positions)
+        done += len(positions)
+        tell(done)
+    return redriver.found
+
+
+def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> list[str]:
+    """Returns the positions of those that were still there. Raises as `redrive`."""
+    discarded: list[str] = []
+    for shard, some in portions(entries):
+        while found := read(store, generation, shard, some):
+            change = Change(unparked=list(found))
+            change.discarded = {position: _trace(parked) for position, parked in found.items()}
+            for partition, count in _by_partition(found.values()).items():
+                change.tally[partition] = {Fate.DISCARDED: count, Fate.PARKED: -count}
+            if (
+                _checked(generation, store.commit_even_if_full(generation, shard, request(change, {})))
+                is Outcome.STORED
+            ):
+                discarded += found
+                break
+    return discarded
+
+
+def portions(entries: Sequence[Entry]) -> Iterator[tuple[int, list[str]]]:
+    """Shard and positions. What has killed a process comes last: should it kill us, the others are done."""
+    taken: dict[int, tuple[list[str], int]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.reason.startswith("kills_process")):
+        positions, size = taken.pop(entry.shard, ([], 0))
+        if positions and (len(positions) == TAKEN_RECORDS or size + entry.bytes > TAKEN_BYTES):
+            yield entry.shard, positions
+            positions, size = [], 0
+        taken[entry.shard] = [*positions, entry.position], size + entry.bytes
+    yield from ((shard, positions) for shard, (positions, _) in taken.items())
+
+
+class _Redriver:
+    def __init__(self, store: Store, generation: Generation) -> None:
+        self._store = store
+        self._generation = generation
+        self.found = Redriven()
+
+    def take_up(self, home: int, positions: Sequence[str]) -> None:
+        """Of one shard, `home`."""
+        parked = read(self._store, self._generation, home, positions)
+        self.found.gone += len(positions) - len(parked)
+        by_shard: dict[int, list[Decoded]] = {}
+        for one in parked.values():
+            item = decode_record(one.record)
+            shard = self._generation.shard_of(item.event.group_id) if item.event else home
+            by_shard.setdefault(shard, []).append(item)
+        for shard, items in by_shard.items():
+            self._apply(home, shard, items)
+
+    def _apply(self, home: int, shard: int, items: list[Decoded]) -> None:
+        """Until each is folded, still parked, or gone."""
+        while items:
+            parked = read(self._store, self._generation, home, [str(item.record) for item in items])
+            self.found.gone += len(items) - len(parked)
+            items = [item for item in items if str(item.record) in parked]
+            if not items:
+                return
+            states = self._store.load(self._generation, shard, ids) if (ids := group_ids(items)) else {}
+            folded = project({group_id: known(group_id, state) for group_id, state in states.items()}, items)
+            change = _unparked(folded, parked)
+            sendable = request(change, {})
+            if len(items) > 1 and sum(map(len, sendable)) > REQUEST_BYTES_MAX:
+                middle = len(items) // 2
+                self._apply(home, shard, items[:middle])
+                items = items[middle:]
+            elif self._store_it(home, shard, change, sendable):
+                self._count(change)
+                return
+
+    def _store_it(self, home: int, shard: int, change: Change, sendable: list[str | bytes]) -> bool:
+        """False where something has changed in between: it has to be done again."""
+        if shard == home:
+            return _commit(self._store, self._generation, home, sendable) is Outcome.STORED
+        fold = structs.replace(change, unparked=[], parked={}, tally={})
+        if fold.state and _commit(self._store, self._generation, shard, request(fold, {})) is not Outcome.STORED:
+            return False
+        kept = Change(unparked=change.unparked, parked=change.parked, tally=change.tally)
+        return _commit(self._store, self._generation, home, request(kept, {})) is Outcome.STORED
+
+    def _count(self, change: Change) -> None:
+        for fates in change.tally.values():
+            self.found.applied += fates[Fate.APPLIED]
+            self.found.stale += fates[Fate.STALE]
+            self.found.passed_over += fates[Fate.PASSED_OVER]
+        self.found.parked |= {position: decode(position, told).reason for position, told in change.parked.items()}
+
+
+def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
+    """What takes all of them off the parked records, but for those that have to stay."""
+    stay = {}
+    for position, told in folded.parked.items():
+        reason, old = decode(position, told).reason, before[position]
+        stay[position] = encode(structs.replace(old, reason=reason, attempts=old.attempts + 1))
+    tally = {}
+    for partition, fates in folded.tally.items():
+        left = sum(fates.values()) - fates[Fate.PARKED]
+        tally[partition] = {**fates, Fate.PARKED: -left}
+    return structs.replace(folded, parked=stay, unparked=list(before), tally=tally, redriven=bool(folded.state))
+
+
+def _trace(parked: Parked) -> bytes:
+    """What is remembered of a record that is thrown away. The log has it still."""
+    told = {"time": parked.time, "parked_at": parked.parked_at, "attempts": parked.attempts, "discarded_at": now_text()}
+    return msgspec.json.encode({"reason": parked.reason, **told})
+
+
+def _by_partition(found: Iterable[Parked]) -> Mapping[str, int]:
+    return Counter(str(parked.record.partition) for parked in found)
+
+
+def _commit(store: Store, generation: Generation, shard: int, sendable: list[str | bytes]) -> Outcome:
+    return _checked(generation, store.commit(generation, shard, sendable).outcome())
+
+
+def _checked(generation: Generation, outcome: Outcome) -> Outcome:
+    """Raises CannotGoOn where the generation is not to be written."""
+    match outcome:
+        case Outcome.STORED | Outcome.CHANGED | Outcome.ALREADY:
+            return outcome
+        case Outcome.SEALED:
+            raise CannotGoOn(
+                f"generation {generation.number} is just being replaced by another one: do it again when that is live"
+            )
+        case _:
+            raise CannotGoOn(
+                f"Redis has lost generation {generation.number}: do it again when the projector has filled it anew"
+            )

@@ -1,0 +1,26 @@
+"""`projector` on a machine where some events cannot be read: `deadly` kills the process, `memory` needs too much.
+
+python -m tests.integration.deadly <arguments of projector>
+"""
+
+import os
+import signal
+
+import projector.project
+from events.decode import decode
+from events.log import Headers
+from events.order import OrderEvent
+from projector.cli import main
+
+
+def deadly(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
+    if value is not None and b"deadly" in value:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if value is not None and b"memory" in value:
+        raise MemoryError
+    return decode(value, headers)
+
+
+if __name__ == "__main__":
+    vars(projector.project)["decode"] = deadly
+    main()
