@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
-from api.config import PROJECTION_WAIT_MS, READY_LAG_MAX
+from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX
 from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
@@ -30,6 +30,9 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=9000, ge=1, le=65535)
+    projector_host: str = "127.0.0.1"
+    projector_port: int | None = Field(default=None, ge=1, le=65535)
+
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
@@ -38,6 +41,7 @@ class Settings(BaseSettings):
 
     projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)
     ready_lag_max: int = Field(default=READY_LAG_MAX, ge=0)
+    ready_end_age_max_s: int = Field(default=READY_END_AGE_MAX_S, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -47,6 +47,7 @@ class Keys:
 
     __slots__ = (
         "end",
+        "end_at",
         "meta",
         "ordinal",
         "parked",
@@ -70,6 +71,7 @@ class Keys:
         self.ordinal = prefix + "ordinal"
         self.position = prefix + "position"
         self.end = prefix + "end"
+        self.end_at = prefix + "end_at"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         # Not a key but a channel.

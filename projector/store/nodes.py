@@ -1,6 +1,6 @@
 """Which server holds a key: the one Redis there is, or a master of the cluster. Which of both it is, is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import redis
@@ -9,21 +9,13 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from projector.errors import CannotGoOn, StoreUnavailable
+from projector.store.refusals import Refusal, refusal_of
 
 # How long one call may take, in seconds, before its result counts as unknown.
 CALL_TIMEOUT_S = 2.0
 
-# Refusals that pass by themselves: loading after a restart, a long script, a failover, a full disk, full memory, a slot
-# on its way to another master. redis-py has a class for some, and takes their first word off the text.
-_PASSING = ("LOADING", "BUSY", "READONLY", "MISCONF", "OOM", "NOREPLICAS")
-_PASSING_TYPES = (
-    redis.exceptions.AskError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.MasterDownError,
-    redis.OutOfMemoryError,
-    redis.ReadOnlyError,
-)
+# Where another server may have taken its place.
+_ELSEWHERE = (Refusal.READONLY, Refusal.NOREPLICAS, Refusal.MASTERDOWN)
 
 _KEEP_BOOK = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 
@@ -36,10 +28,11 @@ def connect(url: str) -> redis.Redis:
 
 
 class Nodes:
-    """Not thread-safe: a Nodes for each thread."""
+    """Not thread-safe: a Nodes for each thread. `refused` is told of each call that failed, and why."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, refused: Callable[[Refusal], None] = lambda refusal: None) -> None:
         self._url = url
+        self._refused = refused
         self._first = connect(url)
         self._asked = False
         self._cluster: RedisCluster | None = None
@@ -80,16 +73,19 @@ class Nodes:
         """
         try:
             yield
-        except redis.exceptions.NoScriptError:
-            raise
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException) as error:
+        except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
+            refusal = refusal_of(error)
+            self._refused(refusal)
+            if refusal is Refusal.NOSCRIPT:
+                raise
+            if refusal is Refusal.OTHER:
+                raise CannotGoOn(f"Redis refuses: {error}") from error
             self._is_stale = True
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
-        except redis.ResponseError as error:
-            if isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING):
-                self._is_stale = True
-                raise StoreUnavailable(f"Redis refuses for now: {error!r}") from error
-            raise CannotGoOn(f"Redis refuses: {error}") from error
+            if refusal in _ELSEWHERE:
+                # The name may lead to another server by now, but a connection that stands never would.
+                self._first.connection_pool.disconnect(inuse_connections=False)
+            said = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
+            raise StoreUnavailable(f"Redis {said}: {error}") from error
 
     def _topology(self) -> RedisCluster | None:
         """None for a stand-alone server. A cluster is asked anew after trouble with any node."""
@@ -108,7 +104,7 @@ class Nodes:
             self._first.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
         except redis.ResponseError as error:
             # Disabled, or not for us to ask: then the one server is all we see.
-            if isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING):
+            if refusal_of(error) not in (Refusal.OTHER, Refusal.NOPERM):
                 raise
             return None
         return RedisCluster.from_url(

@@ -1,0 +1,39 @@
+"""A batch on its way: loaded, then projected, then sent."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from events.log import Partition
+from projector.project import Decoded, Fate, Known
+from projector.store.commit import Advance
+from projector.store.redis import Sent
+
+# `orders/0` -> records by fate.
+Tally = Mapping[str, Mapping[Fate, int]]
+
+
+class Loaded(Struct):
+    """A decoded batch; `states`: those of its groups that were neither cached nor under way."""
+
+    decoded: Sequence[Decoded]
+    states: Mapping[str, bytes | None]
+
+
+class Projected(Struct):
+    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored.
+
+    `tally`: what has become of its records by then.
+    """
+
+    shard: int
+    items: Sequence[Decoded]
+    advances: Mapping[Partition, Advance]
+    request: list[str | bytes]
+    after: dict[str, Known]
+    tally: Tally
+
+
+class Flight(Struct):
+    projected: Projected
+    sent: Sent
