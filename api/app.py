@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from math import inf
+from math import inf, nan
 from urllib.parse import unquote
 
 import structlog
@@ -20,7 +20,7 @@ from api.accesslog import AccessLog
 from api.admission import Admission, Places
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
-from api.engine import Engine
+from api.engine import Behind, Engine
 from api.gate import Gate
 from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
@@ -46,7 +46,8 @@ _log = structlog.get_logger("api")
 
 def create_app(config: ApiConfig) -> FastAPI:
     """`app.state.observer` is for the server, which sees what never becomes a request."""
-    engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max, config.ready_lag_max)
+    redis = config.redis_url, config.redis_wait_ms, config.redis_connections_max
+    engine = Engine(*redis, config.ready_lag_max, config.ready_end_age_max_s)
     waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
 
     @asynccontextmanager
@@ -66,7 +67,7 @@ def create_app(config: ApiConfig) -> FastAPI:
         [
             *_routes(engine, waiting),
             *reference_routes(config.openapi_access),
-            _metrics_route(metrics, config.metrics_access),
+            _metrics_route(metrics, config.metrics_access, engine),
         ]
     )
     app.router.routes.extend(routes)
@@ -143,8 +144,13 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     ]
 
 
-def _metrics_route(metrics: Metrics, access: Access) -> RuledRoute:
+def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRoute:
     async def text(request: Request) -> Response:
+        try:
+            metrics.look(await engine.behind())
+        except errors.Unavailable:
+            metrics.redis_unavailable.inc()
+            metrics.look(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 

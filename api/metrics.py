@@ -1,10 +1,13 @@
 """What operators see of the API, for one process. docs/ops.md tells each metric."""
 
 from collections.abc import Callable
+from math import inf, nan
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
+
+from api.engine import Behind
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -61,6 +64,16 @@ class Metrics:
             registry=self.registry,
         )
         self.connections = Gauge("order_groups_api_connections", "Open connections.", registry=self.registry)
+        self._lag = Gauge(
+            "order_groups_api_lag",
+            "Events between what is served and the end of the log, as it was told last.",
+            registry=self.registry,
+        )
+        self._end_age = Gauge(
+            "order_groups_api_end_age_seconds",
+            "Since the projector last told the end of the log.",
+            registry=self.registry,
+        )
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
 
@@ -72,6 +85,11 @@ class Metrics:
             series = self._series[labels] = _Series(add, self._durations.labels(route, plan).observe)
         series.add()
         series.observe(seconds)
+
+    def look(self, behind: Behind | None) -> None:
+        """With each scrape. None: nothing is live, so nothing was ever told."""
+        self._lag.set(behind.lag if behind else nan)
+        self._end_age.set(behind.end_age_s if behind else inf)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()

@@ -24,3 +24,4 @@ class Script:
 SCAN = Script(READS, "window", "scan")
 SELECT = Script(COMBINES + _BUCKETS, "window", "sides", "mask", "select")
 ONE = Script(READS, "one")
+END = Script(READS, "end")
