@@ -39,7 +39,8 @@ def family(host: str) -> socket.AddressFamily:
 
 
 def bad_port(setting: str, host: str, port: int, error: OSError, remedy: str) -> BadSetting:
-    if isinstance(error, socket.gaierror):
+    # Of a name that leads nowhere, whose number is none of errno's: create_server makes an OSError of it.
+    if isinstance(error, socket.gaierror) or (error.errno or 0) < 0:
         return BadSetting(f"{setting}_HOST: expected an address of this machine, got {host!r}: {error}")
     reason = os.strerror(error.errno or 0)
     return BadSetting(f"{setting}_PORT: cannot listen on {host}:{port} ({reason}): {remedy}")

@@ -160,7 +160,12 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are() -> None:
 
 
 def test_alerts_ask_for_labels_that_there_are() -> None:
-    known = {"refusal": set(Refusal), "reason": {*REWINDS, "concurrency"}, "fate": set(Fate), "outcome": set(Outcome)}
+    known: dict[str, set[str]] = {
+        "refusal": set(Refusal),
+        "reason": {*REWINDS, "concurrency"},
+        "fate": set(Fate),
+        "outcome": set(Outcome),
+    }
     found = [
         (label, value)
         for expression in asked_of_prometheus()
