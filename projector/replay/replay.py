@@ -70,6 +70,7 @@ class Replay:
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
         """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
+        self._insist(self._store.check_eviction)
         entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
         self._store.open(generation)
