@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.connection import parse_url
 
 from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX
 from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.home import Home
+from projector.readmodel.sentinels import check as check_redis_url
 
 
 class Settings(BaseSettings):
@@ -80,7 +80,7 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
     values.update((name, value) for name, value in overrides.items() if value is not None)
     try:
         settings = Settings.model_validate(values)
-        parse_url(settings.store_url)  # type: ignore[no-untyped-call]
+        check_redis_url(settings.store_url)
         return settings
     except ValidationError as error:
         problems = []
@@ -91,5 +91,6 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
         raise BadSetting("; ".join(problems)) from None
     except ValueError:
         raise BadSetting(
-            f"REDIS_URL: expected redis://host:6379/0, rediss://host or unix:///path, got {values['redis_url']!r}"
+            "REDIS_URL: expected redis://host:6379/0, rediss://host, unix:///path, or "
+            f"redis+sentinel://host:26379,host2:26379/service, got {values['redis_url']!r}"
         ) from None

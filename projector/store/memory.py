@@ -48,8 +48,13 @@ def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
     be had.
     """
     for client in nodes.all():
-        target = client.connection_pool.connection_kwargs
-        server = str(target.get("path") or f"{target.get('host')}:{target.get('port')}")
+        pool = client.connection_pool
+        target = pool.connection_kwargs
+        server = str(
+            getattr(pool, "service_name", None)
+            or target.get("path")
+            or f"{target.get('host', 'localhost')}:{target.get('port', 6379)}"
+        )
         with nodes.errors():
             try:
                 found = client.info("memory").get("maxmemory_policy")

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from projector.errors import CannotGoOn, StoreUnavailable
+from projector.readmodel.sentinels import sentinels
 from projector.store.refusals import Refusal, refusal_of
 
 # How long one call may take, in seconds, before its result counts as unknown.
 CALL_TIMEOUT_S = 2.0
+# And how long a sentinel may take to say who is master, before the next one is asked.
+SENTINEL_TIMEOUT_S = 0.5
 
 # Where another server may have taken its place.
 _ELSEWHERE = (Refusal.READONLY, Refusal.NOREPLICAS, Refusal.MASTERDOWN)
@@ -21,10 +26,27 @@ _KEEP_BOOK = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 
 
 def connect(url: str) -> redis.Redis:
-    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe."""
-    return redis.Redis.from_url(
-        url, socket_timeout=CALL_TIMEOUT_S, socket_connect_timeout=CALL_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
+    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe.
+
+    With sentinels, every new connection asks them who is master.
+    """
+    known, options = sentinels(url), _options(CALL_TIMEOUT_S)
+    if known is None:
+        return redis.Redis.from_url(url, **options)
+    manager = Sentinel(known.hosts, sentinel_kwargs={**known.sentinel, **_options(SENTINEL_TIMEOUT_S)})  # type: ignore[no-untyped-call]
+    master: redis.Redis = manager.master_for(known.service, **known.target, **options)  # type: ignore[no-untyped-call]
+    return master
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+
+
+def _close(client: redis.Redis) -> None:
+    client.close()
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            sentinel.close()
 
 
 class Nodes:
@@ -61,7 +83,7 @@ class Nodes:
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        self._first.close()
+        _close(self._first)
         if self._cluster is not None:
             self._cluster.close()
 
@@ -107,12 +129,7 @@ class Nodes:
             if refusal_of(error) not in (Refusal.OTHER, Refusal.NOPERM):
                 raise
             return None
-        return RedisCluster.from_url(
-            self._url,
-            socket_timeout=CALL_TIMEOUT_S,
-            socket_connect_timeout=CALL_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return RedisCluster.from_url(self._url, **_options(CALL_TIMEOUT_S))
 
     @staticmethod
     def _master(cluster: RedisCluster, key: str) -> redis.Redis:
