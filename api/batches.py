@@ -127,7 +127,7 @@ class Batches:
 def _refuse(turn: Iterable[_Waiting], error: BaseException) -> None:
     for waiting in turn:
         if not waiting.future.done():
-            waiting.future.set_exception(Unavailable(f"Redis: {error!r}"))
+            waiting.future.set_exception(Unavailable(f"Redis: {error!r:.200}"))
 
 
 async def _reply(connection: AbstractConnection) -> object:

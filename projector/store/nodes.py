@@ -107,7 +107,8 @@ class Nodes:
                 # The name may lead to another server by now, but a connection that stands never would.
                 self._first.connection_pool.disconnect(inuse_connections=False)
             said = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
-            raise StoreUnavailable(f"Redis {said}: {error}") from error
+            # Behind it, redis-py shows each sentinel that it asked, in a thousand characters.
+            raise StoreUnavailable(f"Redis {said}: {str(error).partition(' : <')[0]}") from error
 
     def _topology(self) -> RedisCluster | None:
         """None for a stand-alone server. A cluster is asked anew after trouble with any node."""
