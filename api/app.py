@@ -147,10 +147,10 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
 def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRoute:
     async def text(request: Request) -> Response:
         try:
-            metrics.look(await engine.behind())
+            metrics.see(await engine.behind())
         except errors.Unavailable:
             metrics.redis_unavailable.inc()
-            metrics.look(Behind(nan, nan))
+            metrics.see(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 

@@ -68,11 +68,13 @@ class Metrics:
             "order_groups_api_lag",
             "Events between what is served and the end of the log, as it was told last.",
             registry=self.registry,
+            multiprocess_mode="livemostrecent",
         )
         self._end_age = Gauge(
             "order_groups_api_end_age_seconds",
             "Since the projector last told the end of the log.",
             registry=self.registry,
+            multiprocess_mode="livemostrecent",
         )
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
@@ -86,7 +88,7 @@ class Metrics:
         series.add()
         series.observe(seconds)
 
-    def look(self, behind: Behind | None) -> None:
+    def see(self, behind: Behind | None) -> None:
         """With each scrape. None: nothing is live, so nothing was ever told."""
         self._lag.set(behind.lag if behind else nan)
         self._end_age.set(behind.end_age_s if behind else inf)

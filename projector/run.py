@@ -131,8 +131,7 @@ class Projector:
                 if live is None or live.version == VERSION:
                     self._open_generation()
                     return
-                with suppress(StoreUnavailable):
-                    self._watch.look(self._store, None)
+                self._watch.look(self._store, None)
 
     def _step(self, subscription: Subscription) -> None:
         # With something under way there is no time to wait for more.
@@ -186,7 +185,7 @@ class Projector:
             end = self._log.end()
             self._watch.pulse.tell_end(end)
             self._store.tell_end(pipeline.generation, end)
-            self._watch.look(self._store, pipeline.generation)
+        self._watch.look(self._store, pipeline.generation)
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
         """Where Redis stands is where we go on reading."""

@@ -5,13 +5,18 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from time import monotonic
 
+import structlog
+
 from events.log import Partition
+from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.look import LOOK_EVERY_S, look
 from projector.health.metrics import Metrics
 from projector.health.pulse import Pulse
 from projector.project import Decoded
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
+
+log = structlog.get_logger("projector")
 
 
 class Watch:
@@ -21,6 +26,8 @@ class Watch:
         self.pulse = Pulse(lag_max)
         self.metrics = Metrics(self.pulse)
         self._looked_at_s = float("-inf")
+        # Why the last look failed.
+        self._blinded = ""
 
     def begin(self, oldest: Sequence[Decoded]) -> None:
         """A turn of the loop. `oldest`: the batch that waits if Redis is away from here on."""
@@ -51,8 +58,19 @@ class Watch:
             self.pulse.standing_by = False
 
     def look(self, store: Store, generation: Generation | None) -> None:
-        """Every few seconds, whenever it is called. Raises StoreUnavailable."""
+        """Every few seconds, however often it is called. Nothing depends on what is seen, so nothing is raised."""
         self.pulse.turn()
-        if monotonic() - self._looked_at_s >= LOOK_EVERY_S:
-            self._looked_at_s = monotonic()
+        if monotonic() - self._looked_at_s < LOOK_EVERY_S:
+            return
+        self._looked_at_s = monotonic()
+        try:
             self.pulse.seen = look(store, generation)
+        except StoreUnavailable:
+            # Whoever needs Redis now says so.
+            return
+        except CannotGoOn as error:
+            if str(error) != self._blinded:
+                log.warning("some metrics stand still", reason=str(error))
+            self._blinded = str(error)
+        else:
+            self._blinded = ""
