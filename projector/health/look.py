@@ -9,7 +9,7 @@ from projector.replay.lease import progress_of
 from projector.store.redis import Store
 
 # In seconds.
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 2.0
 
 
 def look(store: Store, generation: Generation | None) -> Seen:

@@ -1,7 +1,8 @@
 """How a projector is, and how far: its health port, and what the API makes of a projector that is away."""
 
-import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,14 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from redis import Redis
 
-from projector.readmodel.generations import Progress
-from projector.replay.lease import Lease
 from tests import oracle
 from tests.integration.test_way import marketplace
 from tests.integration.watched import Projector, append, samples
@@ -82,8 +80,8 @@ def test_the_port_answers_nothing_else(one_redis_url: str, url: str, tmp_path: P
         assert run.stop() == 0
 
 
-def test_without_redis_it_lives_and_is_not_ready(redis_home: RedisHome, url: str, tmp_path: Path) -> None:
-    with RedisServer(redis_home) as server, server.client() as client:
+def test_without_redis_it_lives_and_is_not_ready(cluster_server_home: RedisHome, url: str, tmp_path: Path) -> None:
+    with RedisServer(cluster_server_home) as server, server.client() as client:
         ends = append(url, event(1))
         with Projector(tmp_path, EVENT_LOG_URL=url, REDIS_URL=server.url) as run:
             wait_until_applied(client, ends)
@@ -153,25 +151,23 @@ def fill(pipe: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("command", "host", "told"),
     [
-        ({}, "PROJECTOR_PORT: cannot listen on 127.0.0.1:{port} (Address already in use): set another PROJECTOR_PORT"),
-        ({"PROJECTOR_HOST": "no.such.host.invalid"}, "PROJECTOR_HOST: expected an address of this machine, got 'no.su"),
-        ({"PROJECTOR_PORT": "0"}, "PROJECTOR_PORT: expected greater than or equal to 1, got '0'"),
+        ("run", "127.0.0.1", "PROJECTOR_PORT: cannot listen on 127.0.0.1:{port} (Address already in use): set another"),
+        ("up", "127.0.0.1", "PROJECTOR_PORT: cannot listen on 127.0.0.1:{port} (Address already in use): set another"),
+        ("run", "no such host", "PROJECTOR_HOST: expected an address of this machine, got 'no such host'"),
+        ("up", "no such host", "PROJECTOR_HOST: expected an address of this machine, got 'no such host'"),
     ],
-    ids=["taken", "no-address", "no-port"],
 )
-@pytest.mark.parametrize("command", ["run", "up"])
-def test_a_bad_port_is_one_line(
-    one_redis_url: str, url: str, tmp_path: Path, command: str, settings: dict[str, str], told: str
-) -> None:
-    append(url, event(1))
-    where = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url, "API_PORT": str(free_port())}
-    with Projector(tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as first:
-        second = projector(command, cwd=tmp_path, settings={**where, "PROJECTOR_PORT": str(first.port), **settings})
-    assert second.returncode == 2
-    assert second.stderr.startswith("projector: " + told.format(port=first.port))
-    assert second.stderr.count("\n") == 1
+def test_a_bad_port_is_one_line(tmp_path: Path, command: str, host: str, told: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"PROJECTOR_HOST": host, "PROJECTOR_PORT": str(port), "API_PORT": str(free_port())}
+        failed = projector(command, cwd=tmp_path, settings=settings)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("projector: " + told.format(port=port))
+    assert failed.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "told before anything starts"
 
 
 def test_a_member_without_a_partition_is_ready(
@@ -212,35 +208,53 @@ def test_who_stands_by_says_so(one_redis_url: str, url: str, tmp_path: Path) -> 
         assert run.stop() == 0
 
 
+def test_what_cannot_be_looked_at_stops_nothing(one_redis_url: str, url: str, tmp_path: Path) -> None:
+    ends = append(url, event(1))
+    with (
+        Projector(tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run,
+        Redis.from_url(one_redis_url) as client,
+    ):
+        wait_until_applied(client, ends)
+        client.set(PREFIX + "parked", "no hash")
+        wait_until(lambda: bool(run.incidents("some metrics stand still")), 15, "a look at it")
+        wait_until_applied(client, append(url, event(2)))
+        assert run.stop() == 0
+        assert len(run.incidents("some metrics stand still")) == 1
+
+
 def test_a_replay_is_seen_from_outside(one_redis_url: str, url: str, tmp_path: Path) -> None:
-    events = marketplace(1500)
+    events = marketplace(300)
     ends = append(url, *events)
     settings = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url}
-    held = "{og:live}:replay"
     with Projector(tmp_path, **settings) as run, Redis.from_url(one_redis_url) as client:
         wait_until_applied(client, ends)
         assert run.metric("order_groups_replay_under_way") == 0
         with Process("replay", "build", "--yes", cwd=tmp_path, **settings) as build:
-            told: list[dict[str, Any]] = []
-
-            def over() -> bool:
-                raw = client.get(held)
-                if isinstance(raw, bytes) and (progress := json.loads(raw)["progress"]):
-                    told.append(progress)
-                return build.process.poll() is not None
-
-            wait_until(over, 60, "the build")
-            assert build.process.returncode == 0
-        assert {one["step"] for one in told} == {"build"}
-        assert all(0 <= one["done"] <= one["total"] == len(events) for one in told)
-        with Lease(one_redis_url, "a test") as lease:
-            lease.tell(Progress("build", 3, 10))
-            wait_until(lambda: run.metric("order_groups_replay_done", step="build") == 3, 15, "the progress")
-            assert run.metric("order_groups_replay_expected", step="build") == 10
-            assert run.metric("order_groups_replay_under_way") == 1
-            assert run.metric("generations", state="building") == 1
+            (worker,) = children(build.process.pid)
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                wait_until(lambda: run.metric("order_groups_replay_expected", step="build") > 0, 20, "its progress")
+                assert run.metric("order_groups_replay_expected", step="build") == len(events)
+                assert 0 <= run.metric("order_groups_replay_done", step="build") <= len(events)
+                assert run.metric("order_groups_replay_under_way") == 1
+                assert run.metric("generations", state="building") == 1
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            assert build.process.wait(60) == 0
         wait_until(lambda: run.metric("order_groups_replay_under_way") == 0, 15, "the end of it")
         assert run.stop() == 0
+
+
+def children(process: int) -> list[int]:
+    """As soon as it has some."""
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+        return bool(found)
+
+    wait_until(look, 20, "a child")
+    return found
 
 
 def test_an_old_end_of_the_log_is_not_hidden(one_redis_url: str, url: str, tmp_path: Path) -> None:
