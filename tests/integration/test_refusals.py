@@ -243,10 +243,10 @@ def test_scripts_that_redis_has_forgotten_are_sent_again(bench: Bench) -> None:
     assert bench.incidents() == before
 
 
-def test_a_restart_that_loads_is_waited_for(redis_home: RedisHome, tmp_path: Path) -> None:
+def test_a_restart_that_loads_is_waited_for(cluster_server_home: RedisHome, tmp_path: Path) -> None:
     """Each key takes a tenth of a millisecond to load, as if there were far more of them."""
     slow = ("--key-load-delay", "100", "--appendfsync", "always")
-    with RedisServer(redis_home, *slow) as server, _bench(server, tmp_path) as bench:
+    with RedisServer(cluster_server_home, *slow) as server, _bench(server, tmp_path) as bench:
         # It looks who has a question after every 1024 commands that it has loaded.
         with bench.client.pipeline(transaction=False) as pipeline:
             for number in range(10_000):
@@ -320,11 +320,11 @@ def test_a_redis_that_may_throw_away_is_refused(redis_home: RedisHome, tmp_path:
             assert client.keys() == []
 
 
-def test_who_may_not_ask_is_warned(redis_home: RedisHome, tmp_path: Path) -> None:
+def test_who_may_not_ask_is_warned(cluster_server_home: RedisHome, tmp_path: Path) -> None:
     """As where Redis belongs to somebody else."""
     url = f"sqlite://{tmp_path}/orders.db"
     ends = append(url, *EVENTS[:PART])
-    with RedisServer(redis_home) as server, server.client() as client:
+    with RedisServer(cluster_server_home) as server, server.client() as client:
         client.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-info", "-config")
         limited = server.url.replace("redis://", "redis://limited:secret@")
         with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=limited) as run:
