@@ -16,7 +16,7 @@ from api.errors import ConfigError
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
 from projector.settings import Settings
-from projector.store.nodes import Nodes, connect
+from projector.store.nodes import Nodes, close, connect
 from projector.store.refusals import Refusal
 
 
@@ -32,7 +32,7 @@ def open_nodes(settings: Settings, refused: Callable[[Refusal], None] = lambda r
         # It may come yet: who needs it waits for it, or says so.
         pass
     finally:
-        client.close()
+        close(client)
     nodes = Nodes(settings.store_url, refused)
     try:
         yield nodes

@@ -42,7 +42,8 @@ def _options(timeout_s: float) -> dict[str, Any]:
     return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
 
 
-def _close(client: redis.Redis) -> None:
+def close(client: redis.Redis) -> None:
+    """Of one that `connect` made, and what it asks the sentinels with."""
     client.close()
     if isinstance(client.connection_pool, SentinelConnectionPool):
         for sentinel in client.connection_pool.sentinel_manager.sentinels:
@@ -83,7 +84,7 @@ class Nodes:
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        _close(self._first)
+        close(self._first)
         if self._cluster is not None:
             self._cluster.close()
 
