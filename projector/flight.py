@@ -1,4 +1,4 @@
-"""A batch on its way: loaded, then projected, then sent."""
+"""What a batch is on its way through the pipeline."""
 
 from collections.abc import Mapping, Sequence
 

@@ -16,7 +16,7 @@ from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.patience import Stopped, insist
 from projector.pipeline import Pipeline
-from projector.project import decode_record
+from projector.project import Decoded, decode_record
 from projector.readmodel.document import VERSION
 from projector.steering import Closed, Rejoin, Rewind
 from projector.store.redis import Store
@@ -142,7 +142,7 @@ class Projector:
                 self._pipeline.flush()
                 self._start(subscription, polled.assigned)
             for batch in batches(polled.records):
-                self._push(batch)
+                self._push([decode_record(record) for record in batch])
             if not polled.records:
                 self._push(())
             if self._mark_is_due():
@@ -157,12 +157,11 @@ class Projector:
         if self._mark_is_due():
             self._mark(subscription)
 
-    def _push(self, batch: Sequence[Record]) -> None:
+    def _push(self, decoded: Sequence[Decoded]) -> None:
         started_s = time.perf_counter()
-        decoded = [decode_record(record) for record in batch]
         self._watch.begin(self._pipeline.oldest or decoded)
         self._pipeline.push(decoded)
-        self._watch.end(self._pipeline.oldest, time.perf_counter() - started_s if batch else None)
+        self._watch.end(self._pipeline.oldest, time.perf_counter() - started_s if decoded else None)
 
     def _start_again(self, subscription: Subscription) -> None:
         self._pipeline.discard()
