@@ -224,7 +224,7 @@ def test_a_replay_is_seen_from_outside(one_redis_url: str, url: str, tmp_path: P
         wait_until_applied(client, ends)
         assert run.metric("order_groups_replay_under_way") == 0
         with Process("replay", "build", "--yes", cwd=tmp_path, **settings) as build:
-            (worker,) = children(build.process.pid)
+            worker = worker_of(build.process.pid)
             os.kill(worker, signal.SIGSTOP)
             try:
                 wait_until(lambda: run.metric("order_groups_replay_expected", step="build") > 0, 20, "its progress")
@@ -239,16 +239,17 @@ def test_a_replay_is_seen_from_outside(one_redis_url: str, url: str, tmp_path: P
         assert run.stop() == 0
 
 
-def children(process: int) -> list[int]:
-    """As soon as it has some."""
+def worker_of(process: int) -> int:
+    """As soon as it runs: between fork and exec its parent waits for it."""
     found: list[int] = []
 
     def look() -> bool:
-        found[:] = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        found[:] = [int(child) for child in children if b"\0work\0" in Path(f"/proc/{child}/cmdline").read_bytes()]
         return bool(found)
 
-    wait_until(look, 20, "a child")
-    return found
+    wait_until(look, 20, "a worker")
+    return found[0]
 
 
 def test_an_old_end_of_the_log_is_not_hidden(one_redis_url: str, url: str, tmp_path: Path) -> None:
