@@ -12,7 +12,7 @@ import redis
 from tests import readmodel
 from tests.integration.test_way import marketplace
 from tests.integration.watched import Projector, append
-from tests.processes import Process, applied, live, projector, wait_until_applied
+from tests.processes import Process, projector, wait_until_applied
 from tests.readmodel import PREFIX
 from tests.servers.cluster import ClusterServer
 from tests.servers.process import free_port, wait_until
@@ -269,9 +269,7 @@ def test_a_cluster_that_moves_and_is_down(cluster_server_home: RedisHome, tmp_pa
 
             def publish(start: int) -> None:
                 ends = append(url, *EVENTS[start : start + PART])
-                wait_until(
-                    lambda: live(client) == (0, 1) and applied(client) == ends, WAIT_S, "the events to be applied"
-                )
+                wait_until_applied(client, ends, WAIT_S)
 
             publish(0)
             slot = client.keyslot(PREFIX + "meta")
@@ -288,7 +286,7 @@ def test_a_cluster_that_moves_and_is_down(cluster_server_home: RedisHome, tmp_pa
                 )
                 assert run.why_not_ready()
                 owner.execute_command("CLUSTER ADDSLOTS", given_up)
-            wait_until(lambda: applied(client) == ends, WAIT_S, "the rest")
+            wait_until_applied(client, ends, WAIT_S)
             model = readmodel.read(client)
             readmodel.check(model, EVENTS[: 3 * PART])
             readmodel.check_accounting(model, 3 * PART)
