@@ -25,5 +25,5 @@ ENV PATH=/opt/projector/bin:$PATH \
     PYTHONUNBUFFERED=1
 # By number, so that an orchestrator can tell that it is not root.
 USER 10001:10001
-EXPOSE 9000
+EXPOSE 9000 9001
 ENTRYPOINT ["projector"]

@@ -1,14 +1,12 @@
 """Routes and wiring: credentials, then the query, then one script, then bytes."""
 
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from math import inf
+from math import nan
 from urllib.parse import unquote
 
-import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,8 +18,9 @@ from api.accesslog import AccessLog
 from api.admission import Admission, Places
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
-from api.engine import Engine
+from api.engine import Behind, Engine
 from api.gate import Gate
+from api.incident import Incident
 from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
 from api.plan import heads_suffice, plan
@@ -39,15 +38,12 @@ HEALTH = ("/health/live", "/health/ready")
 # How many parsed query strings are remembered, and the longest of them in characters: some 4 MB at the most.
 KNOWN_QUERIES = 1000
 KNOWN_QUERY_MAX = 500
-# How often the log tells that Redis is away, in seconds.
-UNAVAILABLE_TOLD_EVERY_S = 1.0
-
-_log = structlog.get_logger("api")
 
 
 def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
     """`app.state.observer` is for the server, which sees what never becomes a request. `seat`: one of several."""
-    engine = Engine(config.redis_url, config.redis_wait_ms, config.redis_connections_max, config.ready_lag_max)
+    redis = config.redis_url, config.redis_wait_ms, config.redis_connections_max
+    engine = Engine(*redis, config.ready_lag_max, config.ready_end_age_max_s)
     waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
 
     @asynccontextmanager
@@ -74,12 +70,12 @@ def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
         [
             *_routes(engine, waiting),
             *reference_routes(config.openapi_access),
-            _metrics_route(metrics, config.metrics_access),
+            _metrics_route(metrics, config.metrics_access, engine),
         ]
     )
     app.router.routes.extend(routes)
     log = AccessLog(config.access_log, sys.stderr.buffer, metrics.log_lines_lost.inc)
-    app.state.unavailable_told_s = -inf
+    app.state.incident = Incident()
     observer = app.state.observer = Observer(metrics, log, [route.path_format for route in routes])
     # Each is put around those before it.
     app.add_middleware(Admission, places=places, open_to_all=frozenset((*HEALTH, METRICS_PATH)))
@@ -151,8 +147,13 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     ]
 
 
-def _metrics_route(metrics: Metrics, access: Access) -> RuledRoute:
+def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRoute:
     async def text(request: Request) -> Response:
+        try:
+            metrics.see(await engine.behind())
+        except errors.Unavailable:
+            metrics.redis_unavailable.inc()
+            metrics.see(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
@@ -211,13 +212,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    """The metric and the access log have every request; the log has a line a second of what is one incident."""
-    state, now_s = request.app.state, time.monotonic()
+    """The metric and the access log have every request, the log what is one incident."""
+    state = request.app.state
     state.observer.metrics.redis_unavailable.inc()
-    if now_s - state.unavailable_told_s >= UNAVAILABLE_TOLD_EVERY_S:
-        state.unavailable_told_s = now_s
-        request_id = exchange_of(request.scope).request_id.decode("ascii")
-        _log.warning("unavailable", reason=str(error), request_id=request_id)
+    state.incident.meet(str(error), exchange_of(request.scope).request_id.decode("ascii"))
     return errors.unavailable()
 
 

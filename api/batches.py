@@ -10,14 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from api.deadlines import Deadlines
 from api.errors import Unavailable
+from api.pools import close, pool
 from projector.readmodel.keys import LIVE
 
 # Commands of one turn: the last reply lets the first one go, and a script may take some milliseconds.
@@ -51,18 +49,11 @@ class _Waiting(NamedTuple):
 class Batches:
     """At most `connections_max` connections, and one turn at a time on each. `wait_s` bounds a turn.
 
-    `target`: where the server is and how to get in, as ConnectionPool takes it. `points`: it has `og:live`.
+    `target`: where the server is and how to get in; see pools.py. `points`: it has `og:live`.
     """
 
     def __init__(self, target: Mapping[str, Any], wait_s: float, connections_max: int, *, points: bool) -> None:
-        self._pool: ConnectionPool = ConnectionPool(
-            **target,
-            max_connections=connections_max,
-            socket_connect_timeout=wait_s,
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        self._pool = pool(target, wait_s, connections_max)
         self._points = points
         self._wait_s = wait_s
         self._connections_max = connections_max
@@ -92,7 +83,7 @@ class Batches:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         _refuse(self._waiting, ConnectionError("closed"))
-        await self._pool.aclose()
+        await close(self._pool)
 
     async def _work(self) -> None:
         """Nothing may be awaited between the last look at the queue and `_busy`, or a request could be forgotten."""
@@ -139,7 +130,7 @@ class Batches:
 def _refuse(turn: Iterable[_Waiting], error: BaseException) -> None:
     for waiting in turn:
         if not waiting.future.done():
-            waiting.future.set_exception(Unavailable(f"Redis: {error!r}"))
+            waiting.future.set_exception(Unavailable(f"Redis: {error!r:.200}"))
 
 
 async def _reply(connection: AbstractConnection) -> object:

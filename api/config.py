@@ -20,6 +20,9 @@ READY_LAG_MAX = 10_000
 # Processes that serve, and the most of them.
 WORKERS = 1
 WORKERS_MAX = 64
+# How long ago the projector may have told where the log ends for this process to be ready, in seconds; 0: however long.
+# All processes see the same: with a bound, a projector that is away takes the whole list away.
+READY_END_AGE_MAX_S = 0
 # Seconds that requests under way get to finish once the server was told to stop.
 SHUTDOWN_S = 5
 
@@ -49,6 +52,7 @@ class ApiConfig:
     redis_connections_max: int = REDIS_CONNECTIONS_MAX
     projection_wait_ms: int = PROJECTION_WAIT_MS
     ready_lag_max: int = READY_LAG_MAX
+    ready_end_age_max_s: int = READY_END_AGE_MAX_S
     shutdown_s: int = SHUTDOWN_S
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import cast
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from api.plan import Nothing, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
 from api.reader import Reader
-from api.scripts import ONE, SEARCH
+from api.scripts import END, ONE, SEARCH
 from api.search import Search
 
 # Searches through all groups that are under way at a time, in this process.
@@ -47,13 +48,26 @@ class Found(Struct, frozen=True):
         return self.instant.positions
 
 
+class Behind(Struct, frozen=True):
+    """`lag`: events between the log's end and what is served. `end_age_s`: how long ago the projector told that end.
+
+    Both are NaN where Redis does not say.
+    """
+
+    lag: float
+    end_age_s: float
+
+
 class Engine:
     """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
 
-    def __init__(self, redis_url: str, wait_ms: int, connections_max: int, ready_lag_max: int) -> None:
+    def __init__(
+        self, redis_url: str, wait_ms: int, connections_max: int, ready_lag_max: int, ready_end_age_max_s: int = 0
+    ) -> None:
         self._reader = Reader(redis_url, wait_ms, connections_max)
         self._ready_lag_max = ready_lag_max
         self._searches = asyncio.Semaphore(SEARCHES_MAX)
+        self._ready_end_age_max_s = ready_end_age_max_s or inf
         # Between two commits every answer reflects the same.
         self._last_positions: object = None
         self._last_live: Live | None = None
@@ -75,18 +89,27 @@ class Engine:
     async def ready(self) -> bool:
         """Whether Redis answers, what is live can be read, and it lags behind the log's own end by no more than it may.
 
-        The projector tells that end every second. One that is away tells nothing, and what it left is served on.
+        The projector tells that end every second. One that is away tells nothing: what it left is served on, unless
+        there is a bound for the age of the end.
         """
         try:
-            seen = await self._reader.read(
-                lambda live: [("HGETALL", keys.end) for keys in live.shards], None, self._reader.deadline_s()
-            )
-            if seen is None or seen.live.is_stale:
-                return False
-            end = highest([offsets(reply) for reply in cast(list[list[bytes]], seen.values)])
-            return lag(end, (await self.now()).positions) <= self._ready_lag_max
+            behind = await self.behind()
         except Unavailable:
             return False
+        live = self._reader.live
+        if behind is None or live is None or live.is_stale:
+            return False
+        return behind.lag <= self._ready_lag_max and behind.end_age_s <= self._ready_end_age_max_s
+
+    async def behind(self) -> Behind | None:
+        """None where nothing is live. An end that nobody has told yet is infinitely old."""
+        seen = await self._reader.read(_ends, END, self._reader.deadline_s())
+        if seen is None:
+            return None
+        told = cast(list[tuple[list[bytes], bytes | None]], seen.values)
+        end = highest([offsets(reply) for reply, _ in told])
+        age_s = min((int(age_ms) / 1000 for _, age_ms in told if age_ms is not None), default=inf)
+        return Behind(lag(end, (await self.now()).positions), max(age_s, 0.0))
 
     async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
         """`steps`, if given, gets what is done for it."""
@@ -173,6 +196,10 @@ class Engine:
                 raise ReadModelFault(f"{names} and the like: expected offsets, found {positions!r:.200}") from error
             self._last_positions, self._last_live = positions, live
         return self._last_instant
+
+
+def _ends(live: Live) -> list[Command]:
+    return [("EVALSHA", END.digest, "2", keys.end, keys.end_at) for keys in live.shards]
 
 
 def _positions(live: Live) -> list[Command]:

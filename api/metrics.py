@@ -1,6 +1,7 @@
 """What operators see of the API, of all its processes. docs/ops.md tells each metric."""
 
 from collections.abc import Callable, Iterable
+from math import inf, nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from api.engine import Behind
 from api.seat import Seat, taken
 
 # Upper bounds of the duration histogram, in seconds.
@@ -84,6 +86,18 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._lag = Gauge(
+            "order_groups_api_lag",
+            "Events between what is served and the end of the log, as it was told last.",
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._end_age = Gauge(
+            "order_groups_api_end_age_seconds",
+            "Since the projector last told the end of the log.",
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
@@ -96,6 +110,11 @@ class Metrics:
             series = self._series[labels] = _Series(add, self._durations.labels(route, plan).observe)
         series.add()
         series.observe(seconds)
+
+    def see(self, behind: Behind | None) -> None:
+        """With each scrape. None: nothing is live, so nothing was ever told."""
+        self._lag.set(behind.lag if behind else nan)
+        self._end_age.set(behind.end_age_s if behind else inf)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()

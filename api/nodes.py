@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, ResponseError
 
 from api.batches import Batches, Command
 from api.cluster import POINTER, POINTER_SLOT, Cluster
 from api.errors import Unavailable
+from api.pools import node_of, target_of
 
 
 class Told(NamedTuple):
@@ -22,14 +23,12 @@ class Told(NamedTuple):
 
 
 class Nodes:
-    """`redis_url` names the server, or any node of a cluster: the others are reached with the same credentials."""
+    """`redis_url` names a server, sentinels, or any node of a cluster; the others are reached likewise."""
 
     def __init__(self, redis_url: str, wait_s: float, connections_max: int) -> None:
-        target = dict(parse_url(redis_url))
+        target = target_of(redis_url)
         self._one = Batches(target, wait_s, connections_max, points=True)
-        # A cluster has one database, and its nodes tell hosts and ports.
-        reached = {name: value for name, value in target.items() if name not in ("db", "path")}
-        self._cluster = Cluster(self._one, reached, wait_s, connections_max)
+        self._cluster = Cluster(self._one, node_of(target), wait_s, connections_max)
         self._stands_alone = False
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -101,6 +101,11 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
                 self._consumer.commit_async(offsets, _marked)
         except KafkaError as error:
             _marked(offsets, error)
+
+    def owned(self) -> Set[Partition] | None:
+        if self._consumer is None or self._consumer.group_metadata().generation_id < 0:
+            return None
+        return {Partition(*topic_partition) for topic_partition in self._consumer.assignment()}
 
     def close(self) -> None:
         """Leaves the group, so that others take over at once; a static member stays and is waited for."""

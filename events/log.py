@@ -5,7 +5,7 @@ from 0 by their `offset`; numbers may be missing (Kafka uses some for itself). A
 of the next record to read: a projection at position 5 has seen the records 0 to 4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import StrEnum
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -102,6 +102,9 @@ class Subscription(Protocol):
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         """Tells the log what has been applied. A courtesy to lag tools: may be late, may fail in silence."""
+
+    def owned(self) -> Set[Partition] | None:
+        """The partitions that are ours now; None as long as we are no member of the group."""
 
     def close(self) -> None: ...
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -205,6 +205,9 @@ class _Subscription:
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         """Nobody asks an SQLite file for its readers' lag."""
+
+    def owned(self) -> Set[Partition]:
+        return {self._partition}
 
     def close(self) -> None:
         self._log.close()

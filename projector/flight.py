@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from events.log import Partition
-from projector.project import Decoded, Known
+from projector.project import Decoded, Fate, Known
 from projector.store.commit import Advance
 from projector.store.redis import Sent
+
+# `orders/0` -> records by fate.
+Tally = Mapping[str, Mapping[Fate, int]]
 
 
 class Loaded(Struct):
@@ -18,8 +21,9 @@ class Loaded(Struct):
 
 
 class Projected(Struct):
-    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored; `parked`:
-    position -> JSON.
+    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored.
+
+    `parked`: position -> JSON. `tally`: what has become of its records by then.
     """
 
     shard: int
@@ -28,6 +32,7 @@ class Projected(Struct):
     request: list[str | bytes]
     after: dict[str, Known]
     parked: dict[str, bytes]
+    tally: Tally
 
 
 class Flight(Struct):

@@ -2,8 +2,9 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -22,15 +23,44 @@ class Stopped(Exception):
     """Asked to stop while waiting."""
 
 
-def insist(stop: threading.Event, call: Callable[[], T]) -> T:
-    """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend."""
-    pause_s = PAUSE_FIRST_S
+class Waiter(Protocol):
+    """Who wants to know that something is waited for."""
+
+    def wait(self, on: str, reason: str) -> None:
+        """`on`: redis or log. With every attempt that failed."""
+
+    def go_on(self) -> object: ...
+
+
+def insist(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
+    """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend.
+
+    An incident has two lines in the log: when it begins, and when it is over.
+    """
+    try:
+        return call()
+    except (StoreUnavailable, LogUnavailable) as error:
+        log.warning("waiting", reason=str(error))
+        return _wait(stop, call, waiter, error)
+
+
+def _wait(
+    stop: threading.Event, call: Callable[[], T], waiter: Waiter | None, error: StoreUnavailable | LogUnavailable
+) -> T:
+    pause_s, began_s, attempts = PAUSE_FIRST_S, time.monotonic(), 1
     while True:
+        if waiter is not None:
+            waiter.wait("redis" if isinstance(error, StoreUnavailable) else "log", str(error))
+        if stop.wait(pause_s * random.uniform(0.5, 1.0)):
+            raise Stopped from error
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+        attempts += 1
         try:
-            return call()
-        except (StoreUnavailable, LogUnavailable) as error:
-            if pause_s == PAUSE_FIRST_S:
-                log.warning("waiting", reason=str(error))
-            if stop.wait(pause_s * random.uniform(0.5, 1.0)):
-                raise Stopped from error
-            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+            answer = call()
+        except (StoreUnavailable, LogUnavailable) as another:
+            error = another
+            continue
+        if waiter is not None:
+            waiter.go_on()
+        log.info("going on", waited_s=round(time.monotonic() - began_s, 3), attempts=attempts, last_reason=str(error))
+        return answer

@@ -13,36 +13,22 @@ import structlog
 
 from events.log import Partition
 from projector.cache import Cache
-from projector.flight import Flight, Loaded, Projected
+from projector.flight import Flight, Loaded, Projected, Tally
 from projector.parked.record import now_text
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
+from projector.steering import Closed, Rejoin, Rewind, TooMuch
 from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
 from projector.store.redis import Store
 
 log = structlog.get_logger("projector")
 
 
-class Rewind(Exception):
-    """What was polled does not fit what Redis has: read its positions again, and go on from there."""
-
-
-class Rejoin(Exception):
-    """Another process has written our partition: give up what we hold, and ask the log anew what is ours."""
-
-
-class Closed(Exception):
-    """The generation is not ours to write any more: look for the live one."""
-
-
-class TooMuch(Exception):
-    """The batch changes more bytes than one commit may: apply its halves."""
-
-
 class Pipeline:
     """`insist` calls until there is an answer. Every method but `lowest` raises what it raises.
 
-    `on_parked` gets what is about to be committed as parked, some of it perhaps more than once.
+    `on_parked` gets what is about to be committed as parked, some of it perhaps more than once. `stored` is told what
+    became of each shard's part of a batch.
     """
 
     def __init__(
@@ -51,7 +37,9 @@ class Pipeline:
         generation: Generation,
         insist: Callable[[Callable[[], Any]], Any],
         on_parked: Callable[[Mapping[str, bytes]], None] = lambda parked: None,
+        stored: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
+        self._stored = stored
         self.generation = generation
         self._store = store
         self._insist = insist
@@ -77,6 +65,13 @@ class Pipeline:
     def busy(self) -> bool:
         return self._loaded is not None or bool(self._flights)
 
+    @property
+    def oldest(self) -> Sequence[Decoded]:
+        """The batch that has been under way for longest, or what one shard has to do of it."""
+        if self._flights:
+            return self._flights[0].projected.items
+        return self._loaded.decoded if self._loaded else ()
+
     def lowest(self, partition: Partition) -> int:
         """What every shard has stored."""
         return min(stands[partition] or 0 for stands in self._stands)
@@ -85,15 +80,16 @@ class Pipeline:
         """Raises Rewind where Redis has less than we know to be stored. The next commit would meet that too, but while
         nothing is published there is none.
         """
-        if self._insist(self._store.catalogue.live) != self.generation:
-            raise Rewind
+        live = self._insist(self._store.catalogue.live)
+        if live != self.generation:
+            raise Rewind("generation" if live else "lost_writes")
         for shard, stands in enumerate(self._stands):
             if not stands:
                 continue
             stored = self._insist(partial(self._store.positions, self.generation, shard, list(stands)))
             if any((now or 0) < (known or 0) for now, known in zip(stored, stands.values(), strict=True)):
                 log.warning("Redis has lost writes: reading the log again from where it stands", shard=shard)
-                raise Rewind
+                raise Rewind("lost_writes")
 
     def discard(self) -> None:
         """Gives up what is under way: another pipeline takes over, from where Redis stands."""
@@ -212,7 +208,7 @@ class Pipeline:
         before: Mapping[str, Known],
     ) -> Projected:
         change = project(before, items, now_text())
-        return Projected(shard, items, advances, request(change, advances), change.after, change.parked)
+        return Projected(shard, items, advances, request(change, advances), change.after, change.parked, change.tally)
 
     def _send(self, projected: Iterable[Projected]) -> None:
         for part in projected:
@@ -240,9 +236,10 @@ class Pipeline:
             case Outcome.STORED | Outcome.ALREADY:
                 self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())
                 self._cache.put(part.after)
+                self._stored(part.tally)
             case Outcome.BEHIND:
                 log.warning("Redis has lost writes: reading the log again from where it stands", shard=part.shard)
-                raise Rewind
+                raise Rewind("lost_writes")
             case Outcome.AHEAD:
                 log.warning("another process applied our partitions: asking anew which are ours", shard=part.shard)
                 raise Rejoin

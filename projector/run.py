@@ -13,12 +13,15 @@ import structlog
 from events.errors import LogError, LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Position, Record, Subscription
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.health.watch import Watch
 from projector.parked.cap import PARKED_MAX
 from projector.parked.intake import Intake
 from projector.parked.letters import Letters
 from projector.patience import Stopped, insist
-from projector.pipeline import Closed, Pipeline, Rejoin, Rewind
+from projector.pipeline import Pipeline
+from projector.project import Decoded
 from projector.readmodel.document import VERSION
+from projector.steering import Closed, Rejoin, Rewind
 from projector.store.redis import Store
 
 # How many records one commit takes; with more, its script would hold Redis for over 5 ms.
@@ -50,7 +53,9 @@ class Projector:
         accept_loss: frozenset[Loss] = frozenset(),
         parked_max: int = PARKED_MAX,
         parked_topic: Log | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch or Watch()
         self._log = source
         self._store = store
         self._stop = stop
@@ -66,6 +71,7 @@ class Projector:
             if self._insist(self._log.create):
                 log.info("made the log, to keep every event for ever", topic=self._log.topic)
             self._check_losses()
+            self._insist(self._store.check_eviction)
             self._intake.prepare()
             self._open_generation()
             while not self._stop.is_set():
@@ -86,6 +92,7 @@ class Projector:
             self._intake.end()
             self._mark(subscription)
         except Rejoin:
+            self._watch.metrics.rewound("other_writer")
             self._pipeline.discard()
             self._open_generation()
         except LogError:
@@ -93,6 +100,7 @@ class Projector:
             self._finish()
             raise
         finally:
+            self._watch.leave()
             subscription.close()
 
     def _finish(self) -> None:
@@ -108,7 +116,7 @@ class Projector:
 
     def _open_generation(self, shards: int = 1) -> None:
         generation = self._insist(lambda: self._store.generation(shards))
-        self._pipeline = Pipeline(self._store, generation, self._insist, self._intake.tell)
+        self._pipeline = Pipeline(self._store, generation, self._insist, self._intake.tell, self._watch.metrics.stored)
 
     def _await_successor(self) -> None:
         """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
@@ -117,6 +125,7 @@ class Projector:
             if self._insist(catalogue.replay) is None:
                 log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)
                 self._insist(lambda: self._store.unseal(sealed))
+            self._watch.pulse.turn()
             if self._stop.wait(SUCCESSOR_S):
                 return
 
@@ -125,11 +134,13 @@ class Projector:
         goes on if its generation should become live again.
         """
         log.warning("another version is live: standing by until ours is again", ours=VERSION)
-        while not self._stop.wait(STAND_BY_S):
-            live = self._insist(self._store.catalogue.live)
-            if live is None or live.version == VERSION:
-                self._open_generation()
-                return
+        with self._watch.standing_by():
+            while not self._stop.wait(STAND_BY_S):
+                live = self._insist(self._store.catalogue.live)
+                if live is None or live.version == VERSION:
+                    self._open_generation()
+                    return
+                self._watch.look(self._store, None)
 
     def _step(self, subscription: Subscription) -> None:
         # With something under way there is no time to wait for more.
@@ -143,19 +154,27 @@ class Projector:
                 self._start(subscription, polled.assigned)
             for batch in batches(polled.records):
                 for decoded in self._intake.take(self._pipeline, batch, subscription):
-                    self._pipeline.push(decoded)
+                    self._push(decoded)
             if not polled.records:
-                self._pipeline.push(())
+                self._push(())
             if self._mark_is_due():
                 self._pipeline.check()
                 self._intake.look(self._pipeline, subscription)
         except Closed:
+            self._watch.metrics.rewound("generation")
             self._await_successor()
             self._start_again(subscription)
-        except Rewind:
+        except Rewind as rewind:
+            self._watch.metrics.rewound(rewind.reason)
             self._start_again(subscription)
         if self._mark_is_due():
             self._mark(subscription)
+
+    def _push(self, decoded: Sequence[Decoded]) -> None:
+        started_s = time.perf_counter()
+        self._watch.begin(self._pipeline.oldest or decoded)
+        self._pipeline.push(decoded)
+        self._watch.end(self._pipeline.oldest, time.perf_counter() - started_s if decoded else None)
 
     def _start_again(self, subscription: Subscription) -> None:
         self._pipeline.discard()
@@ -171,9 +190,14 @@ class Projector:
         """Tells the log how far we are, and Redis how far the log goes. Nothing depends on either."""
         self._marked_at_s = time.monotonic()
         pipeline = self._pipeline
-        subscription.mark({partition: pipeline.lowest(partition) for partition in pipeline.partitions})
+        positions = {partition: pipeline.lowest(partition) for partition in pipeline.partitions}
+        subscription.mark(positions)
+        self._watch.mark(subscription.owned(), positions)
         with suppress(LogUnavailable, StoreUnavailable):
-            self._store.tell_end(pipeline.generation, self._log.end())
+            end = self._log.end()
+            self._watch.pulse.tell_end(end)
+            self._store.tell_end(pipeline.generation, end)
+        self._watch.look(self._store, pipeline.generation)
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
         """Where Redis stands is where we go on reading."""
@@ -207,7 +231,7 @@ class Projector:
             raise LogGap(f"Redis has the events of another log: {self._log.topic} was deleted and made anew. {REBUILD}")
 
     def _insist(self, call: Callable[[], T]) -> T:
-        return insist(self._stop, call)
+        return insist(self._stop, call, self._watch.pulse)
 
 
 def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.connection import parse_url
 
-from api.config import PROJECTION_WAIT_MS, READY_LAG_MAX, WORKERS, WORKERS_MAX
+from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX, WORKERS, WORKERS_MAX
 from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.home import Home
 from projector.parked.cap import PARKED_MAX
+from projector.readmodel.sentinels import check as check_redis_url
 
 
 class Settings(BaseSettings):
@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=9000, ge=1, le=65535)
     api_workers: int = Field(default=WORKERS, ge=1, le=WORKERS_MAX)
+    projector_host: str = "127.0.0.1"
+    projector_port: int | None = Field(default=None, ge=1, le=65535)
+
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
@@ -43,6 +46,7 @@ class Settings(BaseSettings):
 
     projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)
     ready_lag_max: int = Field(default=READY_LAG_MAX, ge=0)
+    ready_end_age_max_s: int = Field(default=READY_END_AGE_MAX_S, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -81,7 +85,7 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
     values.update((name, value) for name, value in overrides.items() if value is not None)
     try:
         settings = Settings.model_validate(values)
-        parse_url(settings.store_url)  # type: ignore[no-untyped-call]
+        check_redis_url(settings.store_url)
         return settings
     except ValidationError as error:
         problems = []
@@ -92,5 +96,6 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
         raise BadSetting("; ".join(problems)) from None
     except ValueError:
         raise BadSetting(
-            f"REDIS_URL: expected redis://host:6379/0, rediss://host or unix:///path, got {values['redis_url']!r}"
+            "REDIS_URL: expected redis://host:6379/0, rediss://host, unix:///path, or "
+            f"redis+sentinel://host:26379,host2:26379/service, got {values['redis_url']!r}"
         ) from None

@@ -25,6 +25,8 @@ from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes, parked_topic, spare_the_collector
 from projector.errors import BadSetting, CannotGoOn
 from projector.export import export_log, output
+from projector.health.port import health_port
+from projector.health.watch import Watch
 from projector.logs import configure_logs
 from projector.publish import BadLines, publish_entries, publish_file
 from projector.replay.auto import bring_to_our_version
@@ -83,15 +85,19 @@ def run(
     if with_parent:
         stop_with_parent()
     spare_the_collector()
+    watch = Watch(settings.ready_lag_max)
     with (
+        health_port(settings.projector_host, settings.projector_port, watch.pulse, watch.metrics),
         open_log(settings.log_url, os.environ) as log,
         parked_topic(settings, os.environ) as topic,
-        open_nodes(settings) as nodes,
+        open_nodes(settings, watch.metrics.refused) as nodes,
     ):
         accepted = frozenset(accept_loss or ())
         if auto_replay:
-            bring_to_our_version(log, nodes, settings.store_url, stop, accepted, settings.data_dir, os.environ)
-        Projector(log, Store(nodes), stop, accepted, settings.parked_max, topic).run()
+            store_url, home = settings.store_url, settings.data_dir
+            bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse)
+        store = Store(nodes, watch.metrics.answered)
+        Projector(log, store, stop, accepted, settings.parked_max, topic, watch).run()
 
 
 @app.command()

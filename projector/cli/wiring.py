@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +18,12 @@ from events.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
 from projector.settings import Settings
-from projector.store.nodes import Nodes, connect
+from projector.store.nodes import Nodes, close, connect
+from projector.store.refusals import Refusal
 
 
 @contextmanager
-def open_nodes(settings: Settings) -> Iterator[Nodes]:
+def open_nodes(settings: Settings, refused: Callable[[Refusal], None] = lambda refusal: None) -> Iterator[Nodes]:
     """Raises BadSetting for what waiting cannot mend: a wrong password, something that is no Redis."""
     client = connect(settings.store_url)
     try:
@@ -33,8 +34,8 @@ def open_nodes(settings: Settings) -> Iterator[Nodes]:
         # It may come yet: who needs it waits for it, or says so.
         pass
     finally:
-        client.close()
-    nodes = Nodes(settings.store_url)
+        close(client)
+    nodes = Nodes(settings.store_url, refused)
     try:
         yield nodes
     finally:
@@ -105,6 +106,7 @@ def api_config(settings: Settings) -> ApiConfig:
             request_timeout_ms=settings.api_request_timeout_ms,
             projection_wait_ms=settings.projection_wait_ms,
             ready_lag_max=settings.ready_lag_max,
+            ready_end_age_max_s=settings.ready_end_age_max_s,
         )
     except ConfigError as error:
         raise BadSetting(str(error)) from None

@@ -53,3 +53,11 @@ class Listed(Struct, frozen=True):
     made_at: str
     differences: int = 0
     live_at: str = ""
+
+
+class Progress(Struct, frozen=True):
+    """How far a step of a replay is: events, or groups. Told in `{og:live}:replay`."""
+
+    step: str
+    done: int
+    total: int

@@ -52,6 +52,7 @@ class Keys:
         "discarded",
         "edited",
         "end",
+        "end_at",
         "meta",
         "ordinal",
         "parked",
@@ -76,6 +77,7 @@ class Keys:
         self.ordinal = prefix + "ordinal"
         self.position = prefix + "position"
         self.end = prefix + "end"
+        self.end_at = prefix + "end_at"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         self.discarded = prefix + "discarded"

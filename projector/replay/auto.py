@@ -9,8 +9,10 @@ import structlog
 
 from events.log import Log, Loss
 from projector.errors import CannotGoOn
+from projector.health.pulse import Pulse, Seen
 from projector.patience import Stopped, insist
 from projector.readmodel.document import VERSION
+from projector.readmodel.generations import Progress
 from projector.replay.lease import Busy, Lease
 from projector.replay.plan import make_plan
 from projector.replay.replay import Replay
@@ -26,12 +28,15 @@ log = structlog.get_logger("projector")
 
 
 class Logging:
-    """A Teller."""
+    """A Teller, and a sign of life."""
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
         self._told_at_s = 0.0
 
     def progress(self, step: str, done: list[int], total: int) -> None:
+        self._pulse.turn()
+        self._pulse.seen = Seen(replay=Progress(step, sum(done), total))
         if time.monotonic() - self._told_at_s >= TELL_EVERY_S:
             self._told_at_s = time.monotonic()
             log.info("replay", step=step, done=sum(done), total=total)
@@ -48,6 +53,7 @@ def bring_to_our_version(
     accept_loss: Collection[Loss],
     data_dir: Path,
     environment: Mapping[str, str],
+    pulse: Pulse,
 ) -> None:
     """Returns when what is live, if anything, is of our version, or of a later one, which we leave alone.
 
@@ -57,7 +63,8 @@ def bring_to_our_version(
     catalogue = Store(nodes).catalogue
 
     def is_needed() -> bool:
-        live = insist(stop, catalogue.live)
+        pulse.turn()
+        live = insist(stop, catalogue.live, pulse)
         return live is not None and live.version < VERSION
 
     while is_needed():
@@ -71,7 +78,7 @@ def bring_to_our_version(
                 if plan.refusals:
                     reasons = "; ".join(refusal.reason for refusal in plan.refusals)
                     raise CannotGoOn(f"{reasons}. projector replay says how to go on")
-                replay = Replay(source, nodes, lease, stop, Logging(), park=True)
+                replay = Replay(source, nodes, lease, stop, Logging(pulse), park=True, watch=pulse)
                 replay.build(plan.shards, plan.workers, data_dir, environment)
                 report = replay.verify()
                 log.info("compared with the live version", differences=report.differences)

@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from projector.errors import BadSetting, CannotGoOn, ProjectorError
-from projector.readmodel.generations import REPLAY
+from projector.readmodel.generations import REPLAY, Progress
 from projector.store.nodes import Nodes
 
 # How long a lease stands that nobody renews, in milliseconds, and how often it is renewed, in seconds.
@@ -64,6 +64,7 @@ class Holder(Struct):
     place: str
     pid: int
     beat: int = 0
+    progress: Progress | None = None
 
     def is_dead(self) -> bool:
         """False where we cannot know."""
@@ -76,6 +77,14 @@ class Holder(Struct):
         except PermissionError:
             return False
         return False
+
+
+def progress_of(held: str) -> Progress:
+    """`held`: what `{og:live}:replay` holds."""
+    try:
+        return msgspec.json.decode(held, type=Holder).progress or Progress("begin", 0, 0)
+    except msgspec.DecodeError:
+        return Progress("unknown", 0, 0)
 
 
 def _place() -> str:
@@ -106,6 +115,10 @@ class Lease:
     def token(self) -> str:
         """What the catalogue is written with."""
         return self._holder.token
+
+    def tell(self, progress: Progress) -> None:
+        """For those who look at Redis: with the next renewal, which is soon."""
+        self._holder.progress = progress
 
     def check(self) -> None:
         """Raises CannotGoOn where it has expired, as it does when Redis is away from us for long."""

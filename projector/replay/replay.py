@@ -15,7 +15,7 @@ from msgspec import structs
 
 from events.log import Log
 from projector.errors import BadSetting, CannotGoOn
-from projector.patience import Stopped, insist
+from projector.patience import Stopped, Waiter, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
@@ -25,7 +25,7 @@ from projector.replay.drop import delete_keys
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
 from projector.replay.switch import NEAR_EVENTS, go_over
-from projector.replay.teller import Teller
+from projector.replay.teller import Teller, Telling
 from projector.replay.workers import run_workers
 from projector.status import lowest_positions
 from projector.store.nodes import Nodes
@@ -53,20 +53,24 @@ class Replay:
     `park`: what to do with events that the live path would park; else they stop a step.
     """
 
-    def __init__(self, log: Log, nodes: Nodes, lease: Lease, stop: Event, teller: Teller, park: bool) -> None:
+    def __init__(
+        self, log: Log, nodes: Nodes, lease: Lease, stop: Event, teller: Teller, park: bool, watch: Waiter | None = None
+    ) -> None:
+        self._watch = watch
         self._log = log
         self._nodes = nodes
         self._store = Store(nodes)
         self._catalogue = self._store.catalogue
         self._lease = lease
         self._stop = stop
-        self._teller = teller
+        self._teller = Telling(teller, lease.tell)
         self._park = park
         self._partitions = self._insist(log.partitions)
         self._lift_orphaned_seal()
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
         """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
+        self._insist(self._store.check_eviction)
         entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
         self._store.open(generation)
@@ -249,4 +253,4 @@ class Replay:
         """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""
         if self._stop.is_set():
             raise Stopped
-        return insist(self._stop, call)
+        return insist(self._stop, call, self._watch)

@@ -43,6 +43,26 @@ def free(nodes: Nodes) -> int:
     return left
 
 
+def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
+    """Each master, and its maxmemory-policy; None where our user may not ask. INFO tells it even where CONFIG is not to
+    be had.
+    """
+    for client in nodes.all():
+        pool = client.connection_pool
+        target = pool.connection_kwargs
+        server = str(
+            getattr(pool, "service_name", None)
+            or target.get("path")
+            or f"{target.get('host', 'localhost')}:{target.get('port', 6379)}"
+        )
+        with nodes.errors():
+            try:
+                found = client.info("memory").get("maxmemory_policy")
+            except redis.exceptions.NoPermissionError:
+                found = None
+        yield server, found
+
+
 def _shards(generation: Generation) -> list[Keys]:
     return [generation.keys(shard) for shard in range(generation.shards)]
 

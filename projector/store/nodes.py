@@ -1,45 +1,61 @@
 """Which server holds a key: the one Redis there is, or a master of the cluster. Which of both it is, is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from projector.errors import CannotGoOn, StoreUnavailable
+from projector.readmodel.sentinels import sentinels
+from projector.store.refusals import Refusal, refusal_of
 
 # How long one call may take, in seconds, before its result counts as unknown.
 CALL_TIMEOUT_S = 2.0
+# And how long a sentinel may take to say who is master, before the next one is asked.
+SENTINEL_TIMEOUT_S = 0.5
 
-# Refusals that pass by themselves: loading after a restart, a long script, a failover, a full disk, full memory, a slot
-# on its way to another master. redis-py has a class for some, and takes their first word off the text.
-_PASSING = ("LOADING", "BUSY", "READONLY", "MISCONF", "OOM", "NOREPLICAS")
-_PASSING_TYPES = (
-    redis.exceptions.AskError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.MasterDownError,
-    redis.OutOfMemoryError,
-    redis.ReadOnlyError,
-)
+# Where another server may have taken its place.
+_ELSEWHERE = (Refusal.READONLY, Refusal.NOREPLICAS, Refusal.MASTERDOWN)
 
 _KEEP_BOOK = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 
 
 def connect(url: str) -> redis.Redis:
-    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe."""
-    return redis.Redis.from_url(
-        url, socket_timeout=CALL_TIMEOUT_S, socket_connect_timeout=CALL_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
+    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe.
+
+    With sentinels, every new connection asks them who is master.
+    """
+    known, options = sentinels(url), _options(CALL_TIMEOUT_S)
+    if known is None:
+        return redis.Redis.from_url(url, **options)
+    manager = Sentinel(known.hosts, sentinel_kwargs={**known.sentinel, **_options(SENTINEL_TIMEOUT_S)})  # type: ignore[no-untyped-call]
+    master: redis.Redis = manager.master_for(known.service, **known.target, **options)  # type: ignore[no-untyped-call]
+    return master
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+
+
+def close(client: redis.Redis) -> None:
+    """Of one that `connect` made, and what it asks the sentinels with."""
+    client.close()
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            sentinel.close()
 
 
 class Nodes:
-    """Not thread-safe: a Nodes for each thread."""
+    """Not thread-safe: a Nodes for each thread. `refused` is told of each call that failed, and why."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, refused: Callable[[Refusal], None] = lambda refusal: None) -> None:
         self._url = url
+        self._refused = refused
         self._first = connect(url)
         self._asked = False
         self._cluster: RedisCluster | None = None
@@ -68,7 +84,7 @@ class Nodes:
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        self._first.close()
+        close(self._first)
         if self._cluster is not None:
             self._cluster.close()
 
@@ -80,16 +96,20 @@ class Nodes:
         """
         try:
             yield
-        except redis.exceptions.NoScriptError:
-            raise
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException) as error:
+        except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
+            refusal = refusal_of(error)
+            self._refused(refusal)
+            if refusal is Refusal.NOSCRIPT:
+                raise
+            if refusal is Refusal.OTHER:
+                raise CannotGoOn(f"Redis refuses: {error}") from error
             self._is_stale = True
-            raise StoreUnavailable(f"Redis does not answer: {error}") from error
-        except redis.ResponseError as error:
-            if isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING):
-                self._is_stale = True
-                raise StoreUnavailable(f"Redis refuses for now: {error!r}") from error
-            raise CannotGoOn(f"Redis refuses: {error}") from error
+            if refusal in _ELSEWHERE:
+                # The name may lead to another server by now, but a connection that stands never would.
+                self._first.connection_pool.disconnect(inuse_connections=False)
+            said = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
+            # Behind it, redis-py shows each sentinel that it asked, in a thousand characters.
+            raise StoreUnavailable(f"Redis {said}: {str(error).partition(' : <')[0]}") from error
 
     def _topology(self) -> RedisCluster | None:
         """None for a stand-alone server. A cluster is asked anew after trouble with any node."""
@@ -108,15 +128,10 @@ class Nodes:
             self._first.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
         except redis.ResponseError as error:
             # Disabled, or not for us to ask: then the one server is all we see.
-            if isinstance(error, _PASSING_TYPES) or str(error).startswith(_PASSING):
+            if refusal_of(error) not in (Refusal.OTHER, Refusal.NOPERM):
                 raise
             return None
-        return RedisCluster.from_url(
-            self._url,
-            socket_timeout=CALL_TIMEOUT_S,
-            socket_connect_timeout=CALL_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return RedisCluster.from_url(self._url, **_options(CALL_TIMEOUT_S))
 
     @staticmethod
     def _master(cluster: RedisCluster, key: str) -> redis.Redis:

@@ -1,31 +1,61 @@
 """The write side's view of the generations: what is stored, and the commit."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha1
 from typing import Any, cast
 
 import redis
+import structlog
 
 from events.log import Partition
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
+from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
+
+# By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
+_TELL_END = """#!lua flags=allow-oom
+redis.call('HSET', KEYS[1], unpack(ARGV))
+local now = redis.call('TIME')
+redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
+"""
 
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
 
 
-class Store:
-    """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while."""
+Answered = Callable[[Outcome, float], None]
 
-    def __init__(self, nodes: Nodes) -> None:
+log = structlog.get_logger("projector")
+
+
+class Store:
+    """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while.
+
+    `answered` is told of every commit: the outcome, and the seconds from sending it to reading that.
+    """
+
+    def __init__(self, nodes: Nodes, answered: Answered = lambda outcome, seconds: None) -> None:
         self.nodes = nodes
+        self._answered = answered
         self.catalogue = Catalogue(nodes)
+
+    def check_eviction(self) -> None:
+        """Raises CannotGoOn where Redis may throw away what we wrote: a position would outlive its documents."""
+        for server, policy in memory.eviction(self.nodes):
+            if policy is None:
+                log.warning("Redis does not say what it does at maxmemory; expected noeviction", server=server)
+            elif policy != "noeviction":
+                raise CannotGoOn(
+                    f"Redis at {server}: expected maxmemory-policy noeviction, found {policy}, which would throw away "
+                    "parts of the read model unseen: CONFIG SET maxmemory-policy noeviction, and in its configuration"
+                )
 
     def generation(self, shards: int = 1) -> Generation:
         """The live one, open for writing; made, of that many shards, if there is none. Raises OtherVersion."""
@@ -122,10 +152,12 @@ class Store:
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""
-        told: dict[Any, Any] = {str(partition): offset for partition, offset in end.items()}
-        key = generation.keys(0).end
+        keys = generation.keys(0)
+        told: list[str | int] = []
+        for partition, offset in end.items():
+            told += str(partition), offset
         with self.nodes.errors():
-            self.nodes.of(key).hset(key, mapping=told)
+            self.nodes.of(keys.end).eval(_TELL_END, 2, keys.end, keys.end_at, *told)
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         """The states, in one round trip."""
@@ -135,7 +167,7 @@ class Store:
         return cast(Mapping[str, bytes | None], dict(zip(group_ids, stored, strict=True)))
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
-        return Sent(self.nodes, generation.keys(shard).meta, request)
+        return Sent(self.nodes, generation.keys(shard).meta, request, self._answered)
 
     def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
         """For what frees memory. The same script, which a Redis at its limit takes, too."""
@@ -148,8 +180,10 @@ class Store:
 class Sent:
     """A commit on its way: Redis works on it while we read and decode what comes next."""
 
-    def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes]) -> None:
+    def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes], answered: Answered) -> None:
         self._nodes = nodes
+        self._answered = answered
+        self._sent_s = time.perf_counter()
         self._meta = meta
         self._command = ("EVALSHA", SHA, 1, meta, *request)
         self._pool: redis.ConnectionPool
@@ -169,7 +203,9 @@ class Sent:
             self._receive()
             self._send(self._command)
             answer = self._receive()
-        return Outcome(answer[0].decode())
+        outcome = Outcome(answer[0].decode())
+        self._answered(outcome, time.perf_counter() - self._sent_s)
+        return outcome
 
     def discard(self) -> None:
         """Without waiting for the answer: what it is, the positions in Redis will tell."""
@@ -179,6 +215,7 @@ class Sent:
             self._pool.release(connection)
 
     def _send(self, command: tuple[str | bytes | int, ...]) -> None:
+        self._sent_s = time.perf_counter()
         with self._nodes.errors():
             self._pool = self._nodes.of(self._meta).connection_pool
             connection = self._pool.get_connection()

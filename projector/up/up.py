@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import socket
 import threading
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from types import FrameType
 
 from events.open import open_log
 from projector.errors import BadSetting, CannotGoOn
+from projector.health.port import check_port
 from projector.settings import Settings
 from projector.up.child import Child, stop
 from projector.up.demo import Demo
@@ -30,7 +30,9 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
     """
     stopping = _stop_on_signals()
     home = settings.home
-    _check_port(settings)
+    check_port("API", settings.api_host, settings.api_port, "set API_PORT, or give --port")
+    if settings.projector_port is not None:
+        check_port("PROJECTOR", settings.projector_host, settings.projector_port, "set another PROJECTOR_PORT, or none")
     home.create()
     child_environment = {**environment, "API_PORT": str(settings.api_port), "DATA_DIR": str(home.path)}
     with ExitStack() as running:
@@ -68,20 +70,6 @@ def _stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     return stopping
-
-
-def _check_port(settings: Settings) -> None:
-    try:
-        family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
-        with socket.create_server((settings.api_host, settings.api_port), family=family):
-            pass
-    except socket.gaierror as error:
-        raise BadSetting(f"API_HOST: expected an address of this machine, got {settings.api_host!r}: {error}") from None
-    except OSError as error:
-        raise BadSetting(
-            f"API_PORT: cannot listen on {settings.api_host}:{settings.api_port} ({os.strerror(error.errno or 0)}): "
-            "set API_PORT, or give --port"
-        ) from None
 
 
 @contextmanager

@@ -184,15 +184,20 @@ def test_a_second_replay_is_refused(shop: Shop) -> None:
 
 def test_memory_that_does_not_suffice(shop: Shop) -> None:
     shop.publish(EVENTS)
+
+    def all_but_the_time(client: Any) -> dict[bytes, object]:
+        """Once a second the projector tells that the log still ends where it did."""
+        return {key: value for key, value in dump(client).items() if not key.endswith(b":end_at")}
+
     with shop.run(), shop.place.client() as client:
         shop.wait()
-        before = dump(client)
+        before = all_but_the_time(client)
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 1024**2)
         try:
             failed = shop.replay("--yes", fails=2)
             assert "memory" in failed.stderr
             assert "--force" in failed.stderr
-            assert dump(client) == before
+            assert all_but_the_time(client) == before
         finally:
             client.config_set("maxmemory", 0)
         assert shop.states() == {0: "live"}

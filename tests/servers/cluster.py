@@ -43,6 +43,7 @@ class ClusterServer:
 
     def __init__(self, home: RedisHome, masters: int = MASTERS, settings: Sequence[str] = ()) -> None:
         self.home = home
+        self._settings = settings
         self.nodes = [RedisServer(home, *_cluster_settings(), *settings) for _ in range(masters)]
         self.url = self.nodes[0].url
         self._stack = ExitStack()
@@ -69,6 +70,24 @@ class ClusterServer:
         """One for each node, in the order of `nodes`."""
         with ExitStack() as stack:
             yield [stack.enter_context(node.client()) for node in self.nodes]
+
+    @contextmanager
+    def replica(self, of: int) -> Iterator[RedisServer]:
+        """One more node, known to all and in step: it takes over if the master with that number dies."""
+        with (
+            RedisServer(self.home, *_cluster_settings(), *self._settings) as node,
+            node.client() as client,
+            self.node_clients() as clients,
+        ):
+            address = clients[0].connection_pool.connection_kwargs
+            _run(client, "CLUSTER MEET", address["host"], address["port"], _bus_port(self.nodes[0]))
+            master = _id(clients[of])
+            wait_until(lambda: master in _nodes(client), JOIN_S, "the replica to know its master")
+            _run(client, "CLUSTER REPLICATE", master)
+            own = _id(client)
+            wait_until(lambda: _is_in_step(client), JOIN_S, "the replica to be in step")
+            wait_until(lambda: all(_nodes(c).get(own) == master for c in clients), JOIN_S, "all to know the replica")
+            yield node
 
     def clear(self) -> None:
         with self.node_clients() as clients:
@@ -148,6 +167,16 @@ def _run(client: "redis.Redis", *command: object) -> Any:
 def _id(client: "redis.Redis") -> str:
     found = _run(client, "CLUSTER MYID")
     return found.decode() if isinstance(found, bytes) else str(found)
+
+
+def _nodes(client: "redis.Redis") -> dict[str, str]:
+    """Id -> the id of its master, `-` for one that is a master."""
+    return {node["node_id"]: node["master_id"] for node in _run(client, "CLUSTER NODES").values()}
+
+
+def _is_in_step(client: "redis.Redis") -> bool:
+    found: Any = client.info("replication")
+    return bool(found["role"] == "slave" and found["master_link_status"] == "up")
 
 
 def _own_slots(client: "redis.Redis") -> frozenset[int]:

@@ -1,25 +1,35 @@
 """What the code has, the docs tell: every setting, command, option of the log, Redis key, dependency, and so on."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from api.metrics import Metrics
 from events.log import Loss
 from projector.cli.commands import app
+from projector.health.metrics import REWINDS
+from projector.health.metrics import Metrics as ProjectorMetrics
+from projector.health.pulse import Pulse
+from projector.project import Fate
 from projector.readmodel import generations
 from projector.readmodel.generations import State
 from projector.readmodel.keys import LIVE, Generation
 from projector.settings import Settings
+from projector.store.commit import Outcome
+from projector.store.refusals import Refusal
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "ops.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 REBUILDING = (ROOT / "docs" / "rebuilding.md").read_text()
+ALERTS = ROOT / "docs" / "ops" / "alerts.yaml"
+DASHBOARD = ROOT / "docs" / "ops" / "dashboard.json"
 DOCS = {path.name: path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
 
 
@@ -115,10 +125,67 @@ def test_every_dependency_has_its_reason() -> None:
     assert {name for name in names if name not in table} == set()
 
 
+def metrics() -> dict[str, str]:
+    """Name -> type."""
+    found = [*Metrics().registry.collect(), *ProjectorMetrics(Pulse()).registry.collect()]
+    return {family.name + ("_total" if family.type == "counter" else ""): family.type for family in found}
+
+
 def test_every_metric_is_in_the_table() -> None:
-    names = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
-    assert len([name for name in names if name.startswith("order_groups_api_")]) >= 7
+    names = list(metrics())
+    assert len([name for name in names if name.startswith("order_groups_api_")]) >= 10
+    assert len([name for name in names if name.startswith("order_groups_projector_")]) >= 18
+    assert len([name for name in names if name.startswith("order_groups_replay_")]) >= 3
     assert {name for name in names if f"`{name}`" not in OPERATIONS} == set()
+
+
+def test_every_label_of_a_refusal_a_rewind_and_a_fate_is_told() -> None:
+    for value in (*Refusal, *Outcome, *REWINDS, *Fate):
+        assert f"`{value}`" in OPERATIONS, value
+
+
+def asked_of_prometheus() -> list[str]:
+    """Every expression in the alert rules and in the dashboard."""
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert rule.keys() | {"for"} == {"alert", "expr", "for", "labels", "annotations"}
+        assert re.fullmatch(r"OrderGroups\w+", rule["alert"])
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"]["summary"].endswith((".", "?"))
+        assert re.fullmatch(r"[1-9]\d*[mh]", rule.get("for", "1m"))
+    assert len({rule["alert"] for rule in rules}) == len(rules) >= 15
+    panels = [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+    assert len({panel["id"] for panel in panels}) == len(panels) >= 15
+    return [rule["expr"] for rule in rules] + [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are() -> None:
+    known, asked = metrics(), set()
+    for expression in asked_of_prometheus():
+        assert expression.count("(") == expression.count(")"), expression
+        for name in re.findall(r"\border_groups_\w+", expression):
+            base = re.sub(r"_(bucket|count|sum)$", "", name)
+            assert known.get(name) or known.get(base) == "histogram", expression
+            asked.add(base if known.get(base) == "histogram" else name)
+    untold = {name for name in known if name.startswith("order_groups_")} - asked
+    assert untold == set(), "nobody would see them"
+
+
+def test_alerts_ask_for_labels_that_there_are() -> None:
+    known: dict[str, set[str]] = {
+        "refusal": set(Refusal),
+        "reason": {*REWINDS, "concurrency"},
+        "fate": set(Fate),
+        "outcome": set(Outcome),
+    }
+    found = [
+        (label, value)
+        for expression in asked_of_prometheus()
+        for label, values in re.findall(r'(\w+)(?:=~|!=|!~|=)"([^"]+)"', expression)
+        for value in values.split("|")
+    ]
+    assert len(found) >= 5
+    assert [(label, value) for label, value in found if value not in known.get(label, {value})] == []
 
 
 def test_every_reason_for_a_refusal_is_told() -> None:

@@ -29,6 +29,7 @@ def test_the_environment_counts_unless_it_is_empty() -> None:
     ("environment", "line"),
     [
         ({"API_PORT": "abc"}, "API_PORT: expected a valid integer, unable to parse string as an integer, got 'abc'"),
+        ({"PROJECTOR_PORT": "0"}, "PROJECTOR_PORT: expected greater than or equal to 1, got '0'"),
         ({"API_PORT": "70000"}, "API_PORT: expected less than or equal to 65535, got '70000'"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: expected 'debug', 'info', 'warning' or 'error', got 'loud'"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: expected 'auto', 'console' or 'json', got 'xml'"),

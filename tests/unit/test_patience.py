@@ -1,0 +1,95 @@
+"""How Redis, or the log, is waited for."""
+
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from events.errors import LogUnavailable
+from projector.errors import CannotGoOn, StoreUnavailable
+from projector.patience import Stopped, insist
+
+
+class Stop(threading.Event):
+    """Takes down how long it would have been waited for. Set after so many times."""
+
+    def __init__(self, waits_max: int = 1000) -> None:
+        super().__init__()
+        self.waits_s: list[float] = []
+        self._waits_max = waits_max
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits_s.append(timeout)
+        return len(self.waits_s) >= self._waits_max
+
+
+class Waiter:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.over = 0
+
+    def wait(self, on: str, reason: str) -> None:
+        self.told.append((on, reason))
+
+    def go_on(self) -> None:
+        self.over += 1
+
+
+class Server:
+    """Fails with these, one after the other, then answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return 7
+
+
+def test_an_answer_is_handed_on_at_once() -> None:
+    stop, waiter = Stop(), Waiter()
+    with capture_logs() as lines:
+        assert insist(stop, Server(), waiter) == 7
+    assert (stop.waits_s, waiter.told, waiter.over, lines) == ([], [], 0, [])
+
+
+def test_pauses_grow_to_a_limit_and_no_two_are_alike() -> None:
+    stop, waiter = Stop(), Waiter()
+    assert insist(stop, Server(*(StoreUnavailable(f"away {n}") for n in range(12))), waiter) == 7
+    full_s = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    shares = [waited / full for waited, full in zip(stop.waits_s, full_s, strict=True)]
+    assert all(0.5 <= share <= 1 for share in shares)
+    assert len({round(share, 6) for share in shares}) > 6
+    assert waiter.told == [("redis", f"away {n}") for n in range(12)]
+    assert waiter.over == 1
+
+
+def test_an_incident_has_two_lines_whatever_happens_within() -> None:
+    waiter = Waiter()
+    with capture_logs() as lines:
+        insist(
+            Stop(), Server(StoreUnavailable("gone"), LogUnavailable("gone, too"), StoreUnavailable("LOADING")), waiter
+        )
+    assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("going on", "info")]
+    assert lines[0]["reason"] == "gone"
+    assert (lines[1]["attempts"], lines[1]["last_reason"]) == (4, "LOADING")
+    assert 0 <= lines[1]["waited_s"] < 5
+    assert [on for on, _ in waiter.told] == ["redis", "log", "redis"]
+
+
+def test_who_is_asked_to_stop_stops() -> None:
+    server = Server(*[StoreUnavailable("away")] * 9)
+    with pytest.raises(Stopped):
+        insist(Stop(waits_max=3), server)
+    assert server.calls == 3
+
+
+def test_what_waiting_cannot_mend_is_not_waited_for() -> None:
+    server = Server(StoreUnavailable("away"), CannotGoOn("WRONGTYPE"))
+    with pytest.raises(CannotGoOn):
+        insist(Stop(), server)
+    assert server.calls == 2

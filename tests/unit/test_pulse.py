@@ -1,0 +1,96 @@
+"""What the loop says of itself, judged by a clock of our own."""
+
+import pytest
+
+from events.log import Partition, Record
+from projector.health.pulse import END_AGE_MAX_S, TURN_MAX_S, Pulse
+from projector.project import Decoded
+
+ONE, TWO = Partition("orders", 0), Partition("orders", 1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pulse(clock: Clock) -> Pulse:
+    """Of a loop at work."""
+    pulse = Pulse(lag_max=10, clock=clock)
+    pulse.mark({ONE}, {ONE: 90})
+    pulse.tell_end({ONE: 100, TWO: 5000})
+    return pulse
+
+
+def test_at_work_it_is_live_and_ready(pulse: Pulse) -> None:
+    assert pulse.is_live()
+    assert pulse.troubles() == []
+    assert pulse.lag == {ONE: 10}
+
+
+def test_a_loop_without_a_turn_is_not_live(pulse: Pulse, clock: Clock) -> None:
+    clock.now_s += TURN_MAX_S
+    assert pulse.is_live()
+    clock.now_s += 1
+    assert not pulse.is_live()
+    assert "the loop has made no turn for 61 s" in pulse.troubles()
+    pulse.turn()
+    assert pulse.is_live()
+
+
+def test_waiting_is_turning_but_not_being_ready(pulse: Pulse, clock: Clock) -> None:
+    for _ in range(100):
+        clock.now_s += 2
+        pulse.wait("redis", "Redis refuses for now (OOM): full")
+        pulse.tell_end({ONE: 100})
+    assert pulse.is_live()
+    assert pulse.troubles() == ["waiting for redis: Redis refuses for now (OOM): full"]
+    assert pulse.waited_s == {"redis": 198.0, "log": 0.0}
+    assert pulse.go_on() == 198.0
+    assert (pulse.troubles(), pulse.waited_s) == ([], {"redis": 0.0, "log": 0.0})
+
+
+def test_only_our_partitions_have_a_lag_of_ours(pulse: Pulse) -> None:
+    pulse.tell_end({ONE: 101, TWO: 5000})
+    assert pulse.troubles() == ["11 events behind, READY_LAG_MAX is 10"]
+    pulse.mark({ONE, TWO}, {ONE: 101, TWO: 4990})
+    assert pulse.troubles() == []
+    # A Redis that lost nothing may be ahead of an end that is a second old.
+    pulse.mark({ONE, TWO}, {ONE: 150, TWO: 4990})
+    assert pulse.lag == {ONE: 0, TWO: 10}
+
+
+def test_an_end_that_is_old_says_nothing(pulse: Pulse, clock: Clock) -> None:
+    clock.now_s += END_AGE_MAX_S + 1
+    pulse.turn()
+    assert pulse.troubles() == ["the end of the log is not known"]
+
+
+def test_a_member_without_partitions_is_ready(pulse: Pulse) -> None:
+    pulse.mark(set(), {})
+    assert pulse.troubles() == []
+    pulse.mark(None, {})
+    assert pulse.troubles() == ["no member of the group yet that shares the log"]
+
+
+def test_who_stands_by_is_not_ready(pulse: Pulse) -> None:
+    pulse.mark(None, {})
+    pulse.standing_by = True
+    assert pulse.troubles() == ["another version of the read model is live"]
+
+
+def test_the_age_of_what_is_under_way(pulse: Pulse) -> None:
+    assert pulse.oldest_unapplied_s(5_000_000) == 0.0
+    pulse.oldest = [Decoded(Record(ONE, n, time_ms, None, b""), None, None) for n, time_ms in enumerate((4_998, 4_000))]
+    assert pulse.oldest_unapplied_s(5_500) == 1.5
+    # The clock of whoever published it may be ahead of ours.
+    assert pulse.oldest_unapplied_s(3_000) == 0.0

@@ -1,0 +1,49 @@
+"""What Redis answers, as redis-py hands it on, and the name it gets."""
+
+import pytest
+import redis
+from redis._parsers.base import BaseParser
+
+from projector.store.refusals import Refusal, refusal_of
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal"),
+    [
+        ("LOADING Redis is loading the dataset in memory", Refusal.LOADING),
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Refusal.BUSY),
+        ("READONLY You can't write against a read only replica.", Refusal.READONLY),
+        ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist.", Refusal.MISCONF),
+        ("MISCONF Errors writing to the AOF file: No space left on device", Refusal.MISCONF),
+        ("OOM command not allowed when used memory > 'maxmemory'.", Refusal.OOM),
+        ("NOREPLICAS Not enough good replicas to write.", Refusal.NOREPLICAS),
+        ("NOSCRIPT No matching script. Please use EVAL.", Refusal.NOSCRIPT),
+        ("NOAUTH Authentication required.", Refusal.NOAUTH),
+        ("WRONGPASS invalid username-password pair or user is disabled.", Refusal.NOAUTH),
+        ("NOPERM User default has no permissions to run the 'evalsha' command", Refusal.NOPERM),
+        ("MOVED 3999 127.0.0.1:6381", Refusal.MOVED),
+        ("ASK 3999 127.0.0.1:6381", Refusal.ASK),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Refusal.TRYAGAIN),
+        ("CLUSTERDOWN The cluster is down", Refusal.CLUSTERDOWN),
+        ("CLUSTERDOWN Hash slot not served", Refusal.CLUSTERDOWN),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Refusal.MASTERDOWN),
+        ("ERR max number of clients reached", Refusal.CLIENTS),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", Refusal.OTHER),
+        ("ERR unknown command 'HGET'", Refusal.OTHER),
+    ],
+)
+def test_what_redis_answers_has_a_name(answer: str, refusal: Refusal) -> None:
+    assert refusal_of(BaseParser.parse_error(answer)) is refusal  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        (redis.ConnectionError("Connection closed by server."), Refusal.AWAY),
+        (redis.TimeoutError("Timeout reading from socket"), Refusal.TIMEOUT),
+        (redis.exceptions.RedisClusterException("no master has og:live"), Refusal.CLUSTERDOWN),
+        (redis.InvalidResponse("Protocol Error: b'HTTP/1.1'"), Refusal.OTHER),
+    ],
+)
+def test_what_redis_does_not_answer_has_a_name(error: Exception, refusal: Refusal) -> None:
+    assert refusal_of(error) is refusal
