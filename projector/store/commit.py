@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     BEHIND   Redis has less than we think: it lost writes. Go back to its position.
     AHEAD    Redis has more than we think: another process reads this partition.
     CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
-    SEALED   the generation is closed, or belongs to another version of the code.
+    SEALED   the generation is closed, belongs to another version of the code, or is another one under the same number.
     """
 
     STORED = "STORED"

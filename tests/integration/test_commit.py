@@ -102,7 +102,7 @@ def test_changed_when_another_partition_met_us_in_a_group(store: Store, client: 
     check(read(client), [first, second])
 
 
-@pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}])
+@pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}, {"nonce": "another"}])
 def test_sealed_when_the_generation_is_not_ours_to_write(
     store: Store, client: "redis.Redis", meta: dict[str, str]
 ) -> None:
