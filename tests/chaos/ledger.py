@@ -61,10 +61,10 @@ class Ledger:
             assert dict(found.positions) == self.ends, "lost, or not applied yet"
         assert all(offset <= self.ends[partition] for partition, offset in found.positions.items())
         lines = list(self.sent(found.positions))
-        self._check_documents(found, [line.event for _, line in lines if line.event])
+        self.check_documents(found, [line.event for _, line in lines if line.event])
         self._check_accounting(found, lines)
 
-    def _check_documents(self, found: Found, events: list[oracle.Event]) -> None:
+    def check_documents(self, found: Found, events: list[oracle.Event]) -> None:
         groups = oracle.groups(events)
         documents = {group_id: oracle.parse(document) for group_id, document in found.documents.items()}
         wrong = sorted(
