@@ -6,6 +6,7 @@ the project itself has no line for them.
     FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); `kill` if not told
     FAIL_LOG  a file that gets a line for each answer of a commit, such as `17 STORED`: process id and outcome
     SESSION_MS, METADATA_MS  Kafka's patience, so that a test need not have ours
+    BATCH_RECORDS  how many one commit takes, so that few events make many
 """
 
 import importlib
@@ -31,6 +32,12 @@ POINTS = {
     "pointer": ("projector.store.catalogue", "Catalogue", "point"),
     "unseal": ("projector.store.redis", "Store", "unseal"),
     "delete": ("projector.replay.replay", None, "delete_keys"),
+}
+
+CONSTANTS = {
+    "SESSION_MS": ("events.kafka_subscription", "SESSION_MS"),
+    "METADATA_MS": ("events.kafka_subscription", "METADATA_AGE_MAX_MS"),
+    "BATCH_RECORDS": ("projector.run", "BATCH_RECORDS_MAX"),
 }
 
 Call = Callable[..., Any]
@@ -87,11 +94,11 @@ def arm() -> None:
         point, _, side = at.partition(":")
         how = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[os.environ.get("FAIL_HOW", "kill")]
         wrap(POINTS[point], failing(side, int(os.environ.get("FAIL_TIME", "1")), how))
-    for name, constant in (("SESSION_MS", "SESSION_MS"), ("METADATA_MS", "METADATA_AGE_MAX_MS")):
+    for name, (module, constant) in CONSTANTS.items():
         if value := os.environ.get(name):
-            setattr(importlib.import_module("events.kafka_subscription"), constant, int(value))
+            setattr(importlib.import_module(module), constant, int(value))
 
 
 # Python reads this file in every process, also in those that are not ours to arm.
-if any(name in os.environ for name in ("FAIL_AT", "FAIL_LOG", "SESSION_MS", "METADATA_MS")):
+if any(name in os.environ for name in ("FAIL_AT", "FAIL_LOG", *CONSTANTS)):
     arm()
