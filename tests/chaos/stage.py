@@ -57,6 +57,11 @@ class Stage:
         self.client.close()
         self.log.close()
 
+    def reopen(self) -> None:
+        """The log: what it knew of the brokers may be of yesterday."""
+        self.log.close()
+        self.log = open_log(self.log_url, {})
+
     def publish(self, number: int) -> None:
         """Most are good, some come again, some are bad, some are not for us."""
         made = [self._record() for _ in range(number)]
