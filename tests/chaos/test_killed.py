@@ -55,8 +55,11 @@ def test_killed_at_each_fail_point_of_run(
     """A static member: its successor takes over at once."""
     chance = random.Random(2)
     died = []
-    with Stage(tmp_path, one_redis_url, kafka_topic(2) + "&instance=one") as stage:
-        for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Stage(folder, one_redis_url, kafka_topic(2) + "&instance=one", seed=number) as stage:
+            stage.client.flushdb()
             for point in RUN_POINTS:
                 stage.publish(800)
                 nth = chance.randint(1, 2 if point.startswith("mark") else 4)
@@ -64,9 +67,9 @@ def test_killed_at_each_fail_point_of_run(
                     assert run.process.wait(60) == -signal.SIGKILL, run.text()
                 died.append(point)
                 stage.check_now()
-        with stage.start("run") as run:
-            stage.check()
-            assert run.stop() == 0
+            with stage.start("run") as run:
+                stage.check()
+                assert run.stop() == 0
     assert died == RUN_POINTS * ROUNDS
 
 
