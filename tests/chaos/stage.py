@@ -15,7 +15,7 @@ from events.log import Entry
 from events.open import open_log
 from events.sample import Marketplace
 from tests import poison, readmodel
-from tests.chaos.ledger import Found, Ledger
+from tests.chaos.ledger import FATES, Found, Ledger
 from tests.processes import Process, applied, live, projector
 from tests.servers.process import wait_until
 
@@ -116,7 +116,10 @@ class Stage:
     def check(self) -> None:
         """All of it is there, as independent code has it and as the log folded anew has it, byte for byte."""
         self.wait()
-        self.ledger.check(found(self.model()))
+        model = self.model()
+        self.ledger.check(found(model))
+        for fate in FATES:
+            assert any(model.tally.get(f"{name}:{fate}", 0) for name in model.positions), f"no record was {fate}"
         verified = projector("verify", cwd=self.folder, settings=self.settings)
         assert verified.returncode == 0, verified.stdout + verified.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import KINDS, SILENT, Proxy
 from tests.chaos.stage import Stage
 
 # `make chaos` has 1 000.
@@ -32,9 +32,8 @@ def test_a_result_that_is_unknown_is_asked_for_again(tmp_path: Path, one_redis_u
             assert "another process" not in run.text()
         stage.settings["REDIS_URL"] = one_redis_url
         stage.check()
-    assert (
-        min(proxy.happened[kind] for kind in ("request cut off", "cut off at once", "answer cut off")) >= UNKNOWN / 20
-    )
+    assert min(proxy.happened[kind] for kind in KINDS) >= UNKNOWN / 20
+    assert proxy.happened["silence"] >= UNKNOWN // SILENT
     assert proxy.unheard["STORED"] >= UNKNOWN / 4
     assert proxy.heard["ALREADY"] >= UNKNOWN / 4, "sent again, and refused as what it was"
     assert proxy.happened.total() >= UNKNOWN
