@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from events.errors import LogGap
 from events.log import Partition, Record
 from projector.run import Projector
@@ -123,7 +125,7 @@ class Life:
             agenda.append((start_s + chance.uniform(0, TROUBLE_S), number, self.publish))
         faults = (
             *(self.kill, self.pause, self.redis_away, self.lose_writes),
-            *(self.log_away, self.come_or_go, self.flake, self.empty_at_start),
+            *(self.log_away, self.come_or_go, self.flake, self.empty_at_start, self.switch),
         )
         at_s = start_s
         for number in range(chance.randint(2, 9)):
@@ -209,6 +211,31 @@ class Life:
         self.until(self.world.now_s + self.world.chance.uniform(0.002, 0.05))
         self.server.lose_writes(Memory())
         self.start()
+
+    def switch(self) -> None:
+        """As a replay does it: the live generation is closed, and another one goes on; or the replay dies."""
+        memory, live = self.server.memory, self.server.memory.live
+        if live is None or any("version" not in memory.shard(live, n).meta for n in range(live.shards)):
+            return
+        shards = [memory.shard(live, number) for number in range(live.shards)]
+        for shard in shards:
+            shard.meta["sealed"] = "1"
+        self.server.replay = "at work"
+        closed = [shard.copy() for shard in shards]
+        for _ in range(self.world.chance.randint(0, 4)):
+            self.publish()
+        self.until(self.world.now_s + self.world.chance.uniform(0, 0.5))
+        if self.world.chance.random() < 0.7:
+            for before, after in zip(closed, shards, strict=True):
+                before.meta = after.meta
+            assert closed == shards, "written after it was closed"
+            self.server.made += 1
+            memory.live = msgspec.structs.replace(live, number=live.number + 1, nonce=f"simulated-{self.server.made}")
+            for number, shard in enumerate(closed):
+                shard.meta = {"version": str(live.version), "nonce": memory.live.nonce, "log": self.topic.identity}
+                memory.shards[memory.live.number, number] = shard
+            self.happened["switched"] += 1
+        self.server.replay = None
 
     def log_away(self) -> None:
         self.topic.down_until_s = self.world.now_s + self.world.chance.uniform(0.05, 2.0)
@@ -306,7 +333,9 @@ class Life:
         else:
             self._make_anew(lost)
         end_s = self.world.now_s + 2 * LAG_S
-        assert self.until(end_s, lambda: not self.world.alive()), "goes on although the log has lost events"
+        assert self.until(end_s, lambda: not self.world.alive() and not self._to_start_s), (
+            "goes on although the log has lost events"
+        )
         assert any(isinstance(process.error, LogGap) for process in self.world.processes)
         found = self.server.memory.found()
         if self.ending == "retention":

@@ -71,7 +71,12 @@ def of_any_nonce(self: Memory, generation: Any, part: Any) -> Outcome | None:
     return Outcome.SEALED if "sealed" in part.meta else None
 
 
+def not_sealed(self: Memory, generation: Any, part: Any) -> Outcome | None:
+    return Outcome.SEALED if part.meta.get("nonce", generation.nonce) != generation.nonce else None
+
+
 PLANTS["no generation check"] = plant((Memory, "closed", of_any_nonce))
+PLANTS["no look at the seal"] = plant((Memory, "closed", not_sealed))
 
 
 def in_two_calls(first: str, second: str) -> Callable[[ExitStack], None]:

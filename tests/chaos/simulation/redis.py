@@ -52,6 +52,8 @@ class Server:
         self.down_until_s = 0.0
         self.flaky = 0.0
         self.made = 0
+        # Who takes the steps of a replay.
+        self.replay: str | None = None
         self.losses = 0
 
     def ask(self, process: Turns) -> None:
@@ -113,7 +115,8 @@ class SimulatedStore:
         return self._server.memory.live
 
     def replay(self) -> str | None:
-        return None
+        self._server.ask(self._process)
+        return self._server.replay
 
     def is_sealed(self, generation: Generation) -> bool:
         self._server.ask(self._process)
