@@ -65,7 +65,8 @@ def test_a_seed_repeats_itself() -> None:
             said: list[str] = []
             life = Life(7, said.append)
             life.run()
-            told.append([*said, str(life.world.now_s), str(life.server.memory.found())])
+            found = life.server.memory.found()
+            told.append([*said, str(life.world.now_s), str(found._replace(parked={})), str(sorted(found.parked))])
     assert told[0] == told[1]
     assert len(told[0]) > 5
     assert threading.active_count() == before

@@ -57,7 +57,7 @@ def simulated() -> Iterator[None]:
         pass
 
     silent = SimpleNamespace(info=nothing, warning=nothing, error=nothing, debug=nothing)
-    clock = SimpleNamespace(monotonic=lambda: _current[-1].now_s)
+    clock = SimpleNamespace(monotonic=lambda: _current[-1].now_s, perf_counter=lambda: _current[-1].now_s)
     chance = SimpleNamespace(uniform=lambda low, high: _current[-1].chance.uniform(low, high))
     with (
         patch("projector.pipeline.request", Told),
