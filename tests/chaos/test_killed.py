@@ -63,7 +63,8 @@ def test_killed_at_each_fail_point_of_run(
             for point in RUN_POINTS:
                 stage.publish(800)
                 nth = chance.randint(1, 2 if point.startswith("mark") else 4)
-                with stage.start("run", fail_at=point, fail_time=nth) as run:
+                # However the log hands them out: there are more batches than that.
+                with stage.start("run", fail_at=point, fail_time=nth, batch_records=100) as run:
                     assert run.process.wait(60) == -signal.SIGKILL, run.text()
                 died.append(point)
                 stage.check_now()
