@@ -5,6 +5,7 @@ value is `data` alone. https://github.com/cloudevents/spec/blob/v1.0.2/cloudeven
 """
 
 import re
+import sys
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from events.order import Id, OrderCreated, OrderEvent, OrderUpdated, Time, order
 
 EVENT_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32
+DIGITS_MAX = sys.int_info.default_max_str_digits
 
 CREATED = "order.created"
 UPDATED = "order.updated"
@@ -142,6 +144,9 @@ def _decoded(decoder: msgspec.json.Decoder[T], json: bytes, root: str, event_typ
             root, f"expected JSON in UTF-8, got byte 0x{json[error.start]:02x} at {error.start}"
         ) from None
     except msgspec.ValidationError as error:
+        if decoder is _anything:
+            # Whatever the types: Python makes no integer of more digits out of text.
+            raise InvalidEvent(root, f"expected integers of at most {DIGITS_MAX} digits, got one of more") from None
         raise complaint(error, root, event_type, _decoded(_anything, json, root, None)) from None
     except msgspec.DecodeError as error:
         raise InvalidEvent(root, f"expected JSON, got {len(json)} bytes that are not: {error}") from None

@@ -128,6 +128,11 @@ class SqliteLog:
             for offset, timestamp_ms, key, value, headers in rows
         ]
 
+    @property
+    def file(self) -> tuple[int, int]:
+        """Which file was last read: another one if it was deleted and made anew."""
+        return self._file
+
     def check(self, position: Position) -> None:
         """Raises LogGap where the log does not hold, nor will hold next, that position."""
         first, end = self.first()[position.partition], self.end()[position.partition]
@@ -181,22 +186,33 @@ class _Subscription:
         self._partition = partition
         self._next: int | None = None
         self._is_paused = False
+        self._file = (0, 0)
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         if self._next is None:
             return Polled([self._partition], [])
         deadline = time.monotonic() + timeout_s
         while True:
-            records = [] if self._is_paused else self._log.records(self._next, max_records)
+            if self._is_paused:
+                records = []
+            else:
+                records = self._log.records(self._next, max_records)
+                if self._log.file != self._file:
+                    raise LogGap(f"the log at {self._log.path} was deleted and made anew while it was read")
+                is_last_look = time.monotonic() >= deadline
+                # Offsets have no gaps here: one shows that the log no longer has what comes next.
+                if records[0].offset != self._next if records else is_last_look:
+                    self._log.check(Position(self._partition, self._next))
             if records:
                 self._next = records[-1].offset + 1
                 return Polled([], records)
-            if time.monotonic() >= deadline:
+            if is_last_look:
                 return Polled([], [])
             time.sleep(LOOK_AGAIN_S)
 
     def seek(self, position: Position) -> None:
         self._log.check(position)
+        self._file = self._log.file
         self._next = position.offset
         self._is_paused = False
 

@@ -216,8 +216,8 @@ class Projector:
                 )
             if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
                 raise LogGap(
-                    f"{partition} is needed from {offset} on, but the log begins at {first[partition]}: the events "
-                    f"between are gone; accept that with --accept-loss {Loss.RETENTION}"
+                    f"retention_gap: {partition} is needed from {offset} on, but the log begins at {first[partition]}: "
+                    f"the events between are gone; accept that with --accept-loss {Loss.RETENTION}"
                 )
             offset = max(offset, first[partition])
             log.info("reading", partition=str(partition), position=offset, end=end[partition])

@@ -145,6 +145,11 @@ POISON = [
     _data('$.data.total: expected decimal, got "12,50"', "total", "12,50"),
     _data("$.data.version: expected integer, got number", "version", 1.5),
     _data("$.data.version: expected integer, got null", "version", None),
+    _raw(
+        "an integer of 5000 digits",
+        "$.data: expected integers of at most 4300 digits, got one of more",
+        json.dumps(event()).replace('"version": 1', '"version": ' + "9" * 5000).encode(),
+    ),
     _data("$.data.version: expected integer, got string", "version", "1"),
     _data("$.data.customer_id: expected string or null, got integer", "customer_id", 1),
     _data("$.data.sales_channel_id: expected string or null, got array", "sales_channel_id", []),

@@ -24,6 +24,9 @@ START_S = 20.0
 def environment(**settings: str) -> dict[str, str]:
     """Ours, without settings that a developer may have set."""
     ours = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LOG_FORMAT": "console"}
+    if "PYTHONDONTWRITEBYTECODE" in os.environ:
+        # Who asked for a clean tree asked it of these as well.
+        ours["PYTHONDONTWRITEBYTECODE"] = "1"
     return {**ours, **settings}
 
 

@@ -1,9 +1,9 @@
 -- Writes what one batch changes in one shard, and how far the log has been applied: all of it or nothing.
 --
---   EVALSHA commit 1 <prefix>meta <head> <name> <bytes> <name> <bytes> ...
+--   EVALSHA commit 1 <prefix>meta <head> <name> <bytes> <name> <bytes> ... <nonce>
 --
 -- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot; only the first is declared.
---   meta      hash     read   version of the read model, sealed, log
+--   meta      hash     read   version of the read model, nonce, sealed, log
 --   position  hash     write  <topic>/<partition> -> next offset; redriven -> how often documents changed without one
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
@@ -22,6 +22,7 @@
 -- expected (group id, revision), state, row, rest, parked, discarded, text; `sections` has the number of arguments in
 -- each.
 -- (Bytes cannot go into the head: the msgpack of Redis' Lua does not know its bin type.)
+-- nonce: of the generation that the writer means.
 -- Answers one of
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
 -- First come checks that write nothing, then writes that cannot fail: a script is never rolled back.
@@ -31,9 +32,10 @@ local version, positions, sections, unlisted, add, remove, tally, broad, unparke
 local meta = KEYS[1]
 local prefix = string.sub(meta, 1, -5)
 
--- A generation of another version, or closed for the sake of its successor, is not ours to write.
-local known = redis.call('HMGET', meta, 'version', 'sealed')
-if known[1] and (known[1] ~= version or known[2]) then
+-- A generation of another version, or closed for the sake of its successor, is not ours to write; nor is one that has
+-- got the number of ours after Redis was emptied: it may have other shards.
+local known = redis.call('HMGET', meta, 'version', 'sealed', 'nonce')
+if known[1] and (known[1] ~= version or known[2] or known[3] and known[3] ~= ARGV[#ARGV]) then
   return {'SEALED'}
 end
 
@@ -96,7 +98,7 @@ for i, key in ipairs({'state', 'row', 'rest', 'parked', 'discarded'}) do
   first = last + 1
 end
 local texts = {}
-for i = first, #ARGV, 2 do
+for i = first, first + sections[7] - 1, 2 do
   texts[ARGV[i]] = ARGV[i + 1]
 end
 each_chunk(unlisted, 1, #unlisted, function(...)

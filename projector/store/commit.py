@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     AHEAD    Redis has more than we think: another process reads this partition.
     CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
              Of a redrive or a discard also: some of its records are no longer parked.
-    SEALED   the generation is closed, or belongs to another version of the code.
+    SEALED   the generation is closed, belongs to another version of the code, or is another one under the same number.
     """
 
     STORED = "STORED"

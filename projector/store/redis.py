@@ -59,22 +59,25 @@ class Store:
 
     def generation(self, shards: int = 1) -> Generation:
         """The live one, open for writing; made, of that many shards, if there is none. Raises OtherVersion."""
-        generation = self.catalogue.ensure_live(shards)
-        if generation.version != VERSION:
-            raise OtherVersion(
-                f"the read model in Redis has version {generation.version}, this code writes version {VERSION}: "
-                "`projector replay` builds that beside it and switches, as `projector run --auto-replay` does at once; "
-                "or run the code that made it"
-            )
-        self.open(generation)
-        return generation
+        while True:
+            generation = self.catalogue.ensure_live(shards)
+            if generation.version != VERSION:
+                raise OtherVersion(
+                    f"the read model in Redis has version {generation.version}, this code writes version {VERSION}: "
+                    "`projector replay` builds that beside it and switches, as `projector run --auto-replay` does at "
+                    "once; or run the code that made it"
+                )
+            self.open(generation)
+            # Else Redis was emptied meanwhile, and another process has made one with the same number.
+            if self.catalogue.live() == generation:
+                return generation
 
     def open(self, generation: Generation) -> None:
         """Lets it be written. Without its version a shard answers BEHIND, as one that lost everything should."""
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
             with self.nodes.errors():
-                self.nodes.of(meta).hset(meta, "version", generation.version)
+                self.nodes.of(meta).hset(meta, mapping={"version": generation.version, "nonce": generation.nonce})
 
     def is_open(self, generation: Generation) -> bool:
         for shard in range(generation.shards):
@@ -167,13 +170,14 @@ class Store:
         return cast(Mapping[str, bytes | None], dict(zip(group_ids, stored, strict=True)))
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
-        return Sent(self.nodes, generation.keys(shard).meta, request, self._answered)
+        return Sent(self.nodes, generation.keys(shard).meta, [*request, generation.nonce], self._answered)
 
     def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
         """For what frees memory. The same script, which a Redis at its limit takes, too."""
         meta = generation.keys(shard).meta
         with self.nodes.errors():
-            answer = cast(list[bytes], self.nodes.of(meta).eval(_EVEN_IF_FULL, 1, meta, *request))
+            client = self.nodes.of(meta)
+            answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 1, meta, *request, generation.nonce))
         return Outcome(answer[0].decode())
 
 

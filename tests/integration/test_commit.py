@@ -1,4 +1,6 @@
-"""The commit script on real servers: each outcome, and that a refusal writes nothing."""
+"""The commit script on real servers, and what stands in for it in the simulation: each outcome, and that a refusal
+writes nothing.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +13,13 @@ from events.log import Partition, Record
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.keys import Generation
-from projector.store.commit import Advance, Outcome, request
+from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
+from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
+from tests.chaos.simulation.store import Told
 from tests.poison import event
-from tests.readmodel import PREFIX, check, read
+from tests.readmodel import check, read
 
 ORDERS = Partition("orders", 0)
 OTHER = Partition("orders", 1)
@@ -27,6 +31,13 @@ def client(redis_url: str) -> Iterator["redis.Redis"]:
         yield client
 
 
+@pytest.fixture(params=["redis", "simulated"])
+def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[ReadPlace]:
+    place = RealPlace(redis_url) if request.param == "redis" else SimulatedPlace()
+    yield place
+    place.close()
+
+
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Store]:
     store = Store(Nodes(redis_url))
@@ -35,7 +46,7 @@ def store(redis_url: str) -> Iterator[Store]:
 
 
 def commit(
-    store: Store,
+    store: Any,
     generation: Generation,
     events: list[dict[str, Any]],
     start: int | None,
@@ -49,79 +60,85 @@ def commit(
     ids = group_ids(batch)
     states = store.load(generation, 0, ids) if loaded is None else loaded
     change = project({group_id: known(group_id, states[group_id]) for group_id in ids}, batch)
-    return store.commit(generation, 0, request(change, {partition: Advance(start, first + len(events))})).outcome()
+    outcome: Outcome = store.commit(
+        generation, 0, Told(change, {partition: Advance(start, first + len(events))})
+    ).outcome()
+    return outcome
 
 
-def dump(client: "redis.Redis") -> dict[bytes, object]:
-    return {key: client.dump(key) for key in client.scan_iter()}
-
-
-def test_stored_then_already(store: Store, client: "redis.Redis") -> None:
+def test_stored_then_already(place: ReadPlace) -> None:
+    store = place.store
     generation = store.generation()
     events = [event(1), event(2), event(2)]
     assert commit(store, generation, events, None) is Outcome.STORED
-    model = read(client)
-    check(model, events)
-    assert model.positions == {"orders/0": 3}
-    assert model.tally == {"orders/0:received": 3, "orders/0:applied": 2, "orders/0:stale": 1}
-    before = dump(client)
+    place.check(events, 3)
+    assert place.found().positions == {"orders/0": 3}
+    assert sums(place) == {"orders/0:received": 3, "orders/0:applied": 2, "orders/0:stale": 1}
+    before = place.dump()
     again = commit(store, generation, events, None, loaded={"og_1": None, "og_2": None})
     assert again is Outcome.ALREADY
-    assert dump(client) == before
+    assert place.dump() == before
 
 
-def test_behind_when_redis_has_less_than_we_think(store: Store, client: "redis.Redis") -> None:
+def sums(place: ReadPlace) -> dict[str, int]:
+    return {name: records for name, records in place.found().tally.items() if records}
+
+
+def test_behind_when_redis_has_less_than_we_think(place: ReadPlace) -> None:
+    store = place.store
     generation = store.generation()
     assert commit(store, generation, [event(1)], None) is Outcome.STORED
-    before = dump(client)
+    before = place.dump()
     assert commit(store, generation, [event(2)], 5) is Outcome.BEHIND
-    assert dump(client) == before
-    client.flushall()
+    assert place.dump() == before
+    place.empty()
+    before = place.dump()
     assert commit(store, generation, [event(2)], 1) is Outcome.BEHIND
     assert commit(store, generation, [event(2)], None) is Outcome.BEHIND, "without its meta there is no generation"
-    assert dump(client) == {}
+    assert place.dump() == before
 
 
-def test_ahead_when_another_process_has_been_there(store: Store, client: "redis.Redis") -> None:
+def test_ahead_when_another_process_has_been_there(place: ReadPlace) -> None:
+    store = place.store
     generation = store.generation()
     assert commit(store, generation, [event(1), event(2), event(3)], None) is Outcome.STORED
-    before = dump(client)
+    before = place.dump()
     assert commit(store, generation, [event(2)], 1) is Outcome.AHEAD
     assert commit(store, generation, [event(1)], None) is Outcome.AHEAD
-    assert dump(client) == before
+    assert place.dump() == before
 
 
-def test_changed_when_another_partition_met_us_in_a_group(store: Store, client: "redis.Redis") -> None:
+def test_changed_when_another_partition_met_us_in_a_group(place: ReadPlace) -> None:
+    store = place.store
     generation = store.generation()
     first, second = event(1), event(2, order_group_id="og_1")
     assert commit(store, generation, [first], None) is Outcome.STORED
-    before = dump(client)
+    before = place.dump()
     assert commit(store, generation, [second], None, OTHER, loaded={"og_1": None}) is Outcome.CHANGED
-    assert dump(client) == before
+    assert place.dump() == before
     assert commit(store, generation, [second], None, OTHER) is Outcome.STORED
-    check(read(client), [first, second])
+    place.check([first, second], 2)
 
 
-@pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}])
-def test_sealed_when_the_generation_is_not_ours_to_write(
-    store: Store, client: "redis.Redis", meta: dict[str, str]
-) -> None:
-    generation = store.generation()
-    client.hset(PREFIX + "meta", items=[part for pair in meta.items() for part in pair])
-    before = dump(client)
-    assert commit(store, generation, [event(1)], None) is Outcome.SEALED
-    assert dump(client) == before
+@pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}, {"nonce": "of another one with its number"}])
+def test_sealed_when_the_generation_is_not_ours_to_write(place: ReadPlace, meta: dict[str, str]) -> None:
+    generation = place.store.generation()
+    place.set_meta(generation, **meta)
+    before = place.dump()
+    assert commit(place.store, generation, [event(1)], None) is Outcome.SEALED
+    assert place.dump() == before
 
 
-def test_a_group_that_loses_its_last_order_leaves_no_trace_in_the_lists(store: Store, client: "redis.Redis") -> None:
+def test_a_group_that_loses_its_last_order_leaves_no_trace_in_the_lists(place: ReadPlace) -> None:
+    store = place.store
     generation = store.generation()
     events = [event(1), event(1, "order.updated", version=2, deleted_at="2026-06-02T10:00:00Z")]
     events[1]["id"] = "evt_gone"
     assert commit(store, generation, events[:1], None) is Outcome.STORED
     assert commit(store, generation, events[1:], 1) is Outcome.STORED
-    model = read(client)
-    assert (model.documents, model.entries, model.texts) == ({}, {}, {})
-    check(model, events)
+    found = place.found()
+    assert (found.documents, found.entries) == ({}, {})
+    place.check(events, 2)
 
 
 def test_a_large_batch_passes_lua_s_stack(store: Store, client: "redis.Redis") -> None:

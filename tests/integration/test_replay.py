@@ -15,6 +15,7 @@ import redis
 
 from events.log import Entry
 from tests import readmodel
+from tests.chaos.stage import ARMED
 from tests.integration.rebuilding import Shop, content
 from tests.processes import environment
 from tests.servers.cluster import Place
@@ -326,11 +327,11 @@ def test_a_lease_that_has_expired_is_lost(shop: Shop) -> None:
     shop.replay("--yes")
     shop.replay("build", "--yes")
     shop.replay("verify")
-    command = [sys.executable, "-m", "tests.integration.killed", "switch-asleep", "replay", "switch"]
+    armed = {"PYTHONPATH": ARMED, "FAIL_AT": "pointer:before", "FAIL_HOW": "stop"}
     asleep = subprocess.Popen(
-        command,
-        cwd=Path(__file__).parents[2],
-        env=environment(**shop.settings, PYTHONPATH="."),
+        [sys.executable, "-m", "projector", "replay", "switch"],
+        cwd=shop.folder,
+        env=environment(**shop.settings, **armed),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

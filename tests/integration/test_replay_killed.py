@@ -1,11 +1,10 @@
-"""SIGKILL in the middle of a replay: the next one goes on, and comes to the same."""
+"""SIGKILL in the middle of a build: the next one goes on, and comes to the same. At each fail point: tests/chaos."""
 
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests import readmodel
-from tests.integration.killed import PLACES
 from tests.integration.rebuilding import Shop, content
-from tests.processes import Process, environment
+from tests.processes import Process
 from tests.servers.process import wait_until
 
 EVENTS = 40_000
-FEW_EVENTS = 3000
 # `make chaos` has 20.
 KILLS = int(os.environ.get("REPLAY_KILLS", 5))
 # The exit code of a command that was asked to stop.
@@ -68,39 +65,6 @@ def test_builds_killed_at_random(shop: Shop) -> None:
     assert again["index_entries"] == told["index_entries"]
     assert content(shop.model(number)) == content(model)
     readmodel.check_accounting(shop.model(number), EVENTS)
-
-
-@pytest.mark.parametrize("where", PLACES)
-def test_killed_inside_each_step(shop: Shop, where: str) -> None:
-    shop.publish(FEW_EVENTS)
-    with shop.run():
-        shop.wait()
-        step = where.split("-")[0]
-        if step in ("rollback", "drop"):
-            shop.replay("--yes")
-        command = {"rollback": ("rollback",), "drop": ("drop", "0")}.get(step, ("--yes",))
-        died = subprocess.run(
-            [sys.executable, "-m", "tests.integration.killed", where, "replay", *command],
-            cwd=Path(__file__).parents[2],
-            env=environment(**shop.settings, PYTHONPATH="."),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert died.returncode == -signal.SIGKILL, died.stderr
-        # Nobody has to do anything for the list to go on.
-        shop.publish(100)
-        shop.wait()
-        shop.check()
-        shop.replay(*command)
-        shop.publish(100)
-        shop.wait()
-        shop.check()
-        others = sorted(shop.states().values())
-        others.remove("live")
-        assert set(others) <= {"kept"}
 
 
 def is_at_work(shop: Shop, replay: Process) -> bool:

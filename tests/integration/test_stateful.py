@@ -1,11 +1,12 @@
-"""A random life of the read model in a real Redis: batches, duplicates, rewinds, lost answers, second processes."""
+"""A random life of the read model, in a real Redis and in what stands in for it in the simulation: batches, duplicates,
+rewinds, lost answers, second processes.
+"""
 
 import json
 import random
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -13,10 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from events.log import Partition, Record
 from projector.cache import Cache
 from projector.project import Known, decode_record, group_ids, known, project
-from projector.store.commit import Advance, Outcome, request
-from projector.store.nodes import Nodes
-from projector.store.redis import Store
-from tests import readmodel
+from projector.store.commit import Advance, Outcome
+from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
+from tests.chaos.simulation.store import Told
 from tests.strategies import histories
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
@@ -25,15 +25,14 @@ PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 class Life(RuleBasedStateMachine):
     """Two partitions, which meet in the same groups. Events come to any of them, in any order, more than once."""
 
-    url = ""
+    place: ReadPlace
     commits = 0
 
     @initialize(events=histories(2, 12), seed=st.integers(0, 2**32))
     def begin(self, events: list[dict[str, Any]], seed: int) -> None:
         chance = random.Random(seed)
-        self.client = redis.Redis.from_url(self.url)
-        self.client.flushdb()
-        self.store = Store(Nodes(self.url))
+        self.place.empty()
+        self.store = self.place.store
         self.generation = self.store.generation()
         self.cache = Cache(groups_max=2)
         self.logs: dict[Partition, list[dict[str, Any]]] = {partition: [] for partition in PARTITIONS}
@@ -42,7 +41,7 @@ class Life(RuleBasedStateMachine):
         for event in delivered:
             self.logs[chance.choice(PARTITIONS)].append(event)
         self.stands: dict[Partition, int | None] = dict.fromkeys(PARTITIONS)
-        self.last: tuple[list[str | bytes], str] | None = None
+        self.last: tuple[Told, str] | None = None
 
     @rule(data=st.data(), cached=st.booleans())
     def apply(self, data: st.DataObject, cached: bool) -> None:
@@ -66,7 +65,7 @@ class Life(RuleBasedStateMachine):
             found = self.cache.take(group_id) if cached else None
             before[group_id] = found or known(group_id, states[group_id])
         change = project(before, batch)
-        sent = request(change, advances)
+        sent = Told(change, advances)
         outcome = self.store.commit(self.generation, 0, sent).outcome()
         if outcome is Outcome.CHANGED:
             assert cached, "what was loaded just now cannot have changed"
@@ -95,7 +94,7 @@ class Life(RuleBasedStateMachine):
         wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
         batch = [decode_record(record) for record in self._records(partition, 0, len(self.logs[partition]))]
         change = project({group_id: known(group_id, None) for group_id in group_ids(batch)}, batch)
-        sent = request(change, {partition: Advance(wrong, stands + 4)})
+        sent = Told(change, {partition: Advance(wrong, stands + 4)})
         expected = Outcome.BEHIND if self.stands[partition] is None or wrong > stands else Outcome.AHEAD
         assert self.store.commit(self.generation, 0, sent).outcome() is expected
         self._check()
@@ -103,7 +102,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def lose_everything(self) -> None:
         """Redis is emptied; the loop notices, and begins again with a cache that is out of date."""
-        self.client.flushdb()
+        self.place.empty()
         self.generation = self.store.generation()
         self.stands = dict.fromkeys(PARTITIONS)
         self.last = None
@@ -115,25 +114,23 @@ class Life(RuleBasedStateMachine):
 
     def _check(self) -> None:
         applied = [event for partition in PARTITIONS for event in self.logs[partition][: self.stands[partition] or 0]]
-        model = readmodel.read(self.client)
-        readmodel.check(model, applied)
-        readmodel.check_accounting(model, len(applied))
-
-    def teardown(self) -> None:
-        self.store.nodes.close()
-        self.client.close()
+        self.place.check(applied, len(applied))
 
 
 @pytest.mark.timeout(300)
-def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["redis", "simulated"])
+def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     # So few that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
-    Life.url = redis_url
+    Life.place = RealPlace(redis_url) if where == "redis" else SimulatedPlace()
     Life.commits = 0
-    run_state_machine_as_test(
-        Life,
-        settings=settings(
-            max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    try:
+        run_state_machine_as_test(
+            Life,
+            settings=settings(
+                max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
+    finally:
+        Life.place.close()
     assert Life.commits > 100, "too little was done to mean anything"

@@ -118,6 +118,11 @@ class RedisServer:
         self._directory.cleanup()
 
     @property
+    def directory(self) -> Path:
+        """Where its files lie; not of one in Docker."""
+        return Path(self._directory.name)
+
+    @property
     def pid(self) -> int:
         process = self.process
         return process.pid if process else docker.pid(self._container)

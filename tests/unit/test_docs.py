@@ -22,6 +22,7 @@ from projector.readmodel.keys import LIVE, Generation
 from projector.settings import Settings
 from projector.store.commit import Outcome
 from projector.store.refusals import Refusal
+from tests.chaos.armed.sitecustomize import POINTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -208,3 +209,22 @@ def test_every_heading_that_is_linked_to_is_there() -> None:
         titles = re.findall(r"^#+ (.+)$", text, re.M)
         anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
         assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors, name
+
+
+def test_every_promise_names_tests_that_there_are() -> None:
+    """A name without a folder lies in that of the one before."""
+    table = README.split("## The promise")[1].split("\n\n")[1]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 8
+    for row in rows:
+        folder, named = ROOT, re.findall(r"`(test[\w/]+\.py)`", row.split(" | ")[-1])
+        assert named, row
+        for name in named:
+            folder = (ROOT / name).parent if "/" in name else folder
+            assert (folder / Path(name).name).exists(), name
+
+
+def test_every_fail_point_is_told() -> None:
+    told = ARCHITECTURE.split("| point | before and after |")[1].split("\n\n")[0]
+    points = {name for row in told.splitlines() if row for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+    assert points == POINTS.keys()

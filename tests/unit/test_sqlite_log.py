@@ -211,3 +211,34 @@ def test_a_file_of_an_earlier_version_gets_its_identity_from_create(path: Path) 
         assert not log.create()
         assert log.identity()
         assert log.end() == {ORDERS: 3}
+
+
+@pytest.mark.parametrize("gone", ['"offset" >= 3', '"offset" < 7'])
+def test_a_subscription_does_not_pass_over_what_is_gone(path: Path, gone: str) -> None:
+    """Neither what was cut off behind the position that is read, nor what retention took in front of it."""
+    with SqliteLog(path) as log:
+        log.create()
+        log.append(entries(10))
+        reader = log.subscribe()
+        reader.seek(Position(ORDERS, 0))
+        assert len(reader.poll(0, 5).records) == 5
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"DELETE FROM log WHERE {gone}")
+        with pytest.raises(LogGap, match=r"orders/0@5 is not in the log, which holds the offsets (0 to 3|7 to 10)"):
+            reader.poll(0, 5)
+
+
+def test_a_subscription_does_not_go_on_in_another_file(path: Path) -> None:
+    """Though that has the position, too."""
+    with SqliteLog(path) as log, SqliteLog(path) as other:
+        log.create()
+        log.append(entries(3))
+        reader = log.subscribe()
+        reader.seek(Position(ORDERS, 0))
+        assert len(reader.poll(0, 5).records) == 3
+        for file in path.parent.iterdir():
+            file.unlink()
+        other.create()
+        other.append(entries(9))
+        with pytest.raises(LogGap, match="was deleted and made anew while it was read"):
+            reader.poll(0, 5)

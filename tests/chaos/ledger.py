@@ -1,0 +1,118 @@
+"""What was sent, and what the read model must hold for it at any position. Imports no project code.
+
+The answer is a function of the positions alone: at each of them, whatever had happened before, all that lies in the log
+before it is applied once, and nothing behind it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import tests.oracle as oracle
+
+FATES = ("applied", "stale", "passed_over", "parked")
+OURS = ("order.created", "order.updated")
+
+
+class Line(NamedTuple):
+    """One record. `event` is None for what breaks the contract."""
+
+    offset: int
+    event: oracle.Event | None
+
+
+class Found(NamedTuple):
+    """What a read model holds, however it was read."""
+
+    documents: Mapping[str, bytes]
+    entries: Mapping[tuple[str, str], float]
+    positions: Mapping[str, int]
+    tally: Mapping[str, int]
+    parked: Mapping[str, bytes]
+
+
+class Ledger:
+    """`exact`: all events of a group lie in one partition, and are applied in its order, so that it is known which of
+    them are stale.
+    """
+
+    def __init__(self, exact: bool = True) -> None:
+        self.lines: dict[str, list[Line]] = {}
+        self._exact = exact
+
+    def note(self, partition: str, offset: int, event: oracle.Event | None) -> None:
+        lines = self.lines.setdefault(partition, [])
+        assert not lines or offset > lines[-1].offset
+        lines.append(Line(offset, event))
+
+    @property
+    def ends(self) -> dict[str, int]:
+        return {partition: lines[-1].offset + 1 for partition, lines in self.lines.items()}
+
+    def sent(self, positions: Mapping[str, int] | None = None) -> Iterator[tuple[str, Line]]:
+        """What lies before the positions; all, where none are told."""
+        for partition, lines in self.lines.items():
+            for line in lines:
+                if positions is None or line.offset < positions.get(partition, 0):
+                    yield partition, line
+
+    def check(self, found: Found, complete: bool = True) -> None:
+        """Raises AssertionError. `complete`: it has come to the end of the log."""
+        if complete:
+            assert dict(found.positions) == self.ends, "lost, or not applied yet"
+        assert all(offset <= self.ends[partition] for partition, offset in found.positions.items())
+        lines = list(self.sent(found.positions))
+        self.check_documents(found, [line.event for _, line in lines if line.event])
+        self._check_accounting(found, lines)
+
+    def check_documents(self, found: Found, events: list[oracle.Event]) -> None:
+        groups = oracle.groups(events)
+        documents = {group_id: oracle.parse(document) for group_id, document in found.documents.items()}
+        wrong = sorted(
+            group_id for group_id in groups.keys() | documents.keys() if groups.get(group_id) != documents.get(group_id)
+        )
+        assert not wrong, f"{len(wrong)} groups: {wrong[0]}: {documents.get(wrong[0])} is not {groups.get(wrong[0])}"
+        entries: dict[tuple[str, str], float] = {}
+        for group in groups.values():
+            entries |= oracle.entries(group)
+        assert sorted(entries.items() ^ found.entries.items())[:3] == []
+
+    def _check_accounting(self, found: Found, lines: list[tuple[str, Line]]) -> None:
+        bad = {f"{partition}@{line.offset}" for partition, line in lines if line.event is None}
+        assert sorted(bad ^ found.parked.keys())[:3] == []
+        expected = fates(lines)
+        for partition in found.positions:
+            told = {fate: found.tally.get(f"{partition}:{fate}", 0) for fate in FATES}
+            wanted = {fate: expected.get((partition, fate), 0) for fate in FATES}
+            assert found.tally.get(f"{partition}:received", 0) == sum(told.values()) == sum(wanted.values()), partition
+            if not self._exact:
+                told["applied"] += told.pop("stale")
+                wanted["applied"] += wanted.pop("stale")
+            assert told == wanted, partition
+
+
+def fates(lines: list[tuple[str, Line]]) -> dict[tuple[str, str], int]:
+    """(Partition, fate) -> records, in the order of the log."""
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], int] = {}
+    for partition, (_, event) in lines:
+        if event is None:
+            fate = "parked"
+        elif event["type"] not in OURS:
+            fate = "passed_over"
+        else:
+            order = known.setdefault((event["data"]["order_group_id"], event["data"]["id"]), {})
+            fate = "applied" if _tell(order, event) else "stale"
+        found[partition, fate] = found.get((partition, fate), 0) + 1
+    return found
+
+
+def _tell(order: dict[str, Any], event: oracle.Event) -> bool:
+    """Whether anything of the order is newer for it. Its `updated_at` counts as a field."""
+    revision = oracle.revision(event)
+    newer = [
+        field
+        for field in ("updated_at", *oracle.ORDER_FIELDS)
+        if field in event["data"] and (field not in order or revision > order[field])
+    ]
+    order.update(dict.fromkeys(newer, revision))
+    return bool(newer)

@@ -1,0 +1,363 @@
+"""One life: events come, processes fold them, and things go wrong, all by one seed. In the end nothing may be lost,
+nothing be twice, and nothing be silent.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from events.errors import LogGap
+from events.log import Partition, Record
+from projector.run import Projector
+from tests.chaos.ledger import Ledger
+from tests.chaos.simulation.events import Events
+from tests.chaos.simulation.log import SimulatedLog, Topic
+from tests.chaos.simulation.redis import Alone, Server, SimulatedStore
+from tests.chaos.simulation.store import Memory, Told
+from tests.chaos.simulation.world import Process, World
+
+# How long things go wrong, and how long the list may lag behind after that, in seconds.
+TROUBLE_S = 6.0
+LAG_S = 30.0
+# How long it is waited then for what may come late.
+LATE_S = 1.5
+# How old what readers are told of the log's end may be, in seconds: it is told once a second.
+TOLD_S = 3.0
+# Turns, after which nothing moves any more.
+TURNS_MAX = 10_000
+
+_current: list[World] = []
+
+
+class Stop:
+    """As threading.Event."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def is_set(self) -> bool:
+        return self._process.stopping
+
+    def wait(self, timeout_s: float) -> bool:
+        if not self._process.stopping:
+            self._process.turn(timeout_s)
+        return self._process.stopping
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """The clock, the chance and the voice of the real code are ours."""
+
+    def nothing(*_: object, **__: object) -> None:
+        pass
+
+    silent = SimpleNamespace(info=nothing, warning=nothing, error=nothing, debug=nothing)
+    clock = SimpleNamespace(monotonic=lambda: _current[-1].now_s, perf_counter=lambda: _current[-1].now_s)
+    chance = SimpleNamespace(uniform=lambda low, high: _current[-1].chance.uniform(low, high))
+    with (
+        patch("projector.pipeline.request", Told),
+        patch("projector.run.time", clock),
+        patch("projector.patience.random", chance),
+        patch("projector.run.log", silent),
+        patch("projector.pipeline.log", silent),
+        patch("projector.patience.log", silent),
+    ):
+        yield
+
+
+class Life:
+    def __init__(self, seed: int, say: Callable[[str], None] = lambda text: None) -> None:
+        self.world = World(seed)
+        self.say = say
+        chance = self.world.chance
+        self.server = Server(self.world)
+        self.topic = Topic(self.world, chance.randint(1, 3))
+        self.topic.on_mark = self.on_mark
+        self.ending = chance.choices((None, "retention", "truncated", "recreated"), (16, 1, 1, 1))[0]
+        self.has_more = self.ending is None and chance.random() < 0.1
+        self.by_group = chance.random() < 0.6
+        self.shards = chance.choice((1, 2))
+        self.ledger = Ledger(exact=self.by_group and not self.has_more)
+        self.events = Events(chance)
+        self.happened: Counter[str] = Counter()
+        self._names = 0
+        self._turns = 0
+        self._to_start_s: list[float] = []
+        _current[:] = [self.world]
+
+    def run(self) -> None:
+        """Raises AssertionError."""
+        chance = self.world.chance
+        try:
+            if self.shards > 1:
+                SimulatedStore(self.server, Alone()).generation(self.shards)
+            for _ in range(chance.randint(1, 3)):
+                self.start()
+            self.trouble()
+            if self.ending:
+                self.end_of_the_log()
+            else:
+                self.recover()
+                if chance.random() < 0.3:
+                    self.deafness()
+                self.stop()
+        finally:
+            self.world.end()
+
+    def start(self) -> Process:
+        self._names += 1
+        return self.world.start(f"process {self._names}", self._project)
+
+    def _project(self, process: Process) -> None:
+        log, store, stop = SimulatedLog(self.topic, process), SimulatedStore(self.server, process), Stop(process)
+        found: Any = (log, store, stop)
+        Projector(*found).run()
+
+    def trouble(self) -> None:
+        chance, start_s = self.world.chance, self.world.now_s
+        agenda: list[tuple[float, int, Callable[[], None]]] = []
+        for number in range(chance.randint(15, 45)):
+            agenda.append((start_s + chance.uniform(0, TROUBLE_S), number, self.publish))
+        faults = (
+            *(self.kill, self.pause, self.redis_away, self.lose_writes),
+            *(self.log_away, self.come_or_go, self.flake, self.empty_at_start, self.switch),
+        )
+        at_s = start_s
+        for number in range(chance.randint(2, 9)):
+            # Trouble rarely comes alone.
+            is_alone = number == 0 or chance.random() < 0.5
+            at_s = start_s + chance.uniform(0, TROUBLE_S) if is_alone else at_s + chance.uniform(0, 0.3)
+            agenda.append((at_s, 100 + number, chance.choice(faults)))
+        if self.has_more:
+            agenda.append((start_s + chance.uniform(0, TROUBLE_S), 99, self.add_partition))
+        for at_s, _, happens in sorted(agenda):
+            self.until(at_s)
+            happens()
+            if happens != self.publish:
+                self.say(f"{self.world.now_s - start_s:.3f} s: {happens.__name__}")
+                self.happened[happens.__name__] += 1
+            if chance.random() < 0.05:
+                self.look()
+        self.until(start_s + TROUBLE_S)
+
+    def until(self, at_s: float, ready: Callable[[], bool] = lambda: False) -> bool:
+        """Lets time go by."""
+        world = self.world
+        while world.now_s < at_s and not ready():
+            self._turns += 1
+            assert self._turns < TURNS_MAX, "nothing comes to an end"
+            if self._to_start_s and self._to_start_s[0] <= world.now_s:
+                self._to_start_s.pop(0)
+                self.start()
+            if self.server.wires and world.chance.random() < 0.3:
+                self.server.arrive(world.chance.choice(self.server.wires))
+            world.step(min([at_s, *self._to_start_s]))
+            self._check_processes()
+        return ready()
+
+    def _check_processes(self) -> None:
+        for process in self.world.processes:
+            if process.error and not (self.ending and isinstance(process.error, LogGap)):
+                raise AssertionError(f"{process.name} has ended: {process.error!r}") from process.error
+
+    # What happens.
+
+    def publish(self) -> None:
+        event, entry = self.events.next()
+        partitions = sorted(self.topic.records)
+        key = entry.key or b""
+        place = sum(key) % len(partitions) if self.by_group else self.world.chance.randrange(len(partitions))
+        offset = self.topic.append(partitions[place], entry)
+        self.ledger.note(str(partitions[place]), offset, event)
+
+    def kill(self) -> None:
+        if alive := self.world.alive():
+            self.world.chance.choice(alive).kill()
+            self._restart()
+
+    def _restart(self) -> None:
+        self._to_start_s = sorted([*self._to_start_s, self.world.now_s + self.world.chance.uniform(0.05, 1.0)])
+
+    def pause(self) -> None:
+        """In the midst of work, if it may be."""
+        for _ in range(self.world.chance.randint(0, 8)):
+            self.publish()
+        self.until(self.world.now_s + self.world.chance.uniform(0, 0.3))
+        if alive := self.world.alive():
+            process = self.world.chance.choice(alive)
+            process.paused_until_s = self.world.now_s + self.world.chance.choice((0.5, 5.0, 15.0))
+            if self.world.chance.random() < 0.7:
+                # To others it looks dead at once: a long time is short here.
+                self.topic.leave(process)
+
+    def redis_away(self) -> None:
+        self.server.down_until_s = self.world.now_s + self.world.chance.uniform(0.05, 2.0)
+        self.server.restart()
+
+    def lose_writes(self) -> None:
+        chance, server = self.world.chance, self.server
+        if chance.random() < 0.5:
+            server.restart()
+        server.lose_writes(Memory() if chance.random() < 0.4 else chance.choice(server.snapshots))
+
+    def empty_at_start(self) -> None:
+        """A process has found its generation, then that is gone, and another process makes one."""
+        self.start()
+        self.until(self.world.now_s + self.world.chance.uniform(0.002, 0.05))
+        self.server.lose_writes(Memory())
+        self.start()
+
+    def switch(self) -> None:
+        """As a replay does it: the live generation is closed, and another one goes on; or the replay dies."""
+        memory, live = self.server.memory, self.server.memory.live
+        if live is None or any("version" not in memory.shard(live, n).meta for n in range(live.shards)):
+            return
+        shards = [memory.shard(live, number) for number in range(live.shards)]
+        for shard in shards:
+            shard.meta["sealed"] = "1"
+        self.server.replay = "at work"
+        closed = [shard.copy() for shard in shards]
+        for _ in range(self.world.chance.randint(0, 4)):
+            self.publish()
+        self.until(self.world.now_s + self.world.chance.uniform(0, 0.5))
+        if self.world.chance.random() < 0.7:
+            for before, after in zip(closed, shards, strict=True):
+                before.meta = after.meta
+            assert closed == shards, "written after it was closed"
+            self.server.made += 1
+            memory.live = msgspec.structs.replace(live, number=live.number + 1, nonce=f"simulated-{self.server.made}")
+            for number, shard in enumerate(closed):
+                shard.meta = {"version": str(live.version), "nonce": memory.live.nonce, "log": self.topic.identity}
+                memory.shards[memory.live.number, number] = shard
+            self.happened["switched"] += 1
+        self.server.replay = None
+
+    def log_away(self) -> None:
+        self.topic.down_until_s = self.world.now_s + self.world.chance.uniform(0.05, 2.0)
+
+    def come_or_go(self) -> None:
+        alive = self.world.alive()
+        if len(alive) > 1 and self.world.chance.random() < 0.5:
+            self.world.chance.choice(alive).stopping = True
+        elif len(alive) < 4:
+            self.start()
+
+    def flake(self) -> None:
+        self.server.flaky = self.world.chance.choice((0.0, 0.02, 0.2))
+
+    def add_partition(self) -> None:
+        self.topic.add_partition()
+
+    # What must hold.
+
+    def look(self) -> None:
+        """Whatever is under way: readers see what the log has up to some positions, and the log knows of no more."""
+        memory = self.server.memory
+        if memory.stands_even():
+            found = memory.found()
+            self.ledger.check(found, complete=False)
+            self.happened["look"] += 1
+
+    def on_mark(self, partition: Partition, offset: int) -> None:
+        """The log is told only of what Redis has, or had."""
+        memory = self.server.memory
+        if offset and memory.live and not self.server.losses:
+            for number in range(memory.live.shards):
+                assert offset <= memory.shard(memory.live, number).position.get(str(partition), 0), "told too early"
+
+    def is_complete(self) -> bool:
+        memory, live = self.server.memory, self.server.memory.live
+        if live is None:
+            return False
+        shards = [memory.shard(live, number).position for number in range(live.shards)]
+        return all(position.get(name) == end for name, end in self.ledger.ends.items() for position in shards)
+
+    def calm(self) -> None:
+        now_s = self.world.now_s
+        self.server.down_until_s = self.topic.down_until_s = self.server.flaky = 0.0
+        for process in self.world.alive():
+            process.paused_until_s = now_s
+        if all(process.stopping for process in self.world.alive()) and not self._to_start_s:
+            self.start()
+
+    def recover(self) -> None:
+        self.calm()
+        end_s = self.world.now_s + LAG_S
+        assert self.until(end_s, self.is_complete), f"lags behind after {LAG_S} s"
+        self.until(self.world.now_s + LATE_S)
+        self.ledger.check(self.server.memory.found())
+        # Some may still wait for an answer from before, and then for a while.
+        is_told = self.until(self.world.now_s + 2 * TOLD_S, lambda: self._told_end() == self._end())
+        assert is_told, "readers are told of another end"
+
+    def deafness(self) -> None:
+        """The log has more, but hands out nothing: then the lag has to show."""
+        self.happened["deafness"] += 1
+        self.topic.is_deaf = True
+        for _ in range(3):
+            self.publish()
+        self.until(self.world.now_s + TOLD_S)
+        assert not self.is_complete()
+        assert self._told_end() == self._end(), "a lag that is not shown"
+        self.topic.is_deaf = False
+        self.recover()
+
+    def stop(self) -> None:
+        for process in self.world.alive():
+            process.stopping = True
+        assert self.until(self.world.now_s + LAG_S, lambda: not self.world.alive()), "does not stop"
+        self._check_processes()
+        self.ledger.check(self.server.memory.found())
+
+    def end_of_the_log(self) -> None:
+        """What Redis stands for is no longer in the log: all stop aloud, and what Redis has stays as it was."""
+        self.calm()
+        self.until(self.world.now_s + LAG_S, self.is_complete)
+        lost = [partition for partition in self.topic.records if self.topic.end(partition) > 1]
+        if not lost:
+            return
+        self.happened[str(self.ending)] += 1
+        if self.ending == "retention":
+            self.server.restart()
+            self.server.lose_writes(Memory())
+            for partition in lost:
+                self.topic.truncate(partition, self.topic.end(partition) - self.world.chance.randint(0, 1))
+        elif self.ending == "truncated":
+            for partition in lost:
+                del self.topic.records[partition][-self.world.chance.randint(1, 2) :]
+        else:
+            self._make_anew(lost)
+        end_s = self.world.now_s + 2 * LAG_S
+        assert self.until(end_s, lambda: not self.world.alive() and not self._to_start_s), (
+            "goes on although the log has lost events"
+        )
+        assert any(isinstance(process.error, LogGap) for process in self.world.processes)
+        found = self.server.memory.found()
+        if self.ending == "retention":
+            assert not found.documents, "what is left of the log was taken for all of it"
+        else:
+            self.ledger.check(found)
+
+    def _make_anew(self, partitions: list[Partition]) -> None:
+        """Longer than it was."""
+        self.topic.identity = "log-1"
+        for partition in partitions:
+            former = self.topic.records[partition]
+            _, entry = self.events.next()
+            self.topic.records[partition] = [
+                Record(partition, offset, 0, entry.key, entry.value, entry.headers)
+                for offset in range(2 * len(former) + 1)
+            ]
+        self.topic.granted.clear()
+        self.topic.rebalance()
+
+    def _end(self) -> dict[str, int]:
+        return {str(partition): self.topic.end(partition) for partition in self.topic.records}
+
+    def _told_end(self) -> dict[str, int]:
+        return {name: self.server.memory.end.get(name, 0) for name in self._end()}

@@ -1,0 +1,260 @@
+"""Bugs to be planted into the core, the loop or the commit: each has to be found by some life.
+
+Not among them, since other checks make them harmless, which is what those are for: a cache that is filled before the
+commit (the revision is compared), and a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is
+compared, and what was not stored is read again). Two of them together are not harmless.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+from unittest.mock import patch
+
+from events.errors import LogUnavailable
+from events.log import Loss, Position
+from projector.errors import StoreUnavailable
+from projector.fold.order import Order, merge
+from projector.fold.view import Entries
+from projector.pipeline import Pipeline
+from projector.project import Change
+from projector.run import Projector
+from projector.store.commit import Advance, Outcome
+from tests.chaos.simulation.log import SimulatedSubscription
+from tests.chaos.simulation.redis import SimulatedSent
+from tests.chaos.simulation.store import RECEIVED, Memory
+
+# Name -> what plants it, for as long as the stack stands.
+PLANTS: dict[str, Callable[[ExitStack], None]] = {}
+
+
+def plant(*replacements: tuple[Any, str, Any]) -> Callable[[ExitStack], None]:
+    def put(stack: ExitStack) -> None:
+        for owner, name, replacement in replacements:
+            place = patch(f"{owner}.{name}", replacement) if isinstance(owner, str) else None
+            stack.enter_context(place or patch.object(owner, name, replacement))
+
+    return put
+
+
+def together(*plants: Callable[[ExitStack], None]) -> Callable[[ExitStack], None]:
+    def put(stack: ExitStack) -> None:
+        for one in plants:
+            one(stack)
+
+    return put
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+_elsewhere, _write_content = Memory.elsewhere, Memory.write_content
+_outcome, _seek, _share = SimulatedSent.outcome, SimulatedSubscription.seek, Pipeline._share
+
+
+def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
+    def elsewhere(self: Memory, part: Any, advances: Any) -> Outcome | None:
+        found = _elsewhere(self, part, advances)
+        return None if found is wrong and "version" in part.meta else found
+
+    return elsewhere
+
+
+PLANTS["no position check"] = plant((Memory, "elsewhere", nothing))
+PLANTS["BEHIND is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.BEHIND)))
+PLANTS["AHEAD is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.AHEAD)))
+PLANTS["ALREADY is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.ALREADY)))
+PLANTS["no revision check"] = plant((Memory, "changed", nothing))
+
+
+def of_any_nonce(self: Memory, generation: Any, part: Any) -> Outcome | None:
+    return Outcome.SEALED if "sealed" in part.meta else None
+
+
+def not_sealed(self: Memory, generation: Any, part: Any) -> Outcome | None:
+    return Outcome.SEALED if part.meta.get("nonce", generation.nonce) != generation.nonce else None
+
+
+PLANTS["no generation check"] = plant((Memory, "closed", of_any_nonce))
+PLANTS["no look at the seal"] = plant((Memory, "closed", not_sealed))
+
+
+def in_two_calls(first: str, second: str) -> Callable[[ExitStack], None]:
+    """What `first` writes comes with the script, what `second` writes some time later, unless the process dies."""
+
+    def write(self: Memory, part: Any, told: Any) -> None:
+        getattr(self, first)(part, told.advances if first == "write_positions" else told.change)
+
+    def outcome(self: SimulatedSent) -> Outcome:
+        found = _outcome(self)
+        if found is Outcome.STORED:
+            self._process.turn()
+            memory, wire = self._server.memory, self._first
+            told = wire.told.advances if second == "write_positions" else wire.told.change
+            getattr(memory, second)(memory.shard(wire.generation, wire.shard), told)
+        return found
+
+    return plant((Memory, "write", write), (SimulatedSent, "outcome", outcome))
+
+
+PLANTS["position in a second call"] = in_two_calls("write_content", "write_positions")
+PLANTS["position in a first call"] = in_two_calls("write_positions", "write_content")
+
+
+def without(**parts: Any) -> Callable[..., None]:
+    def write_content(self: Memory, part: Any, change: Change) -> None:
+        kept = {name: getattr(change, name) for name in change.__struct_fields__}
+        _write_content(self, part, Change(**{**kept, **parts}))
+
+    return write_content
+
+
+PLANTS["a forgotten ZREM"] = plant((Memory, "write_content", without(remove={})))
+PLANTS["a forgotten HDEL"] = plant((Memory, "write_content", without(unlisted=[])))
+PLANTS["bad events are not kept"] = plant((Memory, "write_content", without(parked={})))
+PLANTS["bad events are not counted"] = plant((Memory, "write_content", without(tally={})))
+
+
+def set_count(self: Memory, part: Any, name: str, records: int) -> None:
+    if records or name.endswith(RECEIVED):
+        part.tally[name] = records
+
+
+PLANTS["records are counted anew in each batch"] = plant((Memory, "count", set_count))
+
+
+def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> None:
+    for index, score in new.items():
+        if index not in old:
+            change.add.setdefault(index, []).extend((score, group_id))
+    for index in old.keys() - new.keys():
+        change.remove.setdefault(index, []).append(group_id)
+
+
+PLANTS["a score that is not renewed"] = plant(("projector.project", "_diff", add_new_only))
+
+
+def last_to_come_wins(order: Order, event: Any) -> bool:
+    order.revisions = [None] * len(order.revisions)
+    return merge(order, event)
+
+
+def without_tie_break(order: Order, event: Any) -> bool:
+    if event.revision[:2] == order.latest[:2]:
+        return False
+    return merge(order, event)
+
+
+PLANTS["the last to come wins"] = plant(("projector.project", "merge", last_to_come_wins))
+PLANTS["no tie-break"] = plant(("projector.project", "merge", without_tie_break))
+PLANTS["deleted orders count"] = plant((Order, "counted", property(lambda order: None not in order.values[:4])))
+
+
+def far_mark(self: Projector, subscription: Any) -> None:
+    """Of what is under way."""
+    self._marked_at_s = self._stop._process.world.now_s  # type: ignore[attr-defined]
+    heads = [self._pipeline._heads_for(shard) for shard in range(self._pipeline.generation.shards)]
+    subscription.mark({p: max(head.get(p) or 0 for head in heads) for p in self._pipeline.partitions})
+    with suppress(LogUnavailable, StoreUnavailable):
+        self._store.tell_end(self._pipeline.generation, self._log.end())
+
+
+def own_lag(self: Projector, subscription: Any) -> None:
+    self._marked_at_s = self._stop._process.world.now_s  # type: ignore[attr-defined]
+    reached = {p: self._pipeline.lowest(p) for p in self._pipeline.partitions}
+    subscription.mark(reached)
+    with suppress(StoreUnavailable):
+        self._store.tell_end(self._pipeline.generation, reached)
+
+
+def seek_marked(self: SimulatedSubscription, position: Position) -> None:
+    marked = self._topic.committed.get(position.partition, 0)
+    _seek(self, Position(position.partition, max(position.offset, marked)))
+
+
+def never_seek_back(self: SimulatedSubscription, position: Position) -> None:
+    known = self._next.get(position.partition, 0)
+    _seek(self, Position(position.partition, max(position.offset, known)))
+
+
+PLANTS["commit to Kafka before Redis"] = plant((Projector, "_mark", far_mark))
+PLANTS["lag from our own mark"] = plant((Projector, "_mark", own_lag))
+PLANTS["reading begins where Kafka says"] = plant((SimulatedSubscription, "seek", seek_marked))
+PLANTS["the log is not read again"] = plant((SimulatedSubscription, "seek", never_seek_back))
+PLANTS["Redis is not looked at while nothing comes"] = plant((Pipeline, "check", nothing))
+PLANTS["the log's identity is not asked"] = plant((Projector, "_check_identity", nothing))
+
+
+def accepting(self: Projector, *arguments: Any) -> None:
+    _init(self, *arguments)
+    self._accept_loss = frozenset(Loss)
+
+
+_init = Projector.__init__
+PLANTS["a gap in the log is jumped over"] = plant((Projector, "__init__", accepting))
+
+
+def shifted(by: int) -> Callable[[int | None, int], Advance]:
+    return lambda start, stop: Advance(start, stop + by)
+
+
+PLANTS["a position too far"] = plant(("projector.pipeline", "Advance", shifted(1)))
+PLANTS["a position too short"] = plant(("projector.pipeline", "Advance", shifted(-1)))
+
+
+def forget_positions(self: Pipeline, partitions: Any) -> None:
+    for stands in self._stands:
+        stands.update(dict.fromkeys(partitions))
+
+
+def farthest(self: Pipeline, partition: Any) -> int:
+    return max(stands[partition] or 0 for stands in self._stands)
+
+
+def share_again(self: Pipeline, shard: int, heads: Any, decoded: Any) -> Any:
+    return _share(self, shard, dict.fromkeys(heads), decoded)
+
+
+def share_all(self: Pipeline, shard: int, heads: Any, decoded: Any) -> Any:
+    return [item for item in decoded if item.record.offset >= (heads[item.record.partition] or 0)]
+
+
+PLANTS["Redis' positions are not read"] = plant((Pipeline, "start", forget_positions))
+PLANTS["reading begins where the farthest shard stands"] = plant((Pipeline, "lowest", farthest))
+PLANTS["a shard that is ahead gets its share again"] = plant((Pipeline, "_share", share_again))
+PLANTS["each shard gets everything"] = plant((Pipeline, "_share", share_all))
+
+
+def fill_early(self: Pipeline, projected: Any) -> None:
+    parts = list(projected)
+    for part in parts:
+        self._cache.put(part.after)
+    _send(self, parts)
+
+
+_send = Pipeline._send
+PLANTS["cache filled before the commit, no revision check"] = together(
+    plant((Pipeline, "_send", fill_early)), PLANTS["no revision check"]
+)
+
+
+def stored_if_not(outcome: Callable[[SimulatedSent], Outcome], wrong: Outcome | None) -> Callable[..., Outcome]:
+    def found(self: SimulatedSent) -> Outcome:
+        try:
+            answer = outcome(self)
+        except StoreUnavailable:
+            if wrong:
+                raise
+            return Outcome.STORED
+        return Outcome.STORED if answer is wrong else answer
+
+    return found
+
+
+BEHIND_UNNOTICED = PLANTS["BEHIND is not noticed"]
+PLANTS["CHANGED counts as stored, BEHIND is not noticed"] = together(
+    plant((SimulatedSent, "outcome", stored_if_not(_outcome, Outcome.CHANGED))), BEHIND_UNNOTICED
+)
+PLANTS["a time-out counts as stored, BEHIND is not noticed"] = together(
+    plant((SimulatedSent, "outcome", stored_if_not(_outcome, None))), BEHIND_UNNOTICED
+)

@@ -1,0 +1,219 @@
+"""The store in memory as one process sees it: asked over a network that loses requests and answers."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Protocol
+
+from events.log import Partition
+from projector.errors import StoreUnavailable
+from projector.readmodel.document import VERSION
+from projector.readmodel.keys import Generation
+from projector.store.catalogue import Entry
+from projector.store.commit import Outcome
+from tests.chaos.simulation.store import Memory, Told
+from tests.chaos.simulation.world import World
+
+# How long a process waits for an answer that does not come, in seconds.
+TIMEOUT_S = 2.0
+# How many older states a server may fall back to.
+SNAPSHOTS_MAX = 6
+# One of so many commits makes one.
+SNAPSHOT = 5
+
+
+class Turns(Protocol):
+    def turn(self, sleep_s: float = 0.0) -> None: ...
+
+
+class Alone:
+    """A process with no others around it."""
+
+    def turn(self, sleep_s: float = 0.0) -> None:
+        pass
+
+
+class Wire:
+    """A commit on its way: it may arrive although nobody waits for it any more."""
+
+    def __init__(self, generation: Generation, shard: int, told: Told) -> None:
+        self.generation = generation
+        self.shard = shard
+        self.told = told
+        self.outcome: Outcome | None = None
+
+
+class Server:
+    """`flaky`: how likely it is that a request, or an answer, is lost."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.memory = Memory()
+        self.snapshots: list[Memory] = [Memory()]
+        self.wires: list[Wire] = []
+        self.down_until_s = 0.0
+        self.flaky = 0.0
+        self.made = 0
+        # Who takes the steps of a replay.
+        self.replay: str | None = None
+        self.losses = 0
+
+    def ask(self, process: Turns) -> None:
+        """On the way there. Raises StoreUnavailable: nothing has happened."""
+        process.turn()
+        if self.world.now_s < self.down_until_s:
+            process.turn(0.05)
+            raise StoreUnavailable("simulated: refused")
+        self.lose(process)
+
+    def lose(self, process: Turns) -> None:
+        """On the way there, or back. Raises StoreUnavailable."""
+        if self.flaky and self.world.chance.random() < self.flaky:
+            process.turn(TIMEOUT_S)
+            raise StoreUnavailable("simulated: no answer")
+
+    def arrive(self, wire: Wire) -> None:
+        if wire in self.wires:
+            self.wires.remove(wire)
+        if wire.outcome is None:
+            wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.told)
+            if wire.outcome is Outcome.STORED and self.world.chance.randrange(SNAPSHOT) == 0:
+                self.snapshots = [*self.snapshots[-SNAPSHOTS_MAX:], self.memory.copy()]
+
+    def restart(self) -> None:
+        """What was on its way is gone."""
+        self.wires.clear()
+
+    def lose_writes(self, older: Memory) -> None:
+        self.losses += 1
+        self.memory.become(older)
+
+
+class SimulatedStore:
+    """As store/redis.py. What is live is always open."""
+
+    def __init__(self, server: Server, process: Turns) -> None:
+        self._server = server
+        self._process = process
+        # It has the methods of a catalogue, too, and those of its nodes.
+        self.catalogue = self.nodes = self
+
+    def generation(self, shards: int = 1) -> Generation:
+        memory = self._server.memory
+        while True:
+            self._server.ask(self._process)
+            if memory.live is None:
+                self._server.made += 1
+                memory.live = Generation(0, shards, VERSION, f"simulated-{self._server.made}")
+            generation = memory.live
+            for shard in range(generation.shards):
+                self._server.ask(self._process)
+                memory.shard(generation, shard).meta.update(version=str(VERSION), nonce=generation.nonce)
+            if self.live() == generation:
+                return generation
+
+    def live(self) -> Generation | None:
+        self._server.ask(self._process)
+        return self._server.memory.live
+
+    def replay(self) -> str | None:
+        self._server.ask(self._process)
+        return self._server.replay
+
+    def is_sealed(self, generation: Generation) -> bool:
+        self._server.ask(self._process)
+        return any("sealed" in self._server.memory.shard(generation, n).meta for n in range(generation.shards))
+
+    def unseal(self, generation: Generation) -> None:
+        self._server.ask(self._process)
+        for shard in range(generation.shards):
+            self._server.memory.shard(generation, shard).meta.pop("sealed", None)
+
+    def belongs_to(self, generation: Generation, log: str) -> str:
+        self._server.ask(self._process)
+        return self._server.memory.shard(generation, 0).meta.setdefault("log", log)
+
+    def check_eviction(self) -> None:
+        self._server.ask(self._process)
+
+    def tallied(self, generation: Generation, shard: int, partitions: Sequence[Partition], fate: str) -> list[int]:
+        self._server.ask(self._process)
+        tally = self._server.memory.shard(generation, shard).tally
+        return [tally.get(f"{partition}:{fate}", 0) for partition in partitions]
+
+    def deadly(self, generation: Generation) -> frozenset[str]:
+        """Here a process that dies never does of an event."""
+        return frozenset()
+
+    def keep_book(self, key: str, *command: str | bytes | int) -> None:
+        """Nobody's marks are kept: no event is suspected of anything."""
+        self._server.ask(self._process)
+
+    def errors(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def of(self, key: str) -> "SimulatedStore":
+        return self
+
+    def hmget(self, key: str, names: Sequence[str]) -> list[None]:
+        self._server.ask(self._process)
+        return [None] * len(names)
+
+    def hlen(self, key: str) -> int:
+        self._server.ask(self._process)
+        return 0
+
+    def listed(self) -> list[Entry]:
+        self._server.ask(self._process)
+        return []
+
+    def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
+        self._server.ask(self._process)
+        self._server.memory.end.update({str(partition): offset for partition, offset in end.items()})
+
+    def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
+        self._server.ask(self._process)
+        return self._server.memory.positions(generation, shard, partitions)
+
+    def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
+        self._server.ask(self._process)
+        return self._server.memory.load(generation, shard, group_ids)
+
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedSent":
+        assert isinstance(request, Told)
+        return SimulatedSent(self._server, self._process, Wire(generation, shard, request))
+
+
+class SimulatedSent:
+    """As store/redis.py's Sent."""
+
+    def __init__(self, server: Server, process: Turns, wire: Wire) -> None:
+        self._server = server
+        self._process = process
+        self._first = wire
+        self._wire: Wire | None = None
+        with suppress(StoreUnavailable):
+            self._send()
+
+    def _send(self) -> None:
+        self._server.ask(self._process)
+        self._wire = Wire(self._first.generation, self._first.shard, self._first.told)
+        self._server.wires.append(self._wire)
+
+    def outcome(self) -> Outcome:
+        if self._wire is None:
+            self._send()
+        wire, self._wire = self._wire, None
+        assert wire is not None
+        # Meanwhile the server may have received it, or have gone away, or be slow: then it arrives some time later.
+        self._process.turn()
+        if wire.outcome is None:
+            if wire not in self._server.wires:
+                raise StoreUnavailable("simulated: connection lost")
+            self._server.lose(self._process)
+            self._server.arrive(wire)
+        self._server.lose(self._process)
+        assert wire.outcome is not None
+        return wire.outcome
+
+    def discard(self) -> None:
+        self._wire = None

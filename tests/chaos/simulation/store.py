@@ -1,0 +1,167 @@
+"""The read model in memory: what commit.lua and store/redis.py do, by the content of a Change.
+
+`tests/chaos/test_store.py` holds it and real servers to the same: it must not be kinder than they are.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct, field
+
+from events.log import Partition
+from projector.project import Change
+from projector.readmodel.document import VERSION
+from projector.readmodel.keys import Generation
+from projector.store.commit import Advance, Outcome
+from projector.store.commit import request as packed
+from tests.chaos.ledger import Found
+
+REVISION_BYTES = 8
+RECEIVED = "received"
+
+
+class Told(list[str | bytes]):
+    """A request as it is packed for Redis, with what is in it."""
+
+    def __init__(self, change: Change, advances: Mapping[Partition, Advance]) -> None:
+        super().__init__(packed(change, advances))
+        self.change = change
+        self.advances = dict(advances)
+
+
+class Shard(Struct):
+    meta: dict[str, str] = field(default_factory=dict)
+    position: dict[str, int] = field(default_factory=dict)
+    state: dict[str, bytes] = field(default_factory=dict)
+    row: dict[str, bytes] = field(default_factory=dict)
+    rest: dict[str, bytes] = field(default_factory=dict)
+    entries: dict[tuple[str, str], float] = field(default_factory=dict)
+    parked: dict[str, bytes] = field(default_factory=dict)
+    tally: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> "Shard":
+        return Shard(*(dict(getattr(self, name)) for name in self.__struct_fields__))
+
+
+class Memory:
+    """What a server holds. Every method is as atomic as a script."""
+
+    def __init__(self) -> None:
+        self.live: Generation | None = None
+        self.end: dict[str, int] = {}
+        self.shards: dict[tuple[int, int], Shard] = {}
+        self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+
+    def copy(self) -> "Memory":
+        other = Memory()
+        other.live, other.end = self.live, dict(self.end)
+        other.shards = {name: shard.copy() for name, shard in self.shards.items()}
+        return other
+
+    def become(self, other: "Memory") -> None:
+        """As after a restart from an older file."""
+        older = other.copy()
+        self.live, self.end, self.shards = older.live, older.end, older.shards
+
+    def shard(self, generation: Generation, shard: int) -> Shard:
+        return self.shards.setdefault((generation.number, shard), Shard())
+
+    def commit(self, generation: Generation, shard: int, told: Told) -> Outcome:
+        part = self.shards.get((generation.number, shard), Shard())
+        outcome = self.refusal(generation, part, told)
+        if outcome is None:
+            self.write(self.shard(generation, shard), told)
+            outcome = Outcome.STORED
+        self.outcomes[outcome] += 1
+        return outcome
+
+    def refusal(self, generation: Generation, part: Shard, told: Told) -> Outcome | None:
+        return self.closed(generation, part) or self.elsewhere(part, told.advances) or self.changed(part, told.change)
+
+    def closed(self, generation: Generation, part: Shard) -> Outcome | None:
+        meta = part.meta
+        if "version" not in meta:
+            return None
+        is_other = meta["version"] != str(VERSION) or meta.get("nonce", generation.nonce) != generation.nonce
+        return Outcome.SEALED if is_other or "sealed" in meta else None
+
+    def elsewhere(self, part: Shard, advances: Mapping[Partition, Advance]) -> Outcome | None:
+        stored = [part.position.get(str(partition), -1) for partition in advances]
+        starts = [-1 if advance.start is None else advance.start for advance in advances.values()]
+        if "version" not in part.meta or any(at < start for at, start in zip(stored, starts, strict=True)):
+            return Outcome.BEHIND
+        if advances and stored == [advance.stop for advance in advances.values()]:
+            return Outcome.ALREADY
+        return None if stored == starts else Outcome.AHEAD
+
+    def changed(self, part: Shard, change: Change) -> Outcome | None:
+        for group_id, revision in change.expected.items():
+            if part.state.get(group_id, b"")[:REVISION_BYTES] != revision:
+                return Outcome.CHANGED
+        return None
+
+    def write(self, part: Shard, told: Told) -> None:
+        self.write_positions(part, told.advances)
+        self.write_content(part, told.change)
+
+    def write_positions(self, part: Shard, advances: Mapping[Partition, Advance]) -> None:
+        part.position.update({str(partition): advance.stop for partition, advance in advances.items()})
+
+    def write_content(self, part: Shard, change: Change) -> None:
+        part.state.update(change.state)
+        part.row.update(change.row)
+        part.rest.update(change.rest)
+        part.parked.update(change.parked)
+        for group_id in change.unlisted:
+            part.row.pop(group_id, None)
+            part.rest.pop(group_id, None)
+        for index, ids in change.remove.items():
+            for group_id in ids:
+                part.entries.pop((index, group_id), None)
+        for index, members in change.add.items():
+            for score, member in zip(members[::2], members[1::2], strict=True):
+                part.entries[index, str(member)] = float(score)
+        for partition, told in change.tally.items():
+            for fate, records in told.items():
+                self.count(part, f"{partition}:{fate}", records)
+            self.count(part, f"{partition}:{RECEIVED}", sum(told.values()))
+
+    def count(self, part: Shard, name: str, records: int) -> None:
+        if records or name.endswith(RECEIVED):
+            part.tally[name] = part.tally.get(name, 0) + records
+
+    def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
+        part = self.shards.get((generation.number, shard), Shard())
+        return [part.position.get(str(partition)) for partition in partitions]
+
+    def load(self, generation: Generation, shard: int, ids: Sequence[str]) -> dict[str, bytes | None]:
+        part = self.shards.get((generation.number, shard), Shard())
+        return {group_id: part.state.get(group_id) for group_id in ids}
+
+    def found(self) -> Found:
+        """As a reader has it: the shards of the live generation together."""
+        found = Found({}, {}, {}, {}, {})
+        if self.live is None:
+            return found
+        documents: dict[str, bytes] = {}
+        entries: dict[tuple[str, str], float] = {}
+        positions: dict[str, int] = {}
+        tally: dict[str, int] = {}
+        parked: dict[str, bytes] = {}
+        for number in range(self.live.shards):
+            part = self.shards.get((self.live.number, number), Shard())
+            assert part.row.keys() == part.rest.keys()
+            documents |= {group_id: row[:-1] + part.rest[group_id] for group_id, row in part.row.items()}
+            entries |= part.entries
+            parked |= part.parked
+            for name, offset in part.position.items():
+                positions[name] = min(offset, positions.get(name, offset))
+            for name, records in part.tally.items():
+                tally[name] = tally.get(name, 0) + records
+        return Found(documents, entries, positions, tally, parked)
+
+    def stands_even(self) -> bool:
+        """Whether all shards have come equally far."""
+        if self.live is None:
+            return True
+        shards = [self.shards.get((self.live.number, number), Shard()) for number in range(self.live.shards)]
+        return all(shard.position == shards[0].position for shard in shards)

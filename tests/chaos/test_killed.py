@@ -1,0 +1,81 @@
+"""SIGKILL at random moments under full load, and at each fail point: nothing lost, nothing twice."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.stage import Stage
+
+# `make chaos` has 300, and 30.
+KILLS = int(os.environ.get("CHAOS_KILLS", 10))
+ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
+# Killed so many times, a read model has shown what it can: the next one begins with another seed.
+KILLS_A_LIFE = 5
+# How much lies in the log when a process is started that will be killed, so that it is never idle.
+BACKLOG = 2_500
+# How much of that is applied at most when it is killed.
+AT_MAX = 2_000
+
+RUN_POINTS = [f"{point}:{side}" for point in ("load", "fold", "send", "answer", "mark") for side in ("before", "after")]
+
+
+@pytest.mark.timeout(120 + 10 * KILLS)
+def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> None:
+    chance = random.Random(1)
+    killed = busy = 0
+    while killed < KILLS:
+        folder = tmp_path / str(killed)
+        folder.mkdir()
+        with Stage(folder, one_redis_url, seed=killed) as stage:
+            stage.client.flushdb()
+            for _ in range(min(KILLS_A_LIFE, KILLS - killed)):
+                stage.publish(BACKLOG)
+                target = stage.applied() + chance.randint(1, AT_MAX)
+                with stage.start("run") as run:
+                    wait_while(lambda: stage.applied() < target)  # noqa: B023
+                    busy += stage.applied() < sum(stage.ledger.ends.values())
+                    killed += run.stop(signal.SIGKILL) == -signal.SIGKILL
+                stage.check_now()
+            with stage.start("run") as run:
+                stage.check()
+                assert run.stop() == 0
+    assert killed == KILLS
+    assert busy >= KILLS * 0.7, "most were idle when they were killed"
+
+
+@pytest.mark.timeout(120 + 40 * ROUNDS)
+def test_killed_at_each_fail_point_of_run(
+    kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
+) -> None:
+    """A static member: its successor takes over at once."""
+    chance = random.Random(2)
+    died = []
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Stage(folder, one_redis_url, kafka_topic(2) + "&instance=one", seed=number) as stage:
+            stage.client.flushdb()
+            for point in RUN_POINTS:
+                stage.publish(800)
+                nth = chance.randint(1, 2 if point.startswith("mark") else 4)
+                # However the log hands them out: there are more batches than that.
+                with stage.start("run", fail_at=point, fail_time=nth, batch_records=100) as run:
+                    assert run.process.wait(60) == -signal.SIGKILL, run.text()
+                died.append(point)
+                stage.check_now()
+            with stage.start("run") as run:
+                stage.check()
+                assert run.stop() == 0
+    assert died == RUN_POINTS * ROUNDS
+
+
+def wait_while(waiting: Callable[[], bool]) -> None:
+    """Without a pause: a moment later all is done."""
+    deadline_s = time.monotonic() + 30
+    while waiting():
+        assert time.monotonic() < deadline_s

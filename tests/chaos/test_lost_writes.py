@@ -1,0 +1,151 @@
+"""Redis comes back without its last writes, and the log without some of its events, while the projector runs."""
+
+import os
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from kafka import KafkaAdminClient, TopicPartition
+
+from events.open import open_log
+from tests.chaos.stage import Stage
+from tests.processes import Process
+from tests.servers.process import wait_until
+from tests.servers.redis import RedisHome, RedisServer
+
+# `make chaos` has 100.
+LOSSES = int(os.environ.get("CHAOS_LOSSES", 6))
+KINDS = ("FLUSHALL", "an old RDB", "a cut AOF")
+STOP_S = 20.0
+
+
+@pytest.mark.timeout(120 + 5 * LOSSES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, tmp_path: Path, kind: str) -> None:
+    """On a server whose files we see, as those of a cluster are."""
+    chance = random.Random(kind)
+    persistence = "no" if kind == "an old RDB" else "yes"
+    losses = -(-LOSSES // len(KINDS))
+    with (
+        RedisServer(cluster_server_home, "--appendonly", persistence, "--appendfsync", "everysec") as server,
+        Stage(tmp_path, server.url) as stage,
+        stage.start("run") as run,
+    ):
+        for _ in range(losses):
+            stage.publish(300)
+            stage.wait()
+            lose = losing(server, stage.client, kind)
+            before = stage.applied()
+            stage.publish(600)
+            target = before + chance.randint(1, 500)
+            wait_until(lambda: stage.applied() >= target, 30, "some more")  # noqa: B023
+            lose()
+            stage.publish(50)
+            stage.wait()
+            stage.check_now()
+        assert run.text().count("lost writes") >= losses, "not all were losses"
+        stage.check()
+        assert run.process.poll() is None, "it was to mend that without a restart"
+        assert run.stop() == 0
+
+
+def losing(server: RedisServer, client: "redis.Redis", kind: str) -> Callable[[], object]:
+    """What loses all that is written from now on, or everything."""
+    if kind == "FLUSHALL":
+        return client.flushall
+    if kind == "an old RDB":
+        client.save()
+
+        def cut() -> None:
+            """The file is old enough."""
+    else:
+        (file,) = server.directory.glob("appendonlydir/*.incr.aof")
+        size = file.stat().st_size
+
+        def cut() -> None:
+            """As a power cut does, in the midst of a command."""
+            os.truncate(file, size + 20)
+
+    def restart() -> None:
+        server.kill()
+        cut()
+        server.restart()
+
+    return restart
+
+
+@contextmanager
+def applied_all(folder: Path, redis_url: str, log_url: str | None = None) -> Iterator[tuple[Stage, Process]]:
+    """A projector that runs, and has applied 200 records."""
+    with Stage(folder, redis_url, log_url) as stage, stage.start("run") as run:
+        stage.publish(200)
+        stage.wait()
+        yield stage, run
+
+
+def stops_with(run: Process, *reasons: str) -> None:
+    assert run.process.wait(STOP_S) == 2, run.text()
+    assert all(reason in run.text() for reason in reasons), run.text()
+    assert "Traceback" not in run.text()
+
+
+def test_what_the_log_no_longer_has_is_never_left_out_in_silence(tmp_path: Path, one_redis_url: str) -> None:
+    with applied_all(tmp_path, one_redis_url) as (stage, run):
+        with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
+            log.execute('DELETE FROM log WHERE "offset" < 100')
+        stage.client.flushall()
+        stops_with(run, "retention_gap", "orders/0 is needed from 0 on, but the log begins at 100")
+        assert stage.applied() == 0
+        with stage.start("run", "--accept-loss", "retention") as run:
+            wait_until(lambda: stage.applied() == 200, 30, "what is left")
+            assert run.stop() == 0
+
+
+def test_the_same_on_kafka(kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str) -> None:
+    url = kafka_topic(1)
+    with applied_all(tmp_path, one_redis_url, url) as (stage, run):
+        with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
+            admin.delete_records({TopicPartition(stage.log.topic, 0): 100})
+        stage.client.flushall()
+        stops_with(run, "retention_gap", "is needed from 0 on, but the log begins at 100")
+        assert stage.applied() == 0
+
+
+def test_a_log_that_was_cut_off_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
+    with applied_all(tmp_path, one_redis_url) as (stage, run):
+        with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
+            log.execute('DELETE FROM log WHERE "offset" >= 150')
+        stops_with(run, "orders/0@200 is not in the log, which holds the offsets 0 to 150")
+        stage.check_now()
+
+
+def test_a_log_that_was_made_anew_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
+    with applied_all(tmp_path, one_redis_url) as (stage, run):
+        with Stage(tmp_path / "other", one_redis_url, f"sqlite://{tmp_path / 'new.db'}", seed=2) as other:
+            other.publish(500)
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / f"orders.db{suffix}").unlink(missing_ok=True)
+        (tmp_path / "new.db").replace(tmp_path / "orders.db")
+        stops_with(run, "was deleted and made anew")
+        stage.check_now()
+        assert stage.applied() == 200
+
+
+def test_a_topic_that_was_made_anew_stops_the_projector(
+    kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
+) -> None:
+    url = kafka_topic(1)
+    with applied_all(tmp_path, one_redis_url, url) as (stage, run):
+        with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
+            admin.delete_topics([stage.log.topic])
+        with open_log(url, {}) as log:
+            wait_until(log.create, 20, "the new topic")
+        with Stage(tmp_path / "other", one_redis_url, url, seed=2) as other:
+            other.publish(500)
+        stops_with(run, "deleted and made anew")
+        stage.check_now()
+        assert stage.applied() == 200

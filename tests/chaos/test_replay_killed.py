@@ -1,0 +1,85 @@
+"""SIGKILL at each fail point of a replay: in the worker that builds, and in the process that takes the steps.
+
+One life: a step that was killed is done again, and killed at the next point. The projector runs all the while.
+"""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.stage import Stage
+from tests.processes import projector
+
+# `make chaos` has 30.
+ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
+EVENTS = 1500
+
+WRITING = [f"{point}:{side}" for point in ("load", "build-fold", "send", "answer") for side in ("before", "after")]
+SWITCHING = [*WRITING, "seal:before", "seal:after", "pointer:before", "pointer:after"]
+# They leave the live generation sealed, until the lease of the dead has expired.
+SEALED = ("seal:after", "pointer:before")
+
+
+@pytest.mark.timeout(120 + 180 * ROUNDS)
+def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: str) -> None:
+    chance = random.Random(3)
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Stage(folder, one_redis_url, seed=number, exact=False) as stage:
+            stage.client.flushdb()
+            stage.publish(EVENTS)
+            with stage.start("run") as run:
+                stage.wait()
+                build(stage, chance)
+                switch_back_and_forth(stage)
+                assert run.stop() == 0
+
+
+def build(stage: Stage, chance: random.Random) -> None:
+    for point in WRITING:
+        # There are parts enough to write.
+        nth = 1 if point.startswith("load") else chance.randint(1, 4)
+        with stage.start("replay", "build", "--yes", "--park", fail_at=point, fail_time=nth) as replay:
+            assert replay.process.wait(60) == 2
+            assert "a worker was killed by signal 9" in replay.text()
+        stage.check_now()
+    killed(stage, "workers:after", "build", "--yes", "--park")
+    done(stage, "build", "--yes", "--park")
+    killed(stage, "compare:after", "verify", "--park")
+    done(stage, "verify", "--park")
+
+
+def switch_back_and_forth(stage: Stage) -> None:
+    for point in SWITCHING:
+        stage.publish(100)
+        stage.wait()
+        killed(stage, point, "switch", "--park")
+        if point in SEALED:
+            # Nobody has to do anything for the list to go on.
+            stage.publish(100)
+            stage.wait()
+        stage.check_now()
+    stage.check()
+    killed(stage, "unseal:after", "rollback")
+    done(stage, "rollback")
+    stage.publish(100)
+    stage.check()
+    kept = max(stage.generations())
+    killed(stage, "delete:after", "drop", str(kept))
+    done(stage, "drop", str(kept))
+    assert len(stage.generations()) == 1
+    stage.check_now()
+
+
+def killed(stage: Stage, point: str, *step: str) -> None:
+    with stage.start("replay", *step, fail_at=point) as replay:
+        assert replay.process.wait(60) == -signal.SIGKILL, replay.text()
+
+
+def done(stage: Stage, *step: str) -> None:
+    finished = projector("replay", *step, cwd=stage.folder, settings=stage.settings)
+    assert finished.returncode == 0, finished.stdout + finished.stderr

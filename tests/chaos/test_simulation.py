@@ -1,0 +1,76 @@
+"""Lives by seed, as they are and with a bug planted into each."""
+
+import os
+import threading
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+from projector.store.commit import Outcome
+from tests.chaos.simulation.life import Life, simulated
+from tests.chaos.simulation.plants import PLANTS
+
+# `make chaos` has 100 000.
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", 500))
+# Within which each planted bug has to show.
+PLANTED_SEEDS = 1000
+FAULTS = (
+    *("kill", "pause", "redis_away", "lose_writes", "log_away", "come_or_go", "flake", "empty_at_start", "switched"),
+    *("deafness", "add_partition", "retention", "truncated", "recreated", "look"),
+)
+
+
+@pytest.mark.timeout(120 + SEEDS // 5)
+def test_every_life_ends_well() -> None:
+    happened: Counter[str] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    with simulated():
+        for seed in range(SEEDS):
+            life = Life(seed)
+            try:
+                life.run()
+            except AssertionError as error:
+                raise AssertionError(f"to repeat it: python -m tests.chaos.simulation {seed}") from error
+            happened += life.happened
+            outcomes += Counter(life.server.memory.outcomes)
+    assert {fault for fault in FAULTS if happened[fault] * 100 < SEEDS} == set(), happened
+    assert outcomes[Outcome.STORED] > 10 * SEEDS
+    assert {outcome for outcome in Outcome if not outcomes[outcome]} == set(), outcomes
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(simulated())
+        PLANTS[name](stack)
+        assert any(fails(seed) for seed in range(PLANTED_SEEDS)), f"no life shows: {name}"
+
+
+def fails(seed: int) -> bool:
+    try:
+        Life(seed).run()
+    except AssertionError:
+        return True
+    return False
+
+
+def test_a_seed_repeats_itself() -> None:
+    """To the last turn, with nothing left behind."""
+    told: list[list[str]] = []
+    before = threading.active_count()
+    with simulated():
+        for _ in range(2):
+            said: list[str] = []
+            life = Life(7, said.append)
+            life.run()
+            found = life.server.memory.found()
+            told.append([*said, str(life.world.now_s), str(found._replace(parked={})), str(sorted(found.parked))])
+    assert told[0] == told[1]
+    assert len(told[0]) > 5
+    assert threading.active_count() == before
+
+
+def test_there_are_twenty_bugs() -> None:
+    assert len(PLANTS) >= 20

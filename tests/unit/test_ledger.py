@@ -1,0 +1,65 @@
+"""The checker of the chaos tests itself: what it must not let pass."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests import oracle
+from tests.chaos.ledger import Found, Ledger
+from tests.poison import event
+
+SENT = [event(1), event(2), event(1), {**event(3), "type": "order.placed"}, None, event(4)]
+
+
+def ledger() -> Ledger:
+    made = Ledger()
+    for offset, sent in enumerate(SENT):
+        made.note("orders/0", offset, sent)
+    return made
+
+
+def right(stop: int = len(SENT)) -> Found:
+    """What lies before `stop`, applied once."""
+    groups = oracle.groups(sent for sent in SENT[:stop] if sent)
+    tally = {"received": stop, "applied": 2 + (stop > 5), "stale": 1, "passed_over": 1, "parked": 1}
+    return Found(
+        {group_id: json.dumps(group, default=float).encode() for group_id, group in groups.items()},
+        {entry: score for group in groups.values() for entry, score in oracle.entries(group).items()},
+        {"orders/0": stop},
+        {f"orders/0:{fate}": records for fate, records in tally.items()},
+        {"orders/0@4": b"{}"},
+    )
+
+
+def test_what_is_right_passes() -> None:
+    ledger().check(right())
+    ledger().check(right(5), complete=False)
+
+
+def other(**parts: Any) -> Found:
+    return right()._replace(**parts)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        right(5),
+        other(documents={}),
+        other(documents={**right().documents, "og_9": right().documents["og_1"]}),
+        other(documents={**right().documents, "og_1": right().documents["og_2"]}),
+        other(entries={}),
+        other(entries={**right().entries, ("by:total", "og_9"): 1.0}),
+        other(entries={**right().entries, ("by:total", "og_1"): 1.0}),
+        other(positions={"orders/0": 7}),
+        other(positions={}),
+        other(parked={}),
+        other(parked={**right().parked, "orders/0@5": b"{}"}),
+        other(tally={**right().tally, "orders/0:received": 7}),
+        other(tally={**right().tally, "orders/0:received": 7, "orders/0:applied": 4}),
+        other(tally={**right().tally, "orders/0:stale": 0, "orders/0:applied": 4}),
+    ],
+)
+def test_what_is_wrong_does_not(wrong: Found) -> None:
+    with pytest.raises(AssertionError):
+        ledger().check(wrong)
