@@ -131,19 +131,21 @@ class SimulatedSubscription:
         self._process = process
         self._owned: set[Partition] = set()
         self._next: dict[Partition, int] = {}
+        self._paused: set[Partition] = set()
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         self._log.ask()
         topic = self._topic
         topic.seen(self._process)
+        before = set(self._owned)
         self._take_and_give()
         records: list[Record] = []
         for partition in topic.world.chance.sample(sorted(self._next), len(self._next)):
             records += self._some(partition, min(RECORDS_MAX, max_records - len(records)))
-        unsought = sorted(self._owned - self._next.keys())
+        unsought = sorted(self._owned - self._next.keys() - self._paused)
         if not records and not unsought and timeout_s:
             self._process.turn(timeout_s)
-        return Polled(unsought, records)
+        return Polled(unsought, records, sorted(before - self._owned))
 
     def _take_and_give(self) -> None:
         """What is not ours any more is let go at once; what is ours comes once its owner has let go, or has died."""
@@ -171,8 +173,16 @@ class SimulatedSubscription:
         return records
 
     def seek(self, position: Position) -> None:
+        self._paused.discard(position.partition)
         if position.partition in self._owned:
             self._next[position.partition] = position.offset
+
+    def pause(self, partition: Partition) -> None:
+        self._next.pop(partition, None)
+        self._paused.add(partition)
+
+    def owned(self) -> set[Partition]:
+        return set(self._owned)
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
         for partition, offset in positions.items():

@@ -7,8 +7,8 @@ from typing import Protocol
 from events.log import Partition
 from projector.errors import StoreUnavailable
 from projector.readmodel.document import VERSION
+from projector.readmodel.generations import Listed
 from projector.readmodel.keys import Generation
-from projector.store.catalogue import Entry
 from projector.store.commit import Outcome
 from tests.chaos.simulation.store import Memory, Told
 from tests.chaos.simulation.world import World
@@ -162,7 +162,7 @@ class SimulatedStore:
         self._server.ask(self._process)
         return 0
 
-    def listed(self) -> list[Entry]:
+    def listed(self) -> list[Listed]:
         self._server.ask(self._process)
         return []
 
