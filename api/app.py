@@ -38,6 +38,8 @@ HEALTH = ("/health/live", "/health/ready")
 # How many parsed query strings are remembered, and the longest of them in characters: some 4 MB at the most.
 KNOWN_QUERIES = 1000
 KNOWN_QUERY_MAX = 500
+# How long a scrape waits for Redis, of which it wants to know the lag: most of what it tells is known without.
+METRICS_WAIT_S = 0.1
 
 
 def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
@@ -150,7 +152,7 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
 def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRoute:
     async def text(request: Request) -> Response:
         try:
-            metrics.see(await engine.behind())
+            metrics.see(await engine.behind(METRICS_WAIT_S))
         except errors.Unavailable:
             metrics.redis_unavailable.inc()
             metrics.see(Behind(nan, nan))

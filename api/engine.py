@@ -101,15 +101,17 @@ class Engine:
             return False
         return behind.lag <= self._ready_lag_max and behind.end_age_s <= self._ready_end_age_max_s
 
-    async def behind(self) -> Behind | None:
-        """None where nothing is live. An end that nobody has told yet is infinitely old."""
-        seen = await self._reader.read(_ends, END, self._reader.deadline_s())
+    async def behind(self, wait_s: float | None = None) -> Behind | None:
+        """None where nothing is live. An end that nobody told yet is infinitely old. `wait_s`: for each of two round
+        trips, instead of what lists may take.
+        """
+        seen = await self._reader.read(_ends, END, self._reader.deadline_s(wait_s))
         if seen is None:
             return None
         told = cast(list[tuple[list[bytes], bytes | None]], seen.values)
         end = highest([offsets(reply) for reply, _ in told])
         age_s = min((int(age_ms) / 1000 for _, age_ms in told if age_ms is not None), default=inf)
-        return Behind(lag(end, (await self.now()).positions), max(age_s, 0.0))
+        return Behind(lag(end, (await self.now(wait_s)).positions), max(age_s, 0.0))
 
     async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
         """`steps`, if given, gets what is done for it."""
@@ -167,9 +169,9 @@ class Engine:
         """Whether there is such a group, without reading it."""
         return (await self._one("look", group_id))[0] == 1
 
-    async def now(self) -> Instant:
+    async def now(self, wait_s: float | None = None) -> Instant:
         """What an answer would reflect."""
-        seen = await self._reader.read(_positions, None, self._reader.deadline_s())
+        seen = await self._reader.read(_positions, None, self._reader.deadline_s(wait_s))
         return NOTHING_LIVE if seen is None else self._instant(seen.live, seen.values)
 
     async def _one(self, command: str, group_id: str) -> tuple[object, Instant]:

@@ -51,9 +51,9 @@ class Reader:
         """One's own, to some node, another one for each n: not connected yet."""
         return self._nodes.connection(n)
 
-    def deadline_s(self) -> float:
+    def deadline_s(self, wait_s: float | None = None) -> float:
         """Of a request that begins now, by the loop's clock."""
-        return asyncio.get_running_loop().time() + self._wait_s
+        return asyncio.get_running_loop().time() + (self._wait_s if wait_s is None else wait_s)
 
     async def read(self, commands: Commands, script: Script | None, deadline_s: float) -> Seen | None:
         """The replies of all shards of one generation; None if there is no generation yet."""
