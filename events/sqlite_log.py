@@ -193,13 +193,12 @@ class _Subscription:
             return Polled([self._partition], [])
         deadline = time.monotonic() + timeout_s
         while True:
-            if self._is_paused:
-                records = []
-            else:
+            records: Sequence[Record] = []
+            is_last_look = time.monotonic() >= deadline
+            if not self._is_paused:
                 records = self._log.records(self._next, max_records)
                 if self._log.file != self._file:
                     raise LogGap(f"the log at {self._log.path} was deleted and made anew while it was read")
-                is_last_look = time.monotonic() >= deadline
                 # Offsets have no gaps here: one shows that the log no longer has what comes next.
                 if records[0].offset != self._next if records else is_last_look:
                     self._log.check(Position(self._partition, self._next))

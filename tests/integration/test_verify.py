@@ -505,7 +505,7 @@ def test_under_a_projector_at_work(one_redis_url: str, shards: int, log: SqliteL
 
 def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
     """500 events a second, and faults are found nevertheless."""
-    events = sample(6000, seed=2)
+    events = sample(12_000, seed=2)
     publish(log, events[:2000])
     stop = threading.Event()
 
