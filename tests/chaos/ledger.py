@@ -28,6 +28,8 @@ class Found(NamedTuple):
     positions: Mapping[str, int]
     tally: Mapping[str, int]
     parked: Mapping[str, bytes]
+    # By an operator, who does not come here.
+    discarded: Mapping[str, bytes] = {}
 
 
 class Ledger:

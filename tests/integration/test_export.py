@@ -117,7 +117,7 @@ def by_key(records: list[Record]) -> dict[bytes | None, list[bytes | None]]:
 
 
 def test_what_is_exported_and_published_anew_folds_to_the_same(
-    kafka_topic: Callable[[int], str], redis_url: str, tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, tmp_path: Path
 ) -> None:
     """From Kafka into SQLite, and from there into Kafka: every fold is the same, parked events and all."""
     entries = history(random.Random(3))
@@ -138,13 +138,13 @@ def test_what_is_exported_and_published_anew_folds_to_the_same(
     assert [without_place(line) for line in lines] == [without_place(line) for line in again]
     run("publish", "two.jsonl", cwd=tmp_path, url=three)
     assert by_key(all_of(three)) == by_key(all_of(two))
-    with redis.Redis.from_url(redis_url) as client:
-        expected = folded(one, client, redis_url, tmp_path)
+    with redis.Redis.from_url(one_redis_url) as client:
+        expected = folded(one, client, one_redis_url, tmp_path)
         assert expected.fates["parked"] == len(POISON) == len(expected.parked)
         assert expected.fates["passed_over"] == 9
         assert len(expected.documents) >= 300
         for url in (two, three):
-            found = folded(url, client, redis_url, tmp_path)
+            found = folded(url, client, one_redis_url, tmp_path)
             differing = [field for field in Fold._fields if getattr(found, field) != getattr(expected, field)]
             assert not differing, url
 

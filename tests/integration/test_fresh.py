@@ -296,21 +296,19 @@ def test_two_hundred_wait_for_one_message(redis: "Redis", redis_url: str, store:
         api.run(scene(api))
 
 
-def test_who_waits_for_two_partitions_needs_both(
-    redis: "Redis", redis_url: str, store: Store, empty: Generation
-) -> None:
+def test_who_waits_for_two_partitions_needs_both(redis: "Redis", redis_url: str, store: Store) -> None:
     async def scene(api: Api) -> None:
         wanted = {**BEARER, "X-Min-Position": "orders/0@1,orders/1@1"}
         for path in (LIST, LIST + "/og_2"):
             redis.flushdb()
-            store.generation()
+            generation = store.generation()
             async with under_way(api.client.get(path, headers=wanted)) as answer:
                 await subscribed(redis)
-                assert commit(store, empty, [event(1)], None) == "STORED"
+                assert commit(store, generation, [event(1)], None) == "STORED"
                 response = await api.client.get(LIST, headers={**BEARER, "X-Min-Position": "orders/0@1"})
                 assert response.headers["X-Projection-Position"] == "orders/0@1"
                 assert not answer.done()
-                assert commit(store, empty, [event(2)], None, Partition("orders", 1)) == "STORED"
+                assert commit(store, generation, [event(2)], None, Partition("orders", 1)) == "STORED"
                 assert (await answer).status_code == 200
                 assert answer.result().headers["X-Projection-Position"] == "orders/0@1,orders/1@1"
 

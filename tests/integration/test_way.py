@@ -27,8 +27,8 @@ STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
+def client(one_redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(one_redis_url) as client:
         yield client
 
 
@@ -92,7 +92,7 @@ def check_lists(api: Api, events: list[dict[str, Any]]) -> None:
 
 
 def test_ten_thousand_events_from_kafka_to_the_list(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     chance = random.Random(1)
     events = marketplace(2000)
@@ -102,7 +102,10 @@ def test_ten_thousand_events_from_kafka_to_the_list(
     ends = append(url, scattered(events + repeated, chance))
     assert len(ends) == 3
     assert min(ends.values()) > 1000
-    with Api(tmp_path, redis_url) as api, Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+    with (
+        Api(tmp_path, one_redis_url) as api,
+        Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run,
+    ):
         wait_until_applied(client, ends)
         model = readmodel.read(client)
         readmodel.check(model, events)
@@ -113,7 +116,7 @@ def test_ten_thousand_events_from_kafka_to_the_list(
 
 
 def test_the_other_process_takes_over_from_one_that_is_killed(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of the work: whatever batch was under way, nothing is lost and nothing counts twice."""
     chance = random.Random(2)
@@ -121,7 +124,7 @@ def test_the_other_process_takes_over_from_one_that_is_killed(
     entries = scattered(list(events), chance)
     url = kafka_topic(4)
     append(url, entries[:1000])
-    settings = {"EVENT_LOG_URL": url, "REDIS_URL": redis_url}
+    settings = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url}
     with Process("run", cwd=tmp_path, **settings) as first, Process("run", cwd=tmp_path, **settings) as second:
         wait_until(lambda: sum(applied(client).values()) == 1000, 60, "the first thousand")
         wait_until(lambda: all("reading" in process.text() for process in (first, second)), 60, "both members")
@@ -138,7 +141,7 @@ def test_the_other_process_takes_over_from_one_that_is_killed(
 
 
 def test_bad_events_are_parked_and_the_good_ones_around_them_applied(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     url = kafka_topic(1)
     topic = url.split("/")[-1].split("?")[0]
@@ -151,7 +154,7 @@ def test_bad_events_are_parked_and_the_good_ones_around_them_applied(
     sent.append(Entry(None, json.dumps(alien).encode(), STRUCTURED))
     sent += [Entry(None, fine.value, fine.headers) for fine in FINE]
     ends = append(url, sent)
-    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
         wait_until_applied(client, ends)
         assert run.stop() == 0
     model = readmodel.read(client)
@@ -177,12 +180,12 @@ class NotUtf8(str):
 
 
 def test_a_record_that_cannot_be_read_at_all_stops_the_projector_aloud(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     url = kafka_topic(1)
     append(url, [Entry(None, json.dumps(good_event(1)).encode(), STRUCTURED)])
     append(url, [Entry(None, json.dumps(good_event(2)).encode(), ((NotUtf8("x"), b""),))])
-    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
         assert run.process.wait(30) == 2
         assert f"{url.split('?')[0]}: a record cannot be read: " in run.text()
         assert "Traceback" not in run.text()
@@ -190,12 +193,12 @@ def test_a_record_that_cannot_be_read_at_all_stops_the_projector_aloud(
 
 
 def test_a_redis_that_loses_everything_is_filled_again_without_a_restart(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     events = marketplace(100)
     entries = [Entry(None, json.dumps(event).encode(), STRUCTURED) for event in events]
     url = kafka_topic(2)
-    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
         wait_until_applied(client, append(url, entries[:-1]))
         client.flushdb()
         wait_until_applied(client, append(url, entries[-1:]))
@@ -206,11 +209,11 @@ def test_a_redis_that_loses_everything_is_filled_again_without_a_restart(
 
 @pytest.mark.parametrize("lost", ["everything", "the live pointer"])
 def test_a_loss_is_noticed_while_nothing_is_published(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path, lost: str
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path, lost: str
 ) -> None:
     events = marketplace(100)
     url = kafka_topic(2)
-    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
         ends = append(url, [Entry(None, json.dumps(event).encode(), STRUCTURED) for event in events])
         wait_until_applied(client, ends)
         if lost == "everything":
@@ -239,18 +242,18 @@ def test_sigterm_drains_within_five_seconds_even_without_redis(
 
 
 def test_ready_means_caught_up_with_the_log_itself(
-    kafka_topic: Callable[[int], str], redis_url: str, client: "redis.Redis", tmp_path: Path
+    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     """The end is the broker's: what nobody has read yet counts, although no position of ours tells of it."""
     url = kafka_topic(2)
     entries = [Entry(None, json.dumps(event).encode(), STRUCTURED) for event in marketplace(50)]
-    with Api(tmp_path, redis_url, READY_LAG_MAX="20") as api:
+    with Api(tmp_path, one_redis_url, READY_LAG_MAX="20") as api:
 
         def ready() -> int:
             return api.client.get("/health/ready").status_code
 
         assert ready() == 503, "nothing is live"
-        with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=redis_url) as run:
+        with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
             ends = append(url, entries)
             wait_until_applied(client, ends)
             wait_until(

@@ -15,7 +15,7 @@ from tests.integration.seed import make_groups
 from tests.mutations import inputs
 
 # Those of tests/integration/test_query_fuzz.py make it a hundred thousand.
-INPUTS = 80_000
+INPUTS = 40_000
 # Every so many inputs one of up to 64 KiB.
 LONG_EVERY = 80
 # CPU time of this thread, so that other load does not count.
