@@ -79,7 +79,8 @@ def stands(client: "redis.Redis", offset: int) -> None:
     found: Any = client.hgetall(PAUSED)
     ((partition, told),) = found.items()
     assert json.loads(told)["offset"] == offset
-    assert applied(client) == {partition.decode(): offset}
+    # What was admitted before it is stored a moment later.
+    wait_until(lambda: applied(client) == {partition.decode(): offset}, 10, "all before it")
 
 
 def test_it_pauses_and_goes_on(

@@ -18,7 +18,7 @@ from tests.servers.process import wait_until
 
 EVENTS = 40_000
 # `make chaos` has 20.
-KILLS = int(os.environ.get("REPLAY_KILLS", 2))
+KILLS = int(os.environ.get("REPLAY_KILLS", 5))
 # The exit code of a command that was asked to stop.
 STOPPED = 130
 
