@@ -1,4 +1,4 @@
-"""Asks the read model. One round trip per request, but for the deep pages of a list in several shards."""
+"""Asks the read model. One round trip per request, but for searches, and deep pages in several shards."""
 
 import asyncio
 from collections.abc import Sequence
@@ -134,7 +134,7 @@ class Engine:
             replies = cast(list[list[object]], seen.values)
             if steps is not None:
                 steps.append(told(seen.live, asked, replies))
-            if search.begin(seen.live, [reply[1] for reply in replies]):
+            if asked.searches and search.begin(seen.live, [reply[1] for reply in replies]):
                 await self._look_through(search)
                 deadline_s = self._reader.deadline_s()
                 continue

@@ -136,14 +136,16 @@ local function mask_of_interval(key, field, lo, hi)
   return mask
 end
 
+-- What begins where an interval ends, or ends where it begins: what the interval has in it, this has not.
+local function beside(bound)
+  return string.sub(bound, 1, 1) == '(' and string.sub(bound, 2) or '(' .. bound
+end
+
 -- The members between intervals, as `$ne` and `$nin` leave them out; nil if they are many.
 local function left_out(key, intervals)
   local ids = {}
   for i = 2, #intervals do
-    local from, to = intervals[i - 1][2], intervals[i][1]
-    -- What an interval has in it, the gap has not.
-    from = string.sub(from, 1, 1) == '(' and string.sub(from, 2) or '(' .. from
-    to = string.sub(to, 1, 1) == '(' and string.sub(to, 2) or '(' .. to
+    local from, to = beside(intervals[i - 1][2]), beside(intervals[i][1])
     append(ids, redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, math.max(q.listed, 0) + 1))
     if #ids > q.listed then
       return nil

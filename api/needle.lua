@@ -9,8 +9,7 @@ local function containing(ids)
   local kept, texts = {}, {}
   for part in chunks(ids) do
     for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(part))) do
-      local place = ordinal % LINES
-      local chunk = (ordinal - place) / LINES
+      local chunk, place = line_of(ordinal)
       if texts[chunk] == nil then
         local text = redis.call('HGET', TEXT, chunk)
         texts[chunk] = text and string.find(text, q.needle, 1, true) and text or false

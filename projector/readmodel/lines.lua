@@ -8,3 +8,17 @@
 -- A line is the casefolded id, 0xFE, and the casefolded customer id; it is empty where a group is not listed. Neither
 -- END nor 0xFE occur in UTF-8, so that nothing is found across them.
 local LINES, END = 128, '\255'
+
+-- Where the line of an ordinal is: the number of its chunk, and its place in there, from 0.
+local function line_of(ordinal)
+  local place = ordinal % LINES
+  return (ordinal - place) / LINES, place
+end
+
+local function split_lines(chunk)
+  local lines = {}
+  for line in string.gmatch(chunk, '([^' .. END .. ']*)' .. END) do
+    lines[#lines + 1] = line
+  end
+  return lines
+end

@@ -1,13 +1,5 @@
 -- Put between bits.lua and commit.lua: keeps the lines of `text` as the documents are.
 
-local function split_lines(chunk)
-  local lines = {}
-  for line in string.gmatch(chunk, '([^' .. END .. ']*)' .. END) do
-    lines[#lines + 1] = line
-  end
-  return lines
-end
-
 -- Writes lines of one chunk, place -> line; answers whether any was there before and another one.
 local function write_lines(key, chunk, changed)
   local lines, is_edit, last = split_lines(redis.call('HGET', key, chunk) or ''), false, 0
@@ -29,8 +21,7 @@ end
 local function keep_lines(prefix, texts, unlisted, ordinals_end)
   local chunks, edited = {}, {}
   local function put(ordinal, line)
-    local place = ordinal % LINES
-    local chunk = (ordinal - place) / LINES
+    local chunk, place = line_of(ordinal)
     chunks[chunk] = chunks[chunk] or {}
     chunks[chunk][place + 1] = line
   end

@@ -39,19 +39,14 @@ local prefix = string.sub(KEYS[1], 1, -9)
 local BYTES_MAX = 256 * 1024
 
 local function lines_in(chunk)
-  local lines = {}
-  for line in string.gmatch(redis.call('HGET', prefix .. 'text', chunk) or '', '([^' .. END .. ']*)' .. END) do
-    lines[#lines + 1] = line
-  end
-  return lines
+  return split_lines(redis.call('HGET', prefix .. 'text', chunk) or '')
 end
 
 -- Nothing where a line is empty, or a chunk before the last one has not as many as it should, so that they all are off.
 local function lines_of(ids)
   local last, found = redis.call('HLEN', prefix .. 'text') - 1, {}
   for i, ordinal in ipairs(redis.call('ZMSCORE', prefix .. 'ordinal', unpack(ids))) do
-    local place = (ordinal or -1) % LINES
-    local chunk = ((ordinal or -1) - place) / LINES
+    local chunk, place = line_of(ordinal or -1)
     local lines = chunk >= 0 and chunk <= last and lines_in(chunk) or {}
     local line = (chunk == last or #lines == LINES) and lines[place + 1]
     found[i] = line and line ~= '' and line or false
