@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import api, projector, replay, report, runs, visible
+from bench import api, chaos, projector, replay, report, runs, visible
 from bench.bars import Bar, Row, bars
 from bench.listed import listed
 from bench.markdown import made, ms, number, paragraph, rate, table, verdict
@@ -125,12 +125,19 @@ def _api(found: api.Report) -> str:
     return f"{table(head, rows)}\n{told}"
 
 
+def _chaos(found: chaos.Report) -> str:
+    rows = [[one.name, number(one.times), number(one.records)] for one in found.faults]
+    told = paragraph("None was lost, none doubled, none dropped in silence.", made(found))
+    return f"{table(['fault', 'times', 'records of the log'], rows)}\n{told}"
+
+
 _SECTIONS: dict[str, tuple[type[Run], Callable[[Any], str]]] = {
     "projector": (projector.Report, _projector),
     "visible": (visible.Report, _visible),
     "replay": (replay.Report, _replay),
     "api": (api.Report, _api),
     "lists": (report.Report, listed),
+    "chaos": (chaos.Report, _chaos),
 }
 
 

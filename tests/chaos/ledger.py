@@ -50,6 +50,10 @@ class Ledger:
     def ends(self) -> dict[str, int]:
         return {partition: lines[-1].offset + 1 for partition, lines in self.lines.items()}
 
+    @property
+    def records(self) -> int:
+        return sum(len(lines) for lines in self.lines.values())
+
     def sent(self, positions: Mapping[str, int] | None = None) -> Iterator[tuple[str, Line]]:
         """What lies before the positions; all, where none are told."""
         for partition, lines in self.lines.items():

@@ -23,6 +23,8 @@ ARMED = str(Path(__file__).parent / "armed")
 # After a fault, once log and Redis answer, the list lags behind for no longer, in seconds.
 LAG_S = 30.0
 CHUNK = 1000
+# How long nothing is written at most while the read model is read.
+STILL_MS = 10_000
 # One of so many records is repeated, breaks the contract, is of a type that is not ours, or deletes an order.
 REPEATED, BAD, ALIEN, DELETED = 20, 50, 50, 30
 
@@ -95,7 +97,12 @@ class Stage:
         return Process(*arguments, cwd=self.folder, **settings)
 
     def model(self) -> readmodel.ReadModel:
-        return readmodel.read(self.client, *live(self.client))
+        """Of one instant: Redis may yet have to run what a process sent before it was killed."""
+        self.client.client_pause(STILL_MS, all=False)
+        try:
+            return readmodel.read(self.client, *live(self.client))
+        finally:
+            self.client.client_unpause()
 
     def generations(self) -> list[int]:
         return [int(number) for number in cast(dict[bytes, bytes], self.client.hgetall("{og:live}:generations"))]

@@ -11,6 +11,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 from tests.processes import Process
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic
 from tests.servers.process import wait_until
@@ -73,6 +74,9 @@ def test_brokers_die_topics_grow_members_come_and_go(broker: KafkaServer, tmp_pa
         for one in members:
             assert one.stop(timeout_s=20) == 0
     assert (killed, grown, moved) == (ROUNDS, ROUNDS, ROUNDS * MEMBERS)
+    survived("broker killed and started again", killed, stage.ledger.records)
+    survived("partition added", grown, stage.ledger.records)
+    survived("member joins or leaves, every 2 s", moved, stage.ledger.records)
 
 
 def add_partition(broker: KafkaServer, stage: Stage) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from events.log import Headers, Partition, Record
 from projector.project import Change, Decoded, decode_record, group_ids, known, project
+from tests.chaos.survived import survived
 from tests.poison import FINE, POISON, event
 
 # `make chaos` has 5 000 000.
@@ -142,6 +143,7 @@ def test_no_record_escapes_and_none_takes_long() -> None:
     assert slowest_ms < RECORD_MS_MAX, (slowest_ms, len(slowest), slowest[:300])
     assert sum(became.values()) == INPUTS
     assert min(became[fate] for fate in ("event", "problem")) > INPUTS / 20, became
+    survived("broken records decoded", INPUTS, INPUTS)
 
 
 def test_what_the_corpus_is() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 
 # `make chaos` has 300, and 30.
 KILLS = int(os.environ.get("CHAOS_KILLS", 10))
@@ -27,7 +28,7 @@ RUN_POINTS = [f"{point}:{side}" for point in ("load", "fold", "send", "answer", 
 @pytest.mark.timeout(120 + 10 * KILLS)
 def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> None:
     chance = random.Random(1)
-    killed = busy = 0
+    killed = busy = records = 0
     while killed < KILLS:
         folder = tmp_path / str(killed)
         folder.mkdir()
@@ -44,8 +45,10 @@ def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> No
             with stage.start("run") as run:
                 stage.check()
                 assert run.stop() == 0
+            records += stage.ledger.records
     assert killed == KILLS
     assert busy >= KILLS * 0.7, "most were idle when they were killed"
+    survived("`kill -9` at random moments at full load", killed, records)
 
 
 @pytest.mark.timeout(120 + 40 * ROUNDS)
@@ -54,7 +57,7 @@ def test_killed_at_each_fail_point_of_run(
 ) -> None:
     """A static member: its successor takes over at once."""
     chance = random.Random(2)
-    died = []
+    died, records = [], 0
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -71,7 +74,9 @@ def test_killed_at_each_fail_point_of_run(
             with stage.start("run") as run:
                 stage.check()
                 assert run.stop() == 0
+            records += stage.ledger.records
     assert died == RUN_POINTS * ROUNDS
+    survived("`kill -9` at each fail point of `run`", len(died), records)
 
 
 def wait_while(waiting: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from events.open import open_log
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 from tests.processes import Process
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
@@ -51,6 +52,7 @@ def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, t
         stage.check()
         assert run.process.poll() is None, "it was to mend that without a restart"
         assert run.stop() == 0
+    survived(f"Redis loses writes: {kind}", losses, stage.ledger.records)
 
 
 def losing(server: RedisServer, client: "redis.Redis", kind: str) -> Callable[[], object]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 from tests.processes import projector
 
 # `make chaos` has 30.
@@ -26,6 +27,7 @@ SEALED = ("seal:after", "pointer:before")
 @pytest.mark.timeout(120 + 180 * ROUNDS)
 def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: str) -> None:
     chance = random.Random(3)
+    times = records = 0
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -34,12 +36,16 @@ def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: st
             stage.publish(EVENTS)
             with stage.start("run") as run:
                 stage.wait()
-                build(stage, chance)
-                switch_back_and_forth(stage)
+                times += build(stage, chance)
+                times += switch_back_and_forth(stage)
                 assert run.stop() == 0
+            records += stage.ledger.records
+    assert times == ROUNDS * (len(WRITING) + len(SWITCHING) + 4)
+    survived("`kill -9` at each fail point of `replay`", times, records)
 
 
-def build(stage: Stage, chance: random.Random) -> None:
+def build(stage: Stage, chance: random.Random) -> int:
+    """How often it was killed."""
     for point in WRITING:
         # There are parts enough to write.
         nth = 1 if point.startswith("load") else chance.randint(1, 4)
@@ -47,37 +53,42 @@ def build(stage: Stage, chance: random.Random) -> None:
             assert replay.process.wait(60) == 2
             assert "a worker was killed by signal 9" in replay.text()
         stage.check_now()
-    killed(stage, "workers:after", "build", "--yes", "--park")
+    times = len(WRITING) + killed(stage, "workers:after", "build", "--yes", "--park")
     done(stage, "build", "--yes", "--park")
-    killed(stage, "compare:after", "verify", "--park")
+    times += killed(stage, "compare:after", "verify", "--park")
     done(stage, "verify", "--park")
+    return times
 
 
-def switch_back_and_forth(stage: Stage) -> None:
+def switch_back_and_forth(stage: Stage) -> int:
+    """How often that was killed."""
+    times = 0
     for point in SWITCHING:
         stage.publish(100)
         stage.wait()
-        killed(stage, point, "switch", "--park")
+        times += killed(stage, point, "switch", "--park")
         if point in SEALED:
             # Nobody has to do anything for the list to go on.
             stage.publish(100)
             stage.wait()
         stage.check_now()
     stage.check()
-    killed(stage, "unseal:after", "rollback")
+    times += killed(stage, "unseal:after", "rollback")
     done(stage, "rollback")
     stage.publish(100)
     stage.check()
     kept = max(stage.generations())
-    killed(stage, "delete:after", "drop", str(kept))
+    times += killed(stage, "delete:after", "drop", str(kept))
     done(stage, "drop", str(kept))
     assert len(stage.generations()) == 1
     stage.check_now()
+    return times
 
 
-def killed(stage: Stage, point: str, *step: str) -> None:
+def killed(stage: Stage, point: str, *step: str) -> int:
     with stage.start("replay", *step, fail_at=point) as replay:
         assert replay.process.wait(60) == -signal.SIGKILL, replay.text()
+    return 1
 
 
 def done(stage: Stage, *step: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from projector.store.commit import Outcome
 from tests.chaos.simulation.life import Life, simulated
 from tests.chaos.simulation.plants import PLANTS
+from tests.chaos.survived import survived
 
 # `make chaos` has 100 000.
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", 500))
@@ -23,6 +24,7 @@ FAULTS = (
 
 @pytest.mark.timeout(120 + SEEDS // 5)
 def test_every_life_ends_well() -> None:
+    records = 0
     happened: Counter[str] = Counter()
     outcomes: Counter[Outcome] = Counter()
     with simulated():
@@ -34,9 +36,11 @@ def test_every_life_ends_well() -> None:
                 raise AssertionError(f"to repeat it: python -m tests.chaos.simulation {seed}") from error
             happened += life.happened
             outcomes += Counter(life.server.memory.outcomes)
+            records += life.ledger.records
     assert {fault for fault in FAULTS if happened[fault] * 100 < SEEDS} == set(), happened
     assert outcomes[Outcome.STORED] > 10 * SEEDS
     assert {outcome for outcome in Outcome if not outcomes[outcome]} == set(), outcomes
+    survived("seeds of the simulation", SEEDS, records)
 
 
 @pytest.mark.timeout(60)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.proxy import KINDS, SILENT, Proxy
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 
 # `make chaos` has 1 000.
 UNKNOWN = int(os.environ.get("CHAOS_UNKNOWN", 50))
@@ -37,3 +38,4 @@ def test_a_result_that_is_unknown_is_asked_for_again(tmp_path: Path, one_redis_u
     assert proxy.unheard["STORED"] >= UNKNOWN / 4
     assert proxy.heard["ALREADY"] >= UNKNOWN / 4, "sent again, and refused as what it was"
     assert proxy.happened.total() >= UNKNOWN
+    survived("a commit whose result is unknown", proxy.happened.total(), stage.ledger.records)

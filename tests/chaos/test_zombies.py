@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
 from tests.processes import Process
 from tests.servers.process import wait_until
 
@@ -54,6 +55,7 @@ def test_a_zombie_writes_nothing(kafka_topic: Callable[[int], str], tmp_path: Pa
         assert other.process.poll() is None
         assert other.stop() == 0
     assert refused >= ZOMBIES
+    survived("a process asleep beyond its session", ZOMBIES, stage.ledger.records)
 
 
 def outcomes(told: Path, process: Process) -> list[str]:

@@ -178,6 +178,7 @@ def test_other_partitions_go_on(
         for entry in entries(store, live(store)):
             discard(store, live(store), [entry])
         wait_until(partial(has_paused, client, first, offset + MAX), 20, "full again")
+        wait_until(lambda: applied(client)[first] == offset + MAX, 20, "what was admitted before it")
         discard(store, live(store), entries(store, live(store)))
         wait_until(lambda: caught_up(client, url), 20, "the end")
         assert run.stop() == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import readmodel
+from tests.chaos.survived import survived
 from tests.integration.rebuilding import Shop, content
 from tests.processes import Process
 from tests.servers.process import wait_until
@@ -65,6 +66,7 @@ def test_builds_killed_at_random(shop: Shop) -> None:
     assert again["index_entries"] == told["index_entries"]
     assert content(shop.model(number)) == content(model)
     readmodel.check_accounting(shop.model(number), EVENTS)
+    survived("`kill -9` of a build at random moments", killed, EVENTS)
 
 
 def is_at_work(shop: Shop, replay: Process) -> bool:

@@ -1,11 +1,12 @@
 """The figures of the README are those of bench/results, and nobody types one."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from bench import api, projector, replay, report, visible
+from bench import api, chaos, projector, replay, report, visible
 from bench.bars import Bar, Row, bars
 from bench.listed import AIMS_MS
 from bench.markdown import ms, rate, times
@@ -129,6 +130,9 @@ def measured_all() -> dict[str, Run]:
             contenders=["ours", THEIRS],
             lines=lists,
         ),
+        "chaos": chaos.Report(
+            *RUN, faults=[chaos.Fault(name, times, 1000 * times) for name, times in chaos.TIMES.items()]
+        ),
     }
 
 
@@ -171,6 +175,8 @@ def test_every_section_says_when_of_what_and_where(results: Path) -> None:
         ("lists", "elsewhere, but for `q`; missed: one customer (2x)."),
         ("lists", "Memory: 1.61 kB a group of 2.0 orders, as `projector status` tells; 1.70 kB with all else"),
         ("lists", "Aim: 1.5 kB; missed: a group (1.61 kB)."),
+        ("chaos", "| a process asleep beyond its session | 50 | 50 000 |"),
+        ("chaos", "None was lost, none doubled, none dropped in silence. 2026-06-01"),
     ],
 )
 def test_a_section_tells_figures_and_what_was_missed(results: Path, name: str, told: str) -> None:
@@ -180,7 +186,7 @@ def test_a_section_tells_figures_and_what_was_missed(results: Path, name: str, t
 def test_what_was_not_measured_is_left_as_it_is(results: Path) -> None:
     (results / "replay.json").unlink()
     made = sections(results)
-    assert made.keys() == {"projector", "visible", "api", "lists"}
+    assert made.keys() == {"projector", "visible", "api", "lists", "chaos"}
     assert charts(results).keys() == {"lists.svg"}
     text = "a\n<!-- bench: replay -->\nold\n<!-- end -->\n<!-- bench: api -->\nold\n<!-- end -->\nz\n"
     expected = "a\n<!-- bench: replay -->\nold\n<!-- end -->\n<!-- bench: api -->\nnew\n<!-- end -->\nz\n"
@@ -192,6 +198,24 @@ def test_what_was_not_measured_is_left_as_it_is(results: Path) -> None:
 def test_only_a_full_run_gets_the_plain_name(results: Path) -> None:
     assert save("api", 300, 20_000, measured_all()["api"]).name == "api-300.json"
     assert sections(results).keys() == {"throughput", *measured_all()}
+
+
+def test_a_long_run_counts_only_if_it_was_one() -> None:
+    told = [{"name": name, "times": times, "records": 7} for name, times in chaos.TIMES.items()]
+    assert [one.name for one in chaos.survived(lines(told))] == [*chaos.TIMES]
+    told[3]["times"] = 19
+    with pytest.raises(ValueError, match="found fewer of `kill -9` of a build at random moments"):
+        chaos.survived(lines(told))
+    with pytest.raises(ValueError, match=r"found fewer of .*seeds of the simulation"):
+        chaos.survived(lines(told[:5]))
+    with pytest.raises(ValueError, match="found fire"):
+        chaos.survived(
+            lines([*told[:3], {**told[3], "times": 20}, *told[4:], {"name": "fire", "times": 1, "records": 1}])
+        )
+
+
+def lines(told: list[dict[str, object]]) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in told)
 
 
 def test_a_chart_of_throughputs_has_a_bar_for_each_and_the_aim() -> None:
