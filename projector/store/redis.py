@@ -18,6 +18,7 @@ from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
+from projector.store.opening import open_shard
 
 # By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
 _TELL_END = """#!lua flags=allow-oom
@@ -67,17 +68,19 @@ class Store:
                     "`projector replay` builds that beside it and switches, as `projector run --auto-replay` does at "
                     "once; or run the code that made it"
                 )
-            self.open(generation)
+
+            def is_live(opened: Generation = generation) -> bool:
+                return self.catalogue.live() == opened
+
+            self.open(generation, is_live)
             # Else Redis was emptied meanwhile, and another process has made one with the same number.
-            if self.catalogue.live() == generation:
+            if is_live():
                 return generation
 
-    def open(self, generation: Generation) -> None:
+    def open(self, generation: Generation, is_ours: Callable[[], bool] = lambda: True) -> None:
         """Lets it be written. Without its version a shard answers BEHIND, as one that lost everything should."""
         for shard in range(generation.shards):
-            meta = generation.keys(shard).meta
-            with self.nodes.errors():
-                self.nodes.of(meta).hset(meta, mapping={"version": generation.version, "nonce": generation.nonce})
+            open_shard(self.nodes, generation, shard, is_ours)
 
     def is_open(self, generation: Generation) -> bool:
         for shard in range(generation.shards):

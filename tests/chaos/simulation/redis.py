@@ -10,7 +10,7 @@ from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed
 from projector.readmodel.keys import Generation
 from projector.store.commit import Outcome
-from tests.chaos.simulation.store import Memory, Told
+from tests.chaos.simulation.store import Memory, Shard, Told
 from tests.chaos.simulation.world import World
 
 # How long a process waits for an answer that does not come, in seconds.
@@ -106,10 +106,21 @@ class SimulatedStore:
                 memory.live = Generation(0, shards, VERSION, f"simulated-{self._server.made}")
             generation = memory.live
             for shard in range(generation.shards):
-                self._server.ask(self._process)
-                memory.shard(generation, shard).meta.update(version=str(VERSION), nonce=generation.nonce)
+                self._open(generation, shard)
             if self.live() == generation:
                 return generation
+
+    def _open(self, generation: Generation, shard: int) -> None:
+        """What is left of another generation of its number is no part of it."""
+        self._server.ask(self._process)
+        memory = self._server.memory
+        if memory.is_of_another(generation, shard):
+            if self.live() != generation:
+                return
+            self._server.ask(self._process)
+            if memory.is_of_another(generation, shard):
+                memory.shards[generation.number, shard] = Shard()
+        memory.shard(generation, shard).meta.update(version=str(VERSION), nonce=generation.nonce)
 
     def live(self) -> Generation | None:
         self._server.ask(self._process)

@@ -133,6 +133,9 @@ class Memory:
         part = self.shards.get((generation.number, shard), Shard())
         return [part.position.get(str(partition)) for partition in partitions]
 
+    def is_of_another(self, generation: Generation, shard: int) -> bool:
+        return self.shard(generation, shard).meta.get("nonce", generation.nonce) != generation.nonce
+
     def load(self, generation: Generation, shard: int, ids: Sequence[str]) -> dict[str, bytes | None]:
         part = self.shards.get((generation.number, shard), Shard())
         return {group_id: part.state.get(group_id) for group_id in ids}
