@@ -87,8 +87,9 @@ def decode_record(record: Record, deadly: Container[str] = ()) -> Decoded:
         return Decoded(record, None, InvalidEvent("kills_process", "processes that read it have died of it"))
     try:
         return Decoded(record, decode(record.value, record.headers), None)
-    except InvalidEvent as problem:
-        return Decoded(record, None, problem)
+    except InvalidEvent as raised:
+        # Anew: what was raised keeps all frames above alive, and so the whole batch, in a circle that nothing collects.
+        return Decoded(record, None, InvalidEvent(raised.path, raised.problem))
     except (MemoryError, RecursionError) as error:
         fatal = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
         return Decoded(record, None, fatal)
