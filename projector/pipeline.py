@@ -88,7 +88,6 @@ class Pipeline:
                 continue
             stored = self._insist(partial(self._store.positions, self.generation, shard, list(stands)))
             if any((now or 0) < (known or 0) for now, known in zip(stored, stands.values(), strict=True)):
-                log.warning("Redis has lost writes: reading the log again from where it stands", shard=shard)
                 raise Rewind("lost_writes")
 
     def discard(self) -> None:
@@ -238,7 +237,6 @@ class Pipeline:
                 self._cache.put(part.after)
                 self._stored(part.tally)
             case Outcome.BEHIND:
-                log.warning("Redis has lost writes: reading the log again from where it stands", shard=part.shard)
                 raise Rewind("lost_writes")
             case Outcome.AHEAD:
                 log.warning("another process applied our partitions: asking anew which are ours", shard=part.shard)

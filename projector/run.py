@@ -38,6 +38,8 @@ STAND_BY_S = 1.0
 
 REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
 
+REWOUND = {"lost_writes": "Redis has lost writes", "generation": "another generation is live"}
+
 T = TypeVar("T")
 log = structlog.get_logger("projector")
 
@@ -105,8 +107,15 @@ class Projector:
 
     def _finish(self) -> None:
         """What Redis has lost, or another process has done, the next start will see."""
-        with suppress(Rewind, Rejoin, Closed):
-            self._pipeline.flush()
+        with suppress(Rejoin, Closed):
+            try:
+                self._pipeline.flush()
+            except Rewind as rewind:
+                self._rewound(rewind)
+
+    def _rewound(self, rewind: Rewind) -> None:
+        self._watch.metrics.rewound(rewind.reason)
+        log.warning(f"{REWOUND[rewind.reason]}: reading the log again from where it stands")
 
     def _check_losses(self) -> None:
         losses = self._insist(self._log.losses)
@@ -165,7 +174,7 @@ class Projector:
             self._await_successor()
             self._start_again(subscription)
         except Rewind as rewind:
-            self._watch.metrics.rewound(rewind.reason)
+            self._rewound(rewind)
             self._start_again(subscription)
         if self._mark_is_due():
             self._mark(subscription)

@@ -95,6 +95,14 @@ def stops_with(run: Process, *reasons: str) -> None:
     assert "Traceback" not in run.text()
 
 
+def test_a_loss_is_told_of_also_while_nothing_is_published(tmp_path: Path, one_redis_url: str) -> None:
+    with applied_all(tmp_path, one_redis_url) as (stage, run):
+        stage.client.flushall()
+        wait_until(lambda: "Redis has lost writes" in run.text(), 30, "a line in the log")
+        stage.check()
+        assert run.stop() == 0
+
+
 def test_what_the_log_no_longer_has_is_never_left_out_in_silence(tmp_path: Path, one_redis_url: str) -> None:
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
