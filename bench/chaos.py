@@ -52,7 +52,9 @@ _DECODER = msgspec.json.Decoder(Fault)
 
 
 def main() -> None:
-    found = Report(runs.now(), runs.commit(), _machine(), survived(Path(sys.argv[1]).read_bytes()))
+    # Those servers that the tests take where there is a choice.
+    machine = runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
+    found = Report(runs.now(), runs.commit(), machine, survived(Path(sys.argv[1]).read_bytes()))
     print(runs.save("chaos", 1, 1, found))
 
 
@@ -64,11 +66,6 @@ def survived(lines: bytes) -> list[Fault]:
     if unknown := found.keys() - TIMES.keys():
         raise ValueError(f"expected faults of {Path(__file__).name}, found {', '.join(sorted(unknown))}")
     return [found[name] for name in TIMES]
-
-
-def _machine() -> runs.Machine:
-    """Those whose servers the tests take where there is a choice."""
-    return runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ from typing import cast
 
 from projector.readmodel.keys import Generation
 from projector.store.nodes import Nodes
-
-# How many keys one call looks at, and deletes, so that it takes well under 5 ms.
-SLICE_KEYS = 500
+from projector.store.opening import SLICE_KEYS
 
 
 def delete_keys(nodes: Nodes, generation: Generation, check: Callable[[], None]) -> int:

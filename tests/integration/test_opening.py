@@ -1,33 +1,14 @@
 """A generation that was lost with its Redis, and another one of its number: what is left is no part of that."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from projector.readmodel.document import VERSION
-from projector.readmodel.generations import State
 from projector.readmodel.keys import Generation
-from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
 from projector.store.redis import Store
-from tests.servers.cluster import Place
 
 LOST = Generation(0, 1, VERSION, "lost")
 KEYS = 700
-
-
-@pytest.fixture
-def store(any_redis: Place) -> Iterator[Store]:
-    store = Store(Nodes(any_redis.url))
-    yield store
-    store.nodes.close()
-
-
-@pytest.fixture
-def client(any_redis: Place) -> Iterator[Any]:
-    with any_redis.client() as client:
-        yield client
 
 
 def fill(client: Any, generation: Generation) -> None:
@@ -59,8 +40,7 @@ def test_what_is_left_of_another_is_cleared_before_it_is_opened(store: Store, cl
 
 def test_a_replay_clears_as_well(store: Store, client: Any) -> None:
     fill(client, LOST)
-    entry = store.catalogue._new(2, State.BUILDING)
-    store.open(entry.generation)
+    store.open(Generation(0, 2, VERSION, "begun"))
     assert left(client, 0, 0) == left(client, 0, 1) == {"meta"}
 
 

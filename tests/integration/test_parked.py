@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import redis
-from redis import Redis
-from redis.cluster import RedisCluster
 from typer.testing import CliRunner
 
 from events.log import Entry
@@ -28,23 +26,9 @@ from tests.integration.parking import BAD, apply, events_of, mixture, records
 from tests.integration.rebuilding import Shop
 from tests.poison import event
 from tests.processes import environment, projector
-from tests.servers.cluster import Place
 
 LIST = "/admin/order-groups"
 MISSING_ID = "$.id: required, got nothing"
-
-
-@pytest.fixture
-def client(any_redis: Place) -> "Iterator[Redis | RedisCluster]":
-    with any_redis.client() as client:
-        yield client
-
-
-@pytest.fixture
-def store(any_redis: Place) -> Iterator[Store]:
-    store = Store(Nodes(any_redis.url))
-    yield store
-    store.nodes.close()
 
 
 @pytest.fixture
