@@ -20,15 +20,15 @@ from projector.readmodel.keys import Keys
 # Lua's numbers are doubles; no list is longer.
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
-FEW_MEMBERS = 1000
+FEW_MEMBERS = 400
 # Also of a query with a text to be found, where for each member its line has to be found first.
 FEW_SEARCHED = 400
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
 AGAIN_CHUNKS = 40
 # On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
 # most so many, beyond those of the page, are listed and sorted.
-WALKED_GROUPS = 2000
-LISTED_GROUPS = 800
+WALKED_GROUPS = 800
+LISTED_GROUPS = 64
 # Keys of select.lua before those of the filters.
 SELECT_KEYS = 5
 

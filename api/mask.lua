@@ -20,10 +20,27 @@ local function drop_masks()
   end
 end
 
+-- Into `result`, which may be one of them. A bitmap that is not there has no bits; Redis takes long for one, so it is
+-- left out.
+local function combine(result, operation, ...)
+  local there, missing = {}, false
+  for _, mask in ipairs({...}) do
+    if redis.call('EXISTS', mask) == 1 then
+      there[#there + 1] = mask
+    else
+      missing = true
+    end
+  end
+  if #there == 0 or missing and operation == 'AND' then
+    redis.call('UNLINK', result)
+  else
+    redis.call('BITOP', operation, result, unpack(there))
+  end
+  return result
+end
+
 local function combined(operation, ...)
-  local mask = new_mask()
-  redis.call('BITOP', operation, mask, ...)
-  return mask
+  return combine(new_mask(), operation, ...)
 end
 
 local function size_of(mask)
@@ -61,84 +78,58 @@ local function mask_of_values(numbers)
   return #broad == 1 and broad[1] or combined('OR', unpack(broad))
 end
 
--- Of `among` those whose bucket is above, and those whose bucket is, `bucket`; `side` 0: below instead of above.
-local function split(field, bucket, side, among)
-  local beyond, equal = new_mask(), combined('AND', among)
-  for k = SLICES[field] - 1, 0, -1 do
-    local bit = math.floor(bucket / 2 ^ k) % 2
-    local ones = combined('AND', equal, slice_of(field, k))
-    if bit == 1 and side == 1 then
-      equal = ones
-    elseif bit == 0 and side == 0 then
-      redis.call('BITOP', 'XOR', equal, equal, ones)
-    else
-      -- Here they part: the others are beyond.
-      local zeros = combined('XOR', equal, ones)
-      redis.call('BITOP', 'OR', beyond, beyond, bit == 0 and ones or zeros)
-      equal = bit == 0 and zeros or ones
+-- Those whose bucket is `bucket` or above: an operation for each slice from the lowest bit that is 1 on. May be a bitmap
+-- of the read model.
+local function at_least(field, bucket)
+  if bucket >= 2 ^ SLICES[field] then
+    return new_mask()
+  end
+  local mask, result = nil, new_mask()
+  for k = 0, SLICES[field] - 1 do
+    local slice = slice_of(field, k)
+    if math.floor(bucket / 2 ^ k) % 2 == 1 then
+      mask = mask and combine(result, 'AND', mask, slice) or slice
+    elseif mask then
+      mask = combine(result, 'OR', mask, slice)
     end
   end
-  return beyond, equal
-end
-
--- The members from one bound of a range on, as long as they lie in the bucket of that bound.
-local function edge(key, field, from, to, reverse, bucket)
-  local ids, offset = {}, 0
-  while true do
-    local some
-    if reverse then
-      some = redis.call('ZRANGE', key, from, to, 'BYSCORE', 'REV', 'LIMIT', offset, STEP_GROUPS, 'WITHSCORES')
-    else
-      some = redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', offset, STEP_GROUPS, 'WITHSCORES')
-    end
-    for i = 1, #some, 2 do
-      if BUCKET[field](tonumber(some[i + 1])) ~= bucket then
-        return ids
-      end
-      ids[#ids + 1] = some[i]
-    end
-    if #some < 2 * STEP_GROUPS then
-      return ids
-    end
-    offset = offset + STEP_GROUPS
-  end
-end
-
--- Adds to `beyond` those of the bound's own bucket that are within it.
-local function with_edge(key, field, beyond, equal, within, list)
-  local wanted = within - size_of(beyond)
-  if wanted == size_of(equal) then
-    redis.call('BITOP', 'OR', beyond, beyond, equal)
-  elseif wanted > 0 then
-    put(beyond, list())
-  end
-  return beyond
-end
-
-local function mask_of_interval(key, field, lo, hi)
-  local at_lo, at_hi = bound(lo), bound(hi)
-  local mask = ALL
-  if at_lo > -math.huge then
-    local bucket = BUCKET[field](at_lo)
-    local above, equal = split(field, bucket, 1, ALL)
-    mask = with_edge(key, field, above, equal, redis.call('ZCOUNT', key, lo, '+inf'), function()
-      return edge(key, field, lo, '+inf', false, bucket)
-    end)
-  end
-  if at_hi < math.huge or string.sub(hi, 1, 1) == '(' then
-    local bucket = BUCKET[field](at_hi)
-    local below, equal = split(field, bucket, 0, ALL)
-    below = with_edge(key, field, below, equal, redis.call('ZCOUNT', key, '-inf', hi), function()
-      return edge(key, field, hi, '-inf', true, bucket)
-    end)
-    mask = combined('AND', mask, below)
-  end
-  return mask
+  return mask or ALL
 end
 
 -- What begins where an interval ends, or ends where it begins: what the interval has in it, this has not.
 local function beside(bound)
   return string.sub(bound, 1, 1) == '(' and string.sub(bound, 2) or '(' .. bound
+end
+
+-- Those whose score is `lo`, as ZCOUNT takes it, or beyond. The bound's own bucket may lie on both sides of it: the
+-- members of the smaller one are looked up. May be a bitmap of the read model.
+local function mask_from(key, field, lo)
+  local wanted = redis.call('ZCOUNT', key, lo, '+inf')
+  if wanted == 0 then
+    return new_mask()
+  elseif wanted == redis.call('ZCARD', key) then
+    return ALL
+  end
+  local bucket = BUCKET[field](bound(lo))
+  local with = at_least(field, bucket)
+  local without_those = size_of(with) - wanted
+  if without_those == 0 then
+    return with
+  end
+  local beyond = at_least(field, bucket + 1)
+  local with_those = wanted - size_of(beyond)
+  if with_those == 0 then
+    return beyond
+  end
+  local mask
+  if with_those <= without_those then
+    mask = combined('OR', beyond)
+    put(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, with_those))
+  else
+    mask = combined('OR', with)
+    put(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, without_those), 0)
+  end
+  return mask
 end
 
 -- The members between intervals, as `$ne` and `$nin` leave them out; nil if they are many.
@@ -155,22 +146,26 @@ local function left_out(key, intervals)
 end
 
 local function mask_of_range(range)
-  local key = KEYS[range.key]
+  local key, bounds = KEYS[range.key], range.bounds
   local field = string.sub(key, #PREFIX + 4)
-  local found
-  local without = #range.bounds > 1 and left_out(key, range.bounds)
+  local without = #bounds > 1 and left_out(key, bounds)
   if without then
-    found = combined('AND', mask_of_interval(key, field, range.bounds[1][1], range.bounds[#range.bounds][2]))
-    put(found, without, 0)
-    tell('slices', PREFIX .. 'bits:by:' .. field, found)
-    return found
+    bounds = {{bounds[1][1], bounds[#bounds][2]}}
   end
-  for _, pair in ipairs(range.bounds) do
-    local mask = mask_of_interval(key, field, pair[1], pair[2])
-    found = found and combined('OR', found, mask) or mask
+  local parts, few = {}, {}
+  for _, pair in ipairs(bounds) do
+    if #bounds > 1 and redis.call('ZCOUNT', key, pair[1], pair[2]) <= q.listed then
+      append(few, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
+    else
+      -- Intervals are disjoint: what lies in one is beyond an odd number of bounds.
+      parts[#parts + 1] = mask_from(key, field, pair[1])
+      parts[#parts + 1] = mask_from(key, field, beside(pair[2]))
+    end
   end
-  tell('slices', PREFIX .. 'bits:by:' .. field, found)
-  return found
+  local mask = combined('XOR', unpack(parts))
+  put(mask, without or few, without and 0 or 1)
+  tell('slices', PREFIX .. 'bits:by:' .. field, mask)
+  return mask
 end
 
 -- The groups that pass all filters, and have a bit in each of `parts`. A copy: those of the read model itself are never
@@ -188,76 +183,10 @@ end
 
 -- The ids of a mask with few bits, in any order.
 local function listed(mask)
-  local bytes, ids, at = redis.call('GET', mask) or '', {}, 0
-  while true do
-    at = string.find(bytes, '[^%z]', at + 1)
-    if not at then
-      return ids
-    end
-    local byte = string.byte(bytes, at)
-    for place = 0, 7 do
-      if byte >= 2 ^ (7 - place) then
-        byte = byte - 2 ^ (7 - place)
-        local ordinal = (at - 1) * 8 + place
-        ids[#ids + 1] = redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1]
-      end
-    end
+  local ids, at = {}, redis.call('BITPOS', mask, 1)
+  while at >= 0 do
+    ids[#ids + 1] = redis.call('ZRANGE', ORDINAL, at, at)[1]
+    at = redis.call('BITPOS', mask, 1, at + 1, -1, 'BIT')
   end
-end
-
--- The bucket of the member that comes at `rank` in the order of the list, and how many of `mask` come before that bucket.
-local function bucket_at(field, mask, rank, descending)
-  local among, left, bucket, before = combined('AND', mask), size_of(mask), 0, 0
-  for k = SLICES[field] - 1, 0, -1 do
-    local ones = combined('AND', among, slice_of(field, k))
-    local count = size_of(ones)
-    local ahead = descending and count or left - count
-    local in_ones = descending == (rank - before < ahead)
-    if rank - before < ahead then
-      left = ahead
-    else
-      before, left = before + ahead, left - ahead
-    end
-    if in_ones then
-      among, bucket = ones, bucket + 2 ^ k
-    else
-      redis.call('BITOP', 'XOR', among, among, ones)
-    end
-  end
-  return bucket, before
-end
-
--- Of `mask` those with a bucket from `lowest` to `highest`.
-local function between(field, mask, lowest, highest)
-  if lowest > 0 then
-    mask = split(field, lowest - 1, 1, mask)
-  end
-  if highest < 2 ^ SLICES[field] - 1 then
-    mask = split(field, highest + 1, 0, mask)
-  end
-  return mask
-end
-
--- Looks at the members of BY_SORT one by one in the order of the list, from a rank of it on, until `wanted` of the mask
--- were passed over and the `take` after them found. `ranked(first, last)` answers members by their ranks in the list.
-local function walked(mask, ranked, start, card, skip, take)
-  local bytes, found, rank = redis.call('GET', mask) or '', {}, start
-  while rank < card and #found < take do
-    local ids = ranked(rank, math.min(rank + STEP_GROUPS, card) - 1)
-    for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(ids))) do
-      ordinal = tonumber(ordinal)
-      local place = ordinal % 8
-      local byte = string.byte(bytes, (ordinal - place) / 8 + 1) or 0
-      if math.floor(byte / 2 ^ (7 - place)) % 2 == 1 then
-        if skip > 0 then
-          skip = skip - 1
-        elseif #found < take then
-          found[#found + 1] = ids[i]
-        end
-      end
-    end
-    rank = rank + STEP_GROUPS
-  end
-  tell('walk', BY_SORT, math.min(rank, card) - start)
-  return found
+  return ids
 end

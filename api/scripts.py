@@ -24,6 +24,6 @@ class Script:
 
 SCAN = Script(READS, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
-SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", "window", "sides", "mask", "needle", "select")
+SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", "window", "sides", "mask", "needle", "page", "select")
 ONE = Script(READS, "one")
 END = Script(READS, "end")

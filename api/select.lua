@@ -34,10 +34,6 @@
 -- Answers as window.lua says, or {position, -1} where it is to be searched first, or once more.
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
--- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
-local card = redis.call('ZCARD', BY_SORT)
-local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
-
 local function everything()
   return {
     name = BY_SORT,
@@ -77,42 +73,6 @@ local function matching(sides)
   return ids, driver.ordered
 end
 
--- `ids` in the ascending order of by:sort, or nil and an error reply.
-local function sorted(ids)
-  tell('sort', BY_SORT, #ids)
-  local ranks, at = {}, {}
-  for i, id in ipairs(ids) do
-    local rank = redis.call('ZRANK', BY_SORT, id)
-    if not rank then
-      return nil, redis.error_reply('MISSING ' .. id)
-    end
-    rank = (rank + without) % card
-    ranks[i] = rank
-    at[rank] = id
-  end
-  table.sort(ranks)
-  local ordered = {}
-  for i, rank in ipairs(ranks) do
-    ordered[i] = at[rank]
-  end
-  return ordered
-end
-
--- Of `ids` in ascending order those with these ranks of the list.
-local function cut(ids, first, last)
-  local part = {}
-  for place = first + 1, last + 1 do
-    part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
-  end
-  return part
-end
-
--- The same of the bits of a mask that has few.
-local function cut_of_mask(mask, first, last)
-  local ids, fault = sorted(listed(mask))
-  return ids and cut(ids, first, last), fault
-end
-
 local sides = {everything()}
 if q.by_id then
   sides[#sides + 1] = side_of_ids()
@@ -140,36 +100,6 @@ local function answer_by_sides()
   end, BY_SORT)
 end
 
--- Members of by:sort by their ranks in the list.
-local function ranked(first, last)
-  if not DESCENDING then
-    return redis.call('ZRANGE', BY_SORT, first, last)
-  end
-  local ids = {}
-  if first < card - without then
-    ids = redis.call('ZRANGE', BY_SORT, without + first, math.min(without + last, card - 1), 'REV')
-  end
-  if last >= card - without then
-    append(ids, redis.call('ZRANGE', BY_SORT, math.max(first - card + without, 0), last - card + without, 'REV'))
-  end
-  return ids
-end
-
--- By slices of the sort field: first the buckets of both ends of the page, then what lies between them.
-local function narrowed(mask, first, last)
-  local field = string.sub(BY_SORT, #PREFIX + 4)
-  local from, before = bucket_at(field, mask, first, DESCENDING)
-  local to = bucket_at(field, mask, last, DESCENDING)
-  local few = between(field, mask, math.min(from, to), math.max(from, to))
-  tell('slices', PREFIX .. 'bits:by:' .. field, few)
-  if size_of(few) <= q.listed + last - first then
-    return cut_of_mask(few, first - before, last - before)
-  end
-  -- Many groups share a bucket: they are looked at from where it begins.
-  local ahead = DESCENDING and split(field, from, 1, ALL) or split(field, from, 0, ALL)
-  return walked(mask, ranked, size_of(ahead) - without, card, first - before, last - first + 1)
-end
-
 local function answer_by_mask()
   local parts = {}
   if q.needle ~= '' then
@@ -182,28 +112,7 @@ local function answer_by_mask()
   local count = size_of(mask)
   tell('and', PREFIX .. 'bits:all', count)
   local function part_of(first, last)
-    local is_near = (last + 1) * card <= q.walked * count
-    if not is_near and count <= q.listed then
-      return cut_of_mask(mask, first, last)
-    end
-    if is_near or not SLICES[string.sub(BY_SORT, #PREFIX + 4)] then
-      return walked(mask, ranked, 0, card, first, last - first + 1)
-    end
-    if not ROTATED then
-      return narrowed(mask, first, last)
-    end
-    -- Those without a value have the last bucket for themselves, and come last.
-    local with, without_value = split('display_id', 2 ^ 20 - 1, 0, mask)
-    local many = size_of(with)
-    local part = {}
-    if first < many then
-      part = narrowed(with, first, math.min(last, many - 1))
-    end
-    if last >= many then
-      local skip = math.max(first - many, 0)
-      append(part, walked(without_value, ranked, card - without, card, skip, last - math.max(first, many) + 1))
-    end
-    return part
+    return page_of(mask, count, first, last)
   end
   local told
   if STEP > 1 and FROM < count then

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 HOUR_MS = 3_600_000
 SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
+# Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
+ID_BYTES, ID_WINDOW = 32, 5
 
 
 def bucket(field: str, score: float) -> int:
@@ -41,7 +43,22 @@ def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int
                     found.setdefault(f"{index}:{k}", set()).add(ordinal)
         else:
             found.setdefault(index, set()).add(ordinal)
+    reference = next((group_id for group_id, ordinal in ordinals.items() if ordinal == 0), "")
+    for group_id, ordinal in ordinals.items():
+        different = id_bits(group_id, reference)
+        for k in range(8 * ID_BYTES):
+            if different >> k & 1:
+                found.setdefault(f"by:id:{k}", set()).add(ordinal)
     return found
+
+
+def id_bits(group_id: str, reference: str) -> int:
+    """In which bits an id differs from the first one of its shard, within the window."""
+    one, other = (text.encode()[:ID_BYTES].ljust(ID_BYTES, b"\0") for text in (group_id, reference))
+    different = bytes(a ^ b for a, b in zip(one, other, strict=True))
+    start = len(different) - len(different.lstrip(b"\0"))
+    window = different[start : start + ID_WINDOW]
+    return int.from_bytes(bytes(start) + window + bytes(ID_BYTES - start - len(window)), "big")
 
 
 def bits(bitmap: bytes) -> set[int]:

@@ -7,9 +7,35 @@
 --   bits:by:<field>:<k>    those of whose bucket the k-th bit is set, from 0: the lowest. All together are the slices of
 --                          a field (O'Neil and Quass, "Improved Query Performance with Variant Indexes", 1997)
 -- A bucket is a whole number that never falls where the score of by:<field> rises.
+--   bits:by:id:<k>         the slices of ids, which have no score: those that differ from the reference, which is the id
+--                          of the ordinal 0, in the k-th bit, from 8 * ID_BYTES - 1, the highest bit of the first byte, to
+--                          0. Only in a window: the first byte that differs, and those after it. So it costs little to
+--                          write, and nothing where all ids begin alike. In the order of ids what the window leaves
+--                          undecided is equal, and nothing is turned round: before its window an id is the reference.
 
 -- Slices of each field: its buckets are below 2^n.
 local SLICES = {created_at = 20, updated_at = 20, total = 20, seller_count = 10, display_id = 20}
+
+local ID_BYTES, ID_WINDOW = 32, 5
+
+-- The slices that have the bit of an id. A byte beyond the end is 0.
+local function slices_of_id(id, reference)
+  local first = 1
+  while first <= ID_BYTES and (string.byte(id, first) or 0) == (string.byte(reference, first) or 0) do
+    first = first + 1
+  end
+  local found = {}
+  for i = first, math.min(first + ID_WINDOW - 1, ID_BYTES) do
+    local one, other = string.byte(id, i) or 0, string.byte(reference, i) or 0
+    for k = 8 * (ID_BYTES - i), 8 * (ID_BYTES - i) + 7 do
+      if one % 2 ~= other % 2 then
+        found[#found + 1] = k
+      end
+      one, other = math.floor(one / 2), math.floor(other / 2)
+    end
+  end
+  return found
+end
 
 local function clipped(bucket, slices)
   return math.max(0, math.min(math.floor(bucket), 2 ^ slices - 1))

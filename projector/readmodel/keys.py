@@ -14,9 +14,10 @@ LIVE = "og:live"
 
 # One sorted set each, scored by the field; `id` has score 0 throughout, so its order is the byte order of ids.
 SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
-# One sorted set for each value, scored by the group's created_at in milliseconds.
-# Bits of a bucket, one bitmap each: see buckets.lua.
+# Bits of a bucket, one bitmap each: see buckets.lua, also for the bits of ids.
 SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
+ID_SLICES = 256
+# One sorted set for each value, scored by the group's created_at in milliseconds.
 VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
 
 # Groups whose lines are looked through together: see lines.lua.
@@ -88,6 +89,11 @@ class Keys:
     def listed(self) -> str:
         """The bitmap of the listed groups; each slice has about its size."""
         return self.prefix + "bits:all"
+
+    @property
+    def id_slices(self) -> list[str]:
+        """Most of them are not there: ids begin alike, and never differ in some bits of a byte."""
+        return [f"{self.prefix}bits:by:id:{k}" for k in range(ID_SLICES)]
 
     def by(self, sort_field: str) -> str:
         return f"{self.prefix}by:{sort_field}"

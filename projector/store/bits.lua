@@ -68,6 +68,14 @@ local function find_ordinals(prefix, first, last, listed)
     end
   end
   each_chunk(fresh, 1, #fresh, function(...) redis.call('ZADD', key, ...) end)
+  if #fresh > 0 then
+    local reference = redis.call('ZRANGE', key, 0, 0)[1]
+    for i = 1, #fresh, 2 do
+      for _, k in ipairs(slices_of_id(fresh[i + 1], reference)) do
+        set_bit(prefix .. 'bits:by:id:' .. k, fresh[i], 1)
+      end
+    end
+  end
   return next_ordinal
 end
 

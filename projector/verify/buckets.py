@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from math import frexp, inf
 
 HOUR_MS = 3_600_000
+ID_BYTES, ID_WINDOW = 32, 5
 
 
 def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
@@ -18,6 +19,14 @@ def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
         elif index.startswith("of:"):
             bits["bits:" + index] = 1
     return bits
+
+
+def slices_of_id(group_id: str, reference: str) -> set[int]:
+    """Those of `bits:by:id:<k>` that ought to have its bit."""
+    own, other = (text.encode()[:ID_BYTES].ljust(ID_BYTES, b"\0") for text in (group_id, reference))
+    first = next((i for i in range(ID_BYTES) if own[i] != other[i]), ID_BYTES)
+    window = range(first, min(first + ID_WINDOW, ID_BYTES))
+    return {8 * (ID_BYTES - 1 - i) + k for i in window for k in range(8) if (own[i] ^ other[i]) >> k & 1}
 
 
 def is_bitmap(name: str) -> bool:

@@ -21,8 +21,9 @@
 --   sizes      names of keys: the number of members, fields or bits is wanted
 --   parked     names of parked records: whether they are there is wanted
 --   slices     {field, number of its slices}, ...: the bits of the groups are wanted; none where they are not
+--   id_slices  how many slices of ids there may be
 --
--- Answers {position, groups, row, rest, text, state, scores, sizes, parked, ordinals, bits, members}: `groups` tells
+-- Answers {position, groups, row, rest, text, state, scores, sizes, parked, ordinals, bits, members, ids}: `groups` tells
 -- how many of the groups are answered, from the first; the others would have made it too large. For each index `scores`
 -- has those of its groups among them.
 --   ordinals   {how many there are, the largest, how many lines there are}
@@ -30,9 +31,11 @@
 --              or {0} without an ordinal, {-1} with one that nothing can have
 --   members    for each index: the bits of its groups in its bitmap, -1 for a group without an ordinal; nothing where
 --              there is no bitmap
+--   ids        {reference, for each group: the slices of ids that have its bit}; no reference where not one group alone
+--              has the ordinal 0
 -- Reads only.
 
-local documents, by_line, indexes, sizes, parked, slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 6)
+local documents, by_line, indexes, sizes, parked, slices, id_slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 7)
 local prefix = string.sub(KEYS[1], 1, -9)
 
 -- Bytes of documents and states, of which one more group may still go beyond.
@@ -106,7 +109,7 @@ answer[9] = there
 
 local largest = redis.call('ZREVRANGE', prefix .. 'ordinal', 0, 0, 'WITHSCORES')
 answer[10] = {redis.call('ZCARD', prefix .. 'ordinal'), largest[2] or '-1', by_line and lines_in_all() or 0}
-answer[11], answer[12] = {}, {}
+answer[11], answer[12], answer[13] = {}, {}, {}
 if #slices == 0 or #ids == 0 then
   return answer
 end
@@ -148,6 +151,23 @@ if #numbers > 0 then
   end
 end
 answer[11] = bits
+
+local references = redis.call('ZRANGE', prefix .. 'ordinal', 0, 0, 'BYSCORE')
+local of_ids = {#references == 1 and references[1]}
+for i = 1, #ids do
+  of_ids[1 + i] = {}
+end
+for k = 0, id_slices - 1 do
+  local key = prefix .. 'bits:by:id:' .. k
+  if #numbers > 0 and redis.call('EXISTS', key) == 1 then
+    for j, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
+      if bit == 1 then
+        table.insert(of_ids[1 + numbers[j]], k)
+      end
+    end
+  end
+end
+answer[13] = of_ids
 
 for i, index in ipairs(indexes) do
   local of, key = {}, prefix .. 'bits:' .. index[1]

@@ -32,9 +32,9 @@ ABSENT = "nothing"
 class Picture(Struct, frozen=True, gc=False):
     """All of one group at one instant; None, or not among `entries`, is what is not there.
 
-    `bits`: what is found of it in `bits:all` and in `bits:of:*`, by name, and for `bits:by:<field>` the bucket that its
-    slices spell; `ordinal`: how many groups have that of this one, or NO_ORDINAL, or BAD_ORDINAL. Only what was looked
-    at, and is there to look at.
+    `bits`: what is found of it in `bits:all` and in `bits:of:*`, by name, for `bits:by:<field>` the bucket that its
+    slices spell, and for `bits:by:id` how many of them are wrong; `ordinal`: how many groups have that of this one, or
+    NO_ORDINAL, or BAD_ORDINAL. Only what was looked at, and is there to look at.
     """
 
     row: bytes | None = None
@@ -180,6 +180,8 @@ def difference(generation: int, shard: int, group_id: str, what: str, expected: 
         at, one, other = told(what, getattr(expected, what), getattr(found, what))
     elif what == "ordinal":
         at, one, other = "", "one of its own", _ordinal_text(found.bits[what])
+    elif what == "bits:by:id":
+        at, one, other = "", "the bits of its id", f"{found.bits[what]} others"
     elif is_bitmap(what):
         unit = "bucket" if what.startswith("bits:by:") else "bit"
         at, one, other = "", f"{unit} {bits_of(expected.entries).get(what, 0)}", f"{unit} {found.bits[what]}"

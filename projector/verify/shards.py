@@ -13,10 +13,10 @@ from msgspec import Struct
 from events.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
-from projector.readmodel.keys import SLICES, Generation
+from projector.readmodel.keys import ID_SLICES, SLICES, Generation
 from projector.rebuild.builder import Insist
 from projector.store.redis import Store
-from projector.verify.buckets import is_bitmap
+from projector.verify.buckets import is_bitmap, slices_of_id
 from projector.verify.picture import Picture
 
 SCRIPT = (
@@ -40,8 +40,9 @@ SCAN_MEMBERS = 500
 SCAN_FIELDS = 20
 SCAN_PARKED = 2
 
-# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id.
-BITS_SINCE = 2
+# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id; nor slices
+# of ids.
+BITS_SINCE, ID_SLICES_SINCE = 2, 3
 
 Positions = dict[Partition, int]
 
@@ -66,6 +67,7 @@ class Shards:
     def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
         self.generation = generation
         self.has_bits = generation.version >= BITS_SINCE
+        self._id_slices = ID_SLICES if generation.version >= ID_SLICES_SINCE else 0
         self._store = store
         self._partitions = {str(partition).encode(): partition for partition in partitions}
         self._insist = insist
@@ -89,7 +91,7 @@ class Shards:
                 indexes.setdefault(name, []).append(number)
         listed = [(name, *numbers) for name, numbers in indexes.items()]
         slices = list(SLICES.items()) if self.has_bits and indexes else []
-        head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices))
+        head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices, self._id_slices))
         found = self._call(shard, head, ids)
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
@@ -98,6 +100,8 @@ class Shards:
                 if score is not None:
                     entries[ids[number - 1]][name] = float(score)
         bits = _bits(ids, indexes, found[10], found[11])
+        if self._id_slices:
+            _add_bits_of_ids(bits, found[12])
         if documents:
             parts = zip(ids, *found[2:6], strict=True)
             pictures = {
@@ -231,6 +235,15 @@ def _bits(
             if bit >= 0:
                 bits[ids[number - 1]]["bits:" + name] = bit
     return bits
+
+
+def _add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) -> None:
+    """How many are wrong; of a group without an ordinal none can be. `told` as picture.lua answers it."""
+    reference, *found = told or (None,)
+    if reference is not None:
+        for (group_id, own), slices in zip(bits.items(), found, strict=False):
+            if "bits:all" in own:
+                own["bits:by:id"] = len(slices_of_id(group_id, reference.decode()) ^ {*slices})
 
 
 def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:

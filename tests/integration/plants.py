@@ -189,9 +189,10 @@ class Flips(Garden):
         super().__init__(client, number, shards, documents, rng)
         self._unlisted = unlisted
         self.flips: tuple[Callable[[], Plant], ...] = (
-            self.all_of_listed, self.all_of_unlisted, self.all_of_nobody, self.slice_of, self.value_of_member,
-            self.value_of_another, self.value_of_nobody, self.missing_ordinal, self.doubled_ordinal, self.bad_ordinal,
-            self.ordinal_of_a_stranger, self.surplus_line, self.line_of_unlisted,
+            self.all_of_listed, self.all_of_unlisted, self.all_of_nobody, self.slice_of, self.slice_of_id,
+            self.value_of_member, self.value_of_another, self.value_of_nobody, self.missing_ordinal,
+            self.doubled_ordinal, self.bad_ordinal, self.ordinal_of_a_stranger, self.surplus_line,
+            self.line_of_unlisted,
         )  # fmt: skip
         self._kinds = self.flips
 
@@ -216,6 +217,11 @@ class Flips(Garden):
         name = f"bits:by:{field}"
         k = self._rng.randrange(buckets.SLICES[field])
         return self._flip_at("slice_of", self.key(group_id, f"{name}:{k}"), self._ordinal(group_id), (group_id, name))
+
+    def slice_of_id(self) -> Plant:
+        group_id = self._rng.choice((self._any(), *self._unlisted))
+        key = self.key(group_id, f"bits:by:id:{self._rng.randrange(8 * buckets.ID_BYTES)}")
+        return self._flip_at("slice_of_id", key, self._ordinal(group_id), (group_id, "bits:by:id"))
 
     def value_of_member(self) -> Plant:
         name, prefix = self._bitmap()
@@ -259,6 +265,11 @@ class Flips(Garden):
                     places.add((group_id, f"bits:{index}"))
             elif index not in others and self._client.exists(self.key(group_id, f"bits:{index}")):
                 places.add((group_id, f"bits:{index}"))
+        # Without a first id, or with two, nobody can tell what bits others ought to have.
+        if 0 not in (ordinal, self._ordinal(other)):
+            reference = self._client.zrange(key, 0, 0)[0].decode()
+            if buckets.id_bits(group_id, reference) != buckets.id_bits(other, reference):
+                places.add((group_id, "bits:by:id"))
         return Plant("doubled_ordinal", places, lambda: self._client.zadd(key, {group_id: ordinal}))
 
     def bad_ordinal(self) -> Plant:

@@ -4,9 +4,11 @@ import math
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from projector.readmodel.keys import SLICES
-from projector.verify.buckets import bits_of
+from projector.readmodel.keys import ID_SLICES, SLICES
+from projector.verify.buckets import bits_of, slices_of_id
 from tests import buckets
 
 EDGES = (0.0, -0.0, 1e-300, 5e-324, 2.0**-21, 2.0**-20, 0.005, 0.5, 1.0, 15.99, 16.0, 1e15, 1.7e308, math.inf)
@@ -38,6 +40,29 @@ def test_whatever_a_set_was_spoilt_with_has_a_bucket(field: str, score: float) -
 
 def test_slices_are_those_of_the_contract() -> None:
     assert SLICES == buckets.SLICES
+    assert ID_SLICES == 8 * buckets.ID_BYTES
+
+
+# They begin alike, and end within each other, before the first 32 bytes or behind.
+IDS = st.one_of(
+    st.text("0\0ä", max_size=40), st.text(min_size=1), st.from_regex("og_01[0-9A-HJKMNP-TV-Z]{24}", fullmatch=True)
+)
+
+
+@settings(deadline=None)
+@given(IDS, IDS)
+def test_slices_of_ids(group_id: str, reference: str) -> None:
+    assert slices_of_id(group_id, reference) == {
+        k for k in range(ID_SLICES) if buckets.id_bits(group_id, reference) >> k & 1
+    }
+
+
+@settings(deadline=None)
+@given(IDS, IDS, IDS)
+def test_slices_never_turn_ids_round(one: str, other: str, reference: str) -> None:
+    start = int.from_bytes(reference.encode()[: buckets.ID_BYTES].ljust(buckets.ID_BYTES, b"\0"), "big")
+    places = [buckets.id_bits(group_id, reference) ^ start for group_id in sorted((one, other), key=str.encode)]
+    assert places[0] <= places[1]
 
 
 def test_one_bit_in_each_value_and_in_all() -> None:

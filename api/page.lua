@@ -1,0 +1,185 @@
+-- Put between mask.lua and select.lua: which groups are at some ranks of the list. Ranks are from 0, both are included.
+-- What answers ids may answer nil and an error reply instead.
+
+-- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
+local card = redis.call('ZCARD', BY_SORT)
+local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
+
+local FIELD = string.sub(BY_SORT, #PREFIX + 4)
+
+-- `ids` in the ascending order of by:sort.
+local function sorted(ids)
+  tell('sort', BY_SORT, #ids)
+  local ranks, at = {}, {}
+  for i, id in ipairs(ids) do
+    local rank = redis.call('ZRANK', BY_SORT, id)
+    if not rank then
+      return nil, redis.error_reply('MISSING ' .. id)
+    end
+    rank = (rank + without) % card
+    ranks[i] = rank
+    at[rank] = id
+  end
+  table.sort(ranks)
+  local ordered = {}
+  for i, rank in ipairs(ranks) do
+    ordered[i] = at[rank]
+  end
+  return ordered
+end
+
+-- Of `ids` in ascending order those with these ranks of the list.
+local function cut(ids, first, last)
+  local part = {}
+  for place = first + 1, last + 1 do
+    part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
+  end
+  return part
+end
+
+-- Members of by:sort by their ranks in a list of all.
+local function ranked(first, last)
+  if not DESCENDING then
+    return redis.call('ZRANGE', BY_SORT, first, last)
+  end
+  local ids = {}
+  if first < card - without then
+    ids = redis.call('ZRANGE', BY_SORT, without + first, math.min(without + last, card - 1), 'REV')
+  end
+  if last >= card - without then
+    append(ids, redis.call('ZRANGE', BY_SORT, math.max(first - card + without, 0), last - card + without, 'REV'))
+  end
+  return ids
+end
+
+-- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask.
+local function walked(mask, start, first, last)
+  local bytes, found, rank, place = redis.call('GET', mask) or '', {}, start, 0
+  while rank < card and place <= last do
+    local ids = ranked(rank, math.min(rank + STEP_GROUPS, card) - 1)
+    for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(ids))) do
+      ordinal = tonumber(ordinal)
+      local bit = ordinal % 8
+      local byte = string.byte(bytes, (ordinal - bit) / 8 + 1) or 0
+      if math.floor(byte / 2 ^ (7 - bit)) % 2 == 1 then
+        if place >= first and place <= last then
+          found[#found + 1] = ids[i]
+        end
+        place = place + 1
+      end
+    end
+    rank = rank + STEP_GROUPS
+  end
+  tell('walk', BY_SORT, math.min(rank, card) - start)
+  return found
+end
+
+-- The page out of parts of the list that follow each other: {mask, groups in it}, ...
+local function joined(parts, first, last, page)
+  local ids, before = {}, 0
+  for _, part in ipairs(parts) do
+    local mask, count = unpack(part)
+    if first < before + count and last >= before then
+      local some, fault = page(mask, count, math.max(first - before, 0), math.min(last - before, count - 1))
+      if not some then
+        return nil, fault
+      end
+      append(ids, some)
+    end
+    before = before + count
+  end
+  return ids
+end
+
+-- Whether those with the bit k come first.
+local function are_first(field, k)
+  if field ~= 'id' then
+    return DESCENDING
+  end
+  -- They differ from the reference in it.
+  local reference = redis.call('ZRANGE', ORDINAL, 0, 0)[1]
+  local byte = string.byte(reference, ID_BYTES - math.floor(k / 8)) or 0
+  return DESCENDING == (math.floor(byte / 2 ^ (k % 8)) % 2 == 0)
+end
+
+local function slices_of(field)
+  return field == 'id' and 8 * ID_BYTES or SLICES[field]
+end
+
+local alike
+
+-- Halves the mask by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices
+-- that are left; `count`: groups in the mask.
+local function narrowed(mask, count, field, left, first, last)
+  if count <= q.listed + last - first then
+    if left < slices_of(field) then
+      tell('slices', PREFIX .. 'bits:by:' .. field, count)
+    end
+    local ids, fault = sorted(listed(mask))
+    return ids and cut(ids, first, last), fault
+  end
+  for k = left - 1, 0, -1 do
+    local slice = slice_of(field, k)
+    local ones = redis.call('EXISTS', slice) == 1 and combined('AND', mask, slice)
+    local many = ones and size_of(ones) or 0
+    if many > 0 and many < count then
+      local halves = {{ones, many}, {combined('XOR', mask, ones), count - many}}
+      if not are_first(field, k) then
+        halves = {halves[2], halves[1]}
+      end
+      return joined(halves, first, last, function(half, size, from, to)
+        return narrowed(half, size, field, k, from, to)
+      end)
+    end
+  end
+  return alike(mask, count, field, first, last)
+end
+
+-- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
+-- even their ids are alike for long, they are looked for one by one.
+alike = function(mask, count, field, first, last)
+  if field == 'id' then
+    return walked(mask, 0, first, last)
+  end
+  local ordinal = redis.call('BITPOS', mask, 1)
+  local score = redis.call('ZSCORE', BY_SORT, redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1])
+  local bucket = BUCKET[field](tonumber(score))
+  local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
+  if redis.call('ZCOUNT', BY_SORT, score, score) == from - beyond then
+    return narrowed(mask, count, 'id', slices_of('id'), first, last)
+  end
+  return walked(mask, DESCENDING and beyond - without or card - from, first, last)
+end
+
+-- How many of all groups come before those that a range of the sort field has, and how many there are from its first to
+-- its last.
+local function reach()
+  for _, range in ipairs(q.ranges) do
+    if range.sorted then
+      local lo, hi = range.bounds[1][1], range.bounds[#range.bounds][2]
+      local ahead = DESCENDING and redis.call('ZCOUNT', BY_SORT, beside(hi), ROTATED and '(+inf' or '+inf')
+        or redis.call('ZCOUNT', BY_SORT, '-inf', beside(lo))
+      return ahead, redis.call('ZCOUNT', BY_SORT, lo, hi)
+    end
+  end
+  return 0, card
+end
+
+-- `count`: groups in the mask.
+local function page_of(mask, count, first, last)
+  local ahead, span = reach()
+  if (last + 1) * span <= q.walked * count then
+    return walked(mask, ahead, first, last)
+  end
+  local function narrowed_by_sort(part, size, from, to)
+    return narrowed(part, size, FIELD, slices_of(FIELD), from, to)
+  end
+  if not ROTATED then
+    return narrowed_by_sort(mask, count, first, last)
+  end
+  -- Those without a value have the last bucket for themselves, and come last.
+  local last_ones = combined('AND', mask, at_least(FIELD, 2 ^ slices_of(FIELD) - 1))
+  local many = size_of(last_ones)
+  local parts = {{combined('XOR', mask, last_ones), count - many}, {last_ones, many}}
+  return joined(parts, first, last, narrowed_by_sort)
+end
