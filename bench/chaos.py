@@ -52,9 +52,13 @@ _DECODER = msgspec.json.Decoder(Fault)
 
 
 def main() -> None:
+    try:
+        faults = survived(Path(sys.argv[1]).read_bytes())
+    except ValueError as error:
+        raise SystemExit(f"bench: {error}") from None
     # Those servers that the tests take where there is a choice.
     machine = runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
-    found = Report(runs.now(), runs.commit(), machine, survived(Path(sys.argv[1]).read_bytes()))
+    found = Report(runs.now(), runs.commit(), machine, faults)
     print(runs.save("chaos", 1, 1, found))
 
 

@@ -1,5 +1,6 @@
 """All settings, from the environment. README.md has them in one table."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -97,5 +98,12 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
     except ValueError:
         raise BadSetting(
             "REDIS_URL: expected redis://host:6379/0, rediss://host, unix:///path, or "
-            f"redis+sentinel://host:26379,host2:26379/service, got {values['redis_url']!r}"
+            f"redis+sentinel://host:26379,host2:26379/service, got {_without_secret(str(values['redis_url']))!r}"
         ) from None
+
+
+def _without_secret(url: str) -> str:
+    secret, at, place = url.rpartition("@")
+    scheme, slashes, _ = secret.partition("//")
+    shown = f"{scheme if slashes else ''}{slashes}***@{place}" if at else url
+    return re.sub("password=[^&]*", "password=***", shown)

@@ -95,3 +95,19 @@ def test_a_request_has_time_to_wait_for_its_position(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="API_REQUEST_TIMEOUT_MS: expected at least PROJECTION_WAIT_MS"):
         api_config(load_settings(short, data_dir=tmp_path))
     assert api_config(load_settings({**short, "PROJECTION_WAIT_MS": "1100"}, data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:s3cret@host:99999/0", "redis://***@host:99999/0"),
+        ("redis//:s3c@ret@host", "redis//***@host"),
+        ("s3cret@host", "***@host"),
+        ("redis+sentinel://one/?sentinel_password=s3cret&x=1", "redis+sentinel://one/?sentinel_password=***&x=1"),
+        ("redis:/host", "redis:/host"),
+    ],
+)
+def test_a_password_is_not_told(url: str, shown: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        load_settings({"REDIS_URL": url})
+    assert str(refused.value).endswith(f", got {shown!r}")
