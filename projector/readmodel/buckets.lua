@@ -20,18 +20,21 @@ local ID_BYTES, ID_WINDOW = 32, 5
 
 -- The slices that have the bit of an id. A byte beyond the end is 0.
 local function slices_of_id(id, reference)
+  local own, others = {string.byte(id, 1, ID_BYTES)}, {string.byte(reference, 1, ID_BYTES)}
   local first = 1
-  while first <= ID_BYTES and (string.byte(id, first) or 0) == (string.byte(reference, first) or 0) do
+  while first <= ID_BYTES and (own[first] or 0) == (others[first] or 0) do
     first = first + 1
   end
-  local found = {}
+  local found, n = {}, 0
   for i = first, math.min(first + ID_WINDOW - 1, ID_BYTES) do
-    local one, other = string.byte(id, i) or 0, string.byte(reference, i) or 0
-    for k = 8 * (ID_BYTES - i), 8 * (ID_BYTES - i) + 7 do
-      if one % 2 ~= other % 2 then
-        found[#found + 1] = k
+    local left, k = bit.bxor(own[i] or 0, others[i] or 0), 8 * (ID_BYTES - i)
+    while left > 0 do
+      local odd = left % 2
+      if odd == 1 then
+        n = n + 1
+        found[n] = k
       end
-      one, other = math.floor(one / 2), math.floor(other / 2)
+      left, k = (left - odd) / 2, k + 1
     end
   end
   return found

@@ -43,6 +43,24 @@ local function write_fresh(ordinals_end)
   end
 end
 
+-- Of groups that have just got their ordinals: {ordinal, id, ...}. Both stay as they are, and so do the bits.
+local function keep_slices_of_ids(prefix, fresh)
+  local reference = redis.call('ZRANGE', prefix .. 'ordinal', 0, 0)[1]
+  local columns = {}
+  for i = 1, #fresh, 2 do
+    local place = fresh[i] % 8
+    local at, weight = (fresh[i] - place) / 8, WEIGHTS[place + 1]
+    for _, k in ipairs(slices_of_id(fresh[i + 1], reference)) do
+      local bytes = columns[k]
+      if not bytes then
+        bytes = {}
+        columns[k], fresh_bytes[prefix .. 'bits:by:id:' .. k] = bytes, bytes
+      end
+      bytes[at] = (bytes[at] or 0) + weight
+    end
+  end
+end
+
 -- Of the groups ARGV[first], ARGV[first + 2], ... to `last`, which are all that this commit lists, unlists, or moves.
 -- `listed`: {score, id, ...}, of which those that never had an ordinal get one. Answers the one that comes next.
 local function find_ordinals(prefix, first, last, listed)
@@ -68,14 +86,7 @@ local function find_ordinals(prefix, first, last, listed)
     end
   end
   each_chunk(fresh, 1, #fresh, function(...) redis.call('ZADD', key, ...) end)
-  if #fresh > 0 then
-    local reference = redis.call('ZRANGE', key, 0, 0)[1]
-    for i = 1, #fresh, 2 do
-      for _, k in ipairs(slices_of_id(fresh[i + 1], reference)) do
-        set_bit(prefix .. 'bits:by:id:' .. k, fresh[i], 1)
-      end
-    end
-  end
+  keep_slices_of_ids(prefix, fresh)
   return next_ordinal
 end
 
