@@ -12,6 +12,7 @@ import redis
 from events.log import Partition, Record
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
+from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
@@ -156,7 +157,7 @@ def test_the_script_is_sent_again_where_it_was_forgotten(store: Store, client: "
 
 def test_another_version_of_the_read_model_is_refused(store: Store, client: "redis.Redis") -> None:
     client.set("og:live", '{"number":3,"shards":1,"version":999}')
-    with pytest.raises(CannotGoOn, match="has version 999, this code writes version 2"):
+    with pytest.raises(CannotGoOn, match=f"has version 999, this code writes version {VERSION}"):
         store.generation()
 
 
@@ -164,6 +165,6 @@ def test_nobody_there_is_told_as_such() -> None:
     store = Store(Nodes("redis://127.0.0.1:1"))
     with pytest.raises(StoreUnavailable, match="Redis does not answer"):
         store.generation()
-    sent = store.commit(Generation(0, 1, 2), 0, [b""])
+    sent = store.commit(Generation(0, 1, VERSION), 0, [b""])
     with pytest.raises(StoreUnavailable):
         sent.outcome()

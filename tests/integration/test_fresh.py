@@ -23,7 +23,7 @@ from projector.readmodel.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running
-from tests.integration.seed import go_live, make_groups, write
+from tests.integration.seed import VERSION, go_live, make_groups, write
 from tests.integration.test_commit import commit
 from tests.poison import event
 from tests.processes import Api as ApiProcess
@@ -116,7 +116,7 @@ def test_a_tag_changes_with_the_content_and_the_query_alone(api: Api, redis: "Re
     paths = [*PATHS, LIST + "?limit=1", LIST + "?limit=2", LIST + "?fields=id", KNOWN + "?fields=id"]
     seen: set[str] = set()
     redis.delete(PREFIX + "position")
-    redis.hset(PREFIX + "meta", "version", 2)
+    redis.hset(PREFIX + "meta", "version", VERSION)
     for start in (None, 1, 2):
         tags = [get(api, path).headers["ETag"] for path in paths]
         assert [get(api, path).headers["ETag"] for path in paths] == tags
@@ -126,7 +126,7 @@ def test_a_tag_changes_with_the_content_and_the_query_alone(api: Api, redis: "Re
         seen.update(tags)
         redis.hset(PREFIX + "tally", "orders/0:received", 1)
         assert [get(api, path).headers["ETag"] for path in paths] == tags
-        assert commit(store, Generation(0, 1, 2), [event(1)], start) == "STORED"
+        assert commit(store, Generation(0, 1, VERSION), [event(1)], start) == "STORED"
     write(redis, GROUPS, number=1)
     redis.hset("og:{1.0}:position", "orders/0", 3)
     go_live(redis, number=1)
