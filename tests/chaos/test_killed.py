@@ -74,6 +74,8 @@ def test_killed_at_each_fail_point_of_run(
                 if place % 2:
                     # Two in a row that died at one event, and the third would take it for the cause, and park it.
                     with stage.start("run") as run:
+                        # All may be applied already: then it could be stopped before it has begun.
+                        stage.publish(10)
                         stage.wait()
                         assert run.stop() == 0
             with stage.start("run") as run:
