@@ -74,7 +74,10 @@ def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
     large += [keys.by(field) for field in SORT_FIELDS] + [keys.ordinal]
     size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
     size += (1 + sum(SLICES.values())) * (client.memory_usage(keys.listed) or 0)
-    size += sum(client.memory_usage(key) or 0 for key in keys.id_slices)
+    pipeline = client.pipeline(transaction=False)
+    for name in keys.id_slices:
+        pipeline.memory_usage(name)
+    size += sum(found or 0 for found in pipeline.execute())
     seen, of_values = 0, 0
     prefix = keys.of("", "")[:-1].encode()
     for key in _some_keys(client):
