@@ -21,9 +21,9 @@ def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
     return bits
 
 
-def slices_of_id(group_id: str, reference: str) -> set[int]:
-    """Those of `bits:by:id:<k>` that ought to have its bit."""
-    own, other = (text.encode()[:ID_BYTES].ljust(ID_BYTES, b"\0") for text in (group_id, reference))
+def slices_of_id(group_id: bytes, reference: bytes) -> set[int]:
+    """Those of `bits:by:id:<k>` that ought to have its bit. Bytes: a reference that was spoilt may be no UTF-8."""
+    own, other = (text[:ID_BYTES].ljust(ID_BYTES, b"\0") for text in (group_id, reference))
     first = next((i for i in range(ID_BYTES) if own[i] != other[i]), ID_BYTES)
     window = range(first, min(first + ID_WINDOW, ID_BYTES))
     return {8 * (ID_BYTES - 1 - i) + k for i in window for k in range(8) if (own[i] ^ other[i]) >> k & 1}

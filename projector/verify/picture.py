@@ -181,7 +181,7 @@ def difference(generation: int, shard: int, group_id: str, what: str, expected: 
     elif what == "ordinal":
         at, one, other = "", "one of its own", _ordinal_text(found.bits[what])
     elif what == "bits:by:id":
-        at, one, other = "", "the bits of its id", f"{found.bits[what]} others"
+        at, one, other = "", "the bits of its id", f"{found.bits[what]} of them off"
     elif is_bitmap(what):
         unit = "bucket" if what.startswith("bits:by:") else "bit"
         at, one, other = "", f"{unit} {bits_of(expected.entries).get(what, 0)}", f"{unit} {found.bits[what]}"

@@ -243,7 +243,7 @@ def _add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) ->
     if reference is not None:
         for (group_id, own), slices in zip(bits.items(), found, strict=False):
             if "bits:all" in own:
-                own["bits:by:id"] = len(slices_of_id(group_id, reference.decode()) ^ {*slices})
+                own["bits:by:id"] = len(slices_of_id(group_id.encode(), reference) ^ {*slices})
 
 
 def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:

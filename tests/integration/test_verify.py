@@ -16,6 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from redis.cluster import RedisCluster
@@ -217,6 +218,11 @@ def test_every_fault_of_bitmaps_is_found_and_named(
         assert (one.group, one.what) in told.places
         assert one.expected != one.found
         assert re.fullmatch(r"bucket \d+", one.expected)
+        told.undo()
+        told = garden.slice_of_id()
+        (one,) = verify(log, store, generation).first
+        assert (one.group, one.what) in told.places
+        assert (one.expected, one.found) == ("the bits of its id", "1 of them off")
 
 
 def test_several_faults_at_once_and_only_the_first_are_told(one_redis_url: str, log: SqliteLog) -> None:
@@ -455,6 +461,38 @@ def test_a_live_generation_without_bitmaps(one_redis_url: str, log: SqliteLog, m
         assert compare(store, live, built, builder).differences > 0
 
 
+@pytest.mark.parametrize("number", [4, 5])
+def test_a_generation_without_slices_of_ids(one_redis_url: str, log: SqliteLog, number: int) -> None:
+    """As version 2 has it. What else either has is compared nevertheless."""
+    events = sample(EVENTS) + odd_ones()
+    publish(log, events)
+    live, built = Generation(4, 2, 2, "n"), Generation(5, 2, VERSION, "m")
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
+        build(log, store, msgspec.structs.replace(live, version=VERSION))
+        builder = build(log, store, built, EVENTS // 2)
+        client.delete(*client.scan_iter(match="og:{4.*}:bits:by:id:*"))
+        assert_equal(compare(store, live, built, builder))
+        garden = Flips(client, number, 2, oracle.groups(events), random.Random(12), [])
+        for flip in (garden.all_of_listed, garden.slice_of, garden.missing_ordinal):
+            plant = flip()
+            assert places(compare(store, live, built, builder)) == plant.places
+            plant.undo()
+        plant = Flips(client, 5, 2, oracle.groups(events), random.Random(12), []).slice_of_id()
+        assert places(compare(store, live, built, builder)) == plant.places
+
+
+def test_a_reference_that_is_no_utf_8(one_redis_url: str, log: SqliteLog) -> None:
+    publish(log, [event(1), event(2)])
+    generation = Generation(0, 1, VERSION, "n")
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
+        build(log, store, generation)
+        first, second = (member.decode() for member in client.zrange("og:{0.0}:ordinal", 0, -1))
+        client.zrem("og:{0.0}:ordinal", first)
+        client.zadd("og:{0.0}:ordinal", {b"\xff": 0})
+        report = verify(log, store, generation)
+    assert places(report) == {(first, "ordinal"), (first, "text"), (second, "bits:by:id")}
+
+
 def test_buckets_are_those_that_are_written(one_redis_url: str) -> None:
     rng = random.Random(13)
     some = [0.0, 1.0, 0.01, 15.99, 16.0, 1e15, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(1000))]
@@ -480,7 +518,8 @@ def test_slices_of_ids_are_those_that_are_written(one_redis_url: str) -> None:
     with redis.Redis.from_url(one_redis_url) as client:
         for reference in ids[:20]:
             found = client.eval(script, 0, reference, *ids)
-            assert [{*slices} for slices in found] == [slices_of_id(group_id, reference) for group_id in ids]
+            ought = [slices_of_id(group_id.encode(), reference.encode()) for group_id in ids]
+            assert [{*slices} for slices in found] == ought
 
 
 def test_a_generation_of_another_version(one_redis_url: str, log: SqliteLog) -> None:

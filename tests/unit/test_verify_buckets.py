@@ -52,7 +52,7 @@ IDS = st.one_of(
 @settings(deadline=None)
 @given(IDS, IDS)
 def test_slices_of_ids(group_id: str, reference: str) -> None:
-    assert slices_of_id(group_id, reference) == {
+    assert slices_of_id(group_id.encode(), reference.encode()) == {
         k for k in range(ID_SLICES) if buckets.id_bits(group_id, reference) >> k & 1
     }
 
