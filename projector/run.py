@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -130,10 +131,14 @@ class Projector:
     def _await_successor(self) -> None:
         """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
         sealed, catalogue = self._pipeline.generation, self._store.catalogue
-        while self._insist(catalogue.live) == sealed and self._insist(lambda: self._store.is_sealed(sealed)):
+        while self._insist(catalogue.live) == sealed:
+            seals = self._insist(lambda: self._store.seals(sealed))
+            if not any(seals):
+                return
+            # Who sealed it before nobody held the lease is gone; another one may seal it this very moment.
             if self._insist(catalogue.replay) is None:
                 log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)
-                self._insist(lambda: self._store.unseal(sealed))
+                self._insist(partial(self._store.unseal, sealed, seals))
             self._watch.pulse.turn()
             if self._stop.wait(SUCCESSOR_S):
                 return

@@ -145,7 +145,7 @@ class Replay:
                 "roll back with the code that made it"
             )
         self._must_follow(generation)
-        self._store.unseal(generation)
+        self._store.unseal(generation, self._store.seals(generation))
         # What the live path would have done.
         return self._go_over(generation, park=True)
 
@@ -158,7 +158,7 @@ class Replay:
         if entry.generation == self._catalogue.live():
             raise BadSetting(f"generation {number} is live: switch to another one before you drop it")
         self._catalogue.put(structs.replace(entry, state=State.DROPPING), self._lease.token)
-        self._store.seal(entry.generation, number)
+        self._store.seal(entry.generation, self._lease.token)
         if self._stop.wait(READERS_S):
             raise Stopped
         deleted = delete_keys(self._nodes, entry.generation, self._check)
@@ -246,8 +246,8 @@ class Replay:
     def _lift_orphaned_seal(self) -> None:
         """Of a replay that was killed within its switch."""
         live = self._catalogue.live()
-        if live is not None and self._store.is_sealed(live):
-            self._store.unseal(live)
+        if live is not None:
+            self._store.unseal(live, self._store.seals(live))
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""

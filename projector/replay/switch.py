@@ -34,15 +34,15 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
     try:
         if live is not None:
             _mark_live(store, live, lease)
-            store.seal(live, generation.number)
+            store.seal(live, lease.token)
             builder.advance(_reach(log, store, live, insist))
-        if live is not None and not store.is_sealed(live):
+        if live is not None and store.seals(live) != [lease.token] * live.shards:
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
         insist(lambda: store.tell_end(generation, log.end()))
         insist(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
         if live is not None:
-            store.unseal(live)
+            store.unseal(live, [lease.token] * live.shards)
         raise
     insist(lambda: _mark_live(store, generation, lease))
 

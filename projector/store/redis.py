@@ -21,6 +21,11 @@ from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
 
 # By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
+_UNSEAL = """#!lua flags=allow-oom
+if redis.call('HGET', KEYS[1], 'sealed') == ARGV[1] then
+  redis.call('HDEL', KEYS[1], 'sealed')
+end
+"""
 _TELL_END = """#!lua flags=allow-oom
 redis.call('HSET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')
@@ -105,25 +110,29 @@ class Store:
             found = cast(bytes | None, self.nodes.of(meta).hget(meta, "log"))
         return found.decode() if found else None
 
-    def seal(self, generation: Generation, successor: int) -> None:
-        """From here on every commit to it is refused as SEALED."""
+    def seal(self, generation: Generation, holder: str) -> None:
+        """From here on every commit to it is refused as SEALED. `holder`: the token of a lease, which is unique."""
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
-            self.nodes.keep_book(meta, "HSET", meta, "sealed", successor)
+            self.nodes.keep_book(meta, "HSET", meta, "sealed", holder)
 
-    def is_sealed(self, generation: Generation) -> bool:
+    def seals(self, generation: Generation) -> list[str | None]:
+        """Whose seal each shard has, if it has one."""
+        found = []
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
             with self.nodes.errors():
-                if self.nodes.of(meta).hexists(meta, "sealed"):
-                    return True
-        return False
+                holder = cast(bytes | None, self.nodes.of(meta).hget(meta, "sealed"))
+            found.append(holder.decode() if holder else None)
+        return found
 
-    def unseal(self, generation: Generation) -> None:
-        for shard in range(generation.shards):
-            meta = generation.keys(shard).meta
-            with self.nodes.errors():
-                self.nodes.of(meta).hdel(meta, "sealed")
+    def unseal(self, generation: Generation, seals: Sequence[str | None]) -> None:
+        """Lifts those that were seen. One that another holder has put in their place since is no business of ours."""
+        for shard, holder in enumerate(seals):
+            if holder is not None:
+                meta = generation.keys(shard).meta
+                with self.nodes.errors():
+                    self.nodes.of(meta).eval(_UNSEAL, 1, meta, holder)
 
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
         """The next offset to apply, for each partition; None where nothing has been applied yet."""

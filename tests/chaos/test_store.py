@@ -38,7 +38,7 @@ def test_the_simulated_store_is_no_kinder_than_redis(redis_url: str, seed: int) 
                 place.set_meta(generation, **meta)
         elif dice < 0.18:
             for place, generation in zip(both, generations, strict=True):
-                place.store.unseal(generation)
+                place.store.unseal(generation, place.store.seals(generation))
             generations = [place.store.generation() for place in both]
         else:
             partition = chance.choice(PARTITIONS)

@@ -63,10 +63,22 @@ def test_whoever_is_late_takes_nothing_away(store: Store, client: Any) -> None:
     assert client.hget(generation.keys(0).meta, "nonce") == generation.nonce.encode()
 
 
+def test_another_seal_is_not_lifted(store: Store) -> None:
+    generation = store.generation(2)
+    store.seal(generation, "one")
+    seen = store.seals(generation)
+    assert seen == ["one", "one"]
+    store.seal(generation, "another")
+    store.unseal(generation, seen)
+    assert store.seals(generation) == ["another", "another"]
+    store.unseal(generation, ["another", None])
+    assert store.seals(generation) == [None, "another"]
+
+
 def test_its_own_is_left_as_it_is(store: Store, client: Any) -> None:
     generation = store.generation()
     fill(client, generation)
-    client.hset(generation.keys(0).meta, "sealed", 1)
+    client.hset(generation.keys(0).meta, "sealed", "a replay")
     assert store.generation() == generation
     assert len(left(client, 0, 0)) == KEYS + 2
-    assert store.is_sealed(generation)
+    assert store.seals(generation) == ["a replay"]

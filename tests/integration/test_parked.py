@@ -169,13 +169,13 @@ def test_others_may_be_at_the_same_groups_and_at_the_same_records(lone: Store, l
 
 def test_a_sealed_generation_is_left_as_it_is(lone: Store, lone_client: Any) -> None:
     generation, _, _ = parked(lone, 1)
-    lone.seal(generation, 1)
+    lone.seal(generation, "a replay")
     before = readmodel.read(lone_client)
     for act in (redrive, discard):
         with pytest.raises(CannotGoOn, match="generation 0 is just being replaced by another one: do it again"):
             act(lone, generation, entries(lone, generation))
     assert readmodel.read(lone_client) == before
-    lone.unseal(generation)
+    lone.unseal(generation, ["a replay"])
     lone_client.hdel("og:{0.0}:meta", "version")
     with pytest.raises(CannotGoOn, match="Redis has lost generation 0"):
         redrive(lone, generation, entries(lone, generation))

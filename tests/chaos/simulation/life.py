@@ -219,7 +219,7 @@ class Life:
             return
         shards = [memory.shard(live, number) for number in range(live.shards)]
         for shard in shards:
-            shard.meta["sealed"] = "1"
+            shard.meta["sealed"] = f"replay at {self.world.now_s}"
         self.server.replay = "at work"
         closed = [shard.copy() for shard in shards]
         for _ in range(self.world.chance.randint(0, 4)):

@@ -130,14 +130,16 @@ class SimulatedStore:
         self._server.ask(self._process)
         return self._server.replay
 
-    def is_sealed(self, generation: Generation) -> bool:
+    def seals(self, generation: Generation) -> list[str | None]:
         self._server.ask(self._process)
-        return any("sealed" in self._server.memory.shard(generation, n).meta for n in range(generation.shards))
+        return [self._server.memory.shard(generation, shard).meta.get("sealed") for shard in range(generation.shards)]
 
-    def unseal(self, generation: Generation) -> None:
+    def unseal(self, generation: Generation, seals: Sequence[str | None]) -> None:
         self._server.ask(self._process)
-        for shard in range(generation.shards):
-            self._server.memory.shard(generation, shard).meta.pop("sealed", None)
+        for shard, holder in enumerate(seals):
+            meta = self._server.memory.shard(generation, shard).meta
+            if meta.get("sealed") == holder:
+                meta.pop("sealed", None)
 
     def belongs_to(self, generation: Generation, log: str) -> str:
         self._server.ask(self._process)
