@@ -137,8 +137,8 @@ local function left_out(key, intervals)
   local ids = {}
   for i = 2, #intervals do
     local from, to = beside(intervals[i - 1][2]), beside(intervals[i][1])
-    append(ids, redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, math.max(q.listed, 0) + 1))
-    if #ids > q.listed then
+    append(ids, redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, math.max(q.few, 0) + 1))
+    if #ids > q.few then
       return nil
     end
   end
@@ -154,7 +154,7 @@ local function mask_of_range(range)
   end
   local parts, few = {}, {}
   for _, pair in ipairs(bounds) do
-    if #bounds > 1 and redis.call('ZCOUNT', key, pair[1], pair[2]) <= q.listed then
+    if #bounds > 1 and redis.call('ZCOUNT', key, pair[1], pair[2]) <= q.few then
       append(few, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
     else
       -- Intervals are disjoint: what lies in one is beyond an odd number of bounds.

@@ -111,7 +111,7 @@ local alike
 -- Halves the mask by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices
 -- that are left; `count`: groups in the mask.
 local function narrowed(mask, count, field, left, first, last)
-  if count <= q.listed + last - first then
+  if count <= math.max(q.listed + last - first, 1) then
     if left < slices_of(field) then
       tell('slices', PREFIX .. 'bits:by:' .. field, count)
     end
