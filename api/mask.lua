@@ -1,11 +1,9 @@
 -- Put between sides.lua and select.lua: what many groups pass, by bitmaps (see buckets.lua). A mask is the name of a
--- bitmap. Masks made here are keys of their own, gone when the script ends: Redis has no other way to combine bitmaps.
+-- bitmap; one without a key has no bits. Those made here are keys of their own, gone when the script ends: Redis has no
+-- other way to combine bitmaps.
 
 local PREFIX = string.sub(POSITION, 1, -9)
 local ALL, ORDINAL = PREFIX .. 'bits:all', PREFIX .. 'ordinal'
-
--- Groups of one step on the way to a page, or through the edge of a range.
-local STEP_GROUPS = 200
 
 local masks = 0
 
@@ -14,15 +12,16 @@ local function new_mask()
   return PREFIX .. 'bits:tmp:' .. masks
 end
 
-local function drop_masks()
-  for n = 1, masks do
+-- All but the first `kept`.
+local function drop_masks(kept)
+  for n = kept + 1, masks do
     redis.call('UNLINK', PREFIX .. 'bits:tmp:' .. n)
   end
+  masks = kept
 end
 
--- Into `result`, which may be one of them. A bitmap that is not there has no bits; Redis takes long for one, so it is
--- left out.
-local function combine(result, operation, ...)
+-- Into `result`, which may be one of them. One without a key is left out, for Redis takes long for it.
+local function combine_into(result, operation, ...)
   local there, missing = {}, false
   for _, mask in ipairs({...}) do
     if redis.call('EXISTS', mask) == 1 then
@@ -40,7 +39,7 @@ local function combine(result, operation, ...)
 end
 
 local function combined(operation, ...)
-  return combine(new_mask(), operation, ...)
+  return combine_into(new_mask(), operation, ...)
 end
 
 local function size_of(mask)
@@ -51,11 +50,11 @@ local function slice_of(field, k)
   return PREFIX .. 'bits:by:' .. field .. ':' .. k
 end
 
--- Sets the bits of `ids` in a mask of ours to `bit`, or to 1.
-local function put(mask, ids, bit)
+-- Sets the bits of `ids` in a mask of ours to `value`, or to 1.
+local function put(mask, ids, value)
   for part in chunks(ids) do
     for _, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(part))) do
-      redis.call('SETBIT', mask, ordinal, bit or 1)
+      redis.call('SETBIT', mask, ordinal, value or 1)
     end
   end
 end
@@ -88,9 +87,9 @@ local function at_least(field, bucket)
   for k = 0, SLICES[field] - 1 do
     local slice = slice_of(field, k)
     if math.floor(bucket / 2 ^ k) % 2 == 1 then
-      mask = mask and combine(result, 'AND', mask, slice) or slice
+      mask = mask and combine_into(result, 'AND', mask, slice) or slice
     elseif mask then
-      mask = combine(result, 'OR', mask, slice)
+      mask = combine_into(result, 'OR', mask, slice)
     end
   end
   return mask or ALL
@@ -102,7 +101,7 @@ local function beside(bound)
 end
 
 -- Those whose score is `lo`, as ZCOUNT takes it, or beyond. The bound's own bucket may lie on both sides of it: the
--- members of the smaller one are looked up. May be a bitmap of the read model.
+-- members on one side, those that are fewer, are looked up. May be a bitmap of the read model.
 local function mask_from(key, field, lo)
   local wanted = redis.call('ZCOUNT', key, lo, '+inf')
   if wanted == 0 then
@@ -111,29 +110,29 @@ local function mask_from(key, field, lo)
     return ALL
   end
   local bucket = BUCKET[field](bound(lo))
-  local with = at_least(field, bucket)
-  local without_those = size_of(with) - wanted
-  if without_those == 0 then
-    return with
+  local from_bucket = at_least(field, bucket)
+  local before_bound = size_of(from_bucket) - wanted
+  if before_bound == 0 then
+    return from_bucket
   end
-  local beyond = at_least(field, bucket + 1)
-  local with_those = wanted - size_of(beyond)
-  if with_those == 0 then
-    return beyond
+  local past_bucket = at_least(field, bucket + 1)
+  local from_bound = wanted - size_of(past_bucket)
+  if from_bound == 0 then
+    return past_bucket
   end
   local mask
-  if with_those <= without_those then
-    mask = combined('OR', beyond)
-    put(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, with_those))
+  if from_bound <= before_bound then
+    mask = combined('OR', past_bucket)
+    put(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, from_bound))
   else
-    mask = combined('OR', with)
-    put(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, without_those), 0)
+    mask = combined('OR', from_bucket)
+    put(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, before_bound), 0)
   end
   return mask
 end
 
--- The members between intervals, as `$ne` and `$nin` leave them out; nil if they are many.
-local function left_out(key, intervals)
+-- Those between intervals, as `$ne` and `$nin` leave them out; nil if they are many.
+local function members_between(key, intervals)
   local ids = {}
   for i = 2, #intervals do
     local from, to = beside(intervals[i - 1][2]), beside(intervals[i][1])
@@ -145,25 +144,34 @@ local function left_out(key, intervals)
   return ids
 end
 
-local function mask_of_range(range)
-  local key, bounds = KEYS[range.key], range.bounds
-  local field = string.sub(key, #PREFIX + 4)
-  local without = #bounds > 1 and left_out(key, bounds)
-  if without then
-    bounds = {{bounds[1][1], bounds[#bounds][2]}}
-  end
-  local parts, few = {}, {}
-  for _, pair in ipairs(bounds) do
-    if #bounds > 1 and redis.call('ZCOUNT', key, pair[1], pair[2]) <= q.few then
+-- Of several intervals, those with few members are looked up.
+local function mask_of_intervals(key, field, intervals)
+  local mask, few = new_mask(), {}
+  for _, pair in ipairs(intervals) do
+    if #intervals > 1 and redis.call('ZCOUNT', key, pair[1], pair[2]) <= q.few then
       append(few, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
     else
-      -- Intervals are disjoint: what lies in one is beyond an odd number of bounds.
-      parts[#parts + 1] = mask_from(key, field, pair[1])
-      parts[#parts + 1] = mask_from(key, field, beside(pair[2]))
+      -- They are disjoint: what lies in one is beyond an odd number of bounds.
+      local kept = masks
+      combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
+      drop_masks(kept)
     end
   end
-  local mask = combined('XOR', unpack(parts))
-  put(mask, without or few, without and 0 or 1)
+  put(mask, few)
+  return mask
+end
+
+local function mask_of_range(range)
+  local key, intervals = KEYS[range.key], range.bounds
+  local field = string.sub(key, #PREFIX + 4)
+  local between = #intervals > 1 and members_between(key, intervals)
+  local mask
+  if between then
+    mask = mask_of_intervals(key, field, {{intervals[1][1], intervals[#intervals][2]}})
+    put(mask, between, 0)
+  else
+    mask = mask_of_intervals(key, field, intervals)
+  end
   tell('slices', PREFIX .. 'bits:by:' .. field, mask)
   return mask
 end

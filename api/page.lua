@@ -1,11 +1,15 @@
 -- Put between mask.lua and select.lua: which groups are at some ranks of the list. Ranks are from 0, both are included.
 -- What answers ids may answer nil and an error reply instead.
 
--- Where the order of the list begins in by:sort: rotated, it is with the members of score +inf, at the end.
+-- Where the order of the list begins in by:sort: rotated, it is with the members without a value, which have the score
+-- +inf, and are at the end.
 local card = redis.call('ZCARD', BY_SORT)
-local without = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
+local valueless = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
+
+-- Groups that a walk looks at by one command.
+local STEP_GROUPS = 200
 
 -- `ids` in the ascending order of by:sort.
 local function sorted(ids)
@@ -16,7 +20,7 @@ local function sorted(ids)
     if not rank then
       return nil, redis.error_reply('MISSING ' .. id)
     end
-    rank = (rank + without) % card
+    rank = (rank + valueless) % card
     ranks[i] = rank
     at[rank] = id
   end
@@ -43,35 +47,37 @@ local function ranked(first, last)
     return redis.call('ZRANGE', BY_SORT, first, last)
   end
   local ids = {}
-  if first < card - without then
-    ids = redis.call('ZRANGE', BY_SORT, without + first, math.min(without + last, card - 1), 'REV')
+  if first < card - valueless then
+    ids = redis.call('ZRANGE', BY_SORT, valueless + first, math.min(valueless + last, card - 1), 'REV')
   end
-  if last >= card - without then
-    append(ids, redis.call('ZRANGE', BY_SORT, math.max(first - card + without, 0), last - card + without, 'REV'))
+  if last >= card - valueless then
+    append(ids, redis.call('ZRANGE', BY_SORT, math.max(first - card + valueless, 0), last - card + valueless, 'REV'))
   end
   return ids
 end
 
--- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask.
-local function walked(mask, start, first, last)
-  local bytes, found, rank, place = redis.call('GET', mask) or '', {}, start, 0
-  while rank < card and place <= last do
-    local ids = ranked(rank, math.min(rank + STEP_GROUPS, card) - 1)
+-- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask; nil
+-- if they are not among the first `most`.
+local function walked(mask, start, first, last, most)
+  local bytes, found, rank, passed = redis.call('GET', mask) or '', {}, start, 0
+  local stop = math.min(card, start + most)
+  while rank < stop and passed <= last do
+    local ids = ranked(rank, math.min(rank + STEP_GROUPS, stop) - 1)
     for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(ids))) do
       ordinal = tonumber(ordinal)
-      local bit = ordinal % 8
-      local byte = string.byte(bytes, (ordinal - bit) / 8 + 1) or 0
-      if math.floor(byte / 2 ^ (7 - bit)) % 2 == 1 then
-        if place >= first and place <= last then
+      local place = ordinal % 8
+      local byte = string.byte(bytes, (ordinal - place) / 8 + 1) or 0
+      if math.floor(byte / 2 ^ (7 - place)) % 2 == 1 then
+        if passed >= first and passed <= last then
           found[#found + 1] = ids[i]
         end
-        place = place + 1
+        passed = passed + 1
       end
     end
     rank = rank + STEP_GROUPS
   end
-  tell('walk', BY_SORT, math.min(rank, card) - start)
-  return found
+  tell('walk', BY_SORT, math.min(rank, stop) - start)
+  return passed > last and found or nil
 end
 
 -- The page out of parts of the list that follow each other: {mask, groups in it}, ...
@@ -91,8 +97,8 @@ local function joined(parts, first, last, page)
   return ids
 end
 
--- Whether those with the bit k come first.
-local function are_first(field, k)
+-- Whether the groups that have the k-th bit come before those that have not.
+local function ones_come_first(field, k)
   if field ~= 'id' then
     return DESCENDING
   end
@@ -106,7 +112,8 @@ local function slices_of(field)
   return field == 'id' and 8 * ID_BYTES or SLICES[field]
 end
 
-local alike
+-- Calls narrowed, which calls it.
+local page_among_alike
 
 -- Halves the mask by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices
 -- that are left; `count`: groups in the mask.
@@ -124,7 +131,7 @@ local function narrowed(mask, count, field, left, first, last)
     local many = ones and size_of(ones) or 0
     if many > 0 and many < count then
       local halves = {{ones, many}, {combined('XOR', mask, ones), count - many}}
-      if not are_first(field, k) then
+      if not ones_come_first(field, k) then
         halves = {halves[2], halves[1]}
       end
       return joined(halves, first, last, function(half, size, from, to)
@@ -132,23 +139,46 @@ local function narrowed(mask, count, field, left, first, last)
       end)
     end
   end
-  return alike(mask, count, field, first, last)
+  return page_among_alike(mask, count, field, first, last)
+end
+
+local function one_of(mask)
+  local ordinal = redis.call('BITPOS', mask, 1)
+  return redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1]
+end
+
+-- Where in the list of all to begin a walk for groups that follow each other there, and whose ids are alike in all that
+-- slices tell: somewhat before the first.
+local function start_of_alike(mask)
+  local id, reference = one_of(mask), redis.call('ZRANGE', ORDINAL, 0, 0)[1]
+  local told = 1
+  while told < ID_BYTES and string.byte(id, told) == string.byte(reference, told) do
+    told = told + 1
+  end
+  -- A byte that is not there is like one that is 0.
+  local alike = string.gsub(string.sub(id, 1, math.min(told + ID_WINDOW - 1, ID_BYTES)), '%z+$', '')
+  local rank = (redis.call('ZRANK', BY_SORT, id) + valueless) % card
+  local step = 1
+  rank = DESCENDING and card - 1 - rank or rank
+  while rank - step > 0 and string.sub(ranked(rank - step, rank - step)[1], 1, #alike) == alike do
+    step = 2 * step
+  end
+  return math.max(rank - step, 0)
 end
 
 -- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
--- even their ids are alike for long, they are looked for one by one.
-alike = function(mask, count, field, first, last)
+-- even their ids are alike, they are looked for one by one.
+page_among_alike = function(mask, count, field, first, last)
   if field == 'id' then
-    return walked(mask, 0, first, last)
+    return walked(mask, start_of_alike(mask), first, last, card)
   end
-  local ordinal = redis.call('BITPOS', mask, 1)
-  local score = redis.call('ZSCORE', BY_SORT, redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1])
+  local score = redis.call('ZSCORE', BY_SORT, one_of(mask))
   local bucket = BUCKET[field](tonumber(score))
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
   if redis.call('ZCOUNT', BY_SORT, score, score) == from - beyond then
     return narrowed(mask, count, 'id', slices_of('id'), first, last)
   end
-  return walked(mask, DESCENDING and beyond - without or card - from, first, last)
+  return walked(mask, DESCENDING and beyond - valueless or card - from, first, last, card)
 end
 
 -- How many of all groups come before those that a range of the sort field has, and how many there are from its first to
@@ -169,17 +199,20 @@ end
 local function page_of(mask, count, first, last)
   local ahead, span = reach()
   if (last + 1) * span <= q.walked * count then
-    return walked(mask, ahead, first, last)
+    -- That is if they lie evenly. A filter that goes with the order has them all at the other end.
+    local ids = walked(mask, ahead, first, last, 2 * q.walked)
+    if ids then
+      return ids
+    end
   end
-  local function narrowed_by_sort(part, size, from, to)
+  local parts = {{mask, count}}
+  if ROTATED then
+    -- Those without a value have the last bucket for themselves, and come last.
+    local last_ones = combined('AND', mask, at_least(FIELD, 2 ^ slices_of(FIELD) - 1))
+    local many = size_of(last_ones)
+    parts = {{combined('XOR', mask, last_ones), count - many}, {last_ones, many}}
+  end
+  return joined(parts, first, last, function(part, size, from, to)
     return narrowed(part, size, FIELD, slices_of(FIELD), from, to)
-  end
-  if not ROTATED then
-    return narrowed_by_sort(mask, count, first, last)
-  end
-  -- Those without a value have the last bucket for themselves, and come last.
-  local last_ones = combined('AND', mask, at_least(FIELD, 2 ^ slices_of(FIELD) - 1))
-  local many = size_of(last_ones)
-  local parts = {{combined('XOR', mask, last_ones), count - many}, {last_ones, many}}
-  return joined(parts, first, last, narrowed_by_sort)
+  end)
 end

@@ -41,11 +41,11 @@ local function everything()
     ordered = true,
     list = function()
       local ids = {}
-      if without > 0 then
-        ids = redis.call('ZRANGE', BY_SORT, card - without, card - 1)
+      if valueless > 0 then
+        ids = redis.call('ZRANGE', BY_SORT, card - valueless, card - 1)
       end
-      if without < card then
-        append(ids, redis.call('ZRANGE', BY_SORT, 0, card - without - 1))
+      if valueless < card then
+        append(ids, redis.call('ZRANGE', BY_SORT, 0, card - valueless - 1))
       end
       return ids
     end,
@@ -124,7 +124,7 @@ local function answer_by_mask()
   else
     told = answer(count, part_of, BY_SORT)
   end
-  drop_masks()
+  drop_masks(0)
   return told
 end
 

@@ -102,16 +102,23 @@ local function side_of_values(numbers)
     probe = function(ids)
       local found, left = {}, ids
       for _, key in ipairs(keys) do
-        for _, id in ipairs(probed(left, 'ZMSCORE', key, exists)) do
-          found[id] = true
-        end
-        local rest = {}
-        for _, id in ipairs(left) do
-          if not found[id] then
-            rest[#rest + 1] = id
+        if redis.call('ZCARD', key) < #left then
+          -- Sooner listed than looked up in.
+          for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+            found[id] = true
           end
+        else
+          for _, id in ipairs(probed(left, 'ZMSCORE', key, exists)) do
+            found[id] = true
+          end
+          local rest = {}
+          for _, id in ipairs(left) do
+            if not found[id] then
+              rest[#rest + 1] = id
+            end
+          end
+          left = rest
         end
-        left = rest
       end
       return among(ids, found)
     end,

@@ -131,10 +131,8 @@ class Projector:
     def _await_successor(self) -> None:
         """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
         sealed, catalogue = self._pipeline.generation, self._store.catalogue
-        while self._insist(catalogue.live) == sealed:
-            seals = self._insist(lambda: self._store.seals(sealed))
-            if not any(seals):
-                return
+        seals_of = partial(self._store.seals, sealed)
+        while self._insist(catalogue.live) == sealed and any(seals := self._insist(seals_of)):
             # Who sealed it before nobody held the lease is gone; another one may seal it this very moment.
             if self._insist(catalogue.replay) is None:
                 log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)

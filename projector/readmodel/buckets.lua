@@ -2,16 +2,16 @@
 --
 -- Each listed group has an ordinal in its shard. A bitmap has a bit for each ordinal, the first group's being the
 -- highest bit of the first byte, as SETBIT has it:
---   bits:all               the listed groups
+--   bits:all                 the listed groups
 --   bits:of:<field>:<value>  those in the sorted set of:<field>:<value>, once that has been large
---   bits:by:<field>:<k>    those of whose bucket the k-th bit is set, from 0: the lowest. All together are the slices of
---                          a field (O'Neil and Quass, "Improved Query Performance with Variant Indexes", 1997)
+--   bits:by:<field>:<k>      those of whose bucket the k-th bit is set, from 0: the lowest. All together are the slices
+--                            of a field (O'Neil and Quass, "Improved Query Performance with Variant Indexes", 1997)
+--   bits:by:id:<k>           slices of ids: those that differ in the k-th of 8 * ID_BYTES bits, the last being the
+--                            highest of the first byte, from the reference, which is the id of the ordinal 0
 -- A bucket is a whole number that never falls where the score of by:<field> rises.
---   bits:by:id:<k>         the slices of ids, which have no score: those that differ from the reference, which is the id
---                          of the ordinal 0, in the k-th bit, from 8 * ID_BYTES - 1, the highest bit of the first byte, to
---                          0. Only in a window: the first byte that differs, and those after it. So it costs little to
---                          write, and nothing where all ids begin alike. In the order of ids what the window leaves
---                          undecided is equal, and nothing is turned round: before its window an id is the reference.
+-- An id has no score. Of it the first byte counts that differs from the reference, and those after it in a window: that
+-- is little to write, and nothing where all ids begin alike. Ids that agree in all higher slices have the same window,
+-- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
 local SLICES = {created_at = 20, updated_at = 20, total = 20, seller_count = 10, display_id = 20}

@@ -20,12 +20,13 @@ from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
 
-# By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
+# Only what was seen: another holder may have sealed it since.
 _UNSEAL = """#!lua flags=allow-oom
 if redis.call('HGET', KEYS[1], 'sealed') == ARGV[1] then
   redis.call('HDEL', KEYS[1], 'sealed')
 end
 """
+# By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
 _TELL_END = """#!lua flags=allow-oom
 redis.call('HSET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')

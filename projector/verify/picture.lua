@@ -31,8 +31,8 @@
 --              or {0} without an ordinal, {-1} with one that nothing can have
 --   members    for each index: the bits of its groups in its bitmap, -1 for a group without an ordinal; nothing where
 --              there is no bitmap
---   ids        {reference, for each group: the slices of ids that have its bit}; no reference where not one group alone
---              has the ordinal 0
+--   ids        {reference, {for each group: the slices of ids that have its bit}}; nothing where not one group alone has
+--              the ordinal 0
 -- Reads only.
 
 local documents, by_line, indexes, sizes, parked, slices, id_slices = unpack(cmsgpack.unpack(ARGV[1]), 1, 7)
@@ -153,21 +153,23 @@ end
 answer[11] = bits
 
 local references = redis.call('ZRANGE', prefix .. 'ordinal', 0, 0, 'BYSCORE')
-local of_ids = {#references == 1 and references[1]}
-for i = 1, #ids do
-  of_ids[1 + i] = {}
-end
-for k = 0, id_slices - 1 do
-  local key = prefix .. 'bits:by:id:' .. k
-  if #numbers > 0 and redis.call('EXISTS', key) == 1 then
-    for j, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
-      if bit == 1 then
-        table.insert(of_ids[1 + numbers[j]], k)
+if #references == 1 then
+  local found = {}
+  for i = 1, #ids do
+    found[i] = {}
+  end
+  for k = 0, id_slices - 1 do
+    local key = prefix .. 'bits:by:id:' .. k
+    if #numbers > 0 and redis.call('EXISTS', key) == 1 then
+      for j, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
+        if bit == 1 then
+          table.insert(found[numbers[j]], k)
+        end
       end
     end
   end
+  answer[13] = {references[1], found}
 end
-answer[13] = of_ids
 
 for i, index in ipairs(indexes) do
   local of, key = {}, prefix .. 'bits:' .. index[1]

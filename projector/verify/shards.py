@@ -238,10 +238,11 @@ def _bits(
 
 
 def _add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) -> None:
-    """How many are wrong; of a group without an ordinal none can be. `told` as picture.lua answers it."""
-    reference, *found = told or (None,)
-    if reference is not None:
+    """How many are wrong. `told` as picture.lua answers it."""
+    if told:
+        reference, found = told
         for (group_id, own), slices in zip(bits.items(), found, strict=False):
+            # Of a group without an ordinal none can be.
             if "bits:all" in own:
                 own["bits:by:id"] = len(slices_of_id(group_id.encode(), reference) ^ {*slices})
 

@@ -51,7 +51,7 @@ def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> No
     survived("`kill -9` at random moments at full load", killed, records)
 
 
-@pytest.mark.timeout(120 + 40 * ROUNDS)
+@pytest.mark.timeout(120 + 120 * ROUNDS)
 def test_killed_at_each_fail_point_of_run(
     kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
 ) -> None:
