@@ -672,7 +672,8 @@ def test_three_partitions_of_kafka_at_work(
 
     def publisher() -> None:
         with open_log(url, {}) as mine:
-            for start in range(500, len(events), 10):
+            # As long as it takes: at last they are said again.
+            for start in cycle(range(500, len(events), 10)):
                 mine.append(entries(events[start : start + 10]))
                 if stop.wait(0.02):
                     return
