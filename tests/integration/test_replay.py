@@ -255,7 +255,9 @@ def test_redis_loses_everything_in_a_build(shop: Shop) -> None:
         wait_until(lambda: shop.groups(0) > 0, 30, "the first groups")
         client.flushall()
         assert build.process.wait(60) == 2, build.text()
-    assert "Redis has lost generation 0" in build.text()
+    # Who builds sees it, or who renews the lease, whichever looks first.
+    said = ("Redis has lost generation 0", "another replay may have taken over: do it again")
+    assert any(one in build.text() for one in said), build.text()
     shop.replay("--yes")
     shop.check()
 
