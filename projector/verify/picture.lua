@@ -153,14 +153,14 @@ end
 answer[11] = bits
 
 local references = redis.call('ZRANGE', prefix .. 'ordinal', 0, 0, 'BYSCORE')
-if #references == 1 then
+if #references == 1 and #numbers > 0 then
   local found = {}
   for i = 1, #ids do
     found[i] = {}
   end
   for k = 0, id_slices - 1 do
     local key = prefix .. 'bits:by:id:' .. k
-    if #numbers > 0 and redis.call('EXISTS', key) == 1 then
+    if redis.call('EXISTS', key) == 1 then
       for j, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
         if bit == 1 then
           table.insert(found[numbers[j]], k)
