@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from api.batches import Command
-from api.intervals import Interval
+from api.gather import Gathered
+from api.intervals import Interval, Intervals
 from api.plan import Scan, Select, heads_suffice
 from api.query import Query
-from api.scripts import SCAN, SELECT, Script
+from api.scripts import GATHER, SCAN, SELECT, Script
 from api.search import Found
 from projector.readmodel.keys import Keys
 
@@ -21,6 +22,15 @@ from projector.readmodel.keys import Keys
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
 FEW_MEMBERS = 400
+# Where so few members are looked up in the sets of another filter, that may be done so often in all.
+PROBED_MEMBERS = 4000
+# Of an interval among several, at most so many members are looked up; to combine slices takes about as long.
+INTERVAL_MEMBERS = 300
+# For bitmaps, so many members are looked up within the call that answers; with more, in calls before it, so many each,
+# and the answer itself looks up again what came or changed meanwhile, this many groups.
+AT_ONCE_MEMBERS = 800
+SLICE_MEMBERS = 1500
+AGAIN_GROUPS = 200
 # Also of a query with a text to be found, where for each member its line has to be found first.
 FEW_SEARCHED = 400
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
@@ -48,22 +58,32 @@ def page(query: Query) -> Window:
 
 
 class Call(Struct, frozen=True):
-    """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `searches`: what
-    was found follows. `tells`: the answer ends with what was done, for `projector explain`.
+    """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `prepares`: it may
+    ask for other calls before it, and what those have found follows. `tells`: the answer ends with what was done, for
+    `projector explain`.
     """
 
     script: Script
     keys: Callable[[Keys], Sequence[str]]
     order: tuple[str, str, str]
     arguments: tuple[str | bytes, ...]
-    searches: bool = False
+    prepares: bool = False
     tells: bool = False
 
-    def command(self, keys: Keys, window: Window, found: Found | None = None) -> Command:
+    def command(
+        self, keys: Keys, window: Window, found: Found | None = None, gathered: Gathered | None = None
+    ) -> Command:
+        prepared = (*_told(found), *_gathered(gathered)) if self.prepares else ()
+        return (*self._asks(self.script, keys, window), *prepared)
+
+    def gather(self, keys: Keys, side: int, piece: int) -> Command:
+        """For a side of the query, from that piece of it on: see gather.lua."""
+        return (*self._asks(GATHER, keys, Window(0, 0, 0)), str(side), str(piece))
+
+    def _asks(self, script: Script, keys: Keys, window: Window) -> Command:
         names = self.keys(keys)
-        start, end, step = window
-        head = ("EVALSHA", self.script.digest, str(len(names) + 1), *names, keys.position, *self.order)
-        return (*head, str(start), str(end), str(step), *self.arguments, *(_told(found) if self.searches else ()))
+        head = ("EVALSHA", script.digest, str(len(names) + 1), *names, keys.position, *self.order)
+        return (*head, *map(str, window), *self.arguments)
 
 
 def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
@@ -71,7 +91,7 @@ def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
     if isinstance(chosen, Scan):
         return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen))
     arguments = (select_arguments(query, tells),)
-    return Call(SELECT, partial(select_keys, query), order, arguments, query.needle != "", tells)
+    return Call(SELECT, partial(select_keys, query), order, arguments, prepares=True, tells=tells)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:
@@ -105,12 +125,17 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "by_id": query.ids is not None,
             "values": [[next(number) for _ in wanted] for _, wanted in query.values],
             "ranges": [
-                {"key": next(number), "sorted": field == query.sort, "bounds": [bounds(i) for i in intervals]}
+                {"key": next(number), "sorted": field == query.sort, **_range(intervals)}
                 for field, intervals in query.ranges
             ],
             "by_created": query.sort == "created_at",
             "tells": tells,
             "few": FEW_SEARCHED if query.needle else FEW_MEMBERS,
+            "probed": PROBED_MEMBERS,
+            "interval": INTERVAL_MEMBERS,
+            "at_once": AT_ONCE_MEMBERS,
+            "slice": SLICE_MEMBERS,
+            "again_groups": AGAIN_GROUPS,
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
             "listed": LISTED_GROUPS,
@@ -121,6 +146,30 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
 def _told(found: Found | None) -> tuple[str | bytes, ...]:
     """As select.lua takes it."""
     return (b"", "-1", "0") if found is None else (found.bits, str(found.chunks), str(found.edits))
+
+
+def _gathered(gathered: Gathered | None) -> tuple[str | bytes, ...]:
+    """As gathered.lua takes it."""
+    if gathered is None:
+        return ("0", "0")
+    sides: list[str | bytes] = []
+    for side, bits in gathered.sides.items():
+        sides += (str(side), bits)
+    return (str(gathered.ordinals), str(gathered.changes), *sides)
+
+
+def _range(intervals: Intervals) -> dict[str, object]:
+    """Where `$ne` and `$nin` leave something out, that is less to look up than the rest."""
+    left_out = [
+        Interval(before.hi, not before.hi_open, after.lo, not after.lo_open) for before, after in pairwise(intervals)
+    ]
+    is_list = all(interval.lo == interval.hi for interval in intervals)
+    pieces = intervals if is_list or not left_out else left_out
+    return {
+        "bounds": [bounds(interval) for interval in intervals],
+        "pieces": [bounds(interval) for interval in pieces],
+        "left_out": pieces is left_out,
+    }
 
 
 def bounds(interval: Interval) -> tuple[str, str]:

@@ -1,4 +1,6 @@
-"""Asks the read model. One round trip per request, but for searches, and deep pages in several shards."""
+"""Asks the read model. One round trip per request, but for searches, filters of many small values, and deep pages in
+several shards.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,17 +14,19 @@ from api.batches import Command
 from api.calls import call, is_rotated
 from api.errors import ReadModelFault, Unavailable
 from api.explain import Round, told
+from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
 from api.live import Live
+from api.merge import LADDER, LADDER_SELECTED
 from api.paging import ROUNDS_MAX, Paging
-from api.plan import Nothing, plan
+from api.plan import Nothing, Scan, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
 from api.reader import Reader
-from api.scripts import END, ONE, SEARCH
+from api.scripts import END, GATHER, ONE, SEARCH, Script
 from api.search import Search
 
-# Searches through all groups that are under way at a time, in this process.
-SEARCHES_MAX = 2
+# Lists that need calls before the one that answers, at a time, in this process.
+PREPARING_MAX = 2
 
 
 class Answer(Struct, frozen=True):
@@ -66,7 +70,7 @@ class Engine:
     ) -> None:
         self._reader = Reader(redis_url, wait_ms, connections_max)
         self._ready_lag_max = ready_lag_max
-        self._searches = asyncio.Semaphore(SEARCHES_MAX)
+        self._preparing = asyncio.Semaphore(PREPARING_MAX)
         self._ready_end_age_max_s = ready_end_age_max_s or inf
         # Between two commits every answer reflects the same.
         self._last_positions: object = None
@@ -119,47 +123,56 @@ class Engine:
         if isinstance(chosen, Nothing):
             return Answer(0, b"", await self.now())
         asked = call(chosen, query, tells=steps is not None)
-        paging = Paging(query, rotated=is_rotated(chosen, query))
-        search = Search(query.needle)
+        ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
+        paging = Paging(query, rotated=is_rotated(chosen, query), ladder=ladder)
+        search, gathering = Search(query.needle), Gathering(asked.gather)
 
         def commands(live: Live) -> Sequence[Command]:
-            asked_of = zip(live.shards, paging.windows(len(live.shards)), search.found(live), strict=True)
-            return [asked.command(keys, window, found) for keys, window, found in asked_of]
+            windows = paging.windows(len(live.shards))
+            asked_of = zip(live.shards, windows, search.found(live), gathering.gathered(live), strict=True)
+            return [asked.command(*one) for one in asked_of]
 
         deadline_s = self._reader.deadline_s()
-        for _ in range(ROUNDS_MAX):
+        rounds = catch_ups = 0
+        while rounds < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
             seen = await self._reader.read(commands, asked.script, deadline_s)
             if seen is None:
                 return Answer(0, b"", NOTHING_LIVE)
             replies = cast(list[list[object]], seen.values)
             if steps is not None:
                 steps.append(told(seen.live, asked, replies))
-            if asked.searches and search.begin(seen.live, [reply[1] for reply in replies]):
-                await self._look_through(search)
+            counts = [reply[1] for reply in replies]
+            rounds, catch_ups = (rounds, catch_ups + 1) if BEHIND in counts else (rounds + 1, catch_ups)
+            is_searched, is_gathered = search.begin(seen.live, counts), gathering.begin(seen.live, replies)
+            if is_searched or is_gathered:
+                await self._prepare(search, SEARCH)
+                await self._prepare(gathering, GATHER)
                 deadline_s = self._reader.deadline_s()
                 continue
             page = paging.page(replies)
             if page is not None:
                 return Answer(page.count, page.rows, self._instant(seen.live, [reply[0] for reply in replies]))
-        raise Unavailable(f"the list changed faster than it was read, {ROUNDS_MAX} times")
+        raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
 
-    async def _look_through(self, search: Search) -> None:
+    async def _prepare(self, work: Search | Gathering, script: Script) -> None:
         """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be
         of one instant. Few at a time, for others want something of Redis, too.
         """
+        if work.is_done:
+            return
         try:
             async with asyncio.timeout_at(self._reader.deadline_s()):
-                await self._searches.acquire()
+                await self._preparing.acquire()
         except TimeoutError as error:
-            raise Unavailable(f"{SEARCHES_MAX} searches are under way") from error
+            raise Unavailable(f"{PREPARING_MAX} long lists are being prepared") from error
         try:
-            while not search.is_done:
-                seen = await self._reader.read(search.slices, SEARCH, self._reader.deadline_s())
+            while not work.is_done:
+                seen = await self._reader.read(work.slices, script, self._reader.deadline_s())
                 if seen is None:
                     return
-                search.take(seen.values)
+                work.take(seen.values)
         finally:
-            self._searches.release()
+            self._preparing.release()
 
     async def one(self, group_id: str) -> Found:
         document, instant = await self._one("read", group_id)

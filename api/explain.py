@@ -6,6 +6,7 @@ from typing import cast
 from msgspec import Struct
 
 from api.calls import Call
+from api.gather import BEHIND, UNGATHERED
 from api.live import Live
 from api.search import UNSEARCHED
 
@@ -22,6 +23,8 @@ class Step(Struct, frozen=True):
     `slices`, then `sort`  those that lie about as far as the page are listed and sorted
     `walk`    so many groups are looked at in the order of the list
     `slice by slice`  all lines are searched, before the script is called again
+    `some at a time`  members of filters are looked up for masks, before it is
+    `gathered`  the groups of such a filter, brought up to date
     """
 
     what: str
@@ -44,6 +47,8 @@ def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
         if reply[1] == UNSEARCHED:
             steps = [Step("slice by slice", keys.text, 0)]
+        elif reply[1] in (UNGATHERED, BEHIND):
+            steps = [Step("some at a time", keys.ordinal, 0)]
         elif asked.tells:
             raw = cast(list[tuple[bytes, bytes, int]], reply.pop())
             steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]

@@ -1,41 +1,64 @@
--- Put between mask.lua and select.lua: which groups are at some ranks of the list. Ranks are from 0, both are included.
--- What answers ids may answer nil and an error reply instead.
-
--- Where the order of the list begins in by:sort: rotated, it is with the members without a value, which have the score
--- +inf, and are at the end.
-local card = redis.call('ZCARD', BY_SORT)
-local valueless = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
+-- Put between sides.lua and select.lua: which groups are at some ranks of the list: every step-th from the first to the
+-- last. Ranks are from 0, both are included. What answers ids may answer nil and an error reply instead.
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
 
 -- Groups that a walk looks at by one command.
 local STEP_GROUPS = 200
 
+-- `ids`, which are of one score, in the order of by:sort.
+local function sorted_alike(ids)
+  local ranks, at = {}, {}
+  for i, id in ipairs(ids) do
+    ranks[i] = redis.call('ZRANK', BY_SORT, id)
+    at[ranks[i]] = id
+  end
+  table.sort(ranks)
+  for i, rank in ipairs(ranks) do
+    ids[i] = at[rank]
+  end
+  return ids
+end
+
 -- `ids` in the ascending order of by:sort.
 local function sorted(ids)
   tell('sort', BY_SORT, #ids)
-  local ranks, at = {}, {}
-  for i, id in ipairs(ids) do
-    local rank = redis.call('ZRANK', BY_SORT, id)
-    if not rank then
-      return nil, redis.error_reply('MISSING ' .. id)
+  -- Score -> the one that has it, or all of them.
+  local scores, having = {}, {}
+  for part in chunks(ids) do
+    for i, answer in ipairs(redis.call('ZMSCORE', BY_SORT, unpack(part))) do
+      local score, id = tonumber(answer or nil), part[i]
+      if not score then
+        return nil, redis.error_reply('MISSING ' .. id)
+      end
+      score = ROTATED and score == math.huge and -math.huge or score
+      local others = having[score]
+      if not others then
+        scores[#scores + 1], having[score] = score, id
+      elseif type(others) == 'string' then
+        having[score] = {others, id}
+      else
+        others[#others + 1] = id
+      end
     end
-    rank = (rank + valueless) % card
-    ranks[i] = rank
-    at[rank] = id
   end
-  table.sort(ranks)
+  table.sort(scores)
   local ordered = {}
-  for i, rank in ipairs(ranks) do
-    ordered[i] = at[rank]
+  for _, score in ipairs(scores) do
+    local some = having[score]
+    if type(some) == 'string' then
+      ordered[#ordered + 1] = some
+    else
+      append(ordered, sorted_alike(some))
+    end
   end
   return ordered
 end
 
 -- Of `ids` in ascending order those with these ranks of the list.
-local function cut(ids, first, last)
+local function cut(ids, first, last, step)
   local part = {}
-  for place = first + 1, last + 1 do
+  for place = first + 1, last + 1, step do
     part[#part + 1] = ids[DESCENDING and #ids + 1 - place or place]
   end
   return part
@@ -58,17 +81,20 @@ end
 
 -- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask; nil
 -- if they are not among the first `most`.
-local function walked(mask, start, first, last, most)
+local function walked(mask, start, first, last, step, most)
   local bytes, found, rank, passed = redis.call('GET', mask) or '', {}, start, 0
   local stop = math.min(card, start + most)
   while rank < stop and passed <= last do
     local ids = ranked(rank, math.min(rank + STEP_GROUPS, stop) - 1)
     for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(ids))) do
+      if not ordinal then
+        return nil, redis.error_reply('MISSING ' .. ids[i])
+      end
       ordinal = tonumber(ordinal)
       local place = ordinal % 8
       local byte = string.byte(bytes, (ordinal - place) / 8 + 1) or 0
       if math.floor(byte / 2 ^ (7 - place)) % 2 == 1 then
-        if passed >= first and passed <= last then
+        if passed >= first and passed <= last and (passed - first) % step == 0 then
           found[#found + 1] = ids[i]
         end
         passed = passed + 1
@@ -81,12 +107,15 @@ local function walked(mask, start, first, last, most)
 end
 
 -- The page out of parts of the list that follow each other: {mask, groups in it}, ...
-local function joined(parts, first, last, page)
+local function joined(parts, first, last, step, page)
   local ids, before = {}, 0
   for _, part in ipairs(parts) do
     local mask, count = unpack(part)
-    if first < before + count and last >= before then
-      local some, fault = page(mask, count, math.max(first - before, 0), math.min(last - before, count - 1))
+    local from = first + math.ceil(math.max(before - first, 0) / step) * step - before
+    if from < count and from + before <= last then
+      local kept = masks
+      local some, fault = page(mask, count, from, math.min(last - before, count - 1), step)
+      drop_masks(kept)
       if not some then
         return nil, fault
       end
@@ -117,13 +146,13 @@ local page_among_alike
 
 -- Halves the mask by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices
 -- that are left; `count`: groups in the mask.
-local function narrowed(mask, count, field, left, first, last)
-  if count <= math.max(q.listed + last - first, 1) then
+local function narrowed(mask, count, field, left, first, last, step)
+  if count <= math.max(q.listed + math.floor((last - first) / step), 1) then
     if left < slices_of(field) then
       tell('slices', PREFIX .. 'bits:by:' .. field, count)
     end
     local ids, fault = sorted(listed(mask))
-    return ids and cut(ids, first, last), fault
+    return ids and cut(ids, first, last, step), fault
   end
   for k = left - 1, 0, -1 do
     local slice = slice_of(field, k)
@@ -134,12 +163,12 @@ local function narrowed(mask, count, field, left, first, last)
       if not ones_come_first(field, k) then
         halves = {halves[2], halves[1]}
       end
-      return joined(halves, first, last, function(half, size, from, to)
-        return narrowed(half, size, field, k, from, to)
+      return joined(halves, first, last, step, function(half, size, from, to)
+        return narrowed(half, size, field, k, from, to, step)
       end)
     end
   end
-  return page_among_alike(mask, count, field, first, last)
+  return page_among_alike(mask, count, field, first, last, step)
 end
 
 local function one_of(mask)
@@ -168,17 +197,17 @@ end
 
 -- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
 -- even their ids are alike, they are looked for one by one.
-page_among_alike = function(mask, count, field, first, last)
+page_among_alike = function(mask, count, field, first, last, step)
   if field == 'id' then
-    return walked(mask, start_of_alike(mask), first, last, card)
+    return walked(mask, start_of_alike(mask), first, last, step, card)
   end
   local score = redis.call('ZSCORE', BY_SORT, one_of(mask))
   local bucket = BUCKET[field](tonumber(score))
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
   if redis.call('ZCOUNT', BY_SORT, score, score) == from - beyond then
-    return narrowed(mask, count, 'id', slices_of('id'), first, last)
+    return narrowed(mask, count, 'id', slices_of('id'), first, last, step)
   end
-  return walked(mask, DESCENDING and beyond - valueless or card - from, first, last, card)
+  return walked(mask, DESCENDING and beyond - valueless or card - from, first, last, step, card)
 end
 
 -- How many of all groups come before those that a range of the sort field has, and how many there are from its first to
@@ -196,11 +225,11 @@ local function reach()
 end
 
 -- `count`: groups in the mask.
-local function page_of(mask, count, first, last)
+local function page_of(mask, count, first, last, step)
   local ahead, span = reach()
   if (last + 1) * span <= q.walked * count then
     -- That is if they lie evenly. A filter that goes with the order has them all at the other end.
-    local ids = walked(mask, ahead, first, last, 2 * q.walked)
+    local ids = walked(mask, ahead, first, last, step, 2 * q.walked)
     if ids then
       return ids
     end
@@ -212,7 +241,7 @@ local function page_of(mask, count, first, last)
     local many = size_of(last_ones)
     parts = {{combined('XOR', mask, last_ones), count - many}, {last_ones, many}}
   end
-  return joined(parts, first, last, function(part, size, from, to)
-    return narrowed(part, size, FIELD, slices_of(FIELD), from, to)
+  return joined(parts, first, last, step, function(part, size, from, to)
+    return narrowed(part, size, FIELD, slices_of(FIELD), from, to, step)
   end)
 end

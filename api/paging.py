@@ -6,7 +6,7 @@ from typing import cast
 from msgspec import Struct
 
 from api.calls import Window, page
-from api.merge import CERTAIN, SLACK, Span, guess, merged, narrowed, part, windows
+from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
 from api.query import Query
 
 # Rounds of one request. Two are the rule for deep pages; more are needed where a list changes fast.
@@ -23,10 +23,11 @@ class Page(Struct, frozen=True):
 class Paging:
     """`windows` says what to ask, `page` takes the answers; both once a round."""
 
-    __slots__ = ("_query", "_rotated", "_round", "_spans", "_windows")
+    __slots__ = ("_ladder", "_query", "_rotated", "_round", "_spans", "_windows")
 
-    def __init__(self, query: Query, *, rotated: bool) -> None:
+    def __init__(self, query: Query, *, rotated: bool, ladder: int = LADDER) -> None:
         self._query = query
+        self._ladder = ladder
         self._rotated = rotated
         self._round = 0
         self._spans: list[Span] = []
@@ -70,4 +71,4 @@ class Paging:
             return [Window(0, 0, 0)] * shards
         if len(self._spans) != shards:
             self._spans = guess(shards, asked.start, self._query.limit)
-        return windows(self._spans, self._query.limit)
+        return windows(self._spans, self._query.limit, self._ladder)

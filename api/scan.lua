@@ -50,4 +50,13 @@ else
   end
 end
 
-return answer(count, slice, INDEX)
+return answer(count, function(first, last, step)
+  if step == 1 then
+    return slice(first, last)
+  end
+  local ids = {}
+  for rank = first, last, step do
+    ids[#ids + 1] = slice(rank, rank)[1]
+  end
+  return ids
+end, INDEX)

@@ -24,6 +24,8 @@ class Script:
 
 SCAN = Script(READS, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
-SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", "window", "sides", "mask", "needle", "page", "select")
+_FILTERS = ("window", "members", "mask", "sides")
+GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
+SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", *_FILTERS, "gathered", "needle", "page", "select")
 ONE = Script(READS, "one")
 END = Script(READS, "end")

@@ -2,7 +2,7 @@
 -- bitmaps are combined.
 --
 --   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
---     <the six of window.lua> <arguments> [<bits> <chunks> <edit>]
+--     <the six of window.lua> <arguments> <bits> <chunks> <edit> <those of gathered.lua>
 --
 -- row             hash        group id -> JSON object of the default fields
 -- rest            hash        group id -> what follows them in the document
@@ -19,25 +19,35 @@
 -- arguments: a msgpack map; keys are given by their number in KEYS
 --   ids         list of group ids, a filter if by_id
 --   values      for each filtered field the list of its sets, any of which will do
---   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them}
+--   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them; pieces: the
+--               same, or, with left_out, what is between them}
 --   needle      casefolded text to be found in `text`; empty: no filter
 --   again       chunks of `text` that are searched here, beyond those that were searched before
 --   by_created  by:sort is scored by created_at
 --   tells       what is done is to be told: {step, key, groups} for each, behind all else in the answer
 --   few         a filter with at most as many members lists them; else bitmaps are combined
+--   probed      so many look-ups of those listed in the sets of another filter
+--   interval    members of an interval that are looked up; of more, slices are combined
+--   at_once     members that are looked up for masks within this call; of more, gather.lua puts the masks together
+--   slice       members that one call of gather.lua looks up
+--   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
 --
--- bits, chunks, edit, with a needle: what search.lua found in the first chunks, when that edit was the last; -1 chunks
--- before it was asked.
+-- bits, chunks, edit: what search.lua found in the first chunks, when that edit was the last; -1 chunks before it was
+-- asked.
 --
--- Answers as window.lua says, or {position, -1} where it is to be searched first, or once more.
+-- Answers as window.lua says, or
+--   {position, -1}                                        search.lua is to be asked first, or once more
+--   {position, -2, side, ...}                             gather.lua is, for these sides
+--   {position, -3, ordinals, changes, side, bits, ...}    this one is, with these arguments
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 local function everything()
   return {
     name = BY_SORT,
-    size = card,
+    members = card,
+    tries = 0,
     ordered = true,
     list = function()
       local ids = {}
@@ -52,18 +62,24 @@ local function everything()
   }
 end
 
-local function matching(sides)
-  table.sort(sides, function(a, b) return a.size < b.size end)
-  local driver = sides[1]
-  if driver.size == 0 then
+local everyone = everything()
+local sides = {}
+for number = 1, #q.ranges + #q.values + (q.by_id and 1 or 0) do
+  sides[number] = side(number)
+end
+
+local function matching(ordered_by_size)
+  local driver = ordered_by_size[1]
+  if driver.members == 0 then
     return {}, true
   end
   local ids = driver.list()
   tell('list', driver.name, #ids)
-  for i = 2, #sides do
-    if sides[i].probe then
-      ids = sides[i].probe(ids)
-      tell('probe', sides[i].name, #ids)
+  for i = 2, #ordered_by_size do
+    local one = ordered_by_size[i]
+    if one ~= everyone then
+      ids = one.probe(ids)
+      tell('probe', one.name, #ids)
     end
   end
   if q.needle ~= '' then
@@ -73,21 +89,9 @@ local function matching(sides)
   return ids, driver.ordered
 end
 
-local sides = {everything()}
-if q.by_id then
-  sides[#sides + 1] = side_of_ids()
-end
-for _, range in ipairs(q.ranges) do
-  sides[#sides + 1] = side_of_range(range)
-end
-for _, numbers in ipairs(q.values) do
-  sides[#sides + 1] = side_of_values(numbers)
-end
-
-local function answer_by_sides()
-  local ids, ordered = matching(sides)
-  local count = #ids
-  return answer(count, function(first, last)
+local function by_sides(ordered_by_size)
+  local ids, ordered = matching(ordered_by_size)
+  return answer(#ids, function(first, last, step)
     if not ordered then
       local fault
       ids, fault = sorted(ids)
@@ -96,44 +100,87 @@ local function answer_by_sides()
       end
       ordered = true
     end
-    return cut(ids, first, last)
+    return cut(ids, first, last, step)
   end, BY_SORT)
 end
 
-local function answer_by_mask()
-  local parts = {}
-  if q.needle ~= '' then
-    parts[1] = mask_of_needle()
-    if not parts[1] then
-      return {redis.call('HGETALL', POSITION), -1}
+-- Those whose masks would take longer than there is time for in one call.
+local function sides_to_gather(ready)
+  local sum, found = 0, {}
+  for number, one in ipairs(sides) do
+    if not ready[number] then
+      local work = one.pieces > PIECES_AT_ONCE and math.huge or 0
+      for i = 1, work == 0 and one.pieces or 0 do
+        work = work + one.work(i)
+      end
+      sum = sum + work
+      if work > q.at_once / #sides then
+        found[#found + 1] = number
+      end
     end
   end
-  local mask = mask_of(q.ranges, q.values, parts)
-  local count = size_of(mask)
-  tell('and', PREFIX .. 'bits:all', count)
-  local function part_of(first, last)
-    return page_of(mask, count, first, last)
-  end
-  local told
-  if STEP > 1 and FROM < count then
-    -- Places on the way: found at once, for each on its own would take as long.
-    local all, fault = part_of(FROM, math.min(TO, count) - 1)
-    told = answer(count, function(rank)
-      return all and {all[rank - FROM + 1]}, fault
-    end, BY_SORT)
-  else
-    told = answer(count, part_of, BY_SORT)
-  end
-  drop_masks(0)
-  return told
+  return sum > q.at_once and found or {}
 end
 
-local smallest = card
-for i = 2, #sides do
-  smallest = math.min(smallest, sides[i].size)
+local function by_masks()
+  local function another_call(code, more)
+    local told = {redis.call('HGETALL', POSITION), code}
+    append(told, more or {})
+    return told
+  end
+  local parts = {ALL}
+  if q.needle ~= '' then
+    parts[2] = mask_of_needle()
+    if not parts[2] then
+      return another_call(-1)
+    end
+  end
+  local ready, reached = masks_gathered()
+  if reached then
+    return another_call(-3, reached)
+  end
+  ready = ready or {}
+  local missing = sides_to_gather(ready)
+  if #missing > 0 then
+    for number in pairs(ready) do
+      append(missing, {number})
+    end
+    return another_call(-2, missing)
+  end
+  for number, one in ipairs(sides) do
+    local mask = ready[number]
+    if not mask then
+      mask = new_mask()
+      for i = 1, one.pieces do
+        one.put(mask, i)
+      end
+    end
+    parts[#parts + 1] = one.complete and one.complete(mask) or mask
+  end
+  local mask = combined('AND', unpack(parts))
+  local count = size_of(mask)
+  tell('and', ALL, count)
+  return answer(count, function(first, last, step) return page_of(mask, count, first, last, step) end, BY_SORT)
 end
-local told = (q.by_id or smallest <= q.few) and answer_by_sides() or answer_by_mask()
-if q.tells and not told.err then
+
+-- All of them, the one with the fewest members first, if those are few and soon looked up in the others; else nil.
+local function short_way()
+  local all, is_short = {everyone}, true
+  for _, one in ipairs(sides) do
+    one.members = one.size()
+    all[#all + 1] = one
+  end
+  table.sort(all, function(a, b) return a.members < b.members end)
+  for i = 2, #all do
+    is_short = is_short and all[i].tries * all[1].members <= q.probed
+  end
+  return is_short and all[1].members <= q.few and all or nil
+end
+
+local short = short_way()
+local told = short and by_sides(short) or by_masks()
+drop_masks(0)
+if q.tells and not told.err and told[2] >= 0 then
   told[#told + 1] = steps
 end
 return told

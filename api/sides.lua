@@ -1,93 +1,82 @@
--- Put between window.lua and select.lua, which says what KEYS and the arguments hold.
+-- Put between mask.lua and what looks members up: select.lua, gather.lua.
 --
--- A side is one filter. `size` is at least the number of its members, `list()` answers them, `probe(ids)` those of `ids`
--- among them, in the order given. `ordered`: list() is in the ascending order of by:sort.
+-- A side is one filter. It is asked in two ways:
+--   member by member  `size()` is at least the number of its members, `list()` answers them, `probe(ids)` those of `ids`
+--                     among them, in the order given, each of which is looked up up to `tries` times. `ordered`: list() is
+--                     in the ascending order of by:sort
+--   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
+--                     members have to be looked up one by one for the i-th, or what takes as long, and `put(mask, i)`
+--                     sets the bits of its groups. `among_pieces(ids)`: those of `ids` in any of them. Where pieces are
+--                     what is left out, `complete(mask)` makes of them the mask of the side
 
--- Members per probing command: `unpack` fails at about 8000.
-local CHUNK = 4000
-
-local TEXT, BY_ID, BY_SORT = KEYS[3], KEYS[4], KEYS[5]
-local q = cmsgpack.unpack(ARGV[7])
-
--- For `projector explain`: what is done, with which key, and how many groups that leaves, or the mask of those.
-local steps = {}
-local function tell(step, key, groups)
-  if q.tells then
-    steps[#steps + 1] = {step, key, type(groups) == 'string' and redis.call('BITCOUNT', groups) or groups}
-  end
-end
-
-local function chunks(list)
-  local from = 1
-  return function()
-    if from <= #list then
-      local part = {unpack(list, from, math.min(from + CHUNK - 1, #list))}
-      from = from + CHUNK
-      return part
-    end
-  end
-end
-
-local function append(list, more)
-  for _, item in ipairs(more) do
-    list[#list + 1] = item
-  end
-end
-
--- Of `ids` those that are keys of `set`.
-local function among(ids, set)
-  local kept = {}
-  for _, id in ipairs(ids) do
-    if set[id] then
-      kept[#kept + 1] = id
-    end
-  end
-  return kept
-end
-
--- Of `ids` those for which `accept(answer)` holds, where `command key id...` gives one answer for each.
-local function probed(ids, command, key, accept)
-  local kept = {}
-  for part in chunks(ids) do
-    for i, answer in ipairs(redis.call(command, key, unpack(part))) do
-      if accept(answer) then
-        kept[#kept + 1] = part[i]
-      end
-    end
-  end
-  return kept
-end
-
-local function exists(answer)
-  return answer ~= false
-end
+local WORK_OF_BITMAP = 5
+-- With more pieces, to ask for the work of each would take too long.
+local PIECES_AT_ONCE = 100
 
 local function side_of_ids()
+  local function probe(ids)
+    local wanted = {}
+    for _, id in ipairs(q.ids) do
+      wanted[id] = true
+    end
+    return among(ids, wanted)
+  end
   return {
     name = 'id',
-    size = #q.ids,
-    list = function()
-      return probed(q.ids, 'ZMSCORE', BY_ID, exists)
-    end,
-    probe = function(ids)
-      local wanted = {}
-      for _, id in ipairs(q.ids) do
-        wanted[id] = true
-      end
-      return among(ids, wanted)
-    end,
+    size = function() return #q.ids end,
+    list = function() return probed(q.ids, 'ZMSCORE', BY_ID, exists) end,
+    tries = 1,
+    probe = probe,
+    pieces = 1,
+    work = function() return #q.ids end,
+    put = function(mask) put(mask, q.ids) end,
+    among_pieces = probe,
   }
 end
 
 local function side_of_values(numbers)
-  local keys, size = {}, 0
+  local keys = {}
   for i, number in ipairs(numbers) do
     keys[i] = KEYS[number]
-    size = size + redis.call('ZCARD', keys[i])
+  end
+  local function bitmap(i)
+    return PREFIX .. 'bits:' .. string.sub(keys[i], #PREFIX + 1)
+  end
+  local function probe(ids)
+    local found, left = {}, ids
+    for _, key in ipairs(keys) do
+      if redis.call('ZCARD', key) < #left then
+        -- Sooner listed than looked up in.
+        for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+          found[id] = true
+        end
+      else
+        for _, id in ipairs(probed(left, 'ZMSCORE', key, exists)) do
+          found[id] = true
+        end
+        local rest = {}
+        for _, id in ipairs(left) do
+          if not found[id] then
+            rest[#rest + 1] = id
+          end
+        end
+        left = rest
+      end
+    end
+    return among(ids, found)
   end
   return {
     name = table.concat(keys, ' '),
-    size = size,
+    size = function()
+      if #keys > PIECES_AT_ONCE then
+        return card
+      end
+      local size = 0
+      for _, key in ipairs(keys) do
+        size = size + redis.call('ZCARD', key)
+      end
+      return size
+    end,
     ordered = q.by_created,
     list = function()
       if #keys == 1 then
@@ -99,75 +88,53 @@ local function side_of_values(numbers)
       append(command, {'AGGREGATE', 'MIN'})
       return redis.call(unpack(command))
     end,
-    probe = function(ids)
-      local found, left = {}, ids
-      for _, key in ipairs(keys) do
-        if redis.call('ZCARD', key) < #left then
-          -- Sooner listed than looked up in.
-          for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-            found[id] = true
-          end
-        else
-          for _, id in ipairs(probed(left, 'ZMSCORE', key, exists)) do
-            found[id] = true
-          end
-          local rest = {}
-          for _, id in ipairs(left) do
-            if not found[id] then
-              rest[#rest + 1] = id
-            end
-          end
-          left = rest
-        end
-      end
-      return among(ids, found)
+    tries = #keys,
+    probe = probe,
+    pieces = #keys,
+    work = function(i)
+      return redis.call('EXISTS', bitmap(i)) == 1 and WORK_OF_BITMAP or redis.call('ZCARD', keys[i])
     end,
+    put = function(mask, i)
+      local bits = bitmap(i)
+      if redis.call('EXISTS', bits) == 1 then
+        combine_into(mask, 'OR', mask, bits)
+        tell('bitmap', bits, bits)
+      else
+        local ids = redis.call('ZRANGE', keys[i], 0, -1)
+        put(mask, ids)
+        tell('list', keys[i], #ids)
+      end
+    end,
+    among_pieces = probe,
   }
 end
 
-local function bound(text)
-  if string.sub(text, 1, 1) == '(' then
-    return tonumber(string.sub(text, 2)), true
-  end
-  return tonumber(text), false
-end
-
--- Whether a score lies in one of the intervals: the last that begins at or before it is the only candidate.
-local function within(intervals)
-  local parsed = {}
-  for i, pair in ipairs(intervals) do
-    local lo, lo_open = bound(pair[1])
-    local hi, hi_open = bound(pair[2])
-    parsed[i] = {lo = lo, lo_open = lo_open, hi = hi, hi_open = hi_open}
-  end
-  return function(answer)
-    local score = tonumber(answer)
-    local first, last = 0, #parsed
-    while first < last do
-      local middle = math.ceil((first + last) / 2)
-      local interval = parsed[middle]
-      if interval.lo < score or (interval.lo == score and not interval.lo_open) then
-        first = middle
-      else
-        last = middle - 1
-      end
-    end
-    if first == 0 then
-      return false
-    end
-    local interval = parsed[first]
-    return score < interval.hi or (score == interval.hi and not interval.hi_open)
-  end
-end
-
 local function side_of_range(range)
-  local key, size = KEYS[range.key], 0
-  for _, pair in ipairs(range.bounds) do
-    size = size + redis.call('ZCOUNT', key, pair[1], pair[2])
+  local key = KEYS[range.key]
+  local field = string.sub(key, #PREFIX + 4)
+  local first, last = range.bounds[1][1], range.bounds[#range.bounds][2]
+  local function put_interval(mask, pair)
+    -- What lies in an interval is beyond an odd number of bounds.
+    local kept = masks
+    combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
+    drop_masks(kept)
   end
+  local function members_of(i)
+    return redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
+  end
+  local is_whole = #range.pieces == 1 and not range.left_out
   return {
     name = key,
-    size = size,
+    size = function()
+      if #range.bounds > PIECES_AT_ONCE then
+        return card
+      end
+      local size = 0
+      for _, pair in ipairs(range.bounds) do
+        size = size + redis.call('ZCOUNT', key, pair[1], pair[2])
+      end
+      return size
+    end,
     ordered = range.sorted,
     list = function()
       local ids = {}
@@ -176,8 +143,37 @@ local function side_of_range(range)
       end
       return ids
     end,
-    probe = function(ids)
-      return probed(ids, 'ZMSCORE', key, within(range.bounds))
+    tries = 1,
+    probe = function(ids) return probed(ids, 'ZMSCORE', key, within(range.bounds)) end,
+    pieces = #range.pieces,
+    work = function(i)
+      return is_whole and q.interval or math.min(members_of(i), q.interval)
     end,
+    put = function(mask, i)
+      local pair = range.pieces[i]
+      if not is_whole and members_of(i) <= q.interval then
+        put(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
+      else
+        put_interval(mask, pair)
+      end
+    end,
+    complete = function(mask)
+      if range.left_out then
+        put_interval(mask, {first, last})
+      end
+      tell('slices', PREFIX .. 'bits:by:' .. field, mask)
+      return mask
+    end,
+    among_pieces = function(ids) return probed(ids, 'ZMSCORE', key, within(range.pieces)) end,
   }
+end
+
+-- Their numbers are those by which select.lua and gather.lua name them.
+local function side(number)
+  if number <= #q.ranges then
+    return side_of_range(q.ranges[number])
+  elseif number <= #q.ranges + #q.values then
+    return side_of_values(q.values[number - #q.ranges])
+  end
+  return side_of_ids()
 end

@@ -41,24 +41,15 @@ local function documents(ids)
   return docs
 end
 
--- `slice(first, last)` answers the ids of these ranks of the list, both included, or nil and an error reply; `scored`
--- is the sorted set that the list is ordered by.
+-- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an error
+-- reply; `scored` is the sorted set that the list is ordered by.
 local function answer(count, slice, scored)
   local position = redis.call('HGETALL', POSITION)
   local last = math.min(TO, count) - 1
   local ids, docs, fault = {}, {}, nil
-  if STEP > 1 then
-    for rank = FROM, last, STEP do
-      local place
-      place, fault = slice(rank, rank)
-      if fault then
-        return fault
-      end
-      ids[#ids + 1] = place[1]
-    end
-  elseif FROM <= last then
-    ids, fault = slice(FROM, last)
-    if not fault then
+  if FROM <= last then
+    ids, fault = slice(FROM, last, math.max(STEP, 1))
+    if not fault and STEP <= 1 then
       docs, fault = documents(ids)
     end
     if fault then

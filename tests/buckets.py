@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 
-HOUR_MS = 3_600_000
-SLICES = {"created_at": 20, "updated_at": 20, "total": 20, "seller_count": 10, "display_id": 20}
+TIME_MS = 8192
+SLICES = {"created_at": 29, "updated_at": 29, "total": 28, "seller_count": 10, "display_id": 20}
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -17,15 +17,15 @@ def bucket(field: str, score: float) -> int:
         return min(int(score), 1023)
     if field == "display_id":
         return 2**20 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**20 - 2)
-    return min(max(int(score // HOUR_MS), 0), 2**20 - 1)
+    return min(max(int(score // TIME_MS), 0), 2**29 - 1)
 
 
 def _total(total: float) -> int:
     if total == 0:
-        return 2**19
+        return 2**27
     mantissa, exponent = math.frexp(abs(total))
-    step = min(max(math.floor((exponent + 20) * 4096 + (mantissa - 0.5) * 8192), 0), 2**19 - 1)
-    return 2**19 + step if total > 0 else 2**19 - 1 - step
+    step = min(max(math.floor((exponent + 20) * 2**20 + (mantissa - 0.5) * 2**21), 0), 2**27 - 1)
+    return 2**27 + step if total > 0 else 2**27 - 1 - step
 
 
 def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:

@@ -57,7 +57,7 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
         (key.decode().removeprefix(prefix), member.decode()): score
         for key in found.scan_iter(match=prefix + "*", count=1000, _type="ZSET")
         for member, score in found.zrange(key, 0, -1, withscores=True)
-        if key.decode() not in (prefix + "ordinal", prefix + "edited")
+        if key.decode() not in (prefix + "ordinal", prefix + "edited", prefix + "changed")
     }
     _check_bits(found, prefix, entries)
 

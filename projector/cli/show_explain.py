@@ -13,6 +13,8 @@ MEANINGS = {
     "probe": "those are looked up, these are left",
     "search": "groups with the text",
     "slice by slice": "all lines are searched first",
+    "some at a time": "members are looked up first",
+    "gathered": "groups of a filter, brought up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",
@@ -30,7 +32,7 @@ def explained(found: Explained) -> None:
     for number, shards in enumerate(found.rounds, 1):
         for shard in shards:
             for step in shard.steps:
-                groups = "" if step.what == "slice by slice" else f"{step.groups:,}"
+                groups = "" if step.what in ("slice by slice", "some at a time") else f"{step.groups:,}"
                 table.add_row(str(number), str(shard.number), step.what, step.key, groups, MEANINGS[step.what])
     print_table(table)
     reflected = ", ".join(f"{partition}@{offset}" for partition, offset in found.positions.items()) or "nothing"

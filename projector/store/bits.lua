@@ -2,6 +2,8 @@
 
 -- The ordinal of each group that this commit lists, unlists, or moves.
 local ordinals = {}
+-- Ordinal -> as Redis answers it, for those that were there before: Lua would take longer to write the number.
+local texts_of_ordinals = {}
 
 -- Ordinals that this commit gives are consecutive, and their bits all 0 before: those are put together here, key ->
 -- byte -> value, and written a string for each key. Redis takes about as long for a string as for one bit.
@@ -18,9 +20,29 @@ local function put_fresh(bytes, at, weight)
   end
 end
 
+-- Bits of other ordinals: key -> arguments of BITFIELD, which takes half as long as SETBIT for each.
+local flips = {}
+
+local function flip(key, ordinal, bit)
+  local arguments = flips[key]
+  if not arguments then
+    arguments = {}
+    flips[key] = arguments
+  end
+  local n = #arguments
+  arguments[n + 1], arguments[n + 2] = 'SET', 'u1'
+  arguments[n + 3], arguments[n + 4] = texts_of_ordinals[ordinal], bit == 1 and '1' or '0'
+end
+
+local function write_flips()
+  for key, arguments in pairs(flips) do
+    each_chunk(arguments, 1, #arguments, function(...) redis.call('BITFIELD', key, ...) end)
+  end
+end
+
 local function set_bit(key, ordinal, bit)
   if ordinal < first_fresh then
-    redis.call('SETBIT', key, ordinal, bit)
+    flip(key, ordinal, bit)
   elseif bit == 1 then
     local place = ordinal % 8
     fresh_bytes[key] = fresh_bytes[key] or {}
@@ -71,7 +93,11 @@ local function find_ordinals(prefix, first, last, listed)
   each_chunk(ids, 1, #ids, function(...)
     local some = {...}
     for i, ordinal in ipairs(redis.call('ZMSCORE', key, ...)) do
-      ordinals[some[i]] = ordinal and tonumber(ordinal)
+      local number = ordinal and tonumber(ordinal)
+      ordinals[some[i]] = number
+      if number then
+        texts_of_ordinals[number] = ordinal
+      end
     end
   end)
   local next_ordinal, fresh = redis.call('ZCARD', key), {}
@@ -90,12 +116,38 @@ local function find_ordinals(prefix, first, last, listed)
   return next_ordinal
 end
 
+-- Of `changed`: groups in a member, and members that are kept, some hundred kilobytes.
+local CHANGES_TOLD, CHANGES_KEPT = 16, 4096
+
+-- Who looks groups up in several calls learns so which to look up again: those that this commit touches, but for new ones,
+-- whose ordinals tell as much.
+local function tell_changes(key)
+  local known, members = {}, {}
+  for _, ordinal in pairs(ordinals) do
+    if ordinal and ordinal < first_fresh then
+      known[#known + 1] = ordinal
+    end
+  end
+  if #known == 0 then
+    return
+  end
+  local newest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+  local number = tonumber(newest or 0)
+  for i = 1, #known, CHANGES_TOLD do
+    number = number + 1
+    members[#members + 1] = number
+    members[#members + 1] = number .. ':' .. cmsgpack.pack({unpack(known, i, math.min(i + CHANGES_TOLD - 1, #known))})
+  end
+  each_chunk(members, 1, #members, function(...) redis.call('ZADD', key, ...) end)
+  redis.call('ZREMRANGEBYRANK', key, 0, -CHANGES_KEPT - 1)
+end
+
 -- Where buckets differ, bit by bit. `key`: of the slices, but for their numbers.
 local function move(key, slices, ordinal, old, new)
   for k = 0, slices - 1 do
     local before, after = old % 2, new % 2
     if before ~= after then
-      redis.call('SETBIT', key .. k, ordinal, after)
+      flip(key .. k, ordinal, after)
     end
     old, new = (old - before) / 2, (new - after) / 2
     if old == 0 and new == 0 then
@@ -155,7 +207,7 @@ local function keep_value(prefix, index, ids, bit, broad)
     local members = redis.call('ZRANGE', prefix .. index, 0, -1)
     each_chunk(members, 1, #members, function(...)
       for _, ordinal in ipairs(redis.call('ZMSCORE', prefix .. 'ordinal', ...)) do
-        redis.call('SETBIT', key, ordinal, 1)
+        redis.call('SETBIT', key, ordinal, '1')
       end
     end)
   end
@@ -204,5 +256,6 @@ local function keep_bits_after(prefix, add, remove, broad, ordinals_end)
       keep_value(prefix, index, ids, 1, broad)
     end
   end
+  write_flips()
   write_fresh(ordinals_end)
 end

@@ -1,4 +1,4 @@
--- Lua's stack holds 8000 values; a call takes at most this many. Even, so that pairs stay together.
+-- Lua's stack holds 8000 values; a call takes at most this many. Pairs, and fours, stay together.
 local CHUNK = 4000
 
 local function each_chunk(list, first, last, call)

@@ -12,6 +12,7 @@
 --   edited    zset     write  chunk, scored by its last edit
 --   by:*, of:* zset    write  group id, scored
 --   ordinal   zset     write  group id, scored by its ordinal, which it keeps for ever
+--   changed   zset     write  <n>:<ordinals in msgpack>, scored by n: what commits changed, the last ones
 --   bits:*    string   write  bitmaps over ordinals: see buckets.lua
 --   parked    hash     write  <topic>/<partition>@<offset> -> JSON
 --   discarded hash     write  <topic>/<partition>@<offset> -> JSON, of what was parked
@@ -106,6 +107,7 @@ each_chunk(unlisted, 1, #unlisted, function(...)
   redis.call('HDEL', prefix .. 'rest', ...)
 end)
 local ordinals_end = find_ordinals(prefix, states, states + sections[2] - 1, add['by:id'] or {})
+tell_changes(prefix .. 'changed')
 keep_bits_before(prefix, add, remove)
 for index, members in pairs(remove) do
   each_chunk(members, 1, #members, function(...) redis.call('ZREM', prefix .. index, ...) end)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import frexp, inf
 
-HOUR_MS = 3_600_000
+TIME_MS = 8192
 ID_BYTES, ID_WINDOW = 32, 5
 
 
@@ -42,16 +42,16 @@ def _clipped(bucket: float, slices: int) -> int:
     return int(max(0, min(bucket, 2**slices - 1)))
 
 
-def _hour(ms: float) -> int:
-    return _clipped(ms / HOUR_MS, 20)
+def _seconds(ms: float) -> int:
+    return _clipped(ms / TIME_MS, 29)
 
 
 def _steps(amount: float) -> int:
     if amount == 0:
-        return 2**19
+        return 2**27
     mantissa, exponent = frexp(abs(amount))
-    step = _clipped((exponent + 20) * 4096 + (mantissa - 0.5) * 8192, 19)
-    return 2**19 + step if amount > 0 else 2**19 - 1 - step
+    step = _clipped((exponent + 20) * 2**20 + (mantissa - 0.5) * 2**21, 27)
+    return 2**27 + step if amount > 0 else 2**27 - 1 - step
 
 
 def _sellers(count: float) -> int:
@@ -63,8 +63,8 @@ def _display_id(display_id: float) -> int:
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {
-    "by:created_at": _hour,
-    "by:updated_at": _hour,
+    "by:created_at": _seconds,
+    "by:updated_at": _seconds,
     "by:total": _steps,
     "by:seller_count": _sellers,
     "by:display_id": _display_id,

@@ -20,7 +20,7 @@
 --   indexes    for each index wanted: {name, number of a group among the arguments, from 1, ...}
 --   sizes      names of keys: the number of members, fields or bits is wanted
 --   parked     names of parked records: whether they are there is wanted
---   slices     {field, number of its slices}, ...: the bits of the groups are wanted; none where they are not
+--   slices     {field, number of its slices}, ...
 --   id_slices  how many slices of ids there may be
 --
 -- Answers {position, groups, row, rest, text, state, scores, sizes, parked, ordinals, bits, members, ids}: `groups` tells
@@ -110,7 +110,7 @@ answer[9] = there
 local largest = redis.call('ZREVRANGE', prefix .. 'ordinal', 0, 0, 'WITHSCORES')
 answer[10] = {redis.call('ZCARD', prefix .. 'ordinal'), largest[2] or '-1', by_line and lines_in_all() or 0}
 answer[11], answer[12], answer[13] = {}, {}, {}
-if #slices == 0 or #ids == 0 then
+if not by_line or #indexes == 0 or #ids == 0 then
   return answer
 end
 

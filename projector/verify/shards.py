@@ -40,9 +40,9 @@ SCAN_MEMBERS = 500
 SCAN_FIELDS = 20
 SCAN_PARKED = 2
 
-# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id; nor slices
-# of ids.
-BITS_SINCE, ID_SLICES_SINCE = 2, 3
+# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id; or slices
+# of other buckets.
+BITS_SINCE, SLICES_SINCE = 2, 4
 
 Positions = dict[Partition, int]
 
@@ -67,7 +67,7 @@ class Shards:
     def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
         self.generation = generation
         self.has_bits = generation.version >= BITS_SINCE
-        self._id_slices = ID_SLICES if generation.version >= ID_SLICES_SINCE else 0
+        self._has_slices = generation.version >= SLICES_SINCE
         self._store = store
         self._partitions = {str(partition).encode(): partition for partition in partitions}
         self._insist = insist
@@ -90,8 +90,8 @@ class Shards:
             for name in wanted[group_id]:
                 indexes.setdefault(name, []).append(number)
         listed = [(name, *numbers) for name, numbers in indexes.items()]
-        slices = list(SLICES.items()) if self.has_bits and indexes else []
-        head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices, self._id_slices))
+        slices, id_slices = (list(SLICES.items()), ID_SLICES) if self._has_slices else ([], 0)
+        head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices, id_slices))
         found = self._call(shard, head, ids)
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
@@ -100,7 +100,7 @@ class Shards:
                 if score is not None:
                     entries[ids[number - 1]][name] = float(score)
         bits = _bits(ids, indexes, found[10], found[11])
-        if self._id_slices:
+        if self._has_slices:
             _add_bits_of_ids(bits, found[12])
         if documents:
             parts = zip(ids, *found[2:6], strict=True)

@@ -21,11 +21,14 @@ FORCED_QUERIES = 200
 NO_SIDES = {"FEW_MEMBERS": -1, "FEW_SEARCHED": -1}
 WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
-    "member by member": {"FEW_MEMBERS": 10**9, "FEW_SEARCHED": 10**9},
+    "member by member": {"FEW_MEMBERS": 10**9, "FEW_SEARCHED": 10**9, "PROBED_MEMBERS": 10**9},
     "bitmaps, then one by one": {**NO_SIDES, "WALKED_GROUPS": 10**9},
     "bitmaps, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 10**9},
     "bitmaps, then slices, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30},
     "bitmaps, then slices, then one by one": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": -(10**9)},
+    "bitmaps from many calls": {**NO_SIDES, "AT_ONCE_MEMBERS": -1, "SLICE_MEMBERS": 0},
+    "bitmaps of intervals": {**NO_SIDES, "INTERVAL_MEMBERS": -1},
+    "bitmaps of members": {**NO_SIDES, "INTERVAL_MEMBERS": 10**9, "AT_ONCE_MEMBERS": 10**9},
 }
 
 

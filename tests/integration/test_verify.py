@@ -462,23 +462,26 @@ def test_a_live_generation_without_bitmaps(one_redis_url: str, log: SqliteLog, m
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_a_generation_without_slices_of_ids(one_redis_url: str, log: SqliteLog, number: int) -> None:
-    """As version 2 has it. What else either has is compared nevertheless."""
+def test_a_generation_with_other_slices(one_redis_url: str, log: SqliteLog, number: int) -> None:
+    """As versions before the fourth had them. What else either has is compared nevertheless."""
     events = sample(EVENTS) + odd_ones()
     publish(log, events)
     live, built = Generation(4, 2, 2, "n"), Generation(5, 2, VERSION, "m")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, msgspec.structs.replace(live, version=VERSION))
         builder = build(log, store, built, EVENTS // 2)
-        client.delete(*client.scan_iter(match="og:{4.*}:bits:by:id:*"))
+        client.delete(*client.scan_iter(match="og:{4.*}:bits:by:*"))
         assert_equal(compare(store, live, built, builder))
         garden = Flips(client, number, 2, oracle.groups(events), random.Random(12), [])
-        for flip in (garden.all_of_listed, garden.slice_of, garden.missing_ordinal):
+        for flip in (garden.all_of_listed, garden.missing_ordinal):
             plant = flip()
             assert places(compare(store, live, built, builder)) == plant.places
             plant.undo()
-        plant = Flips(client, 5, 2, oracle.groups(events), random.Random(12), []).slice_of_id()
-        assert places(compare(store, live, built, builder)) == plant.places
+        garden = Flips(client, 5, 2, oracle.groups(events), random.Random(12), [])
+        for flip in (garden.slice_of, garden.slice_of_id):
+            plant = flip()
+            assert places(compare(store, live, built, builder)) == plant.places
+            plant.undo()
 
 
 def test_a_reference_that_is_no_utf_8(one_redis_url: str, log: SqliteLog) -> None:

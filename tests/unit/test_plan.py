@@ -5,11 +5,13 @@ from math import inf, nextafter
 import msgspec
 import pytest
 
-from api.calls import Window, bounds, call, page
+from api.calls import Window, bounds, call, page, select_arguments
+from api.gather import Gathered
 from api.intervals import Interval
 from api.plan import Nothing, Scan, Select, plan
 from api.query import Query, parse_list
-from api.scripts import SCAN, SELECT
+from api.scripts import GATHER, SCAN, SELECT
+from api.search import Found
 from projector.readmodel.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
@@ -73,7 +75,7 @@ def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
         assert not isinstance(chosen, Nothing)
         one, two = (call(chosen, asked).command(Keys(f"og:{{7.{n}}}:"), Window(5, 90, 2)) for n in (0, 1))
         assert [text.replace("{7.1}", "{7.0}") if isinstance(text, str) else text for text in two] == list(one)
-        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-10:-4])
+        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-12:-6])
 
 
 def test_the_call_of_a_select() -> None:
@@ -83,8 +85,9 @@ def test_the_call_of_a_select() -> None:
     command = call(chosen, asked).command(KEYS, page(asked))
     assert command[1] == SELECT.digest
     number = int(command[2])
-    keys, blob = [str(key) for key in command[3 : 3 + number]], command[-1]
-    assert command[3 + number : -1] == ("1", "1", "1", "0", "50", "0")
+    keys, blob = [str(key) for key in command[3 : 3 + number]], command[-6]
+    assert command[3 + number : -6] == ("1", "1", "1", "0", "50", "0")
+    assert command[-5:] == (b"", "-1", "0", "0", "0")
     assert isinstance(blob, bytes)
     arguments = msgspec.msgpack.decode(blob)
     assert all(key.startswith("og:{7.0}:") for key in keys)
@@ -99,8 +102,47 @@ def test_the_call_of_a_select() -> None:
         ("by:total", False, [["-inf", "(0.1"], ["(0.1", "(+inf"]]),
         ("by:display_id", True, [["3.0", "(+inf"]]),
     ]
+    assert [(r["left_out"], r["pieces"]) for r in arguments["ranges"]] == [
+        (True, [["0.1", "0.1"]]),
+        (False, [["3.0", "(+inf"]]),
+    ]
     assert [arguments[flag] for flag in ("by_id", "by_created")] == [True, False]
     assert (arguments["ids"], arguments["needle"]) == (["x"], "")
+
+
+def test_what_was_prepared_follows() -> None:
+    asked = query("q=x&status=b&status=a")
+    chosen = plan(asked)
+    assert isinstance(chosen, Select)
+    asks = call(chosen, asked)
+    bare = asks.command(KEYS, page(asked))
+    found, gathered = Found(b"\x01", 3, 9), Gathered({1: b"\x80", 4: b""}, 17, 5)
+    prepared = asks.command(KEYS, page(asked), found, gathered)
+    assert prepared[:-9] == bare[:-5]
+    assert prepared[-9:] == (b"\x01", "3", "9", "17", "5", "1", b"\x80", "4", b"")
+    slice_of = asks.gather(KEYS, 2, 7)
+    assert slice_of[1] == GATHER.digest
+    assert slice_of[2:-9] == bare[2:-12]
+    assert slice_of[-6:] == ("0", "0", "0", bare[-6], "2", "7")
+
+
+@pytest.mark.parametrize(
+    ("raw", "pieces", "is_left_out"),
+    [
+        ("total[$in][]=1&total[$in][]=2", [["1.0", "1.0"], ["2.0", "2.0"]], False),
+        ("total[$nin][]=1&total[$nin][]=2", [["1.0", "1.0"], ["2.0", "2.0"]], True),
+        ("total[$gt]=1&total[$nin][]=2", [["2.0", "2.0"]], True),
+        ("total[$gt]=1&total[$lte]=2", [["(1.0", "2.0"]], False),
+        ("updated_at[$ne]=2026-06-01T00:00:00.001Z", [[f"({JUNE_MS}", f"({JUNE_MS + 2}"]], True),
+    ],
+)
+def test_pieces_of_a_range(raw: str, pieces: list[list[str]], is_left_out: bool) -> None:
+    asked = query(f"{raw}&order=id")
+    ((_, intervals),) = asked.ranges
+    arguments = msgspec.msgpack.decode(select_arguments(asked))
+    (found,) = arguments["ranges"]
+    assert (found["pieces"], found["left_out"]) == (pieces, is_left_out)
+    assert found["bounds"] == [[*bounds(interval)] for interval in intervals]
 
 
 @pytest.mark.parametrize("value", [0.1, 1e300, nextafter(2, 3), -74.5, 5e-324, 123456789012.123456])

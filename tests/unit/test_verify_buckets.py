@@ -18,7 +18,7 @@ def scores(field: str) -> list[float]:
     rng = random.Random(field)
     some = [*EDGES, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(5000))]
     some += [float(rng.randrange(2000)) for _ in range(500)]
-    some += [rng.randrange(500_000) * 3_600_000.0 + rng.choice((-1, 0, 1)) for _ in range(500)]
+    some += [rng.randrange(300_000_000) * 8192.0 + rng.choice((-1, 0, 1)) for _ in range(500)]
     some += [rng.randrange(1, 100_000) / 100 for _ in range(2000)]
     if field in ("total", "created_at", "updated_at"):
         some += [-score for score in some]

@@ -1,0 +1,119 @@
+"""Masks of filters with many members in sets of their own: put together in several calls, so that Redis is never held
+for long. Pure.
+
+Groups that come, or change, meanwhile are left to the call that answers the query: so all of an answer is of one
+instant. Where they are too many for it, it looks up some of them, and is asked once more.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from msgspec import Struct
+
+from api.batches import Command
+from api.live import Live
+from projector.readmodel.keys import Generation, Keys
+
+# Where select.lua has a count, it may say one of these: sides have to be gathered first; it has brought them up to
+# date, as far as it had the time for.
+UNGATHERED = -2
+BEHIND = -3
+# So often may it say that it is behind: each time it comes nearer, but where more changes than it can look up.
+CATCH_UPS_MAX = 64
+
+
+class Gathered(Struct, frozen=True):
+    """`sides`: of each, by its number, a bit for each ordinal. Up to date but for the groups from `ordinals` on, and
+    for those that changed after the change `changes`.
+    """
+
+    sides: dict[int, bytes]
+    ordinals: int
+    changes: int
+
+
+# The call for a side from a piece on.
+Ask = Callable[[Keys, int, int], Command]
+
+
+class Gathering:
+    """`slices` says what to ask, `take` takes the answers; both once a round, until `is_done`."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._generation: Generation | None = None
+        self._shards: list[_Shard | None] = []
+
+    @property
+    def is_done(self) -> bool:
+        return all(shard is None or shard.is_done for shard in self._shards)
+
+    def gathered(self, live: Live) -> list[Gathered | None]:
+        """For each shard; None where nothing was."""
+        self._look_at(live)
+        return [None if shard is None else shard.gathered for shard in self._shards]
+
+    def begin(self, live: Live, replies: Sequence[Sequence[object]]) -> bool:
+        """Goes by what select.lua answers in those shards that say UNGATHERED or BEHIND. False: none does."""
+        self._look_at(live)
+        is_asked = False
+        for number, (_, count, *more) in enumerate(replies):
+            if count == UNGATHERED:
+                self._shards[number] = _Shard(cast(list[int], more))
+            elif count == BEHIND:
+                ordinals, changes, *pairs = more
+                sides = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
+                self._shards[number] = _Shard([], Gathered(sides, cast(int, ordinals), cast(int, changes)))
+            else:
+                continue
+            is_asked = True
+        return is_asked
+
+    def slices(self, live: Live) -> list[Command]:
+        """One for each shard."""
+        self._look_at(live)
+        return [
+            ("PING",) if shard is None or shard.is_done else self._ask(keys, shard.side, shard.piece)
+            for shard, keys in zip(self._shards, live.shards, strict=True)
+        ]
+
+    def take(self, replies: Sequence[object]) -> None:
+        for shard, reply in zip(self._shards, replies, strict=True):
+            if shard is not None and not shard.is_done:
+                shard.take(cast(list[object], reply))
+
+    def _look_at(self, live: Live) -> None:
+        """What was gathered in another generation is worth nothing."""
+        if live.generation != self._generation:
+            self._generation, self._shards = live.generation, [None] * len(live.shards)
+
+
+class _Shard:
+    """`gathered`: as of its first slice, for what comes later is left to the answer."""
+
+    __slots__ = ("_bits", "_left", "gathered", "piece")
+
+    def __init__(self, sides: list[int], gathered: Gathered | None = None) -> None:
+        self.gathered = gathered
+        self._left = sides
+        self._bits = 0
+        self.piece = 1
+
+    @property
+    def is_done(self) -> bool:
+        return not self._left
+
+    @property
+    def side(self) -> int:
+        return self._left[0]
+
+    def take(self, reply: Sequence[object]) -> None:
+        bits, piece, ordinals, changes = cast(tuple[bytes, int, int, int], reply)
+        if self.gathered is None:
+            self.gathered = Gathered({}, ordinals, changes)
+        # The first byte is the lowest here, so that it does not matter how many there are.
+        self._bits |= int.from_bytes(bits, "little")
+        self.piece = piece
+        if not piece:
+            self.gathered.sides[self.side] = self._bits.to_bytes(-(-self._bits.bit_length() // 8), "little")
+            self._bits, self.piece, self._left = 0, 1, self._left[1:]

@@ -1,0 +1,175 @@
+"""Filters whose masks are put together in many calls, with a commit between any two of them.
+
+The events say what is right, as in test_differential.py: an answer must be that of all events committed before it.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+import api.engine
+from api.engine import Answer, Engine
+from api.explain import Round
+from api.gather import Gathering
+from api.query import Query, parse_list
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from tests.integration.naive import Request, matches, ordered
+from tests.integration.queries import query_string, random_request
+from tests.integration.seed import Group
+from tests.integration.test_commit import commit
+from tests.integration.test_differential import SAMPLE, Events, change, created_events, event
+
+QUERIES = 150
+CHANGED = "og:{0.0}:changed"
+# Members of `changed` are of at most 16 groups.
+IN_A_MEMBER = 16
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Shop:
+    """Commits events of random orders, and knows the groups that they make."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.rng = random.Random(31)
+        self.events = Events()
+        self.store = Store(Nodes(redis_url))
+        self._generation = self.store.generation()
+        created = created_events(self.rng)
+        self._created = [one["data"] for one in created if one["type"] == "order.created"]
+        for start in range(0, len(created), 1000):
+            self.commit(created[start : start + 1000])
+
+    def commit(self, events: Sequence[dict[str, Any]]) -> None:
+        start = len(self.events.events)
+        assert commit(self.store, self._generation, list(events), start or None) == "STORED"
+        self.events.events.extend(events)
+
+    def change(self, orders: int) -> None:
+        number = len(self.events.events)
+        self.commit(
+            [
+                change(self.rng, number + n, self.rng.choice(self._created), 10 + number)
+                if self.rng.random() < 0.8
+                else self._another(number + n)
+                for n in range(orders)
+            ]
+        )
+
+    def _another(self, number: int) -> dict[str, Any]:
+        data = {**self.rng.choice(self._created), "id": f"order_{number}", "order_group_id": f"og_later_{number}"}
+        return event(number, "order.created", data)
+
+    def groups(self) -> list[Group]:
+        return self.events.at(len(self.events.events))
+
+
+@pytest.fixture
+def shop(redis_url: str) -> Iterator[Shop]:
+    shop = Shop(redis_url)
+    yield shop
+    shop.store.nodes.close()
+
+
+def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:
+    for name, value in thresholds.items():
+        monkeypatch.setattr(f"api.calls.{name}", value)
+
+
+def check(found: Answer, shop: Shop, request: Request) -> None:
+    assert found.positions == {"orders/0": len(shop.events.events)}
+    matching = ordered([one for one in shop.groups() if matches(one, request)], request.sort, request.descending)
+    rows = json.loads(b"[%b]" % found.rows)
+    assert found.count == len(matching)
+    page = matching[request.offset : request.offset + request.limit]
+    assert [row["id"] for row in rows] == [one["id"] for one in page]
+
+
+def asked(rng: random.Random, request: Request) -> Query:
+    query = parse_list(query_string(rng, request))
+    assert isinstance(query, Query)
+    return query
+
+
+def test_what_changes_between_the_calls(
+    shop: Shop, client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(
+        monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=0, AGAIN_GROUPS=2 * IN_A_MEMBER
+    )
+    rng, between = random.Random(32), []
+
+    class Disturbed(Gathering):
+        def take(self, replies: Sequence[object]) -> None:
+            super().take(replies)
+            orders = rng.choice((0, 1, 3, 100))
+            if orders:
+                shop.change(orders)
+            between.append(orders)
+            # As if more had changed than is kept, and more still than can be told from what is kept.
+            if rng.random() < 0.02:
+                client.zremrangebyrank(CHANGED, 0, -2)
+
+    monkeypatch.setattr(api.engine, "Gathering", Disturbed)
+    told: list[str] = []
+    counts = []
+
+    async def ask() -> None:
+        engine = Engine(redis_url, 5000, 1, 0)
+        for _ in range(QUERIES):
+            request = random_request(rng, SAMPLE)
+            rounds: list[Round] = []
+            found = await engine.list(asked(rng, request), rounds)
+            check(found, shop, request)
+            counts.append(found.count)
+            told.extend(step.what for shards in rounds for shard in shards for step in shard.steps)
+        await engine.close()
+
+    asyncio.run(ask())
+    assert len(between) > 200, "the calls were to be many"
+    assert sum(counts) > 10 * QUERIES
+    assert told.count("gathered") > 100
+    # Asked once more, since too much had changed, or it was not known any more what.
+    assert told.count("some at a time") > told.count("and")
+
+
+def test_many_small_values(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it likes, but with lower thresholds: more members than one call looks up, and more values than it counts."""
+    force(monkeypatch, FEW_MEMBERS=10, AT_ONCE_MEMBERS=50, SLICE_MEMBERS=100)
+    rng = random.Random(33)
+    customers = sorted({one["customer_id"] for one in SAMPLE if one["customer_id"]})
+    totals = sorted({one["total"] for one in SAMPLE})
+    numbers = sorted({one["display_id"] for one in SAMPLE if one["display_id"] is not None})
+    requests = [
+        Request(any_of={"customer_id": [*customers, *(f"cus_nobody_{n}" for n in range(300))]}),
+        Request(any_of={"customer_id": customers[::2]}, ranges={"total": {"$nin": totals[:300]}}),
+        Request(ranges={"total": {"$in": totals[::2]}}),
+        Request(ranges={"display_id": {"$nin": numbers[::3]}}),
+        Request(any_of={"id": [one["id"] for one in SAMPLE[:900]]}, q="1"),
+    ]
+
+    async def ask() -> list[str]:
+        engine, told = Engine(redis_url, 5000, 1, 0), []
+        for request in requests:
+            for request.sort, request.descending in (("created_at", True), ("total", False), ("display_id", True)):
+                for request.offset in (0, 500):
+                    rounds: list[Round] = []
+                    found = await engine.list(asked(rng, request), rounds)
+                    check(found, shop, request)
+                    assert found.count > 20
+                    what = [step.what for shards in rounds for shard in shards for step in shard.steps]
+                    told.append("some at a time" if "some at a time" in what else "at once")
+        await engine.close()
+        return told
+
+    assert asyncio.run(ask()) == ["some at a time"] * len(requests) * 6

@@ -1,0 +1,97 @@
+"""Filters that are put together in many calls: what is asked of each shard, and what becomes of the answers."""
+
+import random
+
+from api.batches import Command
+from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
+from api.live import Live
+from projector.readmodel.keys import Generation, Keys
+
+POSITION: list[bytes] = []
+
+
+def live(number: int, shards: int) -> Live:
+    generation = Generation(number, shards, 2, "n")
+    keys = tuple(generation.keys(shard) for shard in range(shards))
+    return Live(b"", None, generation, b"", keys, ())
+
+
+def ask(keys: Keys, side: int, piece: int) -> Command:
+    return (keys.prefix, str(side), str(piece))
+
+
+def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
+    """As gather.lua answers: a piece, or some, at a time; its bitmaps have no bytes behind the last bit."""
+    rng = random.Random(1)
+    for shards in (1, 3, 16):
+        served, gathering = live(1, shards), Gathering(ask)
+        wanted = [rng.sample(range(1, 9), rng.randrange(4)) for _ in range(shards)]
+        assert gathering.gathered(served) == [None] * shards
+        replies = [[POSITION, UNGATHERED, *sides] if sides else [POSITION, 7, b""] for sides in wanted]
+        assert gathering.begin(served, replies) is any(wanted)
+        pieces = {(shard, side): rng.randrange(1, 9) for shard, sides in enumerate(wanted) for side in sides}
+        bits: dict[tuple[int, int], set[int]] = {one: set() for one in pieces}
+        begun: dict[int, tuple[int, int]] = {}
+        while not gathering.is_done:
+            answers: list[object] = []
+            for shard, command in enumerate(gathering.slices(served)):
+                if command == ("PING",):
+                    answers.append(b"PONG")
+                    continue
+                prefix, side, piece = command
+                assert prefix == f"og:{{1.{shard}}}:"
+                one = (shard, int(side))
+                ordinals = {rng.randrange(200) for _ in range(rng.randrange(5))}
+                bits[one] |= ordinals
+                following = int(piece) + rng.randrange(1, 3)
+                at = (rng.randrange(1000), rng.randrange(1000))
+                begun.setdefault(shard, at)
+                answers.append([bitmap(ordinals), following if following <= pieces[one] else 0, *at])
+            gathering.take(answers)
+        for shard, gathered in enumerate(gathering.gathered(served)):
+            if not wanted[shard]:
+                assert gathered is None
+                continue
+            assert gathered is not None
+            assert (gathered.ordinals, gathered.changes) == begun[shard]
+            assert {side: ordinals_of(mask) for side, mask in gathered.sides.items()} == {
+                side: bits[shard, side] for side in wanted[shard]
+            }
+
+
+def test_what_comes_later_is_left_to_the_answer() -> None:
+    served, gathering = live(1, 1), Gathering(ask)
+    assert gathering.begin(served, [[POSITION, UNGATHERED, 2]])
+    gathering.take([[b"\x80", 5, 100, 7]])
+    assert gathering.slices(served) == [("og:{1.0}:", "2", "5")]
+    gathering.take([[b"\x00\x01", 0, 130, 9]])
+    assert gathering.is_done
+    assert gathering.gathered(served) == [Gathered({2: b"\x80\x01"}, 100, 7)]
+
+
+def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
+    served, gathering = live(1, 2), Gathering(ask)
+    assert gathering.begin(served, [[POSITION, BEHIND, 130, 9, 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]])
+    assert gathering.is_done
+    assert gathering.gathered(served) == [Gathered({1: b"\x01", 4: b""}, 130, 9), None]
+
+
+def test_another_generation_begins_anew() -> None:
+    gathering = Gathering(ask)
+    assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
+    gathering.take([[b"\x80", 0, 100, 7]])
+    assert gathering.gathered(live(2, 3)) == [None] * 3
+    assert gathering.slices(live(2, 3)) == [("PING",)] * 3
+    assert gathering.is_done
+
+
+def bitmap(ordinals: set[int]) -> bytes:
+    """As SETBIT makes it: the first is the highest bit of the first byte."""
+    found = bytearray(max(ordinals, default=-1) // 8 + 1)
+    for ordinal in ordinals:
+        found[ordinal // 8] |= 128 >> ordinal % 8
+    return bytes(found)
+
+
+def ordinals_of(mask: bytes) -> set[int]:
+    return {8 * at + place for at, byte in enumerate(mask) for place in range(8) if byte & 128 >> place}
