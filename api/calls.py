@@ -22,17 +22,18 @@ from projector.readmodel.keys import Keys
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
 FEW_MEMBERS = 400
-# Where so few members are looked up in the sets of another filter, that may be done so often in all.
-PROBED_MEMBERS = 4000
-# Of an interval among several, at most so many members are looked up; to combine slices takes about as long.
-INTERVAL_MEMBERS = 300
-# For bitmaps, so many members are looked up within the call that answers; with more, in calls before it, so many each,
-# and the answer itself looks up again what came or changed meanwhile, this many groups.
-AT_ONCE_MEMBERS = 800
-SLICE_MEMBERS = 1500
-AGAIN_GROUPS = 200
 # Also of a query with a text to be found, where for each member its line has to be found first.
 FEW_SEARCHED = 400
+# Groups times sets in which they are looked up: with more, bitmaps are taken here, too.
+PROBES_MAX = 4000
+# Of an interval, at most so many members are looked up for its bitmap; with more, slices are combined.
+INTERVAL_MEMBERS = 300
+# Members that the call that answers looks up for bitmaps; if there are more, the calls before it do.
+AT_ONCE_MEMBERS = 800
+# Members that each of those looks up.
+SLICE_MEMBERS = 1500
+# Groups that came or changed meanwhile, and that the answer looks up again; fewer, where a filter has many values.
+AGAIN_GROUPS = 200
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
 AGAIN_CHUNKS = 40
 # On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
@@ -131,7 +132,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "by_created": query.sort == "created_at",
             "tells": tells,
             "few": FEW_SEARCHED if query.needle else FEW_MEMBERS,
-            "probed": PROBED_MEMBERS,
+            "probed": PROBES_MAX,
             "interval": INTERVAL_MEMBERS,
             "at_once": AT_ONCE_MEMBERS,
             "slice": SLICE_MEMBERS,
@@ -151,11 +152,11 @@ def _told(found: Found | None) -> tuple[str | bytes, ...]:
 def _gathered(gathered: Gathered | None) -> tuple[str | bytes, ...]:
     """As gathered.lua takes it."""
     if gathered is None:
-        return ("0", "0")
+        return ()
     sides: list[str | bytes] = []
     for side, bits in gathered.sides.items():
         sides += (str(side), bits)
-    return (str(gathered.ordinals), str(gathered.changes), *sides)
+    return (*gathered.since, *sides)
 
 
 def _range(intervals: Intervals) -> dict[str, object]:

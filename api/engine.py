@@ -142,7 +142,10 @@ class Engine:
             if steps is not None:
                 steps.append(told(seen.live, asked, replies))
             counts = [reply[1] for reply in replies]
-            rounds, catch_ups = (rounds, catch_ups + 1) if BEHIND in counts else (rounds + 1, catch_ups)
+            if BEHIND in counts:
+                catch_ups += 1
+            else:
+                rounds += 1
             is_searched, is_gathered = search.begin(seen.live, counts), gathering.begin(seen.live, replies)
             if is_searched or is_gathered:
                 await self._prepare(search, SEARCH)

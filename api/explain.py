@@ -24,6 +24,7 @@ class Step(Struct, frozen=True):
     `walk`    so many groups are looked at in the order of the list
     `slice by slice`  all lines are searched, before the script is called again
     `some at a time`  members of filters are looked up for masks, before it is
+    `catch up`  what changed meanwhile is looked up, as much as one call has time for
     `gathered`  the groups of such a filter, brought up to date
     """
 
@@ -47,8 +48,10 @@ def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
         if reply[1] == UNSEARCHED:
             steps = [Step("slice by slice", keys.text, 0)]
-        elif reply[1] in (UNGATHERED, BEHIND):
+        elif reply[1] == UNGATHERED:
             steps = [Step("some at a time", keys.ordinal, 0)]
+        elif reply[1] == BEHIND:
+            steps = [Step("catch up", keys.ordinal, 0)]
         elif asked.tells:
             raw = cast(list[tuple[bytes, bytes, int]], reply.pop())
             steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]

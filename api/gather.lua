@@ -2,23 +2,32 @@
 --
 --   EVALSHA <sha> <n> <keys of select.lua> <arguments of select.lua, as far as `arguments`> <side> <first piece>
 --
+-- by:*, of:*  sorted set  those of the side, see select.lua
+-- ordinal     sorted set  group id, scored by its ordinal
+-- changed     sorted set  see bits.lua
+-- bits:*      string      bitmaps over ordinals: see buckets.lua
+-- bits:tmp:*  string      write: gone when the script ends
+--
 -- side, first piece  see sides.lua
 --
--- Answers {bits, next, ordinals, changes}: bits by ordinals, of the groups in the pieces from the first to before `next`,
--- which is 0 where none is left; how many ordinals there are, and the number of the last change.
+-- Answers {bits, next, ordinals, last, change}: bits by ordinals, of the groups in the pieces from the first to before
+-- `next`, which is 0 where none is left; the rest as changes.lua has it.
 
-local asked, piece = side(tonumber(ARGV[8])), tonumber(ARGV[9])
-local mask, work = new_mask(), 0
-while piece <= asked.pieces do
-  work = work + asked.work(piece)
+-- Nobody reads them here.
+q.tells = false
+
+local one, first = side(tonumber(ARGV[8])), tonumber(ARGV[9])
+local mask, work, piece = new_mask(), 0, first
+while piece <= one.pieces do
+  work = work + one.work(piece)
   -- One at least.
-  if work > q.slice and piece > tonumber(ARGV[9]) then
+  if work > q.slice and piece > first then
     break
   end
-  asked.put(mask, piece)
+  one.put(mask, piece)
   piece = piece + 1
 end
-local bits = redis.call('GET', mask) or ''
+local reply = {redis.call('GET', mask) or '', piece <= one.pieces and piece or 0}
 drop_masks(0)
-local newest = redis.call('ZRANGE', PREFIX .. 'changed', -1, -1, 'WITHSCORES')[2]
-return {bits, piece <= asked.pieces and piece or 0, redis.call('ZCARD', ORDINAL), tonumber(newest or 0)}
+append(reply, now())
+return reply

@@ -5,7 +5,7 @@ Groups that come, or change, meanwhile are left to the call that answers the que
 instant. Where they are too many for it, it looks up some of them, and is asked once more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
@@ -19,17 +19,18 @@ from projector.readmodel.keys import Generation, Keys
 UNGATHERED = -2
 BEHIND = -3
 # So often may it say that it is behind: each time it comes nearer, but where more changes than it can look up.
-CATCH_UPS_MAX = 64
+CATCH_UPS_MAX = 256
+# Values that tell a moment.
+_MOMENT = 3
 
 
 class Gathered(Struct, frozen=True):
-    """`sides`: of each, by its number, a bit for each ordinal. Up to date but for the groups from `ordinals` on, and
-    for those that changed after the change `changes`.
+    """`sides`: of each, by its number, a bit for each ordinal. `since`: the moment since when what came or changed need
+    not be in it, as changes.lua tells it.
     """
 
-    sides: dict[int, bytes]
-    ordinals: int
-    changes: int
+    sides: Mapping[int, bytes]
+    since: Sequence[bytes]
 
 
 # The call for a side from a piece on.
@@ -61,9 +62,9 @@ class Gathering:
             if count == UNGATHERED:
                 self._shards[number] = _Shard(cast(list[int], more))
             elif count == BEHIND:
-                ordinals, changes, *pairs = more
+                since, pairs = more[:_MOMENT], more[_MOMENT:]
                 sides = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
-                self._shards[number] = _Shard([], Gathered(sides, cast(int, ordinals), cast(int, changes)))
+                self._shards[number] = _Shard([], sides, cast(list[bytes], since))
             else:
                 continue
             is_asked = True
@@ -89,15 +90,20 @@ class Gathering:
 
 
 class _Shard:
-    """`gathered`: as of its first slice, for what comes later is left to the answer."""
+    """`since`: the moment of its first slice, for what comes later is left to the answer."""
 
-    __slots__ = ("_bits", "_left", "gathered", "piece")
+    __slots__ = ("_bits", "_left", "_sides", "_since", "piece")
 
-    def __init__(self, sides: list[int], gathered: Gathered | None = None) -> None:
-        self.gathered = gathered
-        self._left = sides
+    def __init__(self, left: list[int], sides: dict[int, bytes] | None = None, since: Sequence[bytes] = ()) -> None:
+        self._left = left
+        self._sides = sides or {}
+        self._since = since
         self._bits = 0
         self.piece = 1
+
+    @property
+    def gathered(self) -> Gathered | None:
+        return Gathered(self._sides, self._since) if self.is_done else None
 
     @property
     def is_done(self) -> bool:
@@ -108,12 +114,11 @@ class _Shard:
         return self._left[0]
 
     def take(self, reply: Sequence[object]) -> None:
-        bits, piece, ordinals, changes = cast(tuple[bytes, int, int, int], reply)
-        if self.gathered is None:
-            self.gathered = Gathered({}, ordinals, changes)
+        bits, piece = cast(tuple[bytes, int], reply[:2])
+        self._since = self._since or cast(list[bytes], reply[2:])
         # The first byte is the lowest here, so that it does not matter how many there are.
         self._bits |= int.from_bytes(bits, "little")
         self.piece = piece
         if not piece:
-            self.gathered.sides[self.side] = self._bits.to_bytes(-(-self._bits.bit_length() // 8), "little")
+            self._sides[self.side] = self._bits.to_bytes(-(-self._bits.bit_length() // 8), "little")
             self._bits, self.piece, self._left = 0, 1, self._left[1:]

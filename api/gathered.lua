@@ -1,76 +1,48 @@
--- Put between sides.lua and select.lua: sides that gather.lua has made masks of, in several calls. What changed meanwhile
--- is looked up again, so that all of an answer is of one instant.
+-- Sides of which gather.lua has made masks, in several calls. What changed meanwhile is looked up again, so that all of
+-- an answer is of one instant.
 --
--- ARGV[11..]: <ordinals> <changes> [<side> <bits>]...
+-- ARGV[11..]: <ordinals> <last> <change> [<side> <bits>]...
 --
--- ordinals  how many there were when that began
--- changes   the number of the last change then, see bits.lua
--- bits      of the groups in any piece of the side
+-- ordinals, last, change  when that began: see changes.lua
+-- bits                    by ordinals, of the groups in any piece of the side
 
-local CHANGED = PREFIX .. 'changed'
-local ORDINALS, CHANGES = tonumber(ARGV[11]), tonumber(ARGV[12])
-
--- Side -> its bits.
 local gathered = {}
-for i = 13, #ARGV, 2 do
+for i = 14, #ARGV, 2 do
   gathered[tonumber(ARGV[i])] = ARGV[i + 1]
 end
 
--- The groups that came or changed since; how many ordinals and which change that takes in; whether that is all. Nil if
--- it is not known any more.
-local function changed_since()
-  local ordinals, ids, seen = redis.call('ZCARD', ORDINAL), {}, {}
-  local oldest = redis.call('ZRANGE', CHANGED, 0, 0, 'WITHSCORES')[2]
-  local newest = redis.call('ZRANGE', CHANGED, -1, -1, 'WITHSCORES')[2]
-  if ordinals < ORDINALS or tonumber(newest or 0) < CHANGES or tonumber(oldest or 1) > CHANGES + 1 then
-    return nil
+-- How many groups there is time for, where each is looked up in every set of those sides.
+local function most_again()
+  local tries = 0
+  for number in pairs(gathered) do
+    tries = tries + side(number).tries
   end
-  local function take(ordinal)
-    if not seen[ordinal] then
-      seen[ordinal] = true
-      ids[#ids + 1] = redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1]
-    end
-  end
-  local ordinals_taken, changes_taken = math.min(ordinals, ORDINALS + q.again_groups), CHANGES
-  for ordinal = ORDINALS, ordinals_taken - 1 do
-    take(ordinal)
-  end
-  local changes = redis.call('ZRANGE', CHANGED, '(' .. CHANGES, '+inf', 'BYSCORE', 'LIMIT', 0, q.again_groups, 'WITHSCORES')
-  for i = 1, #changes, 2 do
-    if #ids >= q.again_groups then
-      break
-    end
-    changes_taken = tonumber(changes[i + 1])
-    for _, ordinal in ipairs(cmsgpack.unpack(string.match(changes[i], ':(.*)'))) do
-      take(ordinal)
-    end
-  end
-  return ids, ordinals_taken, changes_taken, ordinals_taken == ordinals and changes_taken == tonumber(newest or 0)
+  return math.max(1, math.min(q.again_groups, math.floor(q.probed / tries)))
 end
 
 -- Brings the masks of the gathered sides up to date. Answers {side -> mask}, and, if that would take too long, what ARGV
--- is to be next time: {ordinals, changes, side, bits, ...}. Nil if it is not known what changed.
+-- is to be next time: {ordinals, last, change, side, bits, ...}. Nil if it is not known what changed.
 local function masks_gathered()
-  local masks_of = {}
+  local found = {}
   if not next(gathered) then
-    return masks_of
+    return found
   end
-  local ids, ordinals, changes, is_all = changed_since()
+  local ids, reached, is_all = changed_since(ARGV[11], ARGV[12], ARGV[13], most_again())
   if not ids then
     return nil
   end
-  local reached = not is_all and {ordinals, changes}
   for number, bits in pairs(gathered) do
-    local mask = new_mask()
+    local one, mask = side(number), new_mask()
     redis.call('SET', mask, bits)
-    local one = side(number)
-    put(mask, ids, '0')
-    put(mask, one.among_pieces(ids))
+    if #ids > 0 then
+      set_bits(mask, ids, '0')
+      set_bits(mask, one.among_pieces(ids))
+    end
     tell('gathered', one.name, mask)
-    masks_of[number] = mask
-    if reached then
+    found[number] = mask
+    if not is_all then
       append(reached, {number, redis.call('GET', mask)})
     end
   end
-  return masks_of, reached
+  return found, not is_all and reached or nil
 end

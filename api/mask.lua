@@ -1,15 +1,20 @@
--- Put between members.lua and sides.lua: groups by bitmaps (see buckets.lua). A mask is the name of a
--- bitmap; one without a key has no bits. Those made here are keys of their own, gone when the script ends: Redis has no
--- other way to combine bitmaps.
+-- Groups by bitmaps (see buckets.lua). A mask is the name of a bitmap; one without a key has no bits. Those made here
+-- are keys of their own, gone when the script ends: Redis has no other way to combine bitmaps.
 
-local PREFIX = string.sub(POSITION, 1, -9)
 local ALL, ORDINAL = PREFIX .. 'bits:all', PREFIX .. 'ordinal'
 
+-- Nothing of what is written here outlives the script, so neither replicas nor the append-only file need hear of it.
+redis.set_repl(redis.REPL_NONE)
+
+-- How many there are: they are numbered.
 local masks = 0
 
 local function new_mask()
   masks = masks + 1
-  return PREFIX .. 'bits:tmp:' .. masks
+  local mask = PREFIX .. 'bits:tmp:' .. masks
+  -- A script that ended with an error may have left one.
+  redis.call('UNLINK', mask)
+  return mask
 end
 
 -- All but the first `kept`.
@@ -51,7 +56,7 @@ local function slice_of(field, k)
 end
 
 -- Sets the bits of `ids` in a mask of ours to `value`, or to '1'. Who was never listed has none.
-local function put(mask, ids, value)
+local function set_bits(mask, ids, value)
   for part in chunks(ids, CHUNK / 4) do
     local arguments, n = {}, 0
     for _, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(part))) do
@@ -103,12 +108,12 @@ local function mask_from(key, field, lo)
     local from_bound = wanted - size_of(past_bucket)
     if from_bound < before_bound then
       local mask = combined('OR', past_bucket)
-      put(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, from_bound))
+      set_bits(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, from_bound))
       return mask
     end
   end
   local mask = combined('OR', from_bucket)
-  put(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, before_bound), '0')
+  set_bits(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, before_bound), '0')
   return mask
 end
 

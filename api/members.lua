@@ -1,5 +1,4 @@
--- Put behind window.lua, and in front of what looks members up: lists of ids, bounds of scores. select.lua says what KEYS
--- and the arguments hold.
+-- What is asked, and what is done with lists of members. select.lua says what KEYS and the arguments hold.
 
 -- Members per probing command: `unpack` fails at about 8000.
 local CHUNK = 4000

@@ -104,7 +104,7 @@ def windows(spans: Sequence[Span], limit: int, ladder: int = LADDER) -> list[Win
     """All documents of the spans, or a ladder of places in each, if those were too many."""
     if sum(end - start for start, end in spans) <= SPARE_MAX + 2 * limit:
         return [Window(start, end, 1) for start, end in spans]
-    return [Window(start, end, max(2, (end - start) // ladder)) for start, end in spans]
+    return [Window(start, end, max(2, ceil((end - start) / ladder))) for start, end in spans]
 
 
 def narrowed(

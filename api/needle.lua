@@ -1,4 +1,4 @@
--- Put between mask.lua and select.lua: what has `q.needle` in its line.
+-- What has `q.needle` in its line.
 
 local EDITED = PREFIX .. 'edited'
 -- What a search has found before: bits by ordinals, of so many chunks, as they were after some edit. -1 chunks: nothing.

@@ -1,5 +1,5 @@
--- Put between sides.lua and select.lua: which groups are at some ranks of the list: every step-th from the first to the
--- last. Ranks are from 0, both are included. What answers ids may answer nil and an error reply instead.
+-- Which groups are at some ranks of the list: every step-th from the first to the last. Ranks are from 0, both are
+-- included. What answers ids may answer nil and an error reply instead.
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
 
@@ -27,10 +27,11 @@ local function sorted(ids)
   local scores, having = {}, {}
   for part in chunks(ids) do
     for i, answer in ipairs(redis.call('ZMSCORE', BY_SORT, unpack(part))) do
-      local score, id = tonumber(answer or nil), part[i]
-      if not score then
+      local id = part[i]
+      if not answer then
         return nil, redis.error_reply('MISSING ' .. id)
       end
+      local score = tonumber(answer)
       score = ROTATED and score == math.huge and -math.huge or score
       local others = having[score]
       if not others then
@@ -195,11 +196,17 @@ local function start_of_alike(mask)
   return math.max(rank - step, 0)
 end
 
+-- As `walked`, where they must be found.
+local function found_on_the_way(mask, start, first, last, step)
+  local ids, fault = walked(mask, start, first, last, step, card)
+  return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
+end
+
 -- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
 -- even their ids are alike, they are looked for one by one.
 page_among_alike = function(mask, count, field, first, last, step)
   if field == 'id' then
-    return walked(mask, start_of_alike(mask), first, last, step, card)
+    return found_on_the_way(mask, start_of_alike(mask), first, last, step)
   end
   local score = redis.call('ZSCORE', BY_SORT, one_of(mask))
   local bucket = BUCKET[field](tonumber(score))
@@ -207,7 +214,7 @@ page_among_alike = function(mask, count, field, first, last, step)
   if redis.call('ZCOUNT', BY_SORT, score, score) == from - beyond then
     return narrowed(mask, count, 'id', slices_of('id'), first, last, step)
   end
-  return walked(mask, DESCENDING and beyond - valueless or card - from, first, last, step, card)
+  return found_on_the_way(mask, DESCENDING and beyond - valueless or card - from, first, last, step)
 end
 
 -- How many of all groups come before those that a range of the sort field has, and how many there are from its first to
@@ -229,9 +236,9 @@ local function page_of(mask, count, first, last, step)
   local ahead, span = reach()
   if (last + 1) * span <= q.walked * count then
     -- That is if they lie evenly. A filter that goes with the order has them all at the other end.
-    local ids = walked(mask, ahead, first, last, step, 2 * q.walked)
-    if ids then
-      return ids
+    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked)
+    if ids or fault then
+      return ids, fault
     end
   end
   local parts = {{mask, count}}

@@ -24,7 +24,7 @@ class Script:
 
 SCAN = Script(READS, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
-_FILTERS = ("window", "members", "mask", "sides")
+_FILTERS = ("window", "members", "mask", "sides", "changes")
 GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
 SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", *_FILTERS, "gathered", "needle", "page", "select")
 ONE = Script(READS, "one")

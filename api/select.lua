@@ -12,6 +12,7 @@
 -- of:field:value  sorted set  group ids with that value, scored by created_at
 -- by:field        sorted set  every group id, scored by a field that a range filters
 -- ordinal         sorted set  group id, scored by its ordinal
+-- changed         sorted set  see bits.lua
 -- bits:*          string      bitmaps over ordinals: see buckets.lua
 -- bits:tmp:*      string      write: gone when the script ends
 -- position        hash        <topic>/<partition> -> next offset to apply
@@ -26,7 +27,7 @@
 --   by_created  by:sort is scored by created_at
 --   tells       what is done is to be told: {step, key, groups} for each, behind all else in the answer
 --   few         a filter with at most as many members lists them; else bitmaps are combined
---   probed      so many look-ups of those listed in the sets of another filter
+--   probed      groups times sets in which they are looked up
 --   interval    members of an interval that are looked up; of more, slices are combined
 --   at_once     members that are looked up for masks within this call; of more, gather.lua puts the masks together
 --   slice       members that one call of gather.lua looks up
@@ -38,9 +39,9 @@
 -- asked.
 --
 -- Answers as window.lua says, or
---   {position, -1}                                        search.lua is to be asked first, or once more
---   {position, -2, side, ...}                             gather.lua is, for these sides
---   {position, -3, ordinals, changes, side, bits, ...}    this one is, with these arguments
+--   {position, -1}                                           search.lua is to be asked first, or once more
+--   {position, -2, side, ...}                                gather.lua is, for these sides
+--   {position, -3, ordinals, last, change, side, bits, ...}  this one is, with these arguments
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 local function everything()
@@ -63,9 +64,8 @@ local function everything()
 end
 
 local everyone = everything()
-local sides = {}
-for number = 1, #q.ranges + #q.values + (q.by_id and 1 or 0) do
-  sides[number] = side(number)
+for number = 1, SIDES do
+  side(number)
 end
 
 local function matching(ordered_by_size)
@@ -109,9 +109,13 @@ local function sides_to_gather(ready)
   local sum, found = 0, {}
   for number, one in ipairs(sides) do
     if not ready[number] then
-      local work = one.pieces > PIECES_AT_ONCE and math.huge or 0
-      for i = 1, work == 0 and one.pieces or 0 do
-        work = work + one.work(i)
+      local work = 0
+      if one.pieces > PIECES_AT_ONCE then
+        work = math.huge
+      else
+        for i = 1, one.pieces do
+          work = work + one.work(i)
+        end
       end
       sum = sum + work
       if work > q.at_once / #sides then
@@ -124,9 +128,13 @@ end
 
 local function by_masks()
   local function another_call(code, more)
-    local told = {redis.call('HGETALL', POSITION), code}
-    append(told, more or {})
-    return told
+    local reply = {redis.call('HGETALL', POSITION), code}
+    append(reply, more or {})
+    return reply
+  end
+  local ready, reached = masks_gathered()
+  if reached then
+    return another_call(-3, reached)
   end
   local parts = {ALL}
   if q.needle ~= '' then
@@ -134,10 +142,6 @@ local function by_masks()
     if not parts[2] then
       return another_call(-1)
     end
-  end
-  local ready, reached = masks_gathered()
-  if reached then
-    return another_call(-3, reached)
   end
   ready = ready or {}
   local missing = sides_to_gather(ready)
@@ -165,22 +169,21 @@ end
 
 -- All of them, the one with the fewest members first, if those are few and soon looked up in the others; else nil.
 local function short_way()
-  local all, is_short = {everyone}, true
+  local all, tries = {everyone}, 0
   for _, one in ipairs(sides) do
     one.members = one.size()
+    tries = tries + one.tries
     all[#all + 1] = one
   end
   table.sort(all, function(a, b) return a.members < b.members end)
-  for i = 2, #all do
-    is_short = is_short and all[i].tries * all[1].members <= q.probed
-  end
-  return is_short and all[1].members <= q.few and all or nil
+  tries = tries - all[1].tries
+  return all[1].members <= q.few and all[1].members * tries <= q.probed and all or nil
 end
 
 local short = short_way()
-local told = short and by_sides(short) or by_masks()
+local reply = short and by_sides(short) or by_masks()
 drop_masks(0)
-if q.tells and not told.err and told[2] >= 0 then
-  told[#told + 1] = steps
+if q.tells and not reply.err and reply[2] >= 0 then
+  reply[#reply + 1] = steps
 end
-return told
+return reply

@@ -1,15 +1,14 @@
--- Put between mask.lua and what looks members up: select.lua, gather.lua.
---
 -- A side is one filter. It is asked in two ways:
 --   member by member  `size()` is at least the number of its members, `list()` answers them, `probe(ids)` those of `ids`
---                     among them, in the order given, each of which is looked up up to `tries` times. `ordered`: list() is
---                     in the ascending order of by:sort
+--                     among them, in the order given: in `tries` sets. `ordered`: list() is in the ascending order of
+--                     by:sort
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and `put(mask, i)`
 --                     sets the bits of its groups. `among_pieces(ids)`: those of `ids` in any of them. Where pieces are
 --                     what is left out, `complete(mask)` makes of them the mask of the side
 
-local WORK_OF_BITMAP = 5
+-- Of a piece, beside that for its members.
+local WORK_OF_PIECE = 5
 -- With more pieces, to ask for the work of each would take too long.
 local PIECES_AT_ONCE = 100
 
@@ -29,7 +28,7 @@ local function side_of_ids()
     probe = probe,
     pieces = 1,
     work = function() return #q.ids end,
-    put = function(mask) put(mask, q.ids) end,
+    put = function(mask) set_bits(mask, q.ids) end,
     among_pieces = probe,
   }
 end
@@ -92,7 +91,7 @@ local function side_of_values(numbers)
     probe = probe,
     pieces = #keys,
     work = function(i)
-      return redis.call('EXISTS', bitmap(i)) == 1 and WORK_OF_BITMAP or redis.call('ZCARD', keys[i])
+      return WORK_OF_PIECE + (redis.call('EXISTS', bitmap(i)) == 1 and 0 or redis.call('ZCARD', keys[i]))
     end,
     put = function(mask, i)
       local bits = bitmap(i)
@@ -101,7 +100,7 @@ local function side_of_values(numbers)
         tell('bitmap', bits, bits)
       else
         local ids = redis.call('ZRANGE', keys[i], 0, -1)
-        put(mask, ids)
+        set_bits(mask, ids)
         tell('list', keys[i], #ids)
       end
     end,
@@ -122,7 +121,6 @@ local function side_of_range(range)
   local function members_of(i)
     return redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
   end
-  local is_whole = #range.pieces == 1 and not range.left_out
   return {
     name = key,
     size = function()
@@ -147,12 +145,12 @@ local function side_of_range(range)
     probe = function(ids) return probed(ids, 'ZMSCORE', key, within(range.bounds)) end,
     pieces = #range.pieces,
     work = function(i)
-      return is_whole and q.interval or math.min(members_of(i), q.interval)
+      return WORK_OF_PIECE + math.min(members_of(i), q.interval)
     end,
     put = function(mask, i)
       local pair = range.pieces[i]
-      if not is_whole and members_of(i) <= q.interval then
-        put(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
+      if members_of(i) <= q.interval then
+        set_bits(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
       else
         put_interval(mask, pair)
       end
@@ -168,12 +166,19 @@ local function side_of_range(range)
   }
 end
 
+local SIDES = #q.ranges + #q.values + (q.by_id and 1 or 0)
+local sides = {}
+
 -- Their numbers are those by which select.lua and gather.lua name them.
 local function side(number)
-  if number <= #q.ranges then
-    return side_of_range(q.ranges[number])
-  elseif number <= #q.ranges + #q.values then
-    return side_of_values(q.values[number - #q.ranges])
+  if not sides[number] then
+    if number <= #q.ranges then
+      sides[number] = side_of_range(q.ranges[number])
+    elseif number < SIDES or not q.by_id then
+      sides[number] = side_of_values(q.values[number - #q.ranges])
+    else
+      sides[number] = side_of_ids()
+    end
   end
-  return side_of_ids()
+  return sides[number]
 end

@@ -1,4 +1,4 @@
--- Put in front of scan.lua and select.lua by scripts.py: which part of a list is told, and how.
+-- In front of all that reads lists: which part of one is told, and how.
 --
 -- ARGV[1..6]: <descending> <rotated> <heads> <from> <to> <step>
 --
@@ -15,6 +15,7 @@
 
 -- The last key: hash, <topic>/<partition> -> next offset to apply.
 local POSITION = KEYS[#KEYS]
+local PREFIX = string.sub(POSITION, 1, -9)
 
 -- The hashes that hold the two parts of each document: KEYS[1] a JSON object of the default fields, KEYS[2] what
 -- follows them, from the comma to the last brace.
@@ -41,8 +42,8 @@ local function documents(ids)
   return docs
 end
 
--- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an error
--- reply; `scored` is the sorted set that the list is ordered by.
+-- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an
+-- error reply; `scored` is the sorted set that the list is ordered by.
 local function answer(count, slice, scored)
   local position = redis.call('HGETALL', POSITION)
   local last = math.min(TO, count) - 1

@@ -28,6 +28,7 @@ _BROAD_AIM = 50
 _SLOWER_AIM = 1.5
 _RIVAL = "PostgreSQL, one table"
 _BYTES_AIM = 1500
+_CALL_AIM_MS = 5
 
 
 def listed(found: Report) -> str:
@@ -57,7 +58,7 @@ def listed(found: Report) -> str:
         made(found),
     )
     chart = f"![p50 and p99 of each list](bench/results/lists.svg)\n\n{table([*head, *others], rows)}"
-    return f"{chart}\n{told}\n{_memory(found)}"
+    return f"{chart}\n{told}\n{_hard(found)}\n{_memory(found)}"
 
 
 def _beside_rival(found: Report) -> list[str]:
@@ -78,6 +79,36 @@ def _beside_rival(found: Report) -> list[str]:
         ),
         verdict(f"never over {_SLOWER_AIM} times its time elsewhere, but for `q`", slower),
     ]
+
+
+def _hard(found: Report) -> str:
+    head = [
+        "made to be hard",
+        "groups found",
+        "p50, p99",
+        "calls",
+        "longest call in Redis, typical",
+        "the longest of all",
+    ]
+    rows = [
+        [
+            one.name,
+            number(one.count),
+            f"{ms(one.p50)}, {ms(one.p99)} ms",
+            f"{one.calls:g}",
+            f"{ms(one.longest_call_median)} ms",
+            f"{ms(one.longest_call)} ms",
+        ]
+        for one in found.hard
+    ]
+    long = {
+        one.name: f"{ms(one.longest_call_median)} ms" for one in found.hard if one.longest_call_median > _CALL_AIM_MS
+    }
+    told = paragraph(
+        "Nothing holds Redis for longer than one call. Where it would be long, the work is done in several.",
+        verdict(f"no call typically over {_CALL_AIM_MS} ms", long),
+    )
+    return f"{table(head, rows)}\n{told}"
 
 
 def _memory(found: Report) -> str:

@@ -12,6 +12,7 @@ wrong, there are no results.
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from bench import marketplace, report, runs
+from bench import hard, marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
 from bench.served import Asked, Build, Served, SlowLog, build
 from bench.shapes import Shape, counts, shapes
@@ -35,6 +36,8 @@ GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 3))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 10))
+# Of each list that was made to be hard.
+HARD_REQUESTS = min(REQUESTS, 50)
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
 
 Tell = Callable[[str], None]
@@ -51,7 +54,8 @@ class Postgres(NamedTuple):
 def main() -> None:
     console = Console(markup=False, highlight=False)
     started_s = time.monotonic()
-    asked = shapes(GROUPS)
+    asked, difficult = shapes(GROUPS), hard.hard(GROUPS)
+    tally = hard.Tally(difficult)
     with (
         console.status("") as status,
         tempfile.TemporaryDirectory() as name,
@@ -60,7 +64,7 @@ def main() -> None:
         machine, folder = runs.machine(server.home), Path(name)
         made = _read_model(server, folder, status.update)
         with (
-            _postgres(console, status.update) as postgres,
+            _postgres(console, tally, status.update) as postgres,
             Api(folder, server.url, LOG_LEVEL="warning") as api,
             server.client() as client,
             closing(Asked(server.url, slow := SlowLog(client))) as asked_directly,
@@ -69,9 +73,10 @@ def main() -> None:
             contenders: list[Contender] = [asked_directly, served]
             if postgres:
                 contenders += [postgres.one_table, postgres.joins]
-            expected = _counts(asked, postgres, status.update)
+            expected = _counts(asked, postgres, tally, status.update)
             try:
                 results = Contest(contenders, asked, expected, REQUESTS, SECONDS, ROUNDS).run(status.update)
+                longest = hard.measured(asked_directly, difficult, tally.counts, HARD_REQUESTS, status.update)
             except Wrong as wrong:
                 raise SystemExit(f"bench: {wrong}") from None
         machine.postgresql = postgres.version if postgres else None
@@ -89,6 +94,7 @@ def main() -> None:
             rounds=ROUNDS,
             contenders=names,
             lines=report.lines(asked, expected, names, results),
+            hard=longest,
         )
     _show(console, found)
     path = runs.save("lists", GROUPS, MILLION, found)
@@ -108,7 +114,7 @@ def _read_model(server: RedisServer, folder: Path, tell: Tell) -> Build:
 
 
 @contextmanager
-def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
+def _postgres(console: Console, tally: hard.Tally, tell: Tell) -> Iterator[Postgres | None]:
     """None, and says why, where it cannot be had."""
     if not WITH_POSTGRES:
         console.print("Without PostgreSQL: BENCH_POSTGRES=off.")
@@ -131,7 +137,7 @@ def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
         closing(server.connect()) as connection,
     ):
         started_s = time.perf_counter()
-        has_trigrams = tables.load(connection, marketplace.groups(GROUPS), tell)
+        has_trigrams = tables.load(connection, tally.over(marketplace.groups(GROUPS)), tell)
         load_s = time.perf_counter() - started_s
         if not has_trigrams:
             console.print("PostgreSQL without an index for q: its extension pg_trgm is not installed.")
@@ -139,10 +145,11 @@ def _postgres(console: Console, tell: Tell) -> Iterator[Postgres | None]:
         yield Postgres(server.version(), load_s, has_trigrams, one_table, joins)
 
 
-def _counts(asked: Sequence[Shape], postgres: Postgres | None, tell: Tell) -> Mapping[str, int]:
+def _counts(asked: Sequence[Shape], postgres: Postgres | None, tally: hard.Tally, tell: Tell) -> Mapping[str, int]:
     """What is right: by PostgreSQL, or without it by a look at every group."""
     tell("counting what each list must find")
     if postgres is None:
+        deque(tally.over(marketplace.groups(GROUPS)), maxlen=0)
         return counts(GROUPS, asked)
     return {shape.name: postgres.one_table.ask(shape).count for shape in asked}
 
@@ -159,6 +166,7 @@ def _show(console: Console, found: report.Report) -> None:
         f"all of Redis {made.redis_bytes_per_group:,.0f}"
     )
     console.print(report.table(found))
+    console.print(report.hard_table(found))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from rich.table import Table
 
+from bench import hard
 from bench.chart import Bar, chart
 from bench.contest import Results, Samples, quantile
 from bench.runs import Run
@@ -50,6 +51,7 @@ class Report(Run):
     rounds: int
     contenders: list[str]
     lines: list[Line]
+    hard: list[hard.Took]
 
 
 def lines(
@@ -85,6 +87,16 @@ def table(report: Report) -> Table:
         ours = line.took[report.contenders[0]]
         longest = "" if ours.longest_call is None else f"{ours.longest_call_median:.2f}, {ours.longest_call:.2f}"
         made.add_row(line.name, f"{line.count:,}", *cells, longest)
+    return made
+
+
+def hard_table(report: Report) -> Table:
+    made = Table("made to be hard", "groups", "p50, p99 ms", "calls", "longest call in Redis,\nmost lists, ever, ms")
+    for column in made.columns[1:]:
+        column.justify = "right"
+    for one in report.hard:
+        times, calls = f"{_number(one.p50)}, {_number(one.p99)}", f"{one.calls:g}"
+        made.add_row(one.name, f"{one.count:,}", times, calls, f"{one.longest_call_median:.2f}, {one.longest_call:.2f}")
     return made
 
 

@@ -109,6 +109,12 @@ class SlowLog:
         calls = [entry["duration"] for entry in entries if not entry["command"].upper().startswith(b"SLOWLOG")]
         return max(calls, default=0) / 1_000_000
 
+    def calls(self) -> int:
+        """Of scripts, since Redis began."""
+        stats = self._redis.info("commandstats")
+        calls: int = stats.get("cmdstat_evalsha", {}).get("calls", 0)
+        return calls
+
     def wait_until_idle(self) -> None:
         """Redis may be at work on what was refused, and would keep the next one waiting."""
 
@@ -140,7 +146,11 @@ class Asked:
         self._slow.reset()
 
     def ask(self, shape: Shape) -> Answer:
-        query = parse_list(urlencode(shape.parameters))
+        return self.answer(urlencode(shape.parameters))
+
+    def answer(self, raw: str) -> Answer:
+        """To a query as it comes, percent-encoded."""
+        query = parse_list(raw)
         assert isinstance(query, Query)
 
         async def ask() -> tuple[float, int, bytes]:
@@ -157,6 +167,9 @@ class Asked:
 
     def longest_s(self) -> float | None:
         return self._slow.longest_s()
+
+    def calls(self) -> int:
+        return self._slow.calls()
 
     def close(self) -> None:
         self._loop.run(self._engine.close())

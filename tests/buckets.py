@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 
-TIME_MS = 8192
-SLICES = {"created_at": 29, "updated_at": 29, "total": 28, "seller_count": 10, "display_id": 20}
+TIME_STEP_MS = 8192
+SLICES = {"created_at": 29, "updated_at": 29, "total": 28, "seller_count": 10, "display_id": 28}
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -16,8 +16,8 @@ def bucket(field: str, score: float) -> int:
     if field == "seller_count":
         return min(int(score), 1023)
     if field == "display_id":
-        return 2**20 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**20 - 2)
-    return min(max(int(score // TIME_MS), 0), 2**29 - 1)
+        return 2**28 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**28 - 2)
+    return min(max(int(score // TIME_STEP_MS), 0), 2**29 - 1)
 
 
 def _total(total: float) -> int:

@@ -14,6 +14,7 @@ MEANINGS = {
     "search": "groups with the text",
     "slice by slice": "all lines are searched first",
     "some at a time": "members are looked up first",
+    "catch up": "what changed meanwhile",
     "gathered": "groups of a filter, brought up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
@@ -21,6 +22,8 @@ MEANINGS = {
     "sort": "these are sorted",
     "walk": "looked at in the order of the list",
 }
+# Steps that have no number of groups.
+COUNTLESS = ("slice by slice", "some at a time", "catch up")
 
 
 def explained(found: Explained) -> None:
@@ -32,7 +35,7 @@ def explained(found: Explained) -> None:
     for number, shards in enumerate(found.rounds, 1):
         for shard in shards:
             for step in shard.steps:
-                groups = "" if step.what in ("slice by slice", "some at a time") else f"{step.groups:,}"
+                groups = "" if step.what in COUNTLESS else f"{step.groups:,}"
                 table.add_row(str(number), str(shard.number), step.what, step.key, groups, MEANINGS[step.what])
     print_table(table)
     reflected = ", ".join(f"{partition}@{offset}" for partition, offset in found.positions.items()) or "nothing"

@@ -14,7 +14,7 @@
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 29, updated_at = 29, total = 28, seller_count = 10, display_id = 20}
+local SLICES = {created_at = 29, updated_at = 29, total = 28, seller_count = 10, display_id = 28}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -44,8 +44,8 @@ local function clipped(bucket, slices)
   return math.max(0, math.min(math.floor(bucket), 2 ^ slices - 1))
 end
 
--- Unix milliseconds in some eight seconds: few groups lie in one, however busy the hour.
-local function seconds(ms)
+-- Unix milliseconds in steps of some eight seconds: few groups lie in one, however busy the hour.
+local function time_step(ms)
   return clipped(ms / 8192, 29)
 end
 
@@ -61,10 +61,10 @@ local function steps(amount)
 end
 
 local BUCKET = {
-  created_at = seconds,
-  updated_at = seconds,
+  created_at = time_step,
+  updated_at = time_step,
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
   -- Without one the score is infinite: the last bucket is for those alone.
-  display_id = function(id) return id == math.huge and 2 ^ 20 - 1 or math.min(clipped(id / 16, 20), 2 ^ 20 - 2) end,
+  display_id = function(id) return id == math.huge and 2 ^ 28 - 1 or math.min(clipped(id / 16, 28), 2 ^ 28 - 2) end,
 }

@@ -119,8 +119,8 @@ end
 -- Of `changed`: groups in a member, and members that are kept, some hundred kilobytes.
 local CHANGES_TOLD, CHANGES_KEPT = 16, 4096
 
--- Who looks groups up in several calls learns so which to look up again: those that this commit touches, but for new ones,
--- whose ordinals tell as much.
+-- Who looks groups up in several calls learns so which to look up again: those that this commit touches, but for new
+-- ones, whose ordinals tell as much.
 local function tell_changes(key)
   local known, members = {}, {}
   for _, ordinal in pairs(ordinals) do

@@ -24,7 +24,7 @@ SCRIPT = "#!lua\n" + "\n".join(
 )
 
 # A value with as many groups gets a bitmap: then that is about as small as the sorted set.
-BROAD_GROUPS_MIN = 2048
+BROAD_GROUPS_MIN = 1024
 
 # A script's argument, in bytes: what Redis can take in within its few milliseconds.
 REQUEST_BYTES_MAX = 1024 * 1024

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import frexp, inf
 
-TIME_MS = 8192
+TIME_STEP_MS = 8192
 ID_BYTES, ID_WINDOW = 32, 5
 
 
@@ -42,8 +42,8 @@ def _clipped(bucket: float, slices: int) -> int:
     return int(max(0, min(bucket, 2**slices - 1)))
 
 
-def _seconds(ms: float) -> int:
-    return _clipped(ms / TIME_MS, 29)
+def _time_step(ms: float) -> int:
+    return _clipped(ms / TIME_STEP_MS, 29)
 
 
 def _steps(amount: float) -> int:
@@ -59,12 +59,12 @@ def _sellers(count: float) -> int:
 
 
 def _display_id(display_id: float) -> int:
-    return 2**20 - 1 if display_id == inf else min(_clipped(display_id / 16, 20), 2**20 - 2)
+    return 2**28 - 1 if display_id == inf else min(_clipped(display_id / 16, 28), 2**28 - 2)
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {
-    "by:created_at": _seconds,
-    "by:updated_at": _seconds,
+    "by:created_at": _time_step,
+    "by:updated_at": _time_step,
     "by:total": _steps,
     "by:seller_count": _sellers,
     "by:display_id": _display_id,

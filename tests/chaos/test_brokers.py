@@ -94,7 +94,9 @@ def come_or_go(stack: ExitStack, stage: Stage, members: list[Process], chance: r
     else:
         gone = members.pop(chance.randrange(len(members)))
         if chance.random() < 0.5:
-            assert gone.stop(timeout_s=20) == 0
+            code = gone.stop(timeout_s=20)
+            # On a busy machine it may not have begun yet.
+            assert code == 0 or (code == -signal.SIGTERM and not gone.text())
         else:
             gone.stop(signal.SIGKILL)
     return 1

@@ -21,7 +21,7 @@ FORCED_QUERIES = 200
 NO_SIDES = {"FEW_MEMBERS": -1, "FEW_SEARCHED": -1}
 WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
-    "member by member": {"FEW_MEMBERS": 10**9, "FEW_SEARCHED": 10**9, "PROBED_MEMBERS": 10**9},
+    "member by member": {"FEW_MEMBERS": 10**9, "FEW_SEARCHED": 10**9, "PROBES_MAX": 10**9},
     "bitmaps, then one by one": {**NO_SIDES, "WALKED_GROUPS": 10**9},
     "bitmaps, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 10**9},
     "bitmaps, then slices, then a list": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30},

@@ -31,7 +31,7 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
         assert gathering.begin(served, replies) is any(wanted)
         pieces = {(shard, side): rng.randrange(1, 9) for shard, sides in enumerate(wanted) for side in sides}
         bits: dict[tuple[int, int], set[int]] = {one: set() for one in pieces}
-        begun: dict[int, tuple[int, int]] = {}
+        begun: dict[int, tuple[bytes, ...]] = {}
         while not gathering.is_done:
             answers: list[object] = []
             for shard, command in enumerate(gathering.slices(served)):
@@ -44,7 +44,7 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
                 ordinals = {rng.randrange(200) for _ in range(rng.randrange(5))}
                 bits[one] |= ordinals
                 following = int(piece) + rng.randrange(1, 3)
-                at = (rng.randrange(1000), rng.randrange(1000))
+                at = (b"%d" % rng.randrange(1000), b"og", b"%d:" % rng.randrange(1000))
                 begun.setdefault(shard, at)
                 answers.append([bitmap(ordinals), following if following <= pieces[one] else 0, *at])
             gathering.take(answers)
@@ -53,7 +53,7 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
                 assert gathered is None
                 continue
             assert gathered is not None
-            assert (gathered.ordinals, gathered.changes) == begun[shard]
+            assert tuple(gathered.since) == begun[shard]
             assert {side: ordinals_of(mask) for side, mask in gathered.sides.items()} == {
                 side: bits[shard, side] for side in wanted[shard]
             }
@@ -62,24 +62,27 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
 def test_what_comes_later_is_left_to_the_answer() -> None:
     served, gathering = live(1, 1), Gathering(ask)
     assert gathering.begin(served, [[POSITION, UNGATHERED, 2]])
-    gathering.take([[b"\x80", 5, 100, 7]])
+    gathering.take([[b"\x80", 5, b"100", b"og_1", b"7:"]])
     assert gathering.slices(served) == [("og:{1.0}:", "2", "5")]
-    gathering.take([[b"\x00\x01", 0, 130, 9]])
+    assert gathering.gathered(served) == [None]
+    gathering.take([[b"\x00\x01", 0, b"130", b"og_2", b"9:"]])
     assert gathering.is_done
-    assert gathering.gathered(served) == [Gathered({2: b"\x80\x01"}, 100, 7)]
+    assert gathering.gathered(served) == [Gathered({2: b"\x80\x01"}, [b"100", b"og_1", b"7:"])]
 
 
 def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
     served, gathering = live(1, 2), Gathering(ask)
-    assert gathering.begin(served, [[POSITION, BEHIND, 130, 9, 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]])
+    assert gathering.begin(
+        served, [[POSITION, BEHIND, b"130", b"og_2", b"9:", 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]]
+    )
     assert gathering.is_done
-    assert gathering.gathered(served) == [Gathered({1: b"\x01", 4: b""}, 130, 9), None]
+    assert gathering.gathered(served) == [Gathered({1: b"\x01", 4: b""}, [b"130", b"og_2", b"9:"]), None]
 
 
 def test_another_generation_begins_anew() -> None:
     gathering = Gathering(ask)
     assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
-    gathering.take([[b"\x80", 0, 100, 7]])
+    gathering.take([[b"\x80", 0, b"100", b"og_1", b"7:"]])
     assert gathering.gathered(live(2, 3)) == [None] * 3
     assert gathering.slices(live(2, 3)) == [("PING",)] * 3
     assert gathering.is_done

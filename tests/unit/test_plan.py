@@ -75,7 +75,7 @@ def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
         assert not isinstance(chosen, Nothing)
         one, two = (call(chosen, asked).command(Keys(f"og:{{7.{n}}}:"), Window(5, 90, 2)) for n in (0, 1))
         assert [text.replace("{7.1}", "{7.0}") if isinstance(text, str) else text for text in two] == list(one)
-        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-12:-6])
+        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-10:-4])
 
 
 def test_the_call_of_a_select() -> None:
@@ -85,9 +85,9 @@ def test_the_call_of_a_select() -> None:
     command = call(chosen, asked).command(KEYS, page(asked))
     assert command[1] == SELECT.digest
     number = int(command[2])
-    keys, blob = [str(key) for key in command[3 : 3 + number]], command[-6]
-    assert command[3 + number : -6] == ("1", "1", "1", "0", "50", "0")
-    assert command[-5:] == (b"", "-1", "0", "0", "0")
+    keys, blob = [str(key) for key in command[3 : 3 + number]], command[-4]
+    assert command[3 + number : -4] == ("1", "1", "1", "0", "50", "0")
+    assert command[-3:] == (b"", "-1", "0")
     assert isinstance(blob, bytes)
     arguments = msgspec.msgpack.decode(blob)
     assert all(key.startswith("og:{7.0}:") for key in keys)
@@ -116,14 +116,14 @@ def test_what_was_prepared_follows() -> None:
     assert isinstance(chosen, Select)
     asks = call(chosen, asked)
     bare = asks.command(KEYS, page(asked))
-    found, gathered = Found(b"\x01", 3, 9), Gathered({1: b"\x80", 4: b""}, 17, 5)
+    found, gathered = Found(b"\x01", 3, 9), Gathered({1: b"\x80", 4: b""}, (b"17", b"og_1", b"5:"))
     prepared = asks.command(KEYS, page(asked), found, gathered)
-    assert prepared[:-9] == bare[:-5]
-    assert prepared[-9:] == (b"\x01", "3", "9", "17", "5", "1", b"\x80", "4", b"")
+    assert prepared[:-10] == bare[:-3]
+    assert prepared[-10:] == (b"\x01", "3", "9", b"17", b"og_1", b"5:", "1", b"\x80", "4", b"")
     slice_of = asks.gather(KEYS, 2, 7)
     assert slice_of[1] == GATHER.digest
-    assert slice_of[2:-9] == bare[2:-12]
-    assert slice_of[-6:] == ("0", "0", "0", bare[-6], "2", "7")
+    assert slice_of[2:-6] == bare[2:-7]
+    assert slice_of[-6:] == ("0", "0", "0", bare[-4], "2", "7")
 
 
 @pytest.mark.parametrize(

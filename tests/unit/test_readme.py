@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import api, chaos, projector, replay, report, visible
+from bench import api, chaos, hard, projector, replay, report, visible
 from bench.bars import Bar, Row, bars
 from bench.listed import AIMS_MS
 from bench.markdown import ms, rate, times
@@ -129,6 +129,10 @@ def measured_all() -> dict[str, Run]:
             rounds=10,
             contenders=["ours", THEIRS],
             lines=lists,
+            hard=[
+                hard.Took("20 sellers", 23_000, 50, 30.0, 40.0, 22, 3.2, 8.0),
+                hard.Took("a letter", 500_000, 50, 130.0, 150.0, 392, 5.2, 6.0),
+            ],
         ),
         "chaos": chaos.Report(
             *RUN, faults=[chaos.Fault(name, times, 1000 * times) for name, times in chaos.TIMES.items()]
@@ -175,6 +179,8 @@ def test_every_section_says_when_of_what_and_where(results: Path) -> None:
         ("lists", "elsewhere, but for `q`; missed: one customer (2x)."),
         ("lists", "Memory: 1.61 kB a group of 2.0 orders, as `projector status` tells; 1.70 kB with all else"),
         ("lists", "Aim: 1.5 kB; missed: a group (1.61 kB)."),
+        ("lists", "| 20 sellers | 23 000 | 30, 40 ms | 22 | 3.2 ms | 8.0 ms |"),
+        ("lists", "missed: a letter (5.2 ms)."),
         ("chaos", "| a process asleep beyond its session | 50 | 50 000 |"),
         ("chaos", "None was lost, none doubled, none dropped in silence. 2026-06-01"),
     ],

@@ -6,26 +6,28 @@ from typing import Any
 import api.calls
 
 LOW, HIGH = -(10**9), 10**9
-WAYS = cycle(
-    [
-        # Member by member.
-        {"FEW_MEMBERS": HIGH, "FEW_SEARCHED": HIGH, "PROBED_MEMBERS": HIGH},
-        # Bitmaps; then one by one, or a list, or slices and a list, or slices and one by one.
-        {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": HIGH},
-        {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": HIGH},
-        {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30},
-        {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": LOW},
-        # Bitmaps that are put together in many calls, while groups change; then as it likes.
-        {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "AT_ONCE_MEMBERS": LOW, "SLICE_MEMBERS": LOW, "AGAIN_GROUPS": 8},
-        {"AT_ONCE_MEMBERS": HIGH, "INTERVAL_MEMBERS": LOW},
-    ]
-)
+WAYS: list[dict[str, int]] = [
+    # Member by member.
+    {"FEW_MEMBERS": HIGH, "FEW_SEARCHED": HIGH, "PROBES_MAX": HIGH},
+    # Bitmaps; then one by one, or a list, or slices and a list, or slices and one by one.
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": HIGH},
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": HIGH},
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30},
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": LOW},
+    # Bitmaps that are put together in many calls, while groups change; then as it likes.
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "AT_ONCE_MEMBERS": LOW, "SLICE_MEMBERS": LOW, "AGAIN_GROUPS": 8},
+    {"AT_ONCE_MEMBERS": HIGH, "INTERVAL_MEMBERS": LOW},
+]
+TURNS = cycle(WAYS)
 
 _call = api.calls.call
 
 
+DEFAULTS = {name: getattr(api.calls, name) for way in WAYS for name in way}
+
+
 def call(*arguments: Any, **options: Any) -> Any:
-    for name, value in next(WAYS).items():
+    for name, value in (DEFAULTS | next(TURNS)).items():
         setattr(api.calls, name, value)
     return _call(*arguments, **options)
 

@@ -1,0 +1,191 @@
+"""Lists that were thought up to hold Redis for long: in how many calls they are answered, how long the longest takes.
+
+Of this project alone; how many groups each must find is counted on the way to PostgreSQL, or by a look at every one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import NamedTuple, Protocol
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from bench.contest import Answer, Wrong, quantile
+from bench.marketplace import OTHER_SELLERS, UNTIL, Group, groups, time_text
+
+# As many values as a filter may have, and rows as a page.
+MANY = 1000
+# Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
+_MIDDLE = OTHER_SELLERS // 2
+_DAY = timedelta(days=1)
+
+
+class Hard(NamedTuple):
+    """`query`: percent-encoded. `matches`: of which groups it is."""
+
+    name: str
+    query: str
+    matches: Callable[[Group], bool]
+
+
+class Took(Struct):
+    """Milliseconds; `calls` of Redis for one list. `longest_call`: of all lists, and the median of each one's own."""
+
+    name: str
+    count: int
+    requests: int
+    p50: float
+    p99: float
+    calls: float
+    longest_call_median: float
+    longest_call: float
+
+
+class Asked(Protocol):
+    def answer(self, query: str) -> Answer: ...
+
+    def begin(self) -> None: ...
+
+    def longest_s(self) -> float | None:
+        """What the longest call inside took since `begin`."""
+
+    def calls(self) -> int:
+        """How many there have been."""
+
+
+def hard(number: int) -> list[Hard]:
+    """For a marketplace of that many groups."""
+    sample = list(islice(groups(number), 4 * MANY))
+    few, some = _sellers(20), _sellers(400)
+    customers = set(list(dict.fromkeys(group.customer_id for group in sample if group.customer_id))[:MANY])
+    cents = set(list(dict.fromkeys(group.total_cents for group in sample))[:MANY])
+    numbers = {group.display_id for group in sample[:MANY]}
+    ids = {group.id for group in sample[:MANY]}
+    since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
+    pending, web = [("status", "pending")], [("sales_channel_id", "sc_web")]
+    by_total = [("order", "-total")]
+    prices = [f"{one / 100:.2f}" for one in sorted(cents)]
+    ranges = [
+        ("created_at[$gte]", time_text(since)),
+        ("created_at[$lt]", time_text(until)),
+        ("total[$gte]", "20"),
+        ("total[$lt]", "500"),
+        ("seller_count[$gte]", "1"),
+        ("seller_count[$lte]", "3"),
+        ("display_id[$gte]", "1100"),
+        ("display_id[$lt]", str(number)),
+    ]
+
+    def is_pending(group: Group) -> bool:
+        return any(order.status == "pending" for order in group.orders)
+
+    def is_web(group: Group) -> bool:
+        return group.sales_channel_id == "sc_web"
+
+    def sells(group: Group, sellers: set[str]) -> bool:
+        return any(order.seller_id in sellers for order in group.orders)
+
+    def in_ranges(group: Group) -> bool:
+        return (
+            since <= group.created_ms < until
+            and 2000 <= group.total_cents < 50000
+            and len({order.seller_id for order in group.orders}) <= 3
+            and 1100 <= group.display_id < number
+        )
+
+    deep = [("offset", str(number // 10)), ("limit", str(MANY))]
+    found: list[tuple[str, list[tuple[str, str]], Callable[[Group], bool]]] = [
+        ("20 sellers by total", _all("seller_id", few) + by_total, lambda group: sells(group, few)),
+        (
+            "400 sellers, status by id",
+            [*_all("seller_id", some), *pending, ("order", "id")],
+            lambda group: is_pending(group) and sells(group, some),
+        ),
+        ("1 000 customers", _all("customer_id", customers), lambda group: group.customer_id in customers),
+        ("1 000 totals", _all("total[$in]", prices), lambda group: group.total_cents in cents),
+        (
+            "all but 1 000 totals, channel by update",
+            [*_all("total[$nin]", prices), *web, ("order", "-updated_at")],
+            lambda group: is_web(group) and group.total_cents not in cents,
+        ),
+        (
+            "all but 1 000 numbers, status by total",
+            [*_all("display_id[$nin]", map(str, sorted(numbers))), *pending, *by_total],
+            lambda group: is_pending(group) and group.display_id not in numbers,
+        ),
+        ("four ranges by total", ranges + by_total, in_ranges),
+        (
+            "a letter, status by total",
+            [("q", "a"), *pending, *by_total],
+            lambda group: is_pending(group) and ("a" in group.id.lower() or "a" in (group.customer_id or "")),
+        ),
+        (
+            "1 000 ids, two letters",
+            [*_all("id", ids), ("q", "a1")],
+            lambda group: group.id in ids and ("a1" in group.id.lower() or "a1" in (group.customer_id or "")),
+        ),
+        (
+            "1 000 rows, deep, by total",
+            pending + web + by_total + deep,
+            lambda group: is_pending(group) and is_web(group),
+        ),
+    ]
+    return [Hard(name, urlencode(parameters), matches) for name, parameters, matches in found]
+
+
+def _sellers(number: int) -> set[str]:
+    return {f"sel_{n:05}" for n in range(_MIDDLE, _MIDDLE + number)}
+
+
+def _all(name: str, values: Iterable[str]) -> list[tuple[str, str]]:
+    return [(f"{name}[]", value) for value in sorted(values)]
+
+
+class Tally:
+    """Counts what each must find while somebody else goes through the groups."""
+
+    def __init__(self, asked: Sequence[Hard]) -> None:
+        self._asked = asked
+        self.counts = dict.fromkeys((one.name for one in asked), 0)
+
+    def over(self, made: Iterator[Group]) -> Iterator[Group]:
+        for group in made:
+            for one in self._asked:
+                self.counts[one.name] += one.matches(group)
+            yield group
+
+
+def measured(
+    asked: Asked, lists: Sequence[Hard], counts: Mapping[str, int], requests: int, tell: Callable[[str], None]
+) -> list[Took]:
+    """Raises Wrong."""
+    found = []
+    for one in lists:
+        tell(f"made to be hard: {one.name}")
+        asked.answer(one.query)
+        seconds, longest, calls = [], [], asked.calls()
+        for _ in range(requests):
+            asked.begin()
+            answer = asked.answer(one.query)
+            if answer.count != counts[one.name]:
+                raise Wrong(f"{one.name}: expected {counts[one.name]:,} groups, there are {answer.count:,}")
+            seconds.append(answer.seconds)
+            longest.append(asked.longest_s() or 0.0)
+        found.append(
+            Took(
+                name=one.name,
+                count=counts[one.name],
+                requests=requests,
+                p50=_ms(quantile(seconds, 0.5)),
+                p99=_ms(quantile(seconds, 0.99)),
+                calls=round((asked.calls() - calls) / requests, 1),
+                longest_call_median=_ms(quantile(longest, 0.5)),
+                longest_call=_ms(max(longest)),
+            )
+        )
+    return found
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)
