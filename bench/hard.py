@@ -6,7 +6,7 @@ Of this project alone; how many groups each must find is counted on the way to P
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -19,6 +19,9 @@ MANY = 1000
 # Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2
 _DAY = timedelta(days=1)
+T = TypeVar("T")
+_Parameters = list[tuple[str, str]]
+_PENDING, _WEB, _BY_TOTAL = [("status", "pending")], [("sales_channel_id", "sc_web")], [("order", "-total")]
 
 
 class Hard(NamedTuple):
@@ -57,34 +60,50 @@ class Asked(Protocol):
 def hard(number: int) -> list[Hard]:
     """For a marketplace of that many groups."""
     sample = list(islice(groups(number), 4 * MANY))
+    return [*_of_many_values(sample), *_of_ranges_and_text(number, sample)]
+
+
+def _of_many_values(sample: Sequence[Group]) -> list[Hard]:
     few, some = _sellers(20), _sellers(400)
-    customers = set(list(dict.fromkeys(group.customer_id for group in sample if group.customer_id))[:MANY])
-    cents = set(list(dict.fromkeys(group.total_cents for group in sample))[:MANY])
-    numbers = {group.display_id for group in sample[:MANY]}
-    ids = {group.id for group in sample[:MANY]}
-    since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
-    pending, web = [("status", "pending")], [("sales_channel_id", "sc_web")]
-    by_total = [("order", "-total")]
-    prices = [f"{one / 100:.2f}" for one in sorted(cents)]
-    ranges = [
-        ("created_at[$gte]", time_text(since)),
-        ("created_at[$lt]", time_text(until)),
-        ("total[$gte]", "20"),
-        ("total[$lt]", "500"),
-        ("seller_count[$gte]", "1"),
-        ("seller_count[$lte]", "3"),
-        ("display_id[$gte]", "1100"),
-        ("display_id[$lt]", str(number)),
+    customers = _first(group.customer_id for group in sample if group.customer_id)
+    cents = _first(group.total_cents for group in sample)
+    prices = [f"{one / 100:.2f}" for one in cents]
+    numbers = _first(group.display_id for group in sample)
+    return [
+        _hard("20 sellers by total", _all("seller_id", few) + _BY_TOTAL, lambda group: _sells(group, few)),
+        _hard(
+            "400 sellers, status by id",
+            [*_all("seller_id", some), *_PENDING, ("order", "id")],
+            lambda group: _is_pending(group) and _sells(group, some),
+        ),
+        _hard("1 000 customers", _all("customer_id", customers), lambda group: group.customer_id in customers),
+        _hard("1 000 totals", _all("total[$in]", prices), lambda group: group.total_cents in cents),
+        _hard(
+            "all but 1 000 totals, channel by update",
+            [*_all("total[$nin]", prices), *_WEB, ("order", "-updated_at")],
+            lambda group: _is_web(group) and group.total_cents not in cents,
+        ),
+        _hard(
+            "all but 1 000 numbers, status by total",
+            [*_all("display_id[$nin]", map(str, numbers)), *_PENDING, *_BY_TOTAL],
+            lambda group: _is_pending(group) and group.display_id not in numbers,
+        ),
     ]
 
-    def is_pending(group: Group) -> bool:
-        return any(order.status == "pending" for order in group.orders)
 
-    def is_web(group: Group) -> bool:
-        return group.sales_channel_id == "sc_web"
-
-    def sells(group: Group, sellers: set[str]) -> bool:
-        return any(order.seller_id in sellers for order in group.orders)
+def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
+    since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
+    ids = _first(group.id for group in sample)
+    ranges = {
+        "created_at[$gte]": time_text(since),
+        "created_at[$lt]": time_text(until),
+        "total[$gte]": "20",
+        "total[$lt]": "500",
+        "seller_count[$gte]": "1",
+        "seller_count[$lte]": "3",
+        "display_id[$gte]": "1100",
+        "display_id[$lt]": str(number),
+    }
 
     def in_ranges(group: Group) -> bool:
         return (
@@ -94,52 +113,57 @@ def hard(number: int) -> list[Hard]:
             and 1100 <= group.display_id < number
         )
 
-    deep = [("offset", str(number // 10)), ("limit", str(MANY))]
-    found: list[tuple[str, list[tuple[str, str]], Callable[[Group], bool]]] = [
-        ("20 sellers by total", _all("seller_id", few) + by_total, lambda group: sells(group, few)),
-        (
-            "400 sellers, status by id",
-            [*_all("seller_id", some), *pending, ("order", "id")],
-            lambda group: is_pending(group) and sells(group, some),
-        ),
-        ("1 000 customers", _all("customer_id", customers), lambda group: group.customer_id in customers),
-        ("1 000 totals", _all("total[$in]", prices), lambda group: group.total_cents in cents),
-        (
-            "all but 1 000 totals, channel by update",
-            [*_all("total[$nin]", prices), *web, ("order", "-updated_at")],
-            lambda group: is_web(group) and group.total_cents not in cents,
-        ),
-        (
-            "all but 1 000 numbers, status by total",
-            [*_all("display_id[$nin]", map(str, sorted(numbers))), *pending, *by_total],
-            lambda group: is_pending(group) and group.display_id not in numbers,
-        ),
-        ("four ranges by total", ranges + by_total, in_ranges),
-        (
+    return [
+        _hard("four ranges by total", [*ranges.items(), *_BY_TOTAL], in_ranges),
+        _hard(
             "a letter, status by total",
-            [("q", "a"), *pending, *by_total],
-            lambda group: is_pending(group) and ("a" in group.id.lower() or "a" in (group.customer_id or "")),
+            [("q", "a"), *_PENDING, *_BY_TOTAL],
+            lambda group: _is_pending(group) and _has(group, "a"),
         ),
-        (
+        _hard(
             "1 000 ids, two letters",
             [*_all("id", ids), ("q", "a1")],
-            lambda group: group.id in ids and ("a1" in group.id.lower() or "a1" in (group.customer_id or "")),
+            lambda group: group.id in ids and _has(group, "a1"),
         ),
-        (
+        _hard(
             "1 000 rows, deep, by total",
-            pending + web + by_total + deep,
-            lambda group: is_pending(group) and is_web(group),
+            [*_PENDING, *_WEB, *_BY_TOTAL, ("offset", str(number // 10)), ("limit", str(MANY))],
+            lambda group: _is_pending(group) and _is_web(group),
         ),
     ]
-    return [Hard(name, urlencode(parameters), matches) for name, parameters, matches in found]
+
+
+def _hard(name: str, parameters: _Parameters, matches: Callable[[Group], bool]) -> Hard:
+    return Hard(name, urlencode(parameters), matches)
 
 
 def _sellers(number: int) -> set[str]:
     return {f"sel_{n:05}" for n in range(_MIDDLE, _MIDDLE + number)}
 
 
-def _all(name: str, values: Iterable[str]) -> list[tuple[str, str]]:
+def _first(values: Iterable[T]) -> set[T]:
+    """As many different ones as a filter may have."""
+    return set(islice(dict.fromkeys(values), MANY))
+
+
+def _all(name: str, values: Iterable[str]) -> _Parameters:
     return [(f"{name}[]", value) for value in sorted(values)]
+
+
+def _is_pending(group: Group) -> bool:
+    return any(order.status == "pending" for order in group.orders)
+
+
+def _is_web(group: Group) -> bool:
+    return group.sales_channel_id == "sc_web"
+
+
+def _sells(group: Group, sellers: set[str]) -> bool:
+    return any(order.seller_id in sellers for order in group.orders)
+
+
+def _has(group: Group, text: str) -> bool:
+    return text in group.id.lower() or text in (group.customer_id or "")
 
 
 class Tally:
