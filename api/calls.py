@@ -25,13 +25,13 @@ FEW_MEMBERS = 400
 # Also of a query with a text to be found, where for each member its line has to be found first.
 FEW_SEARCHED = 400
 # Groups times sets in which they are looked up: with more, bitmaps are taken here, too.
-PROBES_MAX = 4000
+PROBES_MAX = 2000
 # Of an interval, at most so many members are looked up for its bitmap; with more, slices are combined.
 INTERVAL_MEMBERS = 300
 # Members that the call that answers looks up for bitmaps; if there are more, the calls before it do.
-AT_ONCE_MEMBERS = 800
+AT_ONCE_MEMBERS = 650
 # Members that each of those looks up.
-SLICE_MEMBERS = 1500
+SLICE_MEMBERS = 600
 # Groups that came or changed meanwhile, and that the answer looks up again; fewer, where a filter has many values.
 AGAIN_GROUPS = 200
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
