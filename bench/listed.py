@@ -58,7 +58,8 @@ def listed(found: Report) -> str:
         made(found),
     )
     chart = f"![p50 and p99 of each list](bench/results/lists.svg)\n\n{table([*head, *others], rows)}"
-    return f"{chart}\n{told}\n{_hard(found)}\n{_memory(found)}"
+    parts = [chart, told, *([_hard(found)] if found.hard else []), _memory(found)]
+    return "\n".join(parts)
 
 
 def _beside_rival(found: Report) -> list[str]:
