@@ -191,7 +191,7 @@ def test_a_redis_that_loses_writes_between_the_calls(
     shop: Shop, client: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     """It has got others since, and as many: only what they are tells them apart."""
-    force(monkeypatch, FEW_MEMBERS=-1, AT_ONCE_MEMBERS=-1)
+    force(monkeypatch, FEW_MEMBERS=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=10**9)
     shop.change(1)
     begun: list[bool] = []
 
