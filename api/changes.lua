@@ -8,11 +8,6 @@
 
 local CHANGED = PREFIX .. 'changed'
 
-local function id_of(ordinal)
-  local rank = string.format('%d', ordinal)
-  return redis.call('ZRANGE', ORDINAL, rank, rank)[1]
-end
-
 local function newest_change()
   return redis.call('ZRANGE', CHANGED, -1, -1)[1] or ''
 end

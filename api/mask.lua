@@ -3,6 +3,12 @@
 
 local ALL, ORDINAL = PREFIX .. 'bits:all', PREFIX .. 'ordinal'
 
+local function id_of(ordinal)
+  -- A number as an argument takes as long as the look-up.
+  local rank = string.format('%d', ordinal)
+  return redis.call('ZRANGE', ORDINAL, rank, rank)[1]
+end
+
 -- Nothing of what is written here outlives the script, so neither replicas nor the append-only file need hear of it.
 redis.set_repl(redis.REPL_NONE)
 
@@ -121,9 +127,7 @@ end
 local function listed(mask)
   local ids, at = {}, redis.call('BITPOS', mask, '1')
   while at >= 0 do
-    -- A number as an argument takes as long as the look-up.
-    local rank = string.format('%d', at)
-    ids[#ids + 1] = redis.call('ZRANGE', ORDINAL, rank, rank)[1]
+    ids[#ids + 1] = id_of(at)
     at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
   end
   return ids

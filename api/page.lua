@@ -133,7 +133,7 @@ local function ones_come_first(field, k)
     return DESCENDING
   end
   -- They differ from the reference in it.
-  local reference = redis.call('ZRANGE', ORDINAL, 0, 0)[1]
+  local reference = id_of(0)
   local byte = string.byte(reference, ID_BYTES - math.floor(k / 8)) or 0
   return DESCENDING == (math.floor(byte / 2 ^ (k % 8)) % 2 == 0)
 end
@@ -173,14 +173,13 @@ local function narrowed(mask, count, field, left, first, last, step)
 end
 
 local function one_of(mask)
-  local ordinal = redis.call('BITPOS', mask, 1)
-  return redis.call('ZRANGE', ORDINAL, ordinal, ordinal)[1]
+  return id_of(redis.call('BITPOS', mask, 1))
 end
 
 -- Where in the list of all to begin a walk for groups that follow each other there, and whose ids are alike in all that
 -- slices tell: somewhat before the first.
 local function start_of_alike(mask)
-  local id, reference = one_of(mask), redis.call('ZRANGE', ORDINAL, 0, 0)[1]
+  local id, reference = one_of(mask), id_of(0)
   local told = 1
   while told < ID_BYTES and string.byte(id, told) == string.byte(reference, told) do
     told = told + 1

@@ -44,26 +44,22 @@
 --   {position, -3, ordinals, last, change, side, bits, ...}  this one is, with these arguments
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
-local function everything()
-  return {
-    name = BY_SORT,
-    members = card,
-    tries = 0,
-    ordered = true,
-    list = function()
-      local ids = {}
-      if valueless > 0 then
-        ids = redis.call('ZRANGE', BY_SORT, card - valueless, card - 1)
-      end
-      if valueless < card then
-        append(ids, redis.call('ZRANGE', BY_SORT, 0, card - valueless - 1))
-      end
-      return ids
-    end,
-  }
-end
-
-local everyone = everything()
+local everyone = {
+  name = BY_SORT,
+  members = card,
+  tries = 0,
+  ordered = true,
+  list = function()
+    local ids = {}
+    if valueless > 0 then
+      ids = redis.call('ZRANGE', BY_SORT, card - valueless, card - 1)
+    end
+    if valueless < card then
+      append(ids, redis.call('ZRANGE', BY_SORT, 0, card - valueless - 1))
+    end
+    return ids
+  end,
+}
 for number = 1, SIDES do
   side(number)
 end
