@@ -24,6 +24,14 @@ TURN_COMMANDS_MAX = 16
 Command = tuple[str | bytes, ...]
 
 
+class Block(NamedTuple):
+    """One after the other on one connection, with others' commands in between. The value of its reply has one for each,
+    or is the first error.
+    """
+
+    commands: tuple[Command, ...]
+
+
 def _packed(command: Command) -> bytes:
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis' stub says a tuple of one
     return packed
@@ -43,6 +51,8 @@ class Reply(NamedTuple):
 
 class _Waiting(NamedTuple):
     packed: bytes
+    # None: of a command that is no block.
+    replies: int | None
     future: "asyncio.Future[Reply]"
 
 
@@ -62,10 +72,14 @@ class Batches:
         self._workers: set[asyncio.Task[None]] = set()
         self._busy = 0
 
-    def ask(self, command: Command) -> "asyncio.Future[Reply]":
+    def ask(self, command: Command | Block) -> "asyncio.Future[Reply]":
         """May raise Unavailable. May be cancelled at any time: the command may run nevertheless."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(_packed(command), future))
+        if isinstance(command, Block):
+            packed = b"".join(map(_packed, command.commands))
+            self._waiting.append(_Waiting(packed, len(command.commands), future))
+        else:
+            self._waiting.append(_Waiting(_packed(command), None, future))
         if self._busy < self._connections_max:
             self._busy += 1
             worker = asyncio.create_task(self._work())
@@ -118,7 +132,10 @@ class Batches:
             if self._points:
                 packed.append(_POINTER)
             await connection.send_packed_command(packed)
-            values = [await _reply(connection) for _ in turn]
+            values = [
+                await _reply(connection) if waiting.replies is None else await _replies(connection, waiting.replies)
+                for waiting in turn
+            ]
             pointer = await _reply(connection) if self._points else None
         finally:
             await self._pool.release(connection)
@@ -138,3 +155,8 @@ async def _reply(connection: AbstractConnection) -> object:
         return await connection.read_response()
     except ResponseError as error:
         return error
+
+
+async def _replies(connection: AbstractConnection, number: int) -> object:
+    values = [await _reply(connection) for _ in range(number)]
+    return next((value for value in values if isinstance(value, ResponseError)), values)

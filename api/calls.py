@@ -40,34 +40,45 @@ AGAIN_CHUNKS = 40
 # most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 800
 LISTED_GROUPS = 64
+# A page of more rows has its documents read after it: see documents.py.
+TOLD_ROWS = 100
 # Keys of select.lua before those of the filters.
 SELECT_KEYS = 5
 
 
 class Window(NamedTuple):
-    """Ranks of a shard's list, without `end` itself. `step`: 0 for a shard that is alone, see window.lua."""
+    """Ranks of a shard's list, without `end` itself. `step`: 0 for a shard that is alone; `parts` of each document that
+    are told: see window.lua.
+    """
 
     start: int
     end: int
     step: int
+    parts: int
 
 
-def page(query: Query) -> Window:
+# Parts of a document: none, the default fields, all.
+NO_PARTS, HEADS, WHOLE = range(3)
+
+
+def page(query: Query, parts: int) -> Window:
     """Of a shard that is alone."""
     offset = min(query.offset, OFFSET_MAX)
-    return Window(offset, offset + query.limit, 0)
+    return Window(offset, offset + query.limit, 0, parts)
 
 
 class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `prepares`: it may
-    ask for other calls before it, and what those have found follows. `tells`: the answer ends with what was done, for
-    `projector explain`.
+    ask for other calls before it, and what those have found follows. `parts` of each document are told by the script, or
+    read after it, if `reads_after`. `tells`: the answer ends with what was done, for `projector explain`.
     """
 
     script: Script
     keys: Callable[[Keys], Sequence[str]]
-    order: tuple[str, str, str]
+    order: tuple[str, str]
     arguments: tuple[str | bytes, ...]
+    parts: int
+    reads_after: bool
     prepares: bool = False
     tells: bool = False
 
@@ -79,7 +90,7 @@ class Call(Struct, frozen=True):
 
     def gather(self, keys: Keys, side: int, piece: int) -> Command:
         """For a side of the query, from that piece of it on: see gather.lua."""
-        return (*self._asks(GATHER, keys, Window(0, 0, 0)), str(side), str(piece))
+        return (*self._asks(GATHER, keys, Window(0, 0, 0, NO_PARTS)), str(side), str(piece))
 
     def _asks(self, script: Script, keys: Keys, window: Window) -> Command:
         names = self.keys(keys)
@@ -88,11 +99,12 @@ class Call(Struct, frozen=True):
 
 
 def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
-    order = (_flag(query.descending), _flag(is_rotated(chosen, query)), _flag(heads_suffice(query)))
+    order = (_flag(query.descending), _flag(is_rotated(chosen, query)))
+    documents = (HEADS if heads_suffice(query) else WHOLE, query.limit > TOLD_ROWS)
     if isinstance(chosen, Scan):
-        return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen))
+        return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen), *documents)
     arguments = (select_arguments(query, tells),)
-    return Call(SELECT, partial(select_keys, query), order, arguments, prepares=True, tells=tells)
+    return Call(SELECT, partial(select_keys, query), order, arguments, *documents, prepares=True, tells=tells)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:

@@ -6,7 +6,13 @@
 --
 -- The last two tell a Redis that has lost writes, and has got as many others since.
 
-local CHANGED = PREFIX .. 'changed'
+local ORDINAL, CHANGED = PREFIX .. 'ordinal', PREFIX .. 'changed'
+
+local function id_of(ordinal)
+  -- A number as an argument takes as long as the look-up.
+  local rank = string.format('%d', ordinal)
+  return redis.call('ZRANGE', ORDINAL, rank, rank)[1]
+end
 
 local function newest_change()
   return redis.call('ZRANGE', CHANGED, -1, -1)[1] or ''

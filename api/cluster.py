@@ -9,7 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
 
-from api.batches import Batches, Command, Reply
+from api.batches import Batches, Block, Command, Reply
 from api.errors import Unavailable
 from api.topology import Address, Topology, topology
 from projector.readmodel.keys import LIVE
@@ -52,7 +52,9 @@ class Cluster:
             await self._look(self._looks, None)
         return self._topology is not None
 
-    async def read(self, commands: Sequence[Command], slots: Sequence[int], deadline_s: float) -> Sequence[object]:
+    async def read(
+        self, commands: Sequence[Command | Block], slots: Sequence[int], deadline_s: float
+    ) -> Sequence[object]:
         """The replies, each of which may be a ResponseError. `slots`: for each command that of all its keys.
 
         All of them again, if one did not reach its node: what is used together is of one moment, more or less.
@@ -80,7 +82,7 @@ class Cluster:
         nodes = [*self._nodes.values(), self._first]
         return nodes[n % len(nodes)].connection()
 
-    def _ask(self, command: Command, slot: int) -> "asyncio.Future[Reply]":
+    def _ask(self, command: Command | Block, slot: int) -> "asyncio.Future[Reply]":
         owner = self._topology.owner(slot) if self._topology else None
         if owner is not None:
             return self._node(owner).ask(command)

@@ -1,5 +1,5 @@
-"""Asks the read model. One round trip per request, but for searches, filters of many small values, and deep pages in
-several shards.
+"""Asks the read model. One round trip per request, but for searches, filters of many small values, large pages, and
+deep ones in several shards.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from msgspec import Struct
 from redis.asyncio.connection import AbstractConnection
 
 from api.batches import Command
-from api.calls import call, is_rotated
+from api.calls import NO_PARTS, WHOLE, call, is_rotated
+from api.documents import TRIES_MAX, Documents
 from api.errors import ReadModelFault, Unavailable
-from api.explain import Round, told
+from api.explain import Round, read_after, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
 from api.live import Live
 from api.merge import LADDER, LADDER_SELECTED
@@ -22,7 +23,7 @@ from api.plan import Nothing, Scan, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
 from api.reader import Reader
-from api.scripts import END, GATHER, ONE, SEARCH, Script
+from api.scripts import CHANGED, END, GATHER, ONE, SEARCH, Script
 from api.search import Search
 
 # Lists that need calls before the one that answers, at a time, in this process.
@@ -124,7 +125,8 @@ class Engine:
             return Answer(0, b"", await self.now())
         asked = call(chosen, query, tells=steps is not None)
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
-        paging = Paging(query, rotated=is_rotated(chosen, query), ladder=ladder)
+        parts = NO_PARTS if asked.reads_after else asked.parts
+        paging = Paging(query, parts, rotated=is_rotated(chosen, query), ladder=ladder)
         search, gathering = Search(query.needle), Gathering(asked.gather)
 
         def commands(live: Live) -> Sequence[Command]:
@@ -133,7 +135,7 @@ class Engine:
             return [asked.command(*one) for one in asked_of]
 
         deadline_s = self._reader.deadline_s()
-        rounds = catch_ups = 0
+        rounds = catch_ups = tries = 0
         while rounds < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
             seen = await self._reader.read(commands, asked.script, deadline_s)
             if seen is None:
@@ -153,9 +155,24 @@ class Engine:
                 deadline_s = self._reader.deadline_s()
                 continue
             page = paging.page(replies)
-            if page is not None:
-                return Answer(page.count, page.rows, self._instant(seen.live, [reply[0] for reply in replies]))
+            if page is None:
+                continue
+            rows = page.rows
+            if rows is None:
+                documents = Documents(seen.live, page.ids, replies, whole=asked.parts == WHOLE)
+                rows = await self._read_after(documents, deadline_s)
+                if steps is not None:
+                    steps.append(read_after(seen.live, documents))
+                tries += 1
+                if tries == TRIES_MAX:
+                    paging.parts = asked.parts
+            if rows is not None:
+                return Answer(page.count, rows, self._instant(seen.live, [reply[0] for reply in replies]))
         raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
+
+    async def _read_after(self, documents: Documents, deadline_s: float) -> bytes | None:
+        seen = await self._reader.read(documents.commands, CHANGED, deadline_s)
+        return None if seen is None else documents.rows(seen.live, seen.values)
 
     async def _prepare(self, work: Search | Gathering, script: Script) -> None:
         """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be

@@ -6,6 +6,7 @@ from typing import cast
 from msgspec import Struct
 
 from api.calls import Call
+from api.documents import Documents
 from api.gather import BEHIND, UNGATHERED
 from api.live import Live
 from api.search import UNSEARCHED
@@ -26,6 +27,7 @@ class Step(Struct, frozen=True):
     `some at a time`  members of filters are looked up for masks, before it is
     `catch up`  what changed meanwhile is looked up, as much as one call has time for
     `gathered`  the groups of such a filter, brought up to date
+    `read`    documents of a large page, after its ids
     """
 
     what: str
@@ -59,3 +61,8 @@ def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
             steps = [Step("rank", asked.keys(keys)[-1], cast(int, reply[1]))]
         found.append(Shard(number, steps))
     return found
+
+
+def read_after(live: Live, documents: Documents) -> Round:
+    counts = documents.counts
+    return [Shard(number, [Step("read", keys.row, counts[number])]) for number, keys in enumerate(live.shards)]

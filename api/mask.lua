@@ -1,13 +1,7 @@
 -- Groups by bitmaps (see buckets.lua). A mask is the name of a bitmap; one without a key has no bits. Those made here
 -- are keys of their own, gone when the script ends: Redis has no other way to combine bitmaps.
 
-local ALL, ORDINAL = PREFIX .. 'bits:all', PREFIX .. 'ordinal'
-
-local function id_of(ordinal)
-  -- A number as an argument takes as long as the look-up.
-  local rank = string.format('%d', ordinal)
-  return redis.call('ZRANGE', ORDINAL, rank, rank)[1]
-end
+local ALL = PREFIX .. 'bits:all'
 
 -- Nothing of what is written here outlives the script, so neither replicas nor the append-only file need hear of it.
 redis.set_repl(redis.REPL_NONE)

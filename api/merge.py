@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from api.calls import Window
+from api.calls import NO_PARTS, Window
 
 # Standard deviations by which a guess may be off before another round is needed: it seldom is.
 CERTAIN = 4.0
@@ -37,7 +37,7 @@ class Span(NamedTuple):
 class Part(Struct, frozen=True):
     """What one shard tells: how long its list is, and the places at `start`, `start + step`, ... of it.
 
-    `documents`: theirs, where every place was told.
+    `documents`: theirs, where every place was told with them.
     """
 
     count: int
@@ -48,12 +48,14 @@ class Part(Struct, frozen=True):
 
 
 def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
-    """`reply`: count, ids, scores and documents of window.lua."""
+    """`reply`: count, ids, scores and documents of window.lua. Where it has no documents, the ids stand for them."""
     count, ids, scores, documents = reply
     assert isinstance(count, int)
     assert isinstance(ids, list)
     assert isinstance(scores, list)
     assert isinstance(documents, list)
+    if window.parts == NO_PARTS:
+        documents = ids
     values = map(float, scores)
     if rotated:
         values = (-inf if value == inf else value for value in values)  # type: ignore[assignment]
@@ -61,7 +63,9 @@ def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
 
 
 def merged(parts: Sequence[Part], offset: int, limit: int, *, descending: bool) -> list[bytes] | None:
-    """The documents of the page; None where the parts do not show all of it, or not that it is it."""
+    """The documents of the page, or what stands for them; None where the parts do not show all of it, or not that it is
+    it.
+    """
     end = min(offset + limit, sum(part.count for part in parts))
     if end <= offset:
         return []
@@ -100,11 +104,11 @@ def _deviation(number: int, shards: int) -> float:
     return CERTAIN * sqrt(number * (shards - 1)) / shards
 
 
-def windows(spans: Sequence[Span], limit: int, ladder: int = LADDER) -> list[Window]:
+def windows(spans: Sequence[Span], limit: int, parts: int, ladder: int = LADDER) -> list[Window]:
     """All documents of the spans, or a ladder of places in each, if those were too many."""
     if sum(end - start for start, end in spans) <= SPARE_MAX + 2 * limit:
-        return [Window(start, end, 1) for start, end in spans]
-    return [Window(start, end, max(2, ceil((end - start) / ladder))) for start, end in spans]
+        return [Window(start, end, 1, parts) for start, end in spans]
+    return [Window(start, end, max(2, ceil((end - start) / ladder)), NO_PARTS) for start, end in spans]
 
 
 def narrowed(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, ResponseError
 
-from api.batches import Batches, Command
+from api.batches import Batches, Block, Command
 from api.cluster import POINTER, POINTER_SLOT, Cluster
 from api.errors import Unavailable
 from api.pools import node_of, target_of
@@ -34,7 +34,7 @@ class Nodes:
     async def close(self) -> None:
         await asyncio.gather(self._one.close(), self._cluster.close())
 
-    async def read(self, commands: Sequence[Command], slots: Sequence[int], deadline_s: float) -> Told:
+    async def read(self, commands: Sequence[Command | Block], slots: Sequence[int], deadline_s: float) -> Told:
         """`slots`: for each command that of all its keys. The deadline, of the loop's clock, is kept by the caller.
 
         Raises Unavailable.
@@ -54,7 +54,7 @@ class Nodes:
         self._stands_alone = True
         return told
 
-    async def _read_one(self, commands: Sequence[Command]) -> Told:
+    async def _read_one(self, commands: Sequence[Command | Block]) -> Told:
         if len(commands) == 1:
             value, pointer = await self._one.ask(commands[0])
             return Told((value,), (pointer,))

@@ -5,7 +5,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.calls import Window, page
+from api.calls import HEADS, NO_PARTS, Window, page
 from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
 from api.query import Query
 
@@ -14,19 +14,23 @@ ROUNDS_MAX = 8
 
 
 class Page(Struct, frozen=True):
-    """`rows`: documents joined by commas."""
+    """`rows`: documents joined by commas; None where they have to be read yet, for `ids`."""
 
     count: int
-    rows: bytes
+    rows: bytes | None
+    ids: Sequence[bytes] = ()
 
 
 class Paging:
-    """`windows` says what to ask, `page` takes the answers; both once a round."""
+    """`windows` says what to ask, `page` takes the answers; both once a round. `parts`: of each document that are asked
+    for; may be changed between two rounds.
+    """
 
-    __slots__ = ("_ladder", "_query", "_rotated", "_round", "_spans", "_windows")
+    __slots__ = ("_ladder", "_query", "_rotated", "_round", "_spans", "_windows", "parts")
 
-    def __init__(self, query: Query, *, rotated: bool, ladder: int = LADDER) -> None:
+    def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: int = LADDER) -> None:
         self._query = query
+        self.parts = parts
         self._ladder = ladder
         self._rotated = rotated
         self._round = 0
@@ -42,15 +46,17 @@ class Paging:
         """`replies`: what window.lua answers. None: ask again."""
         count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
         if not step:
-            return Page(count, cast(bytes, replies[0][2]))
+            told = replies[0][2]
+            return Page(count, told) if isinstance(told, bytes) else _unread(count, cast(list[bytes], told))
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
             part(window, reply[1:], rotated=self._rotated) for window, reply in zip(self._windows, replies, strict=True)
         ]
         if offset >= count or step == 1:
-            documents = merged(parts, offset, limit, descending=descending)
-            if documents is not None:
-                return Page(count, b",".join(documents))
+            found = merged(parts, offset, limit, descending=descending)
+            if found is not None:
+                is_told = self._windows[0].parts != NO_PARTS
+                return Page(count, b",".join(found)) if is_told else _unread(count, found)
         self._round += 1
         self._spans = narrowed(
             parts,
@@ -64,11 +70,15 @@ class Paging:
         return None
 
     def _next(self, shards: int) -> list[Window]:
-        asked = page(self._query)
+        asked = page(self._query, self.parts)
         if shards == 1:
             return [asked]
         if not self._query.limit:
-            return [Window(0, 0, 0)] * shards
+            return [Window(0, 0, 0, HEADS)] * shards
         if len(self._spans) != shards:
             self._spans = guess(shards, asked.start, self._query.limit)
-        return windows(self._spans, self._query.limit, self._ladder)
+        return windows(self._spans, self._query.limit, self.parts, self._ladder)
+
+
+def _unread(count: int, ids: Sequence[bytes]) -> Page:
+    return Page(count, None, ids) if ids else Page(count, b"")

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from api.batches import Command
+from api.batches import Block, Command
 from api.cluster import POINTER_SLOT
 from api.deadlines import Deadlines
 from api.errors import ReadModelFault, Unavailable
@@ -24,8 +24,8 @@ _BUSY = "BUSY"
 _NOTHING: Command = ("PING",)
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
-# One command for each shard, in their order.
-Commands = Callable[[Live], Sequence[Command]]
+# One for each shard, in their order.
+Commands = Callable[[Live], Sequence[Command | Block]]
 
 
 class Seen(NamedTuple):

@@ -22,9 +22,11 @@ class Script:
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-SCAN = Script(READS, "window", "scan")
+_SHARD = ("keys", "changes")
+CHANGED = Script(READS, *_SHARD, "changed")
+SCAN = Script(READS, *_SHARD, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
-_FILTERS = ("window", "members", "mask", "sides", "changes")
+_FILTERS = (*_SHARD, "window", "members", "mask", "sides")
 GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
 SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", *_FILTERS, "gathered", "needle", "page", "select")
 ONE = Script(READS, "one")

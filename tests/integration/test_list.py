@@ -28,6 +28,7 @@ WAYS: dict[str, dict[str, int]] = {
     "bitmaps, then slices, then one by one": {**NO_SIDES, "WALKED_GROUPS": 0, "LISTED_GROUPS": -(10**9)},
     "bitmaps from many calls": {**NO_SIDES, "AT_ONCE_MEMBERS": -1, "SLICE_MEMBERS": 0},
     "bitmaps of intervals": {**NO_SIDES, "INTERVAL_MEMBERS": -1},
+    "documents afterwards": {"TOLD_ROWS": -1},
     "bitmaps of members": {**NO_SIDES, "INTERVAL_MEMBERS": 10**9, "AT_ONCE_MEMBERS": 10**9},
 }
 

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from api.calls import Window
+from api.calls import HEADS, NO_PARTS, Window
 from api.merge import Part, Place, Span, guess, merged, narrowed, part, windows
 from api.paging import ROUNDS_MAX, Paging
 from api.query import Query, parse_list
@@ -13,12 +13,13 @@ from api.query import Query, parse_list
 
 def reply(places: list[Place], window: Window) -> list[object]:
     """As window.lua answers."""
-    start, end, step = window
+    start, end, step, parts = window
     told = places[start : end : step or 1]
     ids = [group_id for _, group_id in told]
-    if not step:
+    if not step and parts:
         return [[], len(places), b",".join(ids)]
-    return [[], len(places), ids, [repr(score).encode() for score, _ in told], ids if step == 1 else []]
+    scores = [repr(score).encode() for score, _ in told] if step else []
+    return [[], len(places), ids, scores, (ids if step == 1 else []) if parts else [b"0", b"", b""]]
 
 
 def query(offset: int, limit: int, *, descending: bool) -> Query:
@@ -27,14 +28,15 @@ def query(offset: int, limit: int, *, descending: bool) -> Query:
     return parsed
 
 
-def rounds(shards: list[list[Place]], asked: Query) -> tuple[int, list[bytes], int]:
+def rounds(shards: list[list[Place]], asked: Query, parts: int) -> tuple[int, list[bytes], int]:
     """The count, the ids, and how many rounds it took."""
-    paging = Paging(asked, rotated=False)
+    paging = Paging(asked, parts, rotated=False)
     for number in range(1, ROUNDS_MAX + 1):
         asked_windows = paging.windows(len(shards))
         page = paging.page([reply(places, one) for places, one in zip(shards, asked_windows, strict=True)])
         if page is not None:
-            return page.count, page.rows.split(b",") if page.rows else [], number
+            ids = list(page.ids) if page.rows is None else [one for one in page.rows.split(b",") if one]
+            return page.count, ids, number
     raise AssertionError(f"not within {ROUNDS_MAX} rounds: {asked}")
 
 
@@ -49,8 +51,11 @@ def dealt(rng: random.Random, number: int, shards: int, scores: int, *, evenly: 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("evenly", [True, False])
 @pytest.mark.parametrize(("number", "scores"), [(0, 1), (1, 1), (40, 3), (2000, 10), (30_000, 1), (30_000, 10**6)])
+@pytest.mark.parametrize("parts", [HEADS, NO_PARTS])
 @pytest.mark.parametrize("shards", [1, 2, 16])
-def test_every_page_is_that_of_one_list(shards: int, number: int, scores: int, evenly: bool, descending: bool) -> None:
+def test_every_page_is_that_of_one_list(
+    shards: int, parts: int, number: int, scores: int, evenly: bool, descending: bool
+) -> None:
     rng = random.Random(number)
     lists = [sorted(one, reverse=descending) for one in dealt(rng, number, shards, scores, evenly=evenly)]
     whole = [group_id for _, group_id in sorted((place for one in lists for place in one), reverse=descending)]
@@ -58,7 +63,7 @@ def test_every_page_is_that_of_one_list(shards: int, number: int, scores: int, e
     for offset in (0, 1, 50, number // 2, rng.randrange(number + 1), number - 1, number, 2**60):
         for limit in (0, 1, 50, 1000):
             asked = query(max(0, offset), limit, descending=descending)
-            count, ids, round_ = rounds(lists, asked)
+            count, ids, round_ = rounds(lists, asked, parts)
             assert (count, ids) == (number, whole[asked.offset : asked.offset + limit])
             took.append(round_)
     assert max(took) <= (3 if evenly else 5)
@@ -71,14 +76,14 @@ def test_a_deep_page_reads_few_documents() -> None:
     for offset in (50_000, 100_000):
         spans = guess(shards, offset, 50)
         lists = [sorted(one) for one in dealt(rng, 200_000, shards, 10**6, evenly=True)]
-        first = windows(spans, 50)
+        first = windows(spans, 50, HEADS)
         assert all(window.step > 1 for window in first)
         parts = [
             part(window, reply(places, window)[1:], rotated=False) for window, places in zip(first, lists, strict=True)
         ]
-        second = windows(narrowed(parts, offset, 50, descending=False, certain=4, slack=4), 50)
+        second = windows(narrowed(parts, offset, 50, descending=False, certain=4, slack=4), 50, HEADS)
         assert all(window.step == 1 for window in second)
-        assert sum(end - start for start, end, _ in second) < 1000
+        assert sum(end - start for start, end, _, _ in second) < 1000
 
 
 def told(count: int, start: int, *places: Place) -> Part:
@@ -117,7 +122,7 @@ def test_ties_are_broken_by_bytes_in_the_direction_of_the_list() -> None:
 
 
 def test_what_has_no_number_comes_last_in_either_direction() -> None:
-    window = Window(0, 2, 1)
+    window = Window(0, 2, 1, HEADS)
     replies: list[list[object]] = [[1, [b"x"], [b"inf"], [b"X"]], [1, [b"y"], [b"-3.5"], [b"Y"]]]
     rotated = [part(window, one, rotated=True) for one in replies]
     assert [one.places[0][0] for one in rotated] == [-inf, -3.5]
@@ -128,4 +133,4 @@ def test_what_has_no_number_comes_last_in_either_direction() -> None:
 def test_a_page_near_the_start_is_read_at_once() -> None:
     assert guess(2, 0, 1) == [Span(0, 1)] * 2
     assert guess(16, 0, 50) == [Span(0, 14)] * 16
-    assert {window.step for window in windows(guess(16, 200, 50), 50)} == {1}
+    assert {window.step for window in windows(guess(16, 200, 50), 50, HEADS)} == {1}

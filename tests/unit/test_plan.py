@@ -5,7 +5,7 @@ from math import inf, nextafter
 import msgspec
 import pytest
 
-from api.calls import Window, bounds, call, page, select_arguments
+from api.calls import HEADS, NO_PARTS, Window, bounds, call, page, select_arguments
 from api.gather import Gathered
 from api.intervals import Interval
 from api.plan import Nothing, Scan, Select, plan
@@ -61,11 +61,11 @@ def test_the_call_of_a_scan() -> None:
     asked = query("seller_id=a:b&created_at[$gte]=2026-06-01&limit=3&offset=4&fields=id")
     scan = plan(asked)
     assert isinstance(scan, Scan)
-    command = call(scan, asked).command(KEYS, page(asked))
+    command = call(scan, asked).command(KEYS, page(asked, HEADS))
     assert command[:2] == ("EVALSHA", SCAN.digest)
     keys = ("og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b", "og:{7.0}:position")
     assert command[2:7] == ("4", *keys)
-    assert command[7:] == ("1", "0", "0", "4", "7", "0", str(JUNE_MS), "(+inf")
+    assert command[7:] == ("1", "0", "4", "7", "0", "1", str(JUNE_MS), "(+inf")
 
 
 def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
@@ -73,20 +73,20 @@ def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
         asked = query(raw)
         chosen = plan(asked)
         assert not isinstance(chosen, Nothing)
-        one, two = (call(chosen, asked).command(Keys(f"og:{{7.{n}}}:"), Window(5, 90, 2)) for n in (0, 1))
+        one, two = (call(chosen, asked).command(Keys(f"og:{{7.{n}}}:"), Window(5, 90, 2, NO_PARTS)) for n in (0, 1))
         assert [text.replace("{7.1}", "{7.0}") if isinstance(text, str) else text for text in two] == list(one)
-        assert ("1", "1", "1", "5", "90", "2") in (one[-8:-2], one[-10:-4])
+        assert ("1", "1", "5", "90", "2", "0") in (one[-8:-2], one[-10:-4])
 
 
 def test_the_call_of_a_select() -> None:
     asked = query("order=-display_id&id=x&status=b&status=a&total[$ne]=0.1&display_id[$gte]=3")
     chosen = plan(asked)
     assert isinstance(chosen, Select)
-    command = call(chosen, asked).command(KEYS, page(asked))
+    command = call(chosen, asked).command(KEYS, page(asked, HEADS))
     assert command[1] == SELECT.digest
     number = int(command[2])
     keys, blob = [str(key) for key in command[3 : 3 + number]], command[-4]
-    assert command[3 + number : -4] == ("1", "1", "1", "0", "50", "0")
+    assert command[3 + number : -4] == ("1", "1", "0", "50", "0", "1")
     assert command[-3:] == (b"", "-1", "0")
     assert isinstance(blob, bytes)
     arguments = msgspec.msgpack.decode(blob)
@@ -115,9 +115,9 @@ def test_what_was_prepared_follows() -> None:
     chosen = plan(asked)
     assert isinstance(chosen, Select)
     asks = call(chosen, asked)
-    bare = asks.command(KEYS, page(asked))
+    bare = asks.command(KEYS, page(asked, HEADS))
     found, gathered = Found(b"\x01", 3, 9), Gathered({1: b"\x80", 4: b""}, (b"17", b"og_1", b"5:"))
-    prepared = asks.command(KEYS, page(asked), found, gathered)
+    prepared = asks.command(KEYS, page(asked, HEADS), found, gathered)
     assert prepared[:-10] == bare[:-3]
     assert prepared[-10:] == (b"\x01", "3", "9", b"17", b"og_1", b"5:", "1", b"\x80", "4", b"")
     slice_of = asks.gather(KEYS, 2, 7)

@@ -17,6 +17,8 @@ WAYS: list[dict[str, int]] = [
     # Bitmaps that are put together in many calls, while groups change; then as it likes.
     {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "AT_ONCE_MEMBERS": LOW, "SLICE_MEMBERS": LOW, "AGAIN_GROUPS": 8},
     {"AT_ONCE_MEMBERS": HIGH, "INTERVAL_MEMBERS": LOW},
+    # Documents that are read after the list.
+    {"TOLD_ROWS": LOW},
 ]
 TURNS = cycle(WAYS)
 
