@@ -40,6 +40,8 @@ AGAIN_CHUNKS = 40
 # most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 800
 LISTED_GROUPS = 64
+# Groups of a page that the answer itself lists and sorts; of a larger one that is done after it: see places.py.
+AT_ONCE_LISTED = 250
 # A page of more rows has its documents read after it: see documents.py.
 TOLD_ROWS = 100
 # Keys of select.lua before those of the filters.
@@ -69,8 +71,8 @@ def page(query: Query, parts: int) -> Window:
 
 class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `prepares`: it may
-    ask for other calls before it, and what those have found follows. `parts` of each document are told by the script, or
-    read after it, if `reads_after`. `tells`: the answer ends with what was done, for `projector explain`.
+    ask for other calls before it, and what those have found follows. `parts` of each document are told by the script,
+    or read after it, if `reads_after`. `tells`: the answer ends with what was done, for `projector explain`.
     """
 
     script: Script
@@ -152,6 +154,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
             "listed": LISTED_GROUPS,
+            "at_once_listed": AT_ONCE_LISTED,
         }
     )
 

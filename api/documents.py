@@ -5,6 +5,7 @@ Those that are not as they were at the instant of the list are not told: so all 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import cast
 
 from api.batches import Block, Command
@@ -20,57 +21,65 @@ CHANGES_MAX = 400
 
 
 class Documents:
-    """`ids`: in the order of the page. `replies`: those of window.lua, without documents, for each shard of `live`.
-    `whole`: more than the default fields.
+    """`ids`: in the order of the page. `replies`: those of window.lua, without documents, for each shard of `live`, as
+    places.py may have completed them. `whole`: more than the default fields.
     """
 
     def __init__(self, live: Live, ids: Sequence[bytes], replies: Sequence[Sequence[object]], *, whole: bool) -> None:
         self._live = live
-        self._moments = cast(list[list[bytes]], [reply[4] for reply in replies])
         self._whole = whole
         self._shard_of = [live.generation.shard_of(group_id.decode()) for group_id in ids]
-        self._ids: list[list[bytes]] = [[] for _ in live.shards]
+        self._shards = [_Shard(reply) for reply in replies]
         for group_id, number in zip(ids, self._shard_of, strict=True):
-            self._ids[number].append(group_id)
+            self._shards[number].ids.append(group_id)
 
     @property
     def counts(self) -> list[int]:
         """Of the documents in each shard."""
-        return [len(ids) for ids in self._ids]
+        return [len(shard.ids) for shard in self._shards]
 
     def commands(self, live: Live) -> list[Command | Block]:
         """One for each shard."""
         if live.generation != self._live.generation:
             return [("PING",)] * len(live.shards)
-        return [
-            self._block(keys, ids, moment) if ids else ("PING",)
-            for keys, ids, moment in zip(live.shards, self._ids, self._moments, strict=True)
-        ]
+        return [shard.block(keys, whole=self._whole) for shard, keys in zip(self._shards, live.shards, strict=True)]
 
     def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:
         """JSON objects joined by commas; None if they are not those of the list any more. Raises ReadModelFault."""
         if live.generation != self._live.generation:
             return None
-        found = []
-        for ids, reply in zip(self._ids, replies, strict=True):
-            rows = self._rows(ids, cast(list[list[bytes] | None], reply)) if ids else []
-            if rows is None:
-                return None
-            found.append(iter(rows))
-        return b",".join([next(found[number]) for number in self._shard_of])
+        told = [
+            shard.rows(cast(list[list[bytes | None] | None], reply))
+            for shard, reply in zip(self._shards, replies, strict=True)
+        ]
+        found = [iter(rows) for rows in told if rows is not None]
+        return b",".join([next(found[number]) for number in self._shard_of]) if len(found) == len(told) else None
 
-    def _block(self, keys: Keys, ids: list[bytes], moment: Sequence[bytes]) -> Block:
-        parts = (keys.row, keys.rest) if self._whole else (keys.row,)
-        read: list[Command] = [("HMGET", key, *ids) for key in parts]
+
+class _Shard:
+    """`ids`: of the documents of this shard. `listed`: groups that were listed after the moment, and must be as they
+    were, too.
+    """
+
+    def __init__(self, reply: Sequence[object]) -> None:
+        moment, *listed = reply[4:]
+        self.ids: list[bytes] = []
+        self._moment = cast(list[bytes], moment)
+        self._listed = cast(list[list[bytes]], listed)
+
+    def block(self, keys: Keys, *, whole: bool) -> Block:
+        parts = (keys.row, keys.rest) if whole else (keys.row,)
+        read: list[Command] = [("HMGET", key, *self.ids) for key in parts if self.ids]
         # After them: what was not changed by then had not been when they were read.
-        return Block((*read, ("EVALSHA", CHANGED.digest, "1", keys.position, *moment, str(CHANGES_MAX))))
+        changed: Command = ("EVALSHA", CHANGED.digest, "1", keys.position, *self._moment, str(CHANGES_MAX))
+        return Block((*read, changed))
 
-    def _rows(self, ids: list[bytes], reply: Sequence[list[bytes] | None]) -> list[bytes] | None:
+    def rows(self, reply: Sequence[list[bytes | None] | None]) -> list[bytes] | None:
         *parts, changed = reply
-        if changed is None or not set(changed).isdisjoint(ids):
+        if changed is None or not set(changed).isdisjoint(chain(self.ids, *self._listed)):
             return None
         for part in cast(list[list[bytes | None]], parts):
             if None in part:
-                raise ReadModelFault(f"MISSING {ids[part.index(None)]!r}")
-        rows, *rests = cast(list[list[bytes]], parts)
+                raise ReadModelFault(f"MISSING {self.ids[part.index(None)]!r}")
+        rows, *rests = cast(list[list[bytes]], parts or [[]])
         return [row[:-1] + rest for row, rest in zip(rows, *rests, strict=True)] if rests else rows

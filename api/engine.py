@@ -1,6 +1,4 @@
-"""Asks the read model. One round trip per request, but for searches, filters of many small values, large pages, and
-deep ones in several shards.
-"""
+"""Asks the read model: for a list (see listing.py), for one group, for what is reflected."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,23 +9,15 @@ from msgspec import Struct
 from redis.asyncio.connection import AbstractConnection
 
 from api.batches import Command
-from api.calls import NO_PARTS, WHOLE, call, is_rotated
-from api.documents import TRIES_MAX, Documents
 from api.errors import ReadModelFault, Unavailable
-from api.explain import Round, read_after, told
-from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
+from api.explain import Round
+from api.listing import PREPARING_MAX, Listing
 from api.live import Live
-from api.merge import LADDER, LADDER_SELECTED
-from api.paging import ROUNDS_MAX, Paging
-from api.plan import Nothing, Scan, plan
+from api.plan import Nothing, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
 from api.reader import Reader
-from api.scripts import CHANGED, END, GATHER, ONE, SEARCH, Script
-from api.search import Search
-
-# Lists that need calls before the one that answers, at a time, in this process.
-PREPARING_MAX = 2
+from api.scripts import END, ONE
 
 
 class Answer(Struct, frozen=True):
@@ -123,76 +113,10 @@ class Engine:
         chosen = plan(query)
         if isinstance(chosen, Nothing):
             return Answer(0, b"", await self.now())
-        asked = call(chosen, query, tells=steps is not None)
-        ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
-        parts = NO_PARTS if asked.reads_after else asked.parts
-        paging = Paging(query, parts, rotated=is_rotated(chosen, query), ladder=ladder)
-        search, gathering = Search(query.needle), Gathering(asked.gather)
-
-        def commands(live: Live) -> Sequence[Command]:
-            windows = paging.windows(len(live.shards))
-            asked_of = zip(live.shards, windows, search.found(live), gathering.gathered(live), strict=True)
-            return [asked.command(*one) for one in asked_of]
-
-        deadline_s = self._reader.deadline_s()
-        rounds = catch_ups = tries = 0
-        while rounds < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
-            seen = await self._reader.read(commands, asked.script, deadline_s)
-            if seen is None:
-                return Answer(0, b"", NOTHING_LIVE)
-            replies = cast(list[list[object]], seen.values)
-            if steps is not None:
-                steps.append(told(seen.live, asked, replies))
-            counts = [reply[1] for reply in replies]
-            if BEHIND in counts:
-                catch_ups += 1
-            else:
-                rounds += 1
-            is_searched, is_gathered = search.begin(seen.live, counts), gathering.begin(seen.live, replies)
-            if is_searched or is_gathered:
-                await self._prepare(search, SEARCH)
-                await self._prepare(gathering, GATHER)
-                deadline_s = self._reader.deadline_s()
-                continue
-            page = paging.page(replies)
-            if page is None:
-                continue
-            rows = page.rows
-            if rows is None:
-                documents = Documents(seen.live, page.ids, replies, whole=asked.parts == WHOLE)
-                rows = await self._read_after(documents, deadline_s)
-                if steps is not None:
-                    steps.append(read_after(seen.live, documents))
-                tries += 1
-                if tries == TRIES_MAX:
-                    paging.parts = asked.parts
-            if rows is not None:
-                return Answer(page.count, rows, self._instant(seen.live, [reply[0] for reply in replies]))
-        raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
-
-    async def _read_after(self, documents: Documents, deadline_s: float) -> bytes | None:
-        seen = await self._reader.read(documents.commands, CHANGED, deadline_s)
-        return None if seen is None else documents.rows(seen.live, seen.values)
-
-    async def _prepare(self, work: Search | Gathering, script: Script) -> None:
-        """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be
-        of one instant. Few at a time, for others want something of Redis, too.
-        """
-        if work.is_done:
-            return
-        try:
-            async with asyncio.timeout_at(self._reader.deadline_s()):
-                await self._preparing.acquire()
-        except TimeoutError as error:
-            raise Unavailable(f"{PREPARING_MAX} long lists are being prepared") from error
-        try:
-            while not work.is_done:
-                seen = await self._reader.read(work.slices, script, self._reader.deadline_s())
-                if seen is None:
-                    return
-                work.take(seen.values)
-        finally:
-            self._preparing.release()
+        found = await Listing(self._reader, self._preparing, query, chosen, steps).listed()
+        if found is None:
+            return Answer(0, b"", NOTHING_LIVE)
+        return Answer(found.count, found.rows, self._instant(found.live, found.positions))
 
     async def one(self, group_id: str) -> Found:
         document, instant = await self._one("read", group_id)

@@ -6,7 +6,6 @@ from typing import cast
 from msgspec import Struct
 
 from api.calls import Call
-from api.documents import Documents
 from api.gather import BEHIND, UNGATHERED
 from api.live import Live
 from api.search import UNSEARCHED
@@ -27,7 +26,7 @@ class Step(Struct, frozen=True):
     `some at a time`  members of filters are looked up for masks, before it is
     `catch up`  what changed meanwhile is looked up, as much as one call has time for
     `gathered`  the groups of such a filter, brought up to date
-    `read`    documents of a large page, after its ids
+    `list`, `read`  groups of a large page, and its documents, after the rest
     """
 
     what: str
@@ -63,6 +62,6 @@ def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
     return found
 
 
-def read_after(live: Live, documents: Documents) -> Round:
-    counts = documents.counts
-    return [Shard(number, [Step("read", keys.row, counts[number])]) for number, keys in enumerate(live.shards)]
+def afterwards(what: str, keys: Sequence[str], groups: Sequence[int]) -> Round:
+    """What follows a large page. Both for each shard."""
+    return [Shard(number, [Step(what, key, many)]) for number, (key, many) in enumerate(zip(keys, groups, strict=True))]

@@ -17,16 +17,15 @@
 q.tells = false
 
 local one, first = side(tonumber(ARGV[8])), tonumber(ARGV[9])
-local mask, work, piece = new_mask(), 0, first
+local mask, work, piece = new_mask(), one.work(first), first + 1
 while piece <= one.pieces do
   work = work + one.work(piece)
-  -- One at least.
-  if work > q.slice and piece > first then
+  if work > q.slice then
     break
   end
-  one.put(mask, piece)
   piece = piece + 1
 end
+one.put(mask, first, piece - 1)
 local reply = {redis.call('GET', mask) or '', piece <= one.pieces and piece or 0}
 drop_masks(0)
 append(reply, now())

@@ -25,6 +25,9 @@ local function drop_masks(kept)
   masks = kept
 end
 
+-- Bitmaps that Redis combines at once in words; more it takes byte by byte.
+local COMBINED_FAST = 16
+
 -- Into `result`, which may be one of them. One without a key is left out, for Redis takes long for it.
 local function combine_into(result, operation, ...)
   local there, missing = {}, false
@@ -37,7 +40,7 @@ local function combine_into(result, operation, ...)
   end
   if #there == 0 or missing and operation == 'AND' then
     redis.call('UNLINK', result)
-  else
+  elseif #there > 1 or there[1] ~= result then
     redis.call('BITOP', operation, result, unpack(there))
   end
   return result

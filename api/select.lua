@@ -34,12 +34,14 @@
 --   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
+--   at_once_listed  groups of a page that are listed and sorted here; of a larger one who asks does that
 --
 -- bits, chunks, edit: what search.lua found in the first chunks, when that edit was the last; -1 chunks before it was
 -- asked.
 --
 -- Answers as window.lua says, or
 --   {position, -1}                                           search.lua is to be asked first, or once more
+--   {position, -4, count, places, moment}                    see window.lua
 --   {position, -2, side, ...}                                gather.lua is, for these sides
 --   {position, -3, ordinals, last, change, side, bits, ...}  this one is, with these arguments
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
@@ -148,12 +150,10 @@ local function by_masks()
     return another_call(-2, missing)
   end
   for number, one in ipairs(sides) do
-    local mask = ready[number]
+    local mask = ready[number] or one.ready()
     if not mask then
       mask = new_mask()
-      for i = 1, one.pieces do
-        one.put(mask, i)
-      end
+      one.put(mask, 1, one.pieces)
     end
     parts[#parts + 1] = one.complete and one.complete(mask) or mask
   end
@@ -179,7 +179,7 @@ end
 local short = short_way()
 local reply = short and by_sides(short) or by_masks()
 drop_masks(0)
-if q.tells and not reply.err and reply[2] >= 0 then
+if q.tells and not reply.err and (reply[2] >= 0 or reply[2] == -4) then
   reply[#reply + 1] = steps
 end
 return reply

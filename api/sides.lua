@@ -3,14 +3,17 @@
 --                     among them, in the order given: in `tries` sets. `ordered`: list() is in the ascending order of
 --                     by:sort
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
---                     members have to be looked up one by one for the i-th, or what takes as long, and `put(mask, i)`
---                     sets the bits of its groups. `among_pieces(ids)`: those of `ids` in any of them. Where pieces are
+--                     members have to be looked up one by one for the i-th, or what takes as long, and
+--                     `put(mask, first, last)` sets the bits of their groups. `ready()` answers a bitmap of the read
+--                     model that is the mask already, if there is one. `among_pieces(ids)`: those of `ids` in any of them. Where pieces are
 --                     what is left out, `complete(mask)` makes of them the mask of the side
 
 -- Of a piece, beside that for its members.
 local WORK_OF_PIECE = 5
 -- With more pieces, to ask for the work of each would take too long.
 local PIECES_AT_ONCE = 100
+
+local function nothing() end
 
 local function side_of_ids()
   local function probe(ids)
@@ -26,6 +29,7 @@ local function side_of_ids()
     list = function() return probed(q.ids, 'ZMSCORE', BY_ID, exists) end,
     tries = 1,
     probe = probe,
+    ready = nothing,
     pieces = 1,
     work = function() return #q.ids end,
     put = function(mask) set_bits(mask, q.ids) end,
@@ -66,6 +70,13 @@ local function side_of_values(numbers)
   end
   return {
     name = table.concat(keys, ' '),
+    ready = function()
+      local bits = bitmap(1)
+      if #keys == 1 and redis.call('EXISTS', bits) == 1 then
+        tell('bitmap', bits, bits)
+        return bits
+      end
+    end,
     size = function()
       if #keys > PIECES_AT_ONCE then
         return card
@@ -93,15 +104,21 @@ local function side_of_values(numbers)
     work = function(i)
       return WORK_OF_PIECE + (redis.call('EXISTS', bitmap(i)) == 1 and 0 or redis.call('ZCARD', keys[i]))
     end,
-    put = function(mask, i)
-      local bits = bitmap(i)
-      if redis.call('EXISTS', bits) == 1 then
-        combine_into(mask, 'OR', mask, bits)
-        tell('bitmap', bits, bits)
-      else
-        local ids = redis.call('ZRANGE', keys[i], 0, -1)
-        set_bits(mask, ids)
-        tell('list', keys[i], #ids)
+    put = function(mask, first, last)
+      local broad = {}
+      for i = first, last do
+        local bits = bitmap(i)
+        if redis.call('EXISTS', bits) == 1 then
+          broad[#broad + 1] = bits
+          tell('bitmap', bits, bits)
+        else
+          local ids = redis.call('ZRANGE', keys[i], 0, -1)
+          set_bits(mask, ids)
+          tell('list', keys[i], #ids)
+        end
+      end
+      for part in chunks(broad, COMBINED_FAST - 1) do
+        combine_into(mask, 'OR', mask, unpack(part))
       end
     end,
     among_pieces = probe,
@@ -143,16 +160,19 @@ local function side_of_range(range)
     end,
     tries = 1,
     probe = function(ids) return probed(ids, 'ZMSCORE', key, within(range.bounds)) end,
+    ready = nothing,
     pieces = #range.pieces,
     work = function(i)
       return WORK_OF_PIECE + math.min(members_of(i), q.interval)
     end,
-    put = function(mask, i)
-      local pair = range.pieces[i]
-      if members_of(i) <= q.interval then
-        set_bits(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
-      else
-        put_interval(mask, pair)
+    put = function(mask, first_piece, last_piece)
+      for i = first_piece, last_piece do
+        local pair = range.pieces[i]
+        if members_of(i) <= q.interval then
+          set_bits(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
+        else
+          put_interval(mask, pair)
+        end
       end
     end,
     complete = function(mask)

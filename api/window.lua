@@ -11,8 +11,10 @@
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
--- Without documents it is {position, count, ids, scores, moment}, see changes.lua; no scores for step 0. Count and all
--- else are of one instant, which the position tells. Reads only.
+-- Without documents it is {position, count, ids, scores, moment}, see changes.lua; no scores for step 0. If ids could not
+-- all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or many are
+-- {bits, first, last}: of the groups with these ordinals those at these ranks, both included.
+-- Count and all else are of one instant, which the position tells. Reads only.
 
 -- The hashes that hold the two parts of each document: KEYS[1] a JSON object of the default fields, KEYS[2] what
 -- follows them, from the comma to the last brace.
@@ -39,6 +41,17 @@ local function documents(ids)
   return docs
 end
 
+-- Whether some places are told as bits.
+local unlisted = false
+
+local function places(ids, scored)
+  local found = {}
+  for i, id in ipairs(ids) do
+    found[i] = type(id) == 'table' and id or {id, redis.call('ZSCORE', scored, id)}
+  end
+  return found
+end
+
 -- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an
 -- error reply; `scored` is the sorted set that the list is ordered by.
 local function answer(count, slice, scored)
@@ -53,6 +66,9 @@ local function answer(count, slice, scored)
     if fault then
       return fault
     end
+  end
+  if unlisted then
+    return {position, -4, count, places(ids, scored), now()}
   end
   if STEP == 0 and PARTS > 0 then
     return {position, count, table.concat(docs, ',')}

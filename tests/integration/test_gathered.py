@@ -4,7 +4,6 @@ The events say what is right, as in test_differential.py: an answer must be that
 """
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,19 +11,15 @@ from typing import Any
 import pytest
 import redis
 
-import api.engine
+import api.listing
 from api.engine import Answer, Engine
 from api.explain import Round
 from api.gather import BEHIND, UNGATHERED, Gathering
 from api.live import Live
-from api.query import Query, parse_list
-from projector.store.nodes import Nodes
-from projector.store.redis import Store
-from tests.integration.naive import Request, matches, ordered
-from tests.integration.queries import query_string, random_request
-from tests.integration.seed import Group
-from tests.integration.test_commit import commit
-from tests.integration.test_differential import SAMPLE, Events, change, created_events, event
+from tests.integration.naive import Request
+from tests.integration.queries import random_request
+from tests.integration.shop import Shop, asked, check, force, opened
+from tests.integration.test_differential import SAMPLE
 
 QUERIES = 150
 CHANGED = "og:{0.0}:changed"
@@ -38,70 +33,10 @@ def client(redis_url: str) -> Iterator["redis.Redis"]:
         yield client
 
 
-class Shop:
-    """Commits events of random orders, and knows the groups that they make."""
-
-    def __init__(self, redis_url: str) -> None:
-        self.rng = random.Random(31)
-        self.events = Events()
-        self.store = Store(Nodes(redis_url))
-        self._generation = self.store.generation()
-        created = created_events(self.rng)
-        self._created = [one["data"] for one in created if one["type"] == "order.created"]
-        for start in range(0, len(created), 1000):
-            self.commit(created[start : start + 1000])
-
-    def commit(self, events: Sequence[dict[str, Any]]) -> None:
-        start = len(self.events.events)
-        assert commit(self.store, self._generation, list(events), start or None) == "STORED"
-        self.events.events.extend(events)
-
-    def change(self, orders: int) -> None:
-        if not orders:
-            return
-        number = len(self.events.events)
-        self.commit(
-            [
-                change(self.rng, number + n, self.rng.choice(self._created), 10 + number)
-                if self.rng.random() < 0.8
-                else self._another(number + n)
-                for n in range(orders)
-            ]
-        )
-
-    def _another(self, number: int) -> dict[str, Any]:
-        data = {**self.rng.choice(self._created), "id": f"order_{number}", "order_group_id": f"og_later_{number}"}
-        return event(number, "order.created", data)
-
-    def groups(self) -> list[Group]:
-        return self.events.at(len(self.events.events))
-
-
 @pytest.fixture
 def shop(redis_url: str) -> Iterator[Shop]:
-    shop = Shop(redis_url)
-    yield shop
-    shop.store.nodes.close()
-
-
-def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:
-    for name, value in thresholds.items():
-        monkeypatch.setattr(f"api.calls.{name}", value)
-
-
-def check(found: Answer, shop: Shop, request: Request) -> None:
-    assert found.positions == {"orders/0": len(shop.events.events)}
-    matching = ordered([one for one in shop.groups() if matches(one, request)], request.sort, request.descending)
-    rows = json.loads(b"[%b]" % found.rows)
-    assert found.count == len(matching)
-    page = matching[request.offset : request.offset + request.limit]
-    assert [row["id"] for row in rows] == [one["id"] for one in page]
-
-
-def asked(rng: random.Random, request: Request) -> Query:
-    query = parse_list(query_string(rng, request))
-    assert isinstance(query, Query)
-    return query
+    with opened(redis_url) as shop:
+        yield shop
 
 
 def test_what_changes_between_the_calls(
@@ -130,7 +65,7 @@ def test_what_changes_between_the_calls(
                 client.zremrangebyrank(CHANGED, 0, -2)
                 trimmed.append(len(codes))
 
-    monkeypatch.setattr(api.engine, "Gathering", Disturbed)
+    monkeypatch.setattr(api.listing, "Gathering", Disturbed)
     counts = []
 
     async def ask() -> None:
@@ -139,6 +74,7 @@ def test_what_changes_between_the_calls(
             request = random_request(rng, SAMPLE)
             before = codes.count(UNGATHERED)
             found = await engine.list(asked(rng, request))
+            assert found.positions == {"orders/0": len(shop.events.events)}
             check(found, shop, request)
             counts.append(found.count)
             anew.append(codes.count(UNGATHERED) - before)
@@ -207,7 +143,7 @@ def test_a_redis_that_loses_writes_between_the_calls(
                     client.zadd("og:{0.0}:ordinal", {group_id + b"_": ordinal})
             begun.append(self.is_done)
 
-    monkeypatch.setattr(api.engine, "Gathering", Losing)
+    monkeypatch.setattr(api.listing, "Gathering", Losing)
 
     async def ask() -> Answer:
         engine = Engine(redis_url, 5000, 1, 0)

@@ -1,0 +1,89 @@
+"""A shop whose orders go straight to Redis, and what a list must answer between any two of its commits."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from api.engine import Answer
+from api.query import Query, parse_list
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from tests.integration.naive import DEFAULTS, Request, matches, ordered, shown
+from tests.integration.queries import query_string, shown_as_json
+from tests.integration.seed import GROUP_NAMES, Group
+from tests.integration.test_commit import commit
+from tests.integration.test_differential import Events, change, created_events, event
+
+
+class Shop:
+    """Commits events of random orders, and knows the groups that they make."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.rng = random.Random(31)
+        self.events = Events()
+        self.store = Store(Nodes(redis_url))
+        self._generation = self.store.generation()
+        created = created_events(self.rng)
+        self._created = [one["data"] for one in created if one["type"] == "order.created"]
+        for start in range(0, len(created), 1000):
+            self.commit(created[start : start + 1000])
+
+    def commit(self, events: Sequence[dict[str, Any]]) -> None:
+        start = len(self.events.events)
+        assert commit(self.store, self._generation, list(events), start or None) == "STORED"
+        self.events.events.extend(events)
+
+    def change(self, orders: int) -> None:
+        if not orders:
+            return
+        number = len(self.events.events)
+        self.commit(
+            [
+                change(self.rng, number + n, self.rng.choice(self._created), 10 + number)
+                if self.rng.random() < 0.8
+                else self._another(number + n)
+                for n in range(orders)
+            ]
+        )
+
+    def _another(self, number: int) -> dict[str, Any]:
+        data = {**self.rng.choice(self._created), "id": f"order_{number}", "order_group_id": f"og_later_{number}"}
+        return event(number, "order.created", data)
+
+    def groups(self, found: Answer) -> list[Group]:
+        """Those of the instant that an answer tells."""
+        (reflected,) = found.positions.values()
+        return self.events.at(reflected)
+
+
+@contextmanager
+def opened(redis_url: str) -> Iterator[Shop]:
+    shop = Shop(redis_url)
+    yield shop
+    shop.store.nodes.close()
+
+
+def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:
+    for name, value in thresholds.items():
+        monkeypatch.setattr(f"api.calls.{name}", value)
+
+
+def check(found: Answer, shop: Shop, request: Request) -> None:
+    matching = ordered([one for one in shop.groups(found) if matches(one, request)], request.sort, request.descending)
+    rows = json.loads(b"[%b]" % found.rows, parse_float=Decimal)
+    assert found.count == len(matching)
+    page = matching[request.offset : request.offset + request.limit]
+    # Not what is picked of them: the documents as they are stored, or the default fields.
+    stored = Request(names=DEFAULTS if request.names == DEFAULTS else GROUP_NAMES)
+    assert rows == [shown_as_json(shown(group, stored)) for group in page]
+
+
+def asked(rng: random.Random, request: Request) -> Query:
+    query = parse_list(query_string(rng, request))
+    assert isinstance(query, Query)
+    return query
