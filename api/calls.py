@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count, pairwise
-from math import inf
+from itertools import count
 from typing import NamedTuple
 
 import msgspec
@@ -11,11 +10,12 @@ from msgspec import Struct
 
 from api.batches import Command
 from api.gather import Gathered
-from api.intervals import Interval, Intervals
+from api.intervals import Intervals
 from api.plan import Scan, Select, heads_suffice
 from api.query import Query
-from api.scripts import GATHER, SCAN, SELECT, Script
+from api.scripts import SCAN, SELECT, Script
 from api.search import Found
+from api.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
 from projector.readmodel.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.
@@ -31,7 +31,7 @@ INTERVAL_MEMBERS = 300
 # Members that the call that answers looks up for bitmaps; if there are more, the calls before it do.
 AT_ONCE_MEMBERS = 650
 # Members that each of those looks up.
-SLICE_MEMBERS = 600
+SLICE_MEMBERS = 400
 # Groups that came or changed meanwhile, and that the answer looks up again; fewer, where a filter has many values.
 AGAIN_GROUPS = 200
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
@@ -44,8 +44,6 @@ LISTED_GROUPS = 64
 AT_ONCE_LISTED = 250
 # A page of more rows has its documents read after it: see documents.py.
 TOLD_ROWS = 100
-# Keys of select.lua before those of the filters.
-SELECT_KEYS = 5
 
 
 class Window(NamedTuple):
@@ -87,17 +85,10 @@ class Call(Struct, frozen=True):
     def command(
         self, keys: Keys, window: Window, found: Found | None = None, gathered: Gathered | None = None
     ) -> Command:
-        prepared = (*_told(found), *_gathered(gathered)) if self.prepares else ()
-        return (*self._asks(self.script, keys, window), *prepared)
-
-    def gather(self, keys: Keys, side: int, piece: int) -> Command:
-        """For a side of the query, from that piece of it on: see gather.lua."""
-        return (*self._asks(GATHER, keys, Window(0, 0, 0, NO_PARTS)), str(side), str(piece))
-
-    def _asks(self, script: Script, keys: Keys, window: Window) -> Command:
         names = self.keys(keys)
-        head = ("EVALSHA", script.digest, str(len(names) + 1), *names, keys.position, *self.order)
-        return (*head, *map(str, window), *self.arguments)
+        head = ("EVALSHA", self.script.digest, str(len(names) + 1), *names, keys.position, *self.order)
+        prepared = (*_told(found), *_gathered(gathered)) if self.prepares else ()
+        return (*head, *map(str, window), *self.arguments, *prepared)
 
 
 def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
@@ -127,12 +118,12 @@ def select_keys(query: Query, keys: Keys) -> list[str]:
     """In the order in which `select_arguments` numbers them."""
     values = [keys.of(field, value) for field, wanted in query.values for value in wanted]
     ranges = [keys.by(field) for field, _ in query.ranges]
-    return [keys.row, keys.rest, keys.text, keys.by("id"), keys.by(query.sort), *values, *ranges]
+    return [*first_keys(keys, query.sort), *values, *ranges]
 
 
 def select_arguments(query: Query, tells: bool = False) -> bytes:
     """A msgpack map, which names keys by their number in KEYS."""
-    number = count(SELECT_KEYS + 1)
+    number = count(FIRST_KEYS + 1)
     return msgspec.msgpack.encode(
         {
             "needle": query.needle,
@@ -149,7 +140,6 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "probed": PROBES_MAX,
             "interval": INTERVAL_MEMBERS,
             "at_once": AT_ONCE_MEMBERS,
-            "slice": SLICE_MEMBERS,
             "again_groups": AGAIN_GROUPS,
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
@@ -157,6 +147,20 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "at_once_listed": AT_ONCE_LISTED,
         }
     )
+
+
+def gathering(query: Query) -> list[Side]:
+    """What gather.lua may be asked for."""
+    return sides(query, {"interval": INTERVAL_MEMBERS, "slice": SLICE_MEMBERS})
+
+
+def _range(intervals: Intervals) -> dict[str, object]:
+    pieces = pieces_of(intervals)
+    return {
+        "bounds": [bounds(interval) for interval in intervals],
+        "pieces": [bounds(interval) for interval in pieces.intervals],
+        "left_out": pieces.left_out,
+    }
 
 
 def _told(found: Found | None) -> tuple[str | bytes, ...]:
@@ -172,30 +176,6 @@ def _gathered(gathered: Gathered | None) -> tuple[str | bytes, ...]:
     for side, bits in gathered.sides.items():
         sides += (str(side), bits)
     return (*gathered.since, *sides)
-
-
-def _range(intervals: Intervals) -> dict[str, object]:
-    """Where `$ne` and `$nin` leave something out, that is less to look up than the rest."""
-    left_out = [
-        Interval(before.hi, not before.hi_open, after.lo, not after.lo_open) for before, after in pairwise(intervals)
-    ]
-    is_list = all(interval.lo == interval.hi for interval in intervals)
-    pieces = intervals if is_list or not left_out else left_out
-    return {
-        "bounds": [bounds(interval) for interval in intervals],
-        "pieces": [bounds(interval) for interval in pieces],
-        "left_out": pieces is left_out,
-    }
-
-
-def bounds(interval: Interval) -> tuple[str, str]:
-    """As ZCOUNT takes them. `repr` of a float reads back as the same double."""
-    return _bound(interval.lo, interval.lo_open), _bound(interval.hi, interval.hi_open)
-
-
-def _bound(value: float, is_open: bool) -> str:
-    text = {inf: "+inf", -inf: "-inf"}.get(value) or repr(value)
-    return "(" + text if is_open else text
 
 
 def _flag(value: bool) -> str:

@@ -1,6 +1,6 @@
 -- Some pieces of a side, put into a mask: as much as Redis may be held for.
 --
---   EVALSHA <sha> <n> <keys of select.lua> <arguments of select.lua, as far as `arguments`> <side> <first piece>
+--   EVALSHA <sha> <n> <keys of select.lua> <arguments of select.lua, as far as `arguments`>
 --
 -- by:*, of:*  sorted set  those of the side, see select.lua
 -- ordinal     sorted set  group id, scored by its ordinal
@@ -8,25 +8,23 @@
 -- bits:*      string      bitmaps over ordinals: see buckets.lua
 -- bits:tmp:*  string      write: gone when the script ends
 --
--- side, first piece  see sides.lua
+-- The arguments are of the pieces that are left, or of as many as are enough, and of nothing else: to read those of a
+-- thousand values would take longer than all the rest.
 --
--- Answers {bits, next, ordinals, last, change}: bits by ordinals, of the groups in the pieces from the first to before
--- `next`, which is 0 where none is left; the rest as changes.lua has it.
+-- Answers {bits, done, ordinals, last, change}: bits by ordinals, of the groups in the first `done` pieces, of which there
+-- is one; the rest as changes.lua has it.
 
--- Nobody reads them here.
-q.tells = false
-
-local one, first = side(tonumber(ARGV[8])), tonumber(ARGV[9])
-local mask, work, piece = new_mask(), one.work(first), first + 1
-while piece <= one.pieces do
-  work = work + one.work(piece)
+local one = side(1)
+local mask, work, done = new_mask(), one.work(1), 1
+while done < one.pieces do
+  work = work + one.work(done + 1)
   if work > q.slice then
     break
   end
-  piece = piece + 1
+  done = done + 1
 end
-one.put(mask, first, piece - 1)
-local reply = {redis.call('GET', mask) or '', piece <= one.pieces and piece or 0}
+one.put(mask, 1, done)
+local reply = {redis.call('GET', mask) or '', done}
 drop_masks(0)
 append(reply, now())
 return reply

@@ -5,13 +5,14 @@ Groups that come, or change, meanwhile are left to the call that answers the que
 instant. Where they are too many for it, it looks up some of them, and is asked once more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
 
 from api.batches import Command
 from api.live import Live
+from api.sides import Side
 from projector.readmodel.keys import Generation, Keys
 
 # Where select.lua has a count, it may say one of these: sides have to be gathered first; it has brought them up to
@@ -33,15 +34,11 @@ class Gathered(Struct, frozen=True):
     since: Sequence[bytes]
 
 
-# The call for a side from a piece on.
-Ask = Callable[[Keys, int, int], Command]
-
-
 class Gathering:
     """`slices` says what to ask, `take` takes the answers; both once a round, until `is_done`."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, sides: Sequence[Side]) -> None:
+        self._sides = sides
         self._generation: Generation | None = None
         self._shards: list[_Shard | None] = []
 
@@ -60,11 +57,11 @@ class Gathering:
         is_asked = False
         for number, (_, count, *more) in enumerate(replies):
             if count == UNGATHERED:
-                self._shards[number] = _Shard(cast(list[int], more))
+                self._shards[number] = _Shard({n: self._sides[n - 1] for n in cast(list[int], more)})
             elif count == BEHIND:
                 since, pairs = more[:_MOMENT], more[_MOMENT:]
-                sides = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
-                self._shards[number] = _Shard([], sides, cast(list[bytes], since))
+                bits = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
+                self._shards[number] = _Shard({}, bits, cast(list[bytes], since))
             else:
                 continue
             is_asked = True
@@ -74,7 +71,7 @@ class Gathering:
         """One for each shard."""
         self._look_at(live)
         return [
-            ("PING",) if shard is None or shard.is_done else self._ask(keys, shard.side, shard.piece)
+            ("PING",) if shard is None or shard.is_done else shard.slice(keys)
             for shard, keys in zip(self._shards, live.shards, strict=True)
         ]
 
@@ -90,35 +87,40 @@ class Gathering:
 
 
 class _Shard:
-    """`since`: the moment of its first slice, for what comes later is left to the answer."""
+    """`left`: sides by their numbers. `bits`: of those that are done. `since`: the moment of the first slice, for what
+    comes later is left to the answer.
+    """
 
-    __slots__ = ("_bits", "_left", "_sides", "_since", "piece")
+    __slots__ = ("_done", "_found", "_left", "_piece", "_since")
 
-    def __init__(self, left: list[int], sides: dict[int, bytes] | None = None, since: Sequence[bytes] = ()) -> None:
-        self._left = left
-        self._sides = sides or {}
+    def __init__(
+        self, left: Mapping[int, Side], bits: Mapping[int, bytes] | None = None, since: Sequence[bytes] = ()
+    ) -> None:
+        self._left = dict(left)
+        self._done = dict(bits or {})
         self._since = since
-        self._bits = 0
-        self.piece = 1
+        # Of the side that is the next of those left: its bits, and how many pieces they are of.
+        self._found = self._piece = 0
 
     @property
     def gathered(self) -> Gathered | None:
-        return Gathered(self._sides, self._since) if self.is_done else None
+        return Gathered(self._done, self._since) if self.is_done else None
 
     @property
     def is_done(self) -> bool:
         return not self._left
 
-    @property
-    def side(self) -> int:
-        return self._left[0]
+    def slice(self, keys: Keys) -> Command:
+        return self._left[next(iter(self._left))].gather(keys, self._piece)
 
     def take(self, reply: Sequence[object]) -> None:
-        bits, piece = cast(tuple[bytes, int], reply[:2])
+        bits, pieces = cast(tuple[bytes, int], reply[:2])
         self._since = self._since or cast(list[bytes], reply[2:])
         # The first byte is the lowest here, so that it does not matter how many there are.
-        self._bits |= int.from_bytes(bits, "little")
-        self.piece = piece
-        if not piece:
-            self._sides[self.side] = self._bits.to_bytes(-(-self._bits.bit_length() // 8), "little")
-            self._bits, self.piece, self._left = 0, 1, self._left[1:]
+        self._found |= int.from_bytes(bits, "little")
+        self._piece += pieces
+        number = next(iter(self._left))
+        if self._piece >= self._left[number].pieces:
+            self._done[number] = self._found.to_bytes(-(-self._found.bit_length() // 8), "little")
+            self._found = self._piece = 0
+            del self._left[number]

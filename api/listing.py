@@ -10,7 +10,7 @@ from typing import cast
 from msgspec import Struct
 
 from api.batches import Command
-from api.calls import NO_PARTS, WHOLE, call, is_rotated
+from api.calls import NO_PARTS, WHOLE, call, gathering, is_rotated
 from api.documents import TRIES_MAX, Documents
 from api.errors import Unavailable
 from api.explain import Round, afterwards, told
@@ -58,7 +58,7 @@ class Listing:
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
         parts = NO_PARTS if self._asked.reads_after else self._asked.parts
         self._paging = Paging(query, parts, rotated=self._rotated, ladder=ladder)
-        self._search, self._gathering = Search(query.needle), Gathering(self._asked.gather)
+        self._search, self._gathering = Search(query.needle), Gathering(gathering(query))
         self._misses = 0
 
     async def listed(self) -> Listed | None:

@@ -5,6 +5,7 @@ import random
 from api.batches import Command
 from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
 from api.live import Live
+from api.sides import Side
 from projector.readmodel.keys import Generation, Keys
 
 POSITION: list[bytes] = []
@@ -16,21 +17,27 @@ def live(number: int, shards: int) -> Live:
     return Live(b"", None, generation, b"", keys, ())
 
 
-def ask(keys: Keys, side: int, piece: int) -> Command:
-    return (keys.prefix, str(side), str(piece))
+def side(number: int, pieces: int) -> Side:
+    def gather(keys: Keys, first: int) -> Command:
+        return (keys.prefix, str(number), str(first))
+
+    return Side(pieces, gather)
 
 
 def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
     """As gather.lua answers: a piece, or some, at a time; its bitmaps have no bytes behind the last bit."""
     rng = random.Random(1)
     for shards in (1, 3, 16):
-        served, gathering = live(1, shards), Gathering(ask)
+        pieces = {number: rng.randrange(1, 9) for number in range(1, 9)}
+        served, gathering = live(1, shards), Gathering([side(*one) for one in pieces.items()])
         wanted = [rng.sample(range(1, 9), rng.randrange(4)) for _ in range(shards)]
         assert gathering.gathered(served) == [None] * shards
         replies = [[POSITION, UNGATHERED, *sides] if sides else [POSITION, 7, b""] for sides in wanted]
         assert gathering.begin(served, replies) is any(wanted)
-        pieces = {(shard, side): rng.randrange(1, 9) for shard, sides in enumerate(wanted) for side in sides}
-        bits: dict[tuple[int, int], set[int]] = {one: set() for one in pieces}
+        bits: dict[tuple[int, int], set[int]] = {
+            (shard, number): set() for shard, sides in enumerate(wanted) for number in sides
+        }
+        asked = dict.fromkeys(bits, 0)
         begun: dict[int, tuple[bytes, ...]] = {}
         while not gathering.is_done:
             answers: list[object] = []
@@ -38,40 +45,43 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
                 if command == ("PING",):
                     answers.append(b"PONG")
                     continue
-                prefix, side, piece = command
+                prefix, number, first = command
                 assert prefix == f"og:{{1.{shard}}}:"
-                one = (shard, int(side))
+                one = (shard, int(number))
+                assert int(first) == asked[one] < pieces[one[1]]
                 ordinals = {rng.randrange(200) for _ in range(rng.randrange(5))}
                 bits[one] |= ordinals
-                following = int(piece) + rng.randrange(1, 3)
+                done = min(rng.randrange(1, 3), pieces[one[1]] - asked[one])
+                asked[one] += done
                 at = (b"%d" % rng.randrange(1000), b"og", b"%d:" % rng.randrange(1000))
                 begun.setdefault(shard, at)
-                answers.append([bitmap(ordinals), following if following <= pieces[one] else 0, *at])
+                answers.append([bitmap(ordinals), done, *at])
             gathering.take(answers)
+        assert asked == {one: pieces[one[1]] for one in asked}
         for shard, gathered in enumerate(gathering.gathered(served)):
             if not wanted[shard]:
                 assert gathered is None
                 continue
             assert gathered is not None
             assert tuple(gathered.since) == begun[shard]
-            assert {side: ordinals_of(mask) for side, mask in gathered.sides.items()} == {
-                side: bits[shard, side] for side in wanted[shard]
+            assert {number: ordinals_of(mask) for number, mask in gathered.sides.items()} == {
+                number: bits[shard, number] for number in wanted[shard]
             }
 
 
 def test_what_comes_later_is_left_to_the_answer() -> None:
-    served, gathering = live(1, 1), Gathering(ask)
+    served, gathering = live(1, 1), Gathering([side(1, 1), side(2, 5)])
     assert gathering.begin(served, [[POSITION, UNGATHERED, 2]])
-    gathering.take([[b"\x80", 5, b"100", b"og_1", b"7:"]])
-    assert gathering.slices(served) == [("og:{1.0}:", "2", "5")]
+    gathering.take([[b"\x80", 4, b"100", b"og_1", b"7:"]])
+    assert gathering.slices(served) == [("og:{1.0}:", "2", "4")]
     assert gathering.gathered(served) == [None]
-    gathering.take([[b"\x00\x01", 0, b"130", b"og_2", b"9:"]])
+    gathering.take([[b"\x00\x01", 1, b"130", b"og_2", b"9:"]])
     assert gathering.is_done
     assert gathering.gathered(served) == [Gathered({2: b"\x80\x01"}, [b"100", b"og_1", b"7:"])]
 
 
 def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
-    served, gathering = live(1, 2), Gathering(ask)
+    served, gathering = live(1, 2), Gathering([side(n, 3) for n in range(1, 5)])
     assert gathering.begin(
         served, [[POSITION, BEHIND, b"130", b"og_2", b"9:", 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]]
     )
@@ -80,9 +90,9 @@ def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
 
 
 def test_another_generation_begins_anew() -> None:
-    gathering = Gathering(ask)
+    gathering = Gathering([side(1, 1)])
     assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
-    gathering.take([[b"\x80", 0, b"100", b"og_1", b"7:"]])
+    gathering.take([[b"\x80", 1, b"100", b"og_1", b"7:"]])
     assert gathering.gathered(live(2, 3)) == [None] * 3
     assert gathering.slices(live(2, 3)) == [("PING",)] * 3
     assert gathering.is_done

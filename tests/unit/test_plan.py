@@ -1,17 +1,20 @@
 """Which queries a single sorted set answers."""
 
 from math import inf, nextafter
+from typing import Any
 
 import msgspec
 import pytest
 
-from api.calls import HEADS, NO_PARTS, Window, bounds, call, page, select_arguments
+from api.batches import Command
+from api.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
 from api.gather import Gathered
 from api.intervals import Interval
 from api.plan import Nothing, Scan, Select, plan
 from api.query import Query, parse_list
 from api.scripts import GATHER, SCAN, SELECT
 from api.search import Found
+from api.sides import bounds, first_keys
 from projector.readmodel.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
@@ -120,10 +123,38 @@ def test_what_was_prepared_follows() -> None:
     prepared = asks.command(KEYS, page(asked, HEADS), found, gathered)
     assert prepared[:-10] == bare[:-3]
     assert prepared[-10:] == (b"\x01", "3", "9", b"17", b"og_1", b"5:", "1", b"\x80", "4", b"")
-    slice_of = asks.gather(KEYS, 2, 7)
-    assert slice_of[1] == GATHER.digest
-    assert slice_of[2:-6] == bare[2:-7]
-    assert slice_of[-6:] == ("0", "0", "0", bare[-4], "2", "7")
+
+
+def test_the_calls_that_gather() -> None:
+    """Each is told of some pieces, in the numbers of select.lua: ranges, values, ids."""
+    wanted = [f"sel_{n}" for n in range(150)]
+    raw = "&".join(["total[$ne]=2", *(f"seller_id={value}" for value in wanted), "status=a", "id=x", "id=y"])
+    total, sellers, status, ids = gathering(query(raw))
+    assert (total.pieces, sellers.pieces, status.pieces, ids.pieces) == (1, 150, 1, 1)
+    first = [*first_keys(KEYS, "id")]
+
+    def told(command: Command) -> tuple[list[str], Any]:
+        assert command[:2] == ("EVALSHA", GATHER.digest)
+        keys = [str(key) for key in command[3 : 3 + int(command[2])]]
+        assert command[3 + len(keys) : -1] == ("0",) * 6
+        assert keys[:5] == first
+        assert keys[-1] == KEYS.position
+        assert isinstance(command[-1], bytes)
+        return keys[5:-1], msgspec.msgpack.decode(command[-1])
+
+    keys, arguments = told(total.gather(KEYS, 0))
+    assert keys == [KEYS.by("total")]
+    assert [one["pieces"] for one in arguments["ranges"]] == [[["2.0", "2.0"]]]
+    assert (arguments["values"], arguments["by_id"]) == ([], False)
+    found = []
+    for start, stop in ((0, 100), (100, 150), (149, 150)):
+        keys, arguments = told(sellers.gather(KEYS, start))
+        assert [[keys[n - 6] for n in numbers] for numbers in arguments["values"]] == [keys]
+        assert keys == [KEYS.of("seller_id", value) for value in sorted(wanted)[start:stop]]
+        found.append(arguments["ranges"])
+    assert found == [[]] * 3
+    keys, arguments = told(ids.gather(KEYS, 0))
+    assert (keys, sorted(arguments["ids"]), arguments["by_id"], arguments["values"]) == ([], ["x", "y"], True, [])
 
 
 @pytest.mark.parametrize(
