@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Protocol
 
 from bench.shapes import Shape
@@ -19,6 +20,14 @@ class Answer:
     count: int
     ids: tuple[str, ...] | None
     parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Of scripts in Redis: how many, and the seconds of those that took long enough for Redis to note them."""
+
+    number: int
+    noted: Sequence[float]
 
 
 class Refused(Exception):
@@ -41,17 +50,17 @@ class Contender(Protocol):
     def ask(self, shape: Shape) -> Answer:
         """Raises Refused."""
 
-    def longest_s(self) -> float | None:
-        """What the longest call inside took since `begin`; None where that cannot be told."""
+    def calls(self) -> Calls | None:
+        """Since `begin`; None where that cannot be told."""
 
 
 @dataclass
 class Samples:
-    """Seconds of each request. `longest`: inside, one for each round."""
+    """Seconds of each request. `calls`: inside, for each round."""
 
     seconds: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
-    longest: list[float] = field(default_factory=list)
+    calls: list[Calls] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     spent_s: float = 0.0
 
@@ -118,9 +127,9 @@ class Contest:
                 samples.refused.append(str(refused))
             samples.spent_s += time.perf_counter() - started_s
             asked += 1
-        longest_s = one.longest_s()
-        if asked and longest_s is not None:
-            samples.longest.append(longest_s)
+        calls = one.calls()
+        if asked and calls is not None:
+            samples.calls.append(calls)
 
     def _asked(self, one: Contender, shape: Shape) -> Answer:
         answer = one.ask(shape)
@@ -133,3 +142,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least that share of all does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+def quantile_of_calls(calls: Sequence[Calls], share: float) -> float:
+    """Likewise; 0 for what Redis did not note."""
+    noted = sorted((seconds for some in calls for seconds in some.noted), reverse=True)
+    number = sum(some.number for some in calls)
+    longer = number - ceil(share * number)
+    return noted[longer] if longer < len(noted) else 0.0

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from bench.contest import Answer, Wrong, quantile
+from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
 from bench.marketplace import OTHER_SELLERS, UNTIL, Group, groups, time_text
 
 # As many values as a filter may have, and rows as a page.
@@ -33,7 +33,7 @@ class Hard(NamedTuple):
 
 
 class Took(Struct):
-    """Milliseconds; `calls` of Redis for one list. `longest_call`: of all lists, and the median of each one's own."""
+    """Milliseconds; `calls` of scripts in Redis for one list. `call_p99`, `longest_call`: of those of all lists."""
 
     name: str
     count: int
@@ -41,7 +41,7 @@ class Took(Struct):
     p50: float
     p99: float
     calls: float
-    longest_call_median: float
+    call_p99: float
     longest_call: float
 
 
@@ -50,11 +50,8 @@ class Asked(Protocol):
 
     def begin(self) -> None: ...
 
-    def longest_s(self) -> float | None:
-        """What the longest call inside took since `begin`."""
-
-    def calls(self) -> int:
-        """How many there have been."""
+    def calls(self) -> Calls:
+        """Since `begin`."""
 
 
 def hard(number: int) -> list[Hard]:
@@ -188,14 +185,14 @@ def measured(
     for one in lists:
         tell(f"made to be hard: {one.name}")
         asked.answer(one.query)
-        seconds, longest, calls = [], [], asked.calls()
+        seconds, calls = [], []
         for _ in range(requests):
             asked.begin()
             answer = asked.answer(one.query)
             if answer.count != counts[one.name]:
                 raise Wrong(f"{one.name}: expected {counts[one.name]:,} groups, there are {answer.count:,}")
             seconds.append(answer.seconds)
-            longest.append(asked.longest_s() or 0.0)
+            calls.append(asked.calls())
         found.append(
             Took(
                 name=one.name,
@@ -203,9 +200,9 @@ def measured(
                 requests=requests,
                 p50=_ms(quantile(seconds, 0.5)),
                 p99=_ms(quantile(seconds, 0.99)),
-                calls=round((asked.calls() - calls) / requests, 1),
-                longest_call_median=_ms(quantile(longest, 0.5)),
-                longest_call=_ms(max(longest)),
+                calls=round(sum(some.number for some in calls) / requests, 1),
+                call_p99=_ms(quantile_of_calls(calls, 0.99)),
+                longest_call=_ms(quantile_of_calls(calls, 1)),
             )
         )
     return found

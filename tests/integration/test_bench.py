@@ -14,7 +14,7 @@ import pytest
 
 from bench import marketplace
 from bench.chart import Bar, chart
-from bench.contest import Answer, Contest, Wrong, quantile
+from bench.contest import Answer, Calls, Contest, Wrong, quantile, quantile_of_calls
 from bench.sections import sections
 from bench.shapes import Shape, counts, shapes
 from tests import oracle
@@ -62,7 +62,7 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
         for took in line["took"].values():
             assert took["requests"] == 4
             assert 0 < took["p50"] <= took["p99"] <= took["max"]
-        assert line["took"]["this project"]["longest_call"] is not None
+        assert line["took"]["this project"]["call_p99"] is not None
         assert ("PostgreSQL, one table" in line["took"]) == (found["machine"]["postgresql"] is not None)
 
 
@@ -136,8 +136,8 @@ class Liar:
     def begin(self) -> None:
         """Nothing."""
 
-    def longest_s(self) -> float | None:
-        return None
+    def calls(self) -> None:
+        """Nobody knows."""
 
     def ask(self, shape: Shape) -> Answer:
         self._truths -= 1
@@ -156,6 +156,14 @@ def test_quantiles() -> None:
     assert quantile(values, 0.5) == 100
     assert quantile(values, 0.99) == 198
     assert quantile([3.0], 0.99) == 3.0
+
+
+def test_quantiles_of_calls_of_which_only_the_long_ones_were_noted() -> None:
+    calls = [Calls(150, [0.005, 0.009]), Calls(50, [0.007])]
+    assert quantile_of_calls(calls, 1) == 0.009
+    assert quantile_of_calls(calls, 0.995) == 0.007
+    assert quantile_of_calls(calls, 0.99) == 0.005
+    assert quantile_of_calls(calls, 0.985) == 0
 
 
 def test_a_chart_escapes_what_it_is_told() -> None:
