@@ -40,6 +40,8 @@ AGAIN_CHUNKS = 40
 # most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 800
 LISTED_GROUPS = 64
+# Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
+PART_BYTES = 4096
 # Groups of a page that the answer itself lists and sorts; of a larger one that is done after it: see places.py.
 AT_ONCE_LISTED = 250
 # A page of more rows has its documents read after it: see documents.py.
@@ -144,6 +146,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
             "listed": LISTED_GROUPS,
+            "part": PART_BYTES,
             "at_once_listed": AT_ONCE_LISTED,
         }
     )

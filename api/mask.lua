@@ -120,11 +120,11 @@ local function mask_from(key, field, lo)
   return mask
 end
 
--- The ids of a mask with few bits, in any order.
-local function listed(mask)
+-- The ids of a mask with few bits, in any order. `base`: the byte that it begins with, if not the first.
+local function listed(mask, base)
   local ids, at = {}, redis.call('BITPOS', mask, '1')
   while at >= 0 do
-    ids[#ids + 1] = id_of(at)
+    ids[#ids + 1] = id_of(8 * (base or 0) + at)
     at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
   end
   return ids

@@ -3,6 +3,49 @@
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
 
+-- A view of a mask: {mask, base, size}. A whole one has only the mask; else its key has `size` bytes of it, from the byte
+-- `base` on, and all bits of it are in there.
+
+local function bytes_of(bitmap, first, size)
+  return redis.call('GETRANGE', bitmap, string.format('%d', first), string.format('%d', first + size - 1))
+end
+
+-- Groups that came one after the other have their bits in a small part of the mask, such as those of some days: what is
+-- combined from then on is that much shorter. The same view, or one of an eighth of it.
+local function closer(view, count)
+  local bytes = redis.call('STRLEN', view.mask)
+  if bytes < math.max(q.part, 8) then
+    return view
+  end
+  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), math.floor(bytes / 8)
+  local last = string.format('%d', first + size - 1)
+  if redis.call('BITCOUNT', view.mask, string.format('%d', first), last) < count then
+    return view
+  end
+  local mask = new_mask()
+  redis.call('SET', mask, bytes_of(view.mask, first, size))
+  return {mask = mask, base = (view.base or 0) + first, size = size}
+end
+
+-- What a view has of a bitmap.
+local function seen(bitmap, view)
+  if not view.size then
+    return bitmap
+  end
+  local mask = new_mask()
+  redis.call('SET', mask, bytes_of(bitmap, view.base, view.size))
+  return mask
+end
+
+local function whole(view)
+  if not view.size then
+    return view.mask
+  end
+  local mask = new_mask()
+  redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
+  return mask
+end
+
 -- The page out of parts of the list that follow each other: {function that answers the mask, groups in it}, ...
 local function joined(parts, first, last, step, page)
   local ids, before = {}, 0
@@ -89,55 +132,56 @@ local function spare()
 end
 
 -- The page out of few groups.
-local function page_listed(mask, first, last, step)
+local function page_listed(view, first, last, step)
   if leaves then
     unlisted = true
-    return {{redis.call('GET', mask), first, last}}
+    return {{redis.call('GET', view.mask), view.base or 0, first, last}}
   end
-  local ids, fault = sorted(listed(mask))
+  local ids, fault = sorted(listed(view.mask, view.base))
   return ids and cut(ids, first, last, step), fault
 end
 
 -- Calls narrowed, which calls it.
 local page_among_alike
 
--- Halves the mask by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices
--- that are left; `count`: groups in the mask.
-local function narrowed(mask, count, field, left, first, last, step)
+-- Halves a view by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices that
+-- are left; `count`: groups in it.
+local function narrowed(view, count, field, left, first, last, step)
   if count <= math.max(spare() + math.floor((last - first) / step), 1) then
     if left < slices_of(field) then
       tell('slices', PREFIX .. 'bits:by:' .. field, count)
     end
-    return page_listed(mask, first, last, step)
+    return page_listed(view, first, last, step)
   end
+  view = closer(view, count)
   for k = left - 1, 0, -1 do
     local slice = slice_of(field, k)
-    local ones = redis.call('EXISTS', slice) == 1 and combined('AND', mask, slice)
+    local ones = redis.call('EXISTS', slice) == 1 and combined('AND', view.mask, seen(slice, view))
     local many = ones and size_of(ones) or 0
     if many > 0 and many < count then
       local halves = {
         {function() return ones end, many},
-        {function() return combined('XOR', mask, ones) end, count - many},
+        {function() return combined('XOR', view.mask, ones) end, count - many},
       }
       if not ones_come_first(field, k) then
         halves = {halves[2], halves[1]}
       end
       return joined(halves, first, last, step, function(half, size, from, to)
-        return narrowed(half, size, field, k, from, to, step)
+        return narrowed({mask = half, base = view.base, size = view.size}, size, field, k, from, to, step)
       end)
     end
   end
-  return page_among_alike(mask, count, field, first, last, step)
+  return page_among_alike(view, count, field, first, last, step)
 end
 
-local function one_of(mask)
-  return id_of(redis.call('BITPOS', mask, 1))
+local function one_of(view)
+  return id_of(8 * (view.base or 0) + redis.call('BITPOS', view.mask, '1'))
 end
 
 -- Where in the list of all to begin a walk for groups that follow each other there, and whose ids are alike in all that
 -- slices tell: somewhat before the first.
-local function start_of_alike(mask)
-  local id, reference = one_of(mask), id_of(0)
+local function start_of_alike(view)
+  local id, reference = one_of(view), id_of(0)
   local told = 1
   while told < ID_BYTES and string.byte(id, told) == string.byte(reference, told) do
     told = told + 1
@@ -154,26 +198,26 @@ local function start_of_alike(mask)
 end
 
 -- As `walked`, where they must be found.
-local function found_on_the_way(mask, start, first, last, step)
-  local ids, fault = walked(mask, start, first, last, step, card)
+local function found_on_the_way(view, start, first, last, step)
+  local ids, fault = walked(whole(view), start, first, last, step, card)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
 -- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
 -- even their ids are alike, they are looked for one by one.
-page_among_alike = function(mask, count, field, first, last, step)
+page_among_alike = function(view, count, field, first, last, step)
   if field == 'id' then
-    return found_on_the_way(mask, start_of_alike(mask), first, last, step)
+    return found_on_the_way(view, start_of_alike(view), first, last, step)
   end
-  local score = redis.call('ZSCORE', BY_SORT, one_of(mask))
+  local score = redis.call('ZSCORE', BY_SORT, one_of(view))
   local bucket = BUCKET[field](tonumber(score))
   local before = redis.call('ZCOUNT', BY_SORT, '-inf', '(' .. score)
   local past = before + redis.call('ZCOUNT', BY_SORT, score, score)
   if bucket_at(field, before - 1) ~= bucket and bucket_at(field, past) ~= bucket then
-    return narrowed(mask, count, 'id', slices_of('id'), first, last, step)
+    return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
-  return found_on_the_way(mask, DESCENDING and beyond - valueless or card - from, first, last, step)
+  return found_on_the_way(view, DESCENDING and beyond - valueless or card - from, first, last, step)
 end
 
 -- `count`: groups in the mask.
@@ -188,7 +232,7 @@ local function page_of(mask, count, first, last, step)
     end
   end
   local function page(part, size, from, to)
-    return narrowed(part, size, FIELD, slices_of(FIELD), from, to, step)
+    return narrowed({mask = part}, size, FIELD, slices_of(FIELD), from, to, step)
   end
   if not ROTATED then
     return page(mask, count, first, last)

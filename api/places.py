@@ -131,12 +131,12 @@ class _Shard:
 def _part(told: Sequence[object]) -> _Bits | tuple[bytes, bytes]:
     if len(told) == 2:
         return cast(tuple[bytes, bytes], tuple(told))
-    bits, first, last = cast(tuple[bytes, int, int], told)
-    return _Bits(list(_ordinals(bits)), first, last)
+    bits, base, first, last = cast(tuple[bytes, int, int, int], told)
+    return _Bits(list(_ordinals(bits, base)), first, last)
 
 
-def _ordinals(bits: bytes) -> Iterator[int]:
-    """Of a bitmap of Redis: the highest bit of a byte is the first."""
+def _ordinals(bits: bytes, base: int) -> Iterator[int]:
+    """Of a bitmap of Redis, from the byte `base` on: the highest bit of a byte is the first."""
     for found in _NOT_ZERO.finditer(bits):
-        byte = found.group()[0]
-        yield from (8 * found.start() + n for n in range(8) if byte << n & 128)
+        byte, at = found.group()[0], 8 * (base + found.start())
+        yield from (at + n for n in range(8) if byte << n & 128)

@@ -13,7 +13,8 @@
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
 -- Without documents it is {position, count, ids, scores, moment}, see changes.lua; no scores for step 0. If ids could not
 -- all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or many are
--- {bits, first, last}: of the groups with these ordinals those at these ranks, both included.
+-- {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks, both
+-- included.
 -- Count and all else are of one instant, which the position tells. Reads only.
 
 -- The hashes that hold the two parts of each document: KEYS[1] a JSON object of the default fields, KEYS[2] what

@@ -50,7 +50,7 @@ def large(rng: random.Random) -> Request:
 
 def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, WALKED_GROUPS=0, LISTED_GROUPS=200)
-    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1)
+    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1, PART_BYTES=8)
     monkeypatch.setattr(api.places, "SLICE_GROUPS", 100)
     rng = random.Random(41)
     slices: list[int] = []
