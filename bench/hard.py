@@ -122,12 +122,29 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
             [*_all("id", ids), ("q", "a1")],
             lambda group: group.id in ids and _has(group, "a1"),
         ),
+        *(
+            _hard(
+                f"status, channel by {name}, deep",
+                [*_PENDING, *_WEB, ("order", name), *_deep(number)],
+                lambda group: _is_pending(group) and _is_web(group),
+            )
+            for name in ("id", "seller_count")
+        ),
         _hard(
             "1 000 rows, deep, by total",
-            [*_PENDING, *_WEB, *_BY_TOTAL, ("offset", str(number // 10)), ("limit", str(MANY))],
+            [*_PENDING, *_WEB, *_BY_TOTAL, *_deep(number), ("limit", str(MANY))],
+            lambda group: _is_pending(group) and _is_web(group),
+        ),
+        _hard(
+            "1 000 whole documents, deep",
+            [*_PENDING, *_WEB, ("fields", "*orders"), *_deep(number), ("limit", str(MANY))],
             lambda group: _is_pending(group) and _is_web(group),
         ),
     ]
+
+
+def _deep(number: int) -> _Parameters:
+    return [("offset", str(number // 10))]
 
 
 def _hard(name: str, parameters: _Parameters, matches: Callable[[Group], bool]) -> Hard:
