@@ -65,7 +65,7 @@ class Listing:
         """None where nothing is live. Raises Unavailable and ReadModelFault."""
         deadline_s = self._reader.deadline_s()
         rounds = catch_ups = 0
-        while rounds < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
+        while rounds - self._misses < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
             seen = await self._reader.read(self._commands, self._asked.script, deadline_s)
             if seen is None:
                 return None
@@ -119,8 +119,8 @@ class Listing:
         if any(reply[1] == UNLISTED for reply in replies):
             query = self._query
             places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
-            await self._prepare(places, PLACES)
             self._tell("list", [keys.ordinal for keys in live.shards], places.counts)
+            await self._prepare(places, PLACES)
             listed = places.replies()
             if listed is None:
                 self._misses += 1

@@ -109,6 +109,9 @@ local function slices_that_differ(field)
   end
   local ahead, span = reach()
   local highest = (DESCENDING and card - valueless - ahead or ahead + span) - 1
+  if highest < 0 then
+    return 0
+  end
   local low, high = bucket_at(field, math.max(highest - span + 1, 0)), bucket_at(field, highest)
   local slices = 0
   while low ~= high do

@@ -63,8 +63,8 @@ class Places:
                 shard.take(cast(tuple[list[bytes], list[bytes | None]], reply))
 
     def replies(self) -> Sequence[Sequence[object]] | None:
-        """None if they are not those of the list any more."""
-        if not self._shards:
+        """None if they are not those of the list any more, or could not all be listed."""
+        if not self._shards or not self.is_done:
             return None
         found = []
         for shard, reply in zip(self._shards, self._replies, strict=True):

@@ -17,6 +17,7 @@ from tests.integration.seed import JUNE_MS, go_live, iso, make_groups, write
 GROUPS = make_groups(random.Random(20260601), 1000)
 ALL_QUERIES = 600
 FORCED_QUERIES = 200
+PAGE = 197
 # How select.lua finds a page: thresholds that force it.
 NO_SIDES = {"FEW_MEMBERS": -1, "FEW_SEARCHED": -1}
 WAYS: dict[str, dict[str, int]] = {
@@ -82,7 +83,7 @@ def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with the border of the missing display ids inside a page."""
     force(way, monkeypatch)
-    request = Request(limit=97)
+    request = Request(limit=PAGE)
     extra = ""
     if filtered == "status":
         request.any_of["status"] = ["completed"]
@@ -91,9 +92,28 @@ def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monk
         request.q = "og_"
         extra = "&q=og_"
     for request.sort, request.descending in product(SORTS, (False, True)):
-        for request.offset in range(0, len(GROUPS) + 97, 97):
-            query = f"limit=97&offset={request.offset}&order={'-' if request.descending else ''}{request.sort}{extra}"
+        for request.offset in range(0, len(GROUPS) + PAGE, PAGE):
+            query = (
+                f"limit={PAGE}&offset={request.offset}&order={'-' if request.descending else ''}{request.sort}{extra}"
+            )
             assert api.list(query) == expected(request), query
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force(way, monkeypatch)
+    nameless = [{**group, "display_id": None} for group in GROUPS[:300]]
+    redis.flushdb()
+    write(redis, nameless)
+    go_live(redis)
+    with running(redis_url) as api:
+        for descending, offset in product((False, True), (0, 10)):
+            request = Request(limit=20, offset=offset, sort="display_id", descending=descending)
+            request.any_of["status"] = ["pending"]
+            wanted = shown_as_json(answer(nameless, request))
+            assert wanted["count"] > 50
+            order = "-display_id" if descending else "display_id"
+            assert api.list(f"limit=20&offset={offset}&order={order}&status=pending") == wanted
 
 
 def test_the_default_list_is_the_stored_bytes(api: Api, redis: "Redis") -> None:
