@@ -118,10 +118,12 @@ class Batches:
     def _next_turn(self) -> list[_Waiting]:
         """Those who gave up meanwhile are left out."""
         turn: list[_Waiting] = []
-        while self._waiting and len(turn) < TURN_COMMANDS_MAX:
+        commands = 0
+        while self._waiting and commands < TURN_COMMANDS_MAX:
             waiting = self._waiting.popleft()
             if not waiting.future.done():
                 turn.append(waiting)
+                commands += waiting.replies or 1
         return turn
 
     async def _take(self, turn: list[_Waiting]) -> None:

@@ -24,6 +24,8 @@ POINTER: Command = ("GET", LIVE)
 POINTER_SLOT = key_slot(LIVE.encode())
 
 _SLOTS: Command = ("CLUSTER", "SLOTS")
+# Of a script: a key that it did not declare is not here, for its slot is on its way.
+_AWAY = "access a non local key"
 # The slot is elsewhere (MovedError is an AskError), or on its way, or nobody has it: that may pass.
 _PASSING = (AskError, TryAgainError, ClusterDownError)
 
@@ -135,7 +137,9 @@ class Cluster:
 def _trouble(reply: Reply | BaseException) -> Exception | None:
     """What may pass."""
     if isinstance(reply, Reply):
-        return reply.value if isinstance(reply.value, _PASSING) else None
+        value = reply.value
+        passes = isinstance(value, _PASSING) or (isinstance(value, ResponseError) and _AWAY in str(value))
+        return value if passes and isinstance(value, ResponseError) else None
     if isinstance(reply, Unavailable):
         return reply
     raise reply
@@ -143,7 +147,8 @@ def _trouble(reply: Reply | BaseException) -> Exception | None:
 
 def _is_under_way(trouble: Exception) -> bool:
     """The slot has its owner still, who knows when that is over."""
-    return isinstance(trouble, AskError | TryAgainError) and not isinstance(trouble, MovedError)
+    is_told = isinstance(trouble, AskError | TryAgainError) or _AWAY in str(trouble)
+    return is_told and not isinstance(trouble, MovedError)
 
 
 def _moved_to(trouble: Exception) -> Address | None:

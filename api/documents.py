@@ -15,7 +15,7 @@ from api.scripts import CHANGED
 from projector.readmodel.keys import Keys
 
 # So often; then they are read together with the list, for it changes too fast.
-TRIES_MAX = 4
+TRIES_MAX = 2
 # Groups that came or changed meanwhile; of more it is not asked which.
 CHANGES_MAX = 400
 

@@ -26,7 +26,7 @@ class Step(Struct, frozen=True):
     `some at a time`  members of filters are looked up for masks, before it is
     `catch up`  what changed meanwhile is looked up, as much as one call has time for
     `gathered`  the groups of such a filter, brought up to date
-    `list`, `read`  groups of a large page, and its documents, after the rest
+    `place`, `read`  groups of a large page, and its documents: after the rest, perhaps in several calls
     """
 
     what: str
@@ -39,7 +39,7 @@ class Shard(Struct, frozen=True):
     steps: list[Step]
 
 
-# One call of every shard.
+# One call of every shard, or several for the same.
 Round = list[Shard]
 
 

@@ -1,6 +1,6 @@
 -- Some pieces of a side, put into a mask: as much as Redis may be held for.
 --
---   EVALSHA <sha> <n> <keys of select.lua> <arguments of select.lua, as far as `arguments`>
+--   EVALSHA <sha> <n> <keys and arguments of select.lua, as far as `arguments`, but of one side>
 --
 -- by:*, of:*  sorted set  those of the side, see select.lua
 -- ordinal     sorted set  group id, scored by its ordinal
@@ -9,7 +9,8 @@
 -- bits:tmp:*  string      write: gone when the script ends
 --
 -- The arguments are of the pieces that are left, or of as many as are enough, and of nothing else: to read those of a
--- thousand values would take longer than all the rest.
+-- thousand values would take longer than all the rest. Beside those that select.lua has there is
+--   slice  members that are looked up, if one piece alone has not more
 --
 -- Answers {bits, done, ordinals, last, change}: bits by ordinals, of the groups in the first `done` pieces, of which there
 -- is one; the rest as changes.lua has it.

@@ -25,7 +25,7 @@ from api.reader import Reader
 from api.scripts import CHANGED, GATHER, PLACES, SEARCH, Script
 from api.search import Search
 
-# Lists that need calls before or after the one that answers, at a time, in this process.
+# Lists that need calls before the one that answers, at a time, in this process.
 PREPARING_MAX = 2
 
 
@@ -58,15 +58,17 @@ class Listing:
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
         parts = NO_PARTS if self._asked.reads_after else self._asked.parts
         self._paging = Paging(query, parts, rotated=self._rotated, ladder=ladder)
-        self._search, self._gathering = Search(query.needle), Gathering(gathering(query))
+        sides = gathering(query) if isinstance(chosen, Select) else []
+        self._search, self._gathering = Search(query.needle), Gathering(sides)
         self._misses = 0
+        # Of all calls but those of long preparations, each of which has its own.
+        self._deadline_s = reader.deadline_s()
 
     async def listed(self) -> Listed | None:
         """None where nothing is live. Raises Unavailable and ReadModelFault."""
-        deadline_s = self._reader.deadline_s()
         rounds = catch_ups = 0
         while rounds - self._misses < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
-            seen = await self._reader.read(self._commands, self._asked.script, deadline_s)
+            seen = await self._reader.read(self._commands, self._asked.script, self._deadline_s)
             if seen is None:
                 return None
             replies = cast(list[list[object]], seen.values)
@@ -83,17 +85,16 @@ class Listing:
                 await self._prepare(self._gathering, GATHER)
             elif found := await self._page(seen.live, replies):
                 return found
-            deadline_s = self._reader.deadline_s()
         raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
 
     def _commands(self, live: Live) -> Sequence[Command]:
-        if self._misses == TRIES_MAX:
+        if self._misses >= TRIES_MAX:
             self._paging.parts = self._asked.parts
         windows = self._paging.windows(len(live.shards))
         found, gathered = self._search.found(live), self._gathering.gathered(live)
         return [self._asked.command(*one) for one in zip(live.shards, windows, found, gathered, strict=True)]
 
-    async def _prepare(self, work: Search | Gathering | Places, script: Script) -> None:
+    async def _prepare(self, work: Search | Gathering, script: Script) -> None:
         """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be
         of one instant. Few at a time, for others want something of Redis, too.
         """
@@ -112,6 +113,7 @@ class Listing:
                 work.take(seen.values)
         finally:
             self._preparing.release()
+            self._deadline_s = self._reader.deadline_s()
 
     async def _page(self, live: Live, replies: Sequence[Sequence[object]]) -> Listed | None:
         """None: ask again. Those that were read after the list, but are not of its instant any more, are misses."""
@@ -119,8 +121,12 @@ class Listing:
         if any(reply[1] == UNLISTED for reply in replies):
             query = self._query
             places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
-            self._tell("list", [keys.ordinal for keys in live.shards], places.counts)
-            await self._prepare(places, PLACES)
+            self._tell("place", [keys.ordinal for keys in live.shards], places.counts)
+            while not places.is_done:
+                seen = await self._reader.read(places.slices, PLACES, self._deadline_s)
+                if seen is None:
+                    return None
+                places.take(seen.values)
             listed = places.replies()
             if listed is None:
                 self._misses += 1
@@ -132,7 +138,7 @@ class Listing:
         if page.rows is not None:
             return Listed(page.count, page.rows, live, positions)
         documents = Documents(live, page.ids, replies, whole=self._asked.parts == WHOLE)
-        seen = await self._reader.read(documents.commands, CHANGED, self._reader.deadline_s())
+        seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
         self._tell("read", [keys.row for keys in live.shards], documents.counts)
         rows = None if seen is None else documents.rows(seen.live, seen.values)
         if rows is None:

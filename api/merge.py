@@ -37,7 +37,7 @@ class Span(NamedTuple):
 class Part(Struct, frozen=True):
     """What one shard tells: how long its list is, and the places at `start`, `start + step`, ... of it.
 
-    `documents`: theirs, where every place was told with them.
+    `documents`: theirs, where every place was told; the ids, where documents are read afterwards.
     """
 
     count: int
@@ -105,7 +105,7 @@ def _deviation(number: int, shards: int) -> float:
 
 
 def windows(spans: Sequence[Span], limit: int, parts: int, ladder: int = LADDER) -> list[Window]:
-    """All documents of the spans, or a ladder of places in each, if those were too many."""
+    """All of the spans, or a ladder of places in each, if those were too many."""
     if sum(end - start for start, end in spans) <= SPARE_MAX + 2 * limit:
         return [Window(start, end, 1, parts) for start, end in spans]
     return [Window(start, end, max(2, ceil((end - start) / ladder)), NO_PARTS) for start, end in spans]

@@ -135,9 +135,10 @@ local function spare()
 end
 
 -- The page out of few groups.
-local function page_listed(view, first, last, step)
+local function page_listed(view, count, first, last, step)
   if leaves then
     unlisted = true
+    view = closer(view, count)
     return {{redis.call('GET', view.mask), view.base or 0, first, last}}
   end
   local ids, fault = sorted(listed(view.mask, view.base))
@@ -154,7 +155,7 @@ local function narrowed(view, count, field, left, first, last, step)
     if left < slices_of(field) then
       tell('slices', PREFIX .. 'bits:by:' .. field, count)
     end
-    return page_listed(view, first, last, step)
+    return page_listed(view, count, first, last, step)
   end
   view = closer(view, count)
   for k = left - 1, 0, -1 do

@@ -5,6 +5,8 @@
 -- row       hash        group id -> JSON object of the default fields
 -- rest      hash        group id -> what follows them in the document
 -- index     sorted set  group ids in the order of the list
+-- ordinal   sorted set  group id, scored by its ordinal
+-- changed   sorted set  see bits.lua
 -- position  hash        <topic>/<partition> -> next offset to apply
 --
 -- lo, hi    bounds of the scores, as ZCOUNT takes them; infinite if rotated

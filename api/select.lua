@@ -30,7 +30,6 @@
 --   probed      groups times sets in which they are looked up
 --   interval    members of an interval that are looked up; of more, slices are combined
 --   at_once     members that are looked up for masks within this call; of more, gather.lua puts the masks together
---   slice       members that one call of gather.lua looks up
 --   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
@@ -42,9 +41,9 @@
 --
 -- Answers as window.lua says, or
 --   {position, -1}                                           search.lua is to be asked first, or once more
---   {position, -4, count, places, moment}                    see window.lua
 --   {position, -2, side, ...}                                gather.lua is, for these sides
 --   {position, -3, ordinals, last, change, side, bits, ...}  this one is, with these arguments
+--   {position, -4, count, places, moment}                    see window.lua
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
 local everyone = {

@@ -17,8 +17,8 @@ from projector.readmodel.keys import Keys
 FIRST_KEYS = 5
 # Pieces that one call of gather.lua is told of: it gets no further.
 PIECES_TOLD = 100
-# Ids that one call is told of.
-IDS_TOLD = 500
+# Ids that one call is told of: about as many as it would look up members.
+IDS_TOLD = 400
 # No order, and no part of a list: see window.lua.
 _NO_LIST = ("0", "0", "0", "0", "0", "0")
 _NOTHING: Mapping[str, object] = {"ids": (), "by_id": False, "values": (), "ranges": (), "tells": False}

@@ -7,11 +7,12 @@
 -- from, to    ranks in this shard's list, from 0, without `to` itself
 -- step        0: all in between, of a shard that is alone
 --             1: all in between, each beside what places it among those of other shards
---             n: every n-th place in between, without its document
+--             n: every n-th place in between; `parts` is 0
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
--- Without documents it is {position, count, ids, scores, moment}, see changes.lua; no scores for step 0. If ids could not
+-- Where who asks reads documents afterwards it is {position, count, ids, scores, moment}, see changes.lua; no scores for
+-- step 0. If ids could not
 -- all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or many are
 -- {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks, both
 -- included.
@@ -75,5 +76,5 @@ local function answer(count, slice, scored)
     return {position, count, table.concat(docs, ',')}
   end
   local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
-  return {position, count, ids, scores, PARTS > 0 and docs or now()}
+  return {position, count, ids, scores, PARTS == 0 and STEP <= 1 and now() or docs}
 end

@@ -24,10 +24,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Calls:
-    """Of scripts in Redis: how many, and the seconds of those that took long enough for Redis to note them."""
+    """In Redis. Of scripts: how many, and the seconds of those that took long enough for Redis to note them. `longest`:
+    of all commands, in seconds; 0 where none was noted.
+    """
 
     number: int
     noted: Sequence[float]
+    longest: float
 
 
 class Refused(Exception):

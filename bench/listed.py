@@ -89,7 +89,8 @@ def _hard(found: Report) -> str:
         "p50, p99",
         "calls",
         "calls in Redis, p99",
-        "the longest",
+        "the longest of a list, typical",
+        "of all lists",
     ]
     rows = [
         [
@@ -98,16 +99,18 @@ def _hard(found: Report) -> str:
             f"{ms(one.p50)}, {ms(one.p99)} ms",
             f"{one.calls:g}",
             f"{ms(one.call_p99)} ms",
+            f"{ms(one.longest_call_median)} ms",
             f"{ms(one.longest_call)} ms",
         ]
         for one in found.hard
     ]
     ours = found.contenders[0]
-    calls = {one.name: one.call_p99 for one in found.hard} | {one.name: one.took[ours].call_p99 for one in found.lines}
-    long = {name: f"{ms(p99)} ms" for name, p99 in calls.items() if p99 and p99 > _CALL_AIM_MS}
+    calls = {one.name: max(one.call_p99, one.longest_call_median) for one in found.hard}
+    calls |= {one.name: one.took[ours].call_p99 or 0.0 for one in found.lines}
+    long = {name: f"{ms(longest)} ms" for name, longest in calls.items() if longest > _CALL_AIM_MS}
     told = paragraph(
         "Nothing holds Redis for longer than one call. Where it would be long, the work is done in several.",
-        verdict(f"no call over {_CALL_AIM_MS} ms (p99), of all these lists", long),
+        verdict(f"no call over {_CALL_AIM_MS} ms (p99, and the longest of a typical list), of both tables", long),
     )
     return f"{table(head, rows)}\n{told}"
 

@@ -21,6 +21,8 @@ MEANINGS = {
     "and": "groups that pass all filters",
     "sort": "these are sorted",
     "walk": "looked at in the order of the list",
+    "place": "groups of a large page, after the rest",
+    "read": "documents of it, at last",
 }
 # Steps that have no number of groups.
 COUNTLESS = ("slice by slice", "some at a time", "catch up")

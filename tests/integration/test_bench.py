@@ -159,7 +159,7 @@ def test_quantiles() -> None:
 
 
 def test_quantiles_of_calls_of_which_only_the_long_ones_were_noted() -> None:
-    calls = [Calls(150, [0.005, 0.009]), Calls(50, [0.007])]
+    calls = [Calls(150, [0.005, 0.009], 0.01), Calls(50, [0.007], 0.007)]
     assert quantile_of_calls(calls, 1) == 0.009
     assert quantile_of_calls(calls, 0.995) == 0.007
     assert quantile_of_calls(calls, 0.99) == 0.005

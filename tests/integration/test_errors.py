@@ -155,12 +155,20 @@ def test_scripts_that_redis_forgot_are_loaded_again(api: Api, filled: "Redis") -
     filled.script_flush()
     assert api.list("limit=0")["count"] == 20
     assert api.list("limit=0&q=og_")["count"] > 0
+    filled.script_flush()
+    assert len(api.list("limit=1000")["order_groups"]) == 20
 
 
 @pytest.mark.parametrize(
     ("query", "damage"),
     # What is only spliced is not looked into.
-    [("", "missing"), ("q=og_", "missing"), ("fields=*orders", "missing"), ("fields=*orders", "malformed")],
+    [
+        ("", "missing"),
+        ("q=og_", "missing"),
+        ("limit=1000", "missing"),
+        ("fields=*orders", "missing"),
+        ("fields=*orders", "malformed"),
+    ],
 )
 def test_a_contradiction_is_a_fault_of_ours(api: Api, filled: "Redis", query: str, damage: str) -> None:
     for group_id in filled.hkeys("og:{0.0}:row"):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from api.explain import Step
+from projector.cli.show_explain import MEANINGS
 from tests.integration.seed import go_live, iso, make_groups, write
 from tests.processes import projector
 
@@ -93,6 +96,13 @@ def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
     assert told[3][2] <= 1600
     assert halved(told[4:], "bits:by:updated_at", "by:updated_at")
 
+    told, found = steps("limit=200&order=id")
+    assert told == [("rank", "by:id", 4000), ("read", "row", 200)]
+    told, found = steps(f"sales_channel_id=sc_web&order=-total&limit=1000&offset={web // 4}")
+    assert [what for what, _, _ in told[-2:]] == ["place", "read"]
+    assert 1000 <= told[-2][2] < 2000
+    assert (told[-1][2], len(found["rounds"])) == (1000, 3)
+
     with_text = sum("z" in group["id"].casefold() or "z" in (group["customer_id"] or "").casefold() for group in GROUPS)
     told, found = steps("q=z")
     assert told[0] == ("slice by slice", "text", 0)
@@ -118,6 +128,17 @@ def test_what_a_person_sees(explain: Callable[..., Any]) -> None:
         "the median of",
     ):
         assert part in done.stdout, part
+
+
+def test_every_step_has_a_meaning(explain: Callable[..., Any]) -> None:
+    done = explain("sales_channel_id=sc_web&order=-total&limit=1000&offset=100", "--times", "1")
+    assert done.returncode == 0, done.stderr
+    for what in ("place", "read"):
+        assert MEANINGS[what] in done.stdout, what
+    # Each is described in a line of its own, before what it means.
+    _, _, *lines = (Step.__doc__ or "").splitlines()
+    described = [line.strip().split("  ")[0] for line in lines]
+    assert set(re.findall(r"`([^`]+)`", " ".join(described))) == MEANINGS.keys()
 
 
 @pytest.mark.parametrize(

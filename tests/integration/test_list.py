@@ -31,6 +31,7 @@ WAYS: dict[str, dict[str, int]] = {
     "bitmaps from many calls": {**NO_SIDES, "AT_ONCE_MEMBERS": -1, "SLICE_MEMBERS": 0},
     "bitmaps of intervals": {**NO_SIDES, "INTERVAL_MEMBERS": -1},
     "documents afterwards": {"TOLD_ROWS": -1},
+    "places and documents afterwards": {**NO_SIDES, "WALKED_GROUPS": 0, "TOLD_ROWS": -1, "AT_ONCE_LISTED": -1},
     "bitmaps of members": {**NO_SIDES, "INTERVAL_MEMBERS": 10**9, "AT_ONCE_MEMBERS": 10**9},
 }
 

@@ -215,7 +215,9 @@ def test_who_comes_after_the_switch_gets_the_new_generation(api: Api, client: An
 
 
 def test_each_page_is_of_one_generation(any_redis: Place, client: Any, generations: None) -> None:
-    requests = [Request(limit=limit, offset=offset) for limit, offset in ((50, 0), (7, 90), (0, 0), (100, 150))]
+    requests = [
+        Request(limit=limit, offset=offset) for limit, offset in ((50, 0), (7, 90), (0, 0), (100, 150), (1000, 3))
+    ]
     whole = {
         (n, number): shown_as_json(answer(groups, request))
         for n, request in enumerate(requests)

@@ -19,6 +19,7 @@ WAYS: list[dict[str, int]] = [
     {"AT_ONCE_MEMBERS": HIGH, "INTERVAL_MEMBERS": LOW},
     # Documents that are read after the list.
     {"TOLD_ROWS": LOW},
+    {"FEW_MEMBERS": LOW, "FEW_SEARCHED": LOW, "WALKED_GROUPS": 0, "TOLD_ROWS": LOW, "AT_ONCE_LISTED": LOW},
 ]
 TURNS = cycle(WAYS)
 
