@@ -51,7 +51,8 @@ class Paging:
             return Page(count, told) if isinstance(told, bytes) else _unread(count, cast(list[bytes], told))
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
-            part(window, reply[1:], rotated=self._rotated) for window, reply in zip(self._windows, replies, strict=True)
+            part(window, reply[1:5], rotated=self._rotated)
+            for window, reply in zip(self._windows, replies, strict=True)
         ]
         if offset >= count or step == 1:
             found = merged(parts, offset, limit, descending=descending)
