@@ -46,9 +46,11 @@ class Paging:
     def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
         """`replies`: what window.lua answers. None: ask again."""
         count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
+        is_told = self._windows[0].parts != NO_PARTS
         if not step:
-            told = replies[0][2]
-            return Page(count, told) if isinstance(told, bytes) else _unread(count, cast(list[bytes], told))
+            return (
+                Page(count, cast(bytes, replies[0][2])) if is_told else _unread(count, cast(list[bytes], replies[0][2]))
+            )
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
             part(window, reply[1:5], rotated=self._rotated)
@@ -57,7 +59,6 @@ class Paging:
         if offset >= count or step == 1:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
-                is_told = self._windows[0].parts != NO_PARTS
                 return Page(count, b",".join(found)) if is_told else _unread(count, found)
         self._round += 1
         self._spans = narrowed(
