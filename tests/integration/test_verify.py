@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha1
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
@@ -33,6 +35,7 @@ from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify import level
+from projector.verify import shards as shards_module
 from projector.verify.buckets import bits_of, slices_of_id
 from projector.verify.compare import Report, compare_generations, verify_log
 from tests import oracle
@@ -223,6 +226,27 @@ def test_every_fault_of_bitmaps_is_found_and_named(
         (one,) = verify(log, store, generation).first
         assert (one.group, one.what) in told.places
         assert (one.expected, one.found) == ("the bits of its id", "1 of them off")
+
+
+def test_bits_of_groups_that_came_far_apart(
+    one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those are looked up one by one."""
+    far = shards_module.SCRIPT.replace("NEAR_BYTES = 128", "NEAR_BYTES = 0")
+    assert far != shards_module.SCRIPT
+    monkeypatch.setattr(shards_module, "SCRIPT", far)
+    monkeypatch.setattr(shards_module, "SHA", sha1(far.encode(), usedforsecurity=False).hexdigest())
+    events, generation = sample(EVENTS), Generation(0, 1, VERSION, "n")
+    publish(log, events)
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
+        build(log, store, generation, 1).advance(log.end())
+        garden = Flips(client, 0, 1, oracle.groups(events), random.Random(1), [])
+        assert_equal(verify(log, store, generation))
+        for made in (partial(garden.slice_of, "total"), partial(garden.slice_of, "updated_at"), garden.slice_of_id):
+            plant = made()
+            assert places(verify(log, store, generation)) == plant.places, plant
+            plant.undo()
+        assert_equal(verify(log, store, generation))
 
 
 def test_several_faults_at_once_and_only_the_first_are_told(one_redis_url: str, log: SqliteLog) -> None:
