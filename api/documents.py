@@ -1,23 +1,45 @@
 """Documents of a large page, read after its ids: Lua takes several times as long as Redis to pass them on, and holds
 Redis meanwhile. Pure.
 
-Those that are not as they were at the instant of the list are not told: so all of an answer is of one instant.
+Those that are not as they were at the instant of the list are not told: so all of an answer is of one instant. Where
+there are some, the list is asked for once more, and with it they, and no others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import cast
+
+import msgspec
+from msgspec import Struct
 
 from api.batches import Block, Command
 from api.errors import ReadModelFault
 from api.live import Live
 from api.scripts import CHANGED
-from projector.readmodel.keys import Keys
+from projector.readmodel.keys import Generation, Keys
 
-# So often; then they are read together with the list, for it changes too fast.
+# So often, where a list has to be asked for anew; then they are read together with it, for it changes too fast.
 TRIES_MAX = 2
 # Groups that came or changed meanwhile; of more it is not asked which.
 CHANGES_MAX = 400
+
+
+class Known(Struct, frozen=True):
+    """Documents by their ids, as they were at `moment`, or later if they changed."""
+
+    generation: Generation
+    moment: Sequence[bytes]
+    rows: Mapping[bytes, bytes]
+
+    def arguments(self) -> tuple[str | bytes, ...]:
+        """For a step of -1: see window.lua."""
+        ids = msgspec.msgpack.encode([group_id.decode() for group_id in self.rows])
+        return (ids, *self.moment, str(CHANGES_MAX))
+
+    def completed(self, ids: Sequence[bytes], told: Sequence[bytes | None]) -> bytes:
+        """JSON objects joined by commas. `told`: documents, None for one that is known."""
+        pairs = zip(ids, told, strict=True)
+        return b",".join([self.rows[group_id] if row is None else row for group_id, row in pairs])
 
 
 class Documents:
@@ -43,6 +65,12 @@ class Documents:
         if live.generation != self._live.generation:
             return [("PING",)] * len(live.shards)
         return [shard.block(keys, whole=self._whole) for shard, keys in zip(self._shards, live.shards, strict=True)]
+
+    def known(self, live: Live, replies: Sequence[object]) -> Known | None:
+        """What was read, of a shard that is alone, if it had listed all by itself."""
+        if live.generation != self._live.generation or len(self._shards) > 1:
+            return None
+        return self._shards[0].known(live.generation, cast(list[list[bytes | None] | None], replies[0]))
 
     def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:
         """JSON objects joined by commas; None if they are not those of the list any more. Raises ReadModelFault."""
@@ -74,6 +102,13 @@ class _Shard:
         changed: Command = ("EVALSHA", CHANGED.digest, "1", keys.position, *self._moment, str(CHANGES_MAX))
         return Block((*read, changed))
 
+    def known(self, generation: Generation, reply: Sequence[list[bytes | None] | None]) -> Known | None:
+        if self._listed:
+            return None
+        parts = cast(list[list[bytes | None]], reply[:-1])
+        found = {group_id: _joined(read) for group_id, *read in zip(self.ids, *parts, strict=True) if None not in read}
+        return Known(generation, self._moment, found)
+
     def rows(self, reply: Sequence[list[bytes | None] | None]) -> list[bytes] | None:
         *parts, changed = reply
         if changed is None or not set(changed).isdisjoint(chain(self.ids, *self._listed)):
@@ -81,5 +116,10 @@ class _Shard:
         for part in cast(list[list[bytes | None]], parts):
             if None in part:
                 raise ReadModelFault(f"MISSING {self.ids[part.index(None)]!r}")
-        rows, *rests = cast(list[list[bytes]], parts or [[]])
-        return [row[:-1] + rest for row, rest in zip(rows, *rests, strict=True)] if rests else rows
+        return [_joined(read) for read in zip(*cast(list[list[bytes]], parts), strict=True)]
+
+
+def _joined(parts: Sequence[bytes | None]) -> bytes:
+    """A row, and what follows it in the document, if that was read."""
+    row, *rests = cast(Sequence[bytes], parts)
+    return row[:-1] + rests[0] if rests else row

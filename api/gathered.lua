@@ -7,7 +7,7 @@
 -- bits                    by ordinals, of the groups in any piece of the side
 
 local gathered = {}
-for i = 14, #ARGV, 2 do
+for i = 14, ARGUMENTS, 2 do
   gathered[tonumber(ARGV[i])] = ARGV[i + 1]
 end
 

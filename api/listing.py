@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from api.batches import Command
 from api.calls import NO_PARTS, WHOLE, call, gathering, is_rotated
-from api.documents import TRIES_MAX, Documents
+from api.documents import TRIES_MAX, Documents, Known
 from api.errors import Unavailable
 from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
@@ -61,6 +61,7 @@ class Listing:
         sides = gathering(query) if isinstance(chosen, Select) else []
         self._search, self._gathering = Search(query.needle), Gathering(sides)
         self._misses = 0
+        self._known: Known | None = None
         # Of all calls but those of long preparations, each of which has its own.
         self._deadline_s = reader.deadline_s()
 
@@ -90,8 +91,14 @@ class Listing:
     def _commands(self, live: Live) -> Sequence[Command]:
         if self._misses >= TRIES_MAX:
             self._paging.parts = self._asked.parts
-        windows = self._paging.windows(len(live.shards))
         found, gathered = self._search.found(live), self._gathering.gathered(live)
+        if self._known is not None and self._known.generation == live.generation:
+            (window,) = self._paging.windows(1)
+            window = window._replace(step=-1, parts=self._asked.parts)
+            command = self._asked.command(live.shards[0], window, found[0], gathered[0])
+            return [(*command, *self._known.arguments())]
+        self._known = None
+        windows = self._paging.windows(len(live.shards))
         return [self._asked.command(*one) for one in zip(live.shards, windows, found, gathered, strict=True)]
 
     async def _prepare(self, work: Search | Gathering, script: Script) -> None:
@@ -118,6 +125,9 @@ class Listing:
     async def _page(self, live: Live, replies: Sequence[Sequence[object]]) -> Listed | None:
         """None: ask again. Those that were read after the list, but are not of its instant any more, are misses."""
         positions = [reply[0] for reply in replies]
+        if self._known is not None:
+            ((_, count, ids, told),) = cast(list[tuple[object, int, list[bytes], list[bytes | None]]], replies)
+            return Listed(count, self._known.completed(ids, told), live, positions)
         if any(reply[1] == UNLISTED for reply in replies):
             query = self._query
             places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
@@ -143,6 +153,7 @@ class Listing:
         rows = None if seen is None else documents.rows(seen.live, seen.values)
         if rows is None:
             self._misses += 1
+            self._known = None if seen is None else documents.known(seen.live, seen.values)
             return None
         return Listed(page.count, rows, live, positions)
 

@@ -8,6 +8,9 @@
 -- step        0: all in between, of a shard that is alone
 --             1: all in between, each beside what places it among those of other shards
 --             n: every n-th place in between; `parts` is 0
+--            -1: as 0, but for documents that who asks has read already: behind all other arguments there are
+--                <ids> <ordinals> <last> <change> <most>: theirs, as a msgpack array; since when none of them may have
+--                changed, see changes.lua; and how many changes are looked at
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
@@ -16,6 +19,7 @@
 -- all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or many are
 -- {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks, both
 -- included.
+-- For step -1 it is {position, count, ids, documents}, where those that are known are nil.
 -- Count and all else are of one instant, which the position tells. Reads only.
 
 -- The hashes that hold the two parts of each document: KEYS[1] a JSON object of the default fields, KEYS[2] what
@@ -43,6 +47,37 @@ local function documents(ids)
   return docs
 end
 
+-- Where the arguments of other scripts end.
+local ARGUMENTS = STEP == -1 and #ARGV - 5 or #ARGV
+
+-- The documents of `ids`, false for those that are known.
+local function unknown(ids)
+  local names, ordinals, last, change, most = unpack(ARGV, ARGUMENTS + 1)
+  local changed, _, is_all = changed_since(ordinals, last, change, tonumber(most))
+  local known, wanted, found = {}, {}, {}
+  for _, id in ipairs(is_all and cmsgpack.unpack(names) or {}) do
+    known[id] = true
+  end
+  for _, id in ipairs(is_all and changed or {}) do
+    known[id] = nil
+  end
+  for _, id in ipairs(ids) do
+    if not known[id] then
+      wanted[#wanted + 1] = id
+    end
+  end
+  local docs, fault = documents(wanted)
+  if fault then
+    return nil, fault
+  end
+  local n = 0
+  for i, id in ipairs(ids) do
+    n = n + (known[id] and 0 or 1)
+    found[i] = not known[id] and docs[n]
+  end
+  return found
+end
+
 -- Whether some places are told as bits.
 local unlisted = false
 
@@ -63,7 +98,7 @@ local function answer(count, slice, scored)
   if FROM <= last then
     ids, fault = slice(FROM, last, math.max(STEP, 1))
     if not fault and STEP <= 1 and PARTS > 0 then
-      docs, fault = documents(ids)
+      docs, fault = (STEP == -1 and unknown or documents)(ids)
     end
     if fault then
       return fault
@@ -71,6 +106,9 @@ local function answer(count, slice, scored)
   end
   if unlisted then
     return {position, -4, count, places(ids, scored), now()}
+  end
+  if STEP == -1 then
+    return {position, count, ids, docs}
   end
   if STEP == 0 and PARTS > 0 then
     return {position, count, table.concat(docs, ',')}

@@ -14,7 +14,7 @@ import redis
 import api.listing
 import api.places
 from api.batches import Block, Command
-from api.documents import TRIES_MAX, Documents
+from api.documents import TRIES_MAX, Documents, Known
 from api.engine import Answer, Engine
 from api.live import Live
 from api.places import Places
@@ -48,14 +48,24 @@ def large(rng: random.Random) -> Request:
     return request
 
 
-def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("listed", ["by the script", "afterwards"])
+def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     force(monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, WALKED_GROUPS=0, LISTED_GROUPS=200)
-    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1, PART_BYTES=8)
+    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1 if listed == "afterwards" else 1000, PART_BYTES=8)
     monkeypatch.setattr(api.places, "SLICE_GROUPS", 100)
     rng = random.Random(41)
     slices: list[int] = []
     # Of each query: of each time that documents were read, whether they were of the list's instant.
     read: list[list[bool]] = []
+
+    known: list[int] = []
+    told: list[int] = []
+    complete = Known.completed
+
+    def completed(self: Known, ids: Sequence[bytes], rows: Sequence[bytes | None]) -> bytes:
+        known.append(len(ids))
+        told.append(sum(row is not None for row in rows))
+        return complete(self, ids, rows)
 
     class DisturbedPlaces(Places):
         def take(self, replies: Sequence[object]) -> None:
@@ -75,6 +85,7 @@ def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: py
 
     monkeypatch.setattr(api.listing, "Places", DisturbedPlaces)
     monkeypatch.setattr(api.listing, "Documents", DisturbedDocuments)
+    monkeypatch.setattr(Known, "completed", completed)
     counts = []
 
     async def ask() -> None:
@@ -89,11 +100,17 @@ def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: py
 
     asyncio.run(ask())
     assert sum(counts) > 10 * QUERIES
-    assert len(slices) > QUERIES
     assert sum(times == [True] for times in read) > QUERIES / 4
-    assert sum(False in times and times[-1] for times in read) > QUERIES / 20
-    # At last the list and its documents were read together.
-    assert sum(times == [False] * TRIES_MAX for times in read) > 3
+    if listed == "afterwards":
+        assert len(slices) > QUERIES
+        assert sum(False in times and times[-1] for times in read) > QUERIES / 20
+        # At last the list and its documents were read together.
+        assert sum(times == [False] * TRIES_MAX for times in read) > 3
+    else:
+        # With the list those that had changed were read again, and no others.
+        assert not slices
+        assert sum(times == [False] for times in read) > QUERIES / 20
+        assert sum(told) < sum(known) / 10
 
 
 def test_a_redis_that_loses_writes_after_the_list(
@@ -124,4 +141,5 @@ def test_a_redis_that_loses_writes_after_the_list(
         return found
 
     check(asyncio.run(ask()), shop, Request(limit=1000))
-    assert read == [False, True]
+    # Nothing is known of what was read: all of it came with the list.
+    assert read == [False]
