@@ -81,6 +81,7 @@ def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: py
         def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:
             rows = super().rows(live, replies)
             read[-1].append(rows is not None)
+            shop.change(rng.choice((0, 1, 10)))
             return rows
 
     monkeypatch.setattr(api.listing, "Places", DisturbedPlaces)
