@@ -5,8 +5,8 @@
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
 --                     `put(mask, first, last)` sets the bits of their groups. `ready()` answers a bitmap of the read
---                     model that is the mask already, if there is one. `among_pieces(ids)`: those of `ids` in any of them. Where pieces are
---                     what is left out, `complete(mask)` makes of them the mask of the side
+--                     model that is the mask already, if there is one. `among_pieces(ids)`: those of `ids` in any of
+--                     them. Where pieces are what is left out, `complete(mask)` makes of them the mask of the side
 
 -- Of a piece, beside that for its members.
 local WORK_OF_PIECE = 5
