@@ -39,8 +39,8 @@ chaos: .venv/dev-installed
 	  $(BIN)/python -m bench.chaos $$lines'
 	$(BIN)/python -m bench.readme
 
-# Ten minutes, most of them for the lists of BENCH_GROUPS order groups, a million if not told otherwise. The figures of
-# the README are made from what is measured at full size.
+# Half an hour to three quarters, a third of which verifies the read model of BENCH_GROUPS order groups, a million if not
+# told otherwise. The figures of the README are made from what is measured at full size.
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector
 	$(BIN)/python -m bench.visible

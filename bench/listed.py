@@ -117,11 +117,11 @@ def _hard(found: Report) -> str:
 
 def _memory(found: Report) -> str:
     build = found.build
-    size = f"{build.bytes_per_group / 1000:.2f} kB"
+    size = f"{build.redis_bytes_per_group / 1000:.2f} kB"
     return paragraph(
-        f"Memory: {size} a group of {build.orders / build.groups:.1f} orders, as `projector status` tells; "
-        f"{build.redis_bytes_per_group / 1000:.2f} kB with all else that Redis holds.",
-        verdict(f"{_BYTES_AIM / 1000} kB", {"a group": size} if build.bytes_per_group > _BYTES_AIM else {}),
+        f"Memory: {size} a group of {build.orders / build.groups:.1f} orders, all that Redis holds; `projector status` "
+        f"estimates {build.bytes_per_group / 1000:.2f} kB from samples.",
+        verdict(f"{_BYTES_AIM / 1000} kB", {"a group": size} if build.redis_bytes_per_group > _BYTES_AIM else {}),
     )
 
 
