@@ -73,31 +73,27 @@ local NEAR_BYTES = 128
 local function reader_of_bits(ordinals)
   local first = math.floor(math.min(unpack(ordinals)) / 8)
   local last = math.floor(math.max(unpack(ordinals)) / 8)
+  -- What is read of a bitmap, and for each ordinal which item of it has its bit, and at which place.
+  local read, at, place = nil, {}, {}
   if last - first >= NEAR_BYTES then
     local get = {}
-    for _, ordinal in ipairs(ordinals) do
+    for i, ordinal in ipairs(ordinals) do
       local n = #get
       get[n + 1], get[n + 2], get[n + 3] = 'GET', 'u1', string.format('%.0f', ordinal)
+      at[i], place[i] = i, 1
     end
-    return function(key)
-      local ones = {}
-      for i, bit in ipairs(redis.call('BITFIELD_RO', key, unpack(get))) do
-        if bit == 1 then
-          ones[#ones + 1] = i
-        end
-      end
-      return ones
+    read = function(key) return redis.call('BITFIELD_RO', key, unpack(get)) end
+  else
+    for i, ordinal in ipairs(ordinals) do
+      at[i], place[i] = math.floor(ordinal / 8) - first + 1, 2 ^ (7 - ordinal % 8)
     end
+    first, last = string.format('%.0f', first), string.format('%.0f', last)
+    read = function(key) return {string.byte(redis.call('GETRANGE', key, first, last), 1, -1)} end
   end
-  local at, place = {}, {}
-  for i, ordinal in ipairs(ordinals) do
-    at[i], place[i] = math.floor(ordinal / 8) - first + 1, 2 ^ (7 - ordinal % 8)
-  end
-  first, last = string.format('%.0f', first), string.format('%.0f', last)
   return function(key)
-    local bytes, ones = {string.byte(redis.call('GETRANGE', key, first, last), 1, -1)}, {}
-    for i = 1, #bytes > 0 and #ordinals or 0 do
-      if (bytes[at[i]] or 0) / place[i] % 2 >= 1 then
+    local items, ones = read(key), {}
+    for i = 1, #items > 0 and #ordinals or 0 do
+      if (items[at[i]] or 0) / place[i] % 2 >= 1 then
         ones[#ones + 1] = i
       end
     end
