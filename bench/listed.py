@@ -58,8 +58,7 @@ def listed(found: Report) -> str:
         made(found),
     )
     chart = f"![p50 and p99 of each list](bench/results/lists.svg)\n\n{table([*head, *others], rows)}"
-    parts = [chart, told, *([_hard(found)] if found.hard else []), _memory(found)]
-    return "\n".join(parts)
+    return f"{chart}\n{told}\n{_hard(found)}\n{_memory(found)}"
 
 
 def _beside_rival(found: Report) -> list[str]:

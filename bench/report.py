@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from rich.table import Table
 
+from bench import hard
 from bench.chart import Bar, chart
 from bench.contest import Results, Samples, quantile, quantile_of_calls
-from bench.hard import Took as TookHard
 from bench.runs import Run
 from bench.served import Build
 from bench.shapes import Shape
@@ -51,7 +51,7 @@ class Report(Run):
     rounds: int
     contenders: list[str]
     lines: list[Line]
-    hard: list[TookHard] = field(default_factory=list)
+    hard: list[hard.Took]
 
 
 def lines(
