@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import redis
 
 from api.engine import Answer
 from api.query import Query, parse_list
@@ -19,6 +20,8 @@ from tests.integration.seed import GROUP_NAMES, Group
 from tests.integration.test_commit import commit
 from tests.integration.test_differential import Events, change, created_events, event
 
+CHANGED = "og:{0.0}:changed"
+
 
 class Shop:
     """Commits events of random orders, and knows the groups that they make."""
@@ -27,6 +30,8 @@ class Shop:
         self.rng = random.Random(31)
         self.events = Events()
         self.store = Store(Nodes(redis_url))
+        # Untyped, for its stubs mix up texts and bytes.
+        self.client: Any = redis.Redis.from_url(redis_url)
         self._generation = self.store.generation()
         created = created_events(self.rng)
         self._created = [one["data"] for one in created if one["type"] == "order.created"]
@@ -55,6 +60,11 @@ class Shop:
         data = {**self.rng.choice(self._created), "id": f"order_{number}", "order_group_id": f"og_later_{number}"}
         return event(number, "order.created", data)
 
+    def swap_change(self) -> None:
+        """As if Redis had lost the newest change, and got another one since."""
+        ((member, number),) = self.client.zpopmax(CHANGED)
+        self.client.zadd(CHANGED, {member + b"\0": number})
+
     def groups(self, found: Answer) -> list[Group]:
         """Those of the instant that an answer tells."""
         (reflected,) = found.positions.values()
@@ -66,6 +76,7 @@ def opened(redis_url: str) -> Iterator[Shop]:
     shop = Shop(redis_url)
     yield shop
     shop.store.nodes.close()
+    shop.client.close()
 
 
 def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:

@@ -6,10 +6,8 @@ The events say what is right, as in test_differential.py: an answer must be that
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
-import redis
 
 import api.listing
 import api.places
@@ -25,12 +23,6 @@ from tests.integration.shop import Shop, asked, check, force, opened
 from tests.integration.test_differential import SAMPLE
 
 QUERIES = 200
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -114,9 +106,7 @@ def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: py
         assert sum(told) < sum(known) / 10
 
 
-def test_a_redis_that_loses_writes_after_the_list(
-    shop: Shop, client: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has got others since, and as many: only what they are tells them apart."""
     shop.change(1)
     read: list[bool] = []
@@ -124,8 +114,7 @@ def test_a_redis_that_loses_writes_after_the_list(
     class Losing(Documents):
         def commands(self, live: Live) -> list[Command | Block]:
             if not read:
-                ((member, number),) = client.zpopmax("og:{0.0}:changed")
-                client.zadd("og:{0.0}:changed", {member + b"\0": number})
+                shop.swap_change()
             return super().commands(live)
 
         def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:

@@ -6,10 +6,8 @@ The events say what is right, as in test_differential.py: an answer must be that
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
-import redis
 
 import api.listing
 from api.engine import Answer, Engine
@@ -18,19 +16,12 @@ from api.gather import BEHIND, UNGATHERED, Gathering
 from api.live import Live
 from tests.integration.naive import Request
 from tests.integration.queries import random_request
-from tests.integration.shop import Shop, asked, check, force, opened
+from tests.integration.shop import CHANGED, Shop, asked, check, force, opened
 from tests.integration.test_differential import SAMPLE
 
 QUERIES = 150
-CHANGED = "og:{0.0}:changed"
 # Members of `changed` are of at most 16 groups.
 IN_A_MEMBER = 16
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
@@ -39,9 +30,7 @@ def shop(redis_url: str) -> Iterator[Shop]:
         yield shop
 
 
-def test_what_changes_between_the_calls(
-    shop: Shop, client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_changes_between_the_calls(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     force(
         monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=0, AGAIN_GROUPS=2 * IN_A_MEMBER
     )
@@ -62,7 +51,7 @@ def test_what_changes_between_the_calls(
             shop.change(rng.choice((0, 1, 3, 100)))
             # As if more had changed than is kept.
             if rng.random() < 0.02:
-                client.zremrangebyrank(CHANGED, 0, -2)
+                shop.client.zremrangebyrank(CHANGED, 0, -2)
                 trimmed.append(len(codes))
 
     monkeypatch.setattr(api.listing, "Gathering", Disturbed)
@@ -124,7 +113,7 @@ def test_many_small_values(shop: Shop, redis_url: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("lost", ["a change", "a group"])
 def test_a_redis_that_loses_writes_between_the_calls(
-    shop: Shop, client: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch, lost: str
+    shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     """It has got others since, and as many: only what they are tells them apart."""
     force(monkeypatch, FEW_MEMBERS=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=10**9)
@@ -136,11 +125,10 @@ def test_a_redis_that_loses_writes_between_the_calls(
             super().take(replies)
             if not begun:
                 if lost == "a change":
-                    ((member, number),) = client.zpopmax(CHANGED)
-                    client.zadd(CHANGED, {member + b"\0": number})
+                    shop.swap_change()
                 else:
-                    ((group_id, ordinal),) = client.zpopmax("og:{0.0}:ordinal")
-                    client.zadd("og:{0.0}:ordinal", {group_id + b"_": ordinal})
+                    ((group_id, ordinal),) = shop.client.zpopmax("og:{0.0}:ordinal")
+                    shop.client.zadd("og:{0.0}:ordinal", {group_id + b"_": ordinal})
             begun.append(self.is_done)
 
     monkeypatch.setattr(api.listing, "Gathering", Losing)
