@@ -22,6 +22,8 @@ from projector.readmodel.keys import LIVE
 TURN_COMMANDS_MAX = 16
 
 Command = tuple[str | bytes, ...]
+# For a shard of which nothing is asked.
+NOTHING: Command = ("PING",)
 
 
 class Block(NamedTuple):

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from api.batches import Block, Command
+from api.batches import NOTHING, Block, Command
 from api.errors import ReadModelFault
 from api.live import Live
 from api.scripts import CHANGED
@@ -63,7 +63,7 @@ class Documents:
     def commands(self, live: Live) -> list[Command | Block]:
         """One for each shard."""
         if live.generation != self._live.generation:
-            return [("PING",)] * len(live.shards)
+            return [NOTHING] * len(live.shards)
         return [shard.block(keys, whole=self._whole) for shard, keys in zip(self._shards, live.shards, strict=True)]
 
     def known(self, live: Live, replies: Sequence[object]) -> Known | None:

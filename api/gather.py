@@ -5,12 +5,12 @@ Groups that come, or change, meanwhile are left to the call that answers the que
 instant. Where they are too many for it, it looks up some of them, and is asked once more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
 
-from api.batches import Command
+from api.batches import NOTHING, Command
 from api.live import Live
 from api.sides import Side
 from projector.readmodel.keys import Generation, Keys
@@ -37,7 +37,8 @@ class Gathered(Struct, frozen=True):
 class Gathering:
     """`slices` says what to ask, `take` takes the answers; both once a round, until `is_done`."""
 
-    def __init__(self, sides: Sequence[Side]) -> None:
+    def __init__(self, sides: Callable[[], Sequence[Side]]) -> None:
+        # Made when they are needed: most queries gather nothing.
         self._sides = sides
         self._generation: Generation | None = None
         self._shards: list[_Shard | None] = []
@@ -57,7 +58,8 @@ class Gathering:
         is_asked = False
         for number, (_, count, *more) in enumerate(replies):
             if count == UNGATHERED:
-                self._shards[number] = _Shard({n: self._sides[n - 1] for n in cast(list[int], more)})
+                sides = self._sides()
+                self._shards[number] = _Shard({n: sides[n - 1] for n in cast(list[int], more)})
             elif count == BEHIND:
                 since, pairs = more[:_MOMENT], more[_MOMENT:]
                 bits = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
@@ -71,7 +73,7 @@ class Gathering:
         """One for each shard."""
         self._look_at(live)
         return [
-            ("PING",) if shard is None or shard.is_done else shard.slice(keys)
+            NOTHING if shard is None or shard.is_done else shard.slice(keys)
             for shard, keys in zip(self._shards, live.shards, strict=True)
         ]
 

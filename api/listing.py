@@ -4,7 +4,8 @@ One round trip, but for searches, filters of many small values, large pages, and
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from msgspec import Struct
@@ -58,8 +59,7 @@ class Listing:
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
         parts = NO_PARTS if self._asked.reads_after else self._asked.parts
         self._paging = Paging(query, parts, rotated=self._rotated, ladder=ladder)
-        sides = gathering(query) if isinstance(chosen, Select) else []
-        self._search, self._gathering = Search(query.needle), Gathering(sides)
+        self._search, self._gathering = Search(query.needle), Gathering(partial(gathering, query))
         self._misses = 0
         self._known: Known | None = None
         # Of all calls but those of long preparations, each of which has its own.
@@ -113,14 +113,20 @@ class Listing:
         except TimeoutError as error:
             raise Unavailable(f"{PREPARING_MAX} long lists are being prepared") from error
         try:
-            while not work.is_done:
-                seen = await self._reader.read(work.slices, script, self._reader.deadline_s())
-                if seen is None:
-                    return
-                work.take(seen.values)
+            await self._work_off(work, script, self._reader.deadline_s)
         finally:
             self._preparing.release()
             self._deadline_s = self._reader.deadline_s()
+
+    async def _work_off(
+        self, work: Search | Gathering | Places, script: Script, deadline_s: Callable[[], float]
+    ) -> None:
+        """Until it is done, or nothing is live. `deadline_s`: of each slice."""
+        while not work.is_done:
+            seen = await self._reader.read(work.slices, script, deadline_s())
+            if seen is None:
+                return
+            work.take(seen.values)
 
     async def _page(self, live: Live, replies: Sequence[Sequence[object]]) -> Listed | None:
         """None: ask again. Those that were read after the list, but are not of its instant any more, are misses."""
@@ -132,11 +138,7 @@ class Listing:
             query = self._query
             places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
             self._tell("place", [keys.ordinal for keys in live.shards], places.counts)
-            while not places.is_done:
-                seen = await self._reader.read(places.slices, PLACES, self._deadline_s)
-                if seen is None:
-                    return None
-                places.take(seen.values)
+            await self._work_off(places, PLACES, lambda: self._deadline_s)
             listed = places.replies()
             if listed is None:
                 self._misses += 1

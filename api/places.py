@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple, cast
 
-from api.batches import Command
+from api.batches import NOTHING, Command
 from api.live import Live
 from api.merge import Place
 from api.scripts import PLACES
@@ -51,9 +51,9 @@ class Places:
         """One for each shard."""
         if live.generation != self._live.generation:
             self._shards, self._replies = [], []
-            return [("PING",)] * len(live.shards)
+            return [NOTHING] * len(live.shards)
         return [
-            ("PING",) if shard is None or shard.is_done else shard.slice(keys, self._sort)
+            NOTHING if shard is None or shard.is_done else shard.slice(keys, self._sort)
             for shard, keys in zip(self._shards, live.shards, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from api.batches import Block, Command
+from api.batches import NOTHING, Block, Command
 from api.cluster import POINTER_SLOT
 from api.deadlines import Deadlines
 from api.errors import ReadModelFault, Unavailable
@@ -21,7 +21,6 @@ from projector.readmodel.keys import LIVE, Generation
 ATTEMPTS_MAX = 4
 # Redis is at work on something slow of somebody else's.
 _BUSY = "BUSY"
-_NOTHING: Command = ("PING",)
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
 # One for each shard, in their order.
@@ -79,7 +78,7 @@ class Reader:
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
 
     async def _look(self, deadline_s: float) -> Live | None:
-        _, (raw, *_) = await self._nodes.read([_NOTHING], [POINTER_SLOT], deadline_s)
+        _, (raw, *_) = await self._nodes.read([NOTHING], [POINTER_SLOT], deadline_s)
         pointer = cast(bytes | None, _checked(raw))
         found = None if pointer is None else pointed(pointer)
         if pointer is not None and isinstance(found, Generation):

@@ -9,7 +9,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.batches import Command
+from api.batches import NOTHING, Command
 from api.live import Live
 from api.scripts import SEARCH
 from projector.readmodel.keys import LINES, Generation, Keys
@@ -61,7 +61,7 @@ class Search:
             self.begin(live, [UNSEARCHED] * len(live.shards))
         chunks = max(1, SLICE_CHUNKS // len(self._shards))
         return [
-            ("PING",) if shard is None or shard.is_done else shard.slice(keys, self._needle, chunks)
+            NOTHING if shard is None or shard.is_done else shard.slice(keys, self._needle, chunks)
             for shard, keys in zip(self._shards, live.shards, strict=True)
         ]
 

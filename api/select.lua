@@ -179,7 +179,7 @@ end
 local short = short_way()
 local reply = short and by_sides(short) or by_masks()
 drop_masks(0)
-if q.tells and not reply.err and (reply[2] >= 0 or reply[2] == -4) then
+if q.tells and not reply.err and (reply[2] >= 0 or unlisted) then
   reply[#reply + 1] = steps
 end
 return reply

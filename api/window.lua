@@ -15,10 +15,9 @@
 --
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
 -- Where who asks reads documents afterwards it is {position, count, ids, scores, moment}, see changes.lua; no scores for
--- step 0. If ids could not
--- all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or many are
--- {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks, both
--- included.
+-- step 0. If ids could not all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or
+-- many are {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks,
+-- both included.
 -- For step -1 it is {position, count, ids, documents}, where those that are known are nil.
 -- Count and all else are of one instant, which the position tells. Reads only.
 

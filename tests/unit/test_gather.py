@@ -29,7 +29,8 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
     rng = random.Random(1)
     for shards in (1, 3, 16):
         pieces = {number: rng.randrange(1, 9) for number in range(1, 9)}
-        served, gathering = live(1, shards), Gathering([side(*one) for one in pieces.items()])
+        sides = [side(*one) for one in pieces.items()]
+        served, gathering = live(1, shards), Gathering(sides.copy)
         wanted = [rng.sample(range(1, 9), rng.randrange(4)) for _ in range(shards)]
         assert gathering.gathered(served) == [None] * shards
         replies = [[POSITION, UNGATHERED, *sides] if sides else [POSITION, 7, b""] for sides in wanted]
@@ -70,7 +71,7 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
 
 
 def test_what_comes_later_is_left_to_the_answer() -> None:
-    served, gathering = live(1, 1), Gathering([side(1, 1), side(2, 5)])
+    served, gathering = live(1, 1), Gathering(lambda: [side(1, 1), side(2, 5)])
     assert gathering.begin(served, [[POSITION, UNGATHERED, 2]])
     gathering.take([[b"\x80", 4, b"100", b"og_1", b"7:"]])
     assert gathering.slices(served) == [("og:{1.0}:", "2", "4")]
@@ -81,7 +82,7 @@ def test_what_comes_later_is_left_to_the_answer() -> None:
 
 
 def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
-    served, gathering = live(1, 2), Gathering([side(n, 3) for n in range(1, 5)])
+    served, gathering = live(1, 2), Gathering(lambda: [side(n, 3) for n in range(1, 5)])
     assert gathering.begin(
         served, [[POSITION, BEHIND, b"130", b"og_2", b"9:", 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]]
     )
@@ -90,7 +91,7 @@ def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
 
 
 def test_another_generation_begins_anew() -> None:
-    gathering = Gathering([side(1, 1)])
+    gathering = Gathering(lambda: [side(1, 1)])
     assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
     gathering.take([[b"\x80", 1, b"100", b"og_1", b"7:"]])
     assert gathering.gathered(live(2, 3)) == [None] * 3
