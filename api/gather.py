@@ -55,10 +55,10 @@ class Gathering:
     def begin(self, live: Live, replies: Sequence[Sequence[object]]) -> bool:
         """Goes by what select.lua answers in those shards that say UNGATHERED or BEHIND. False: none does."""
         self._look_at(live)
-        is_asked = False
+        is_asked, sides = False, list[Side]()
         for number, (_, count, *more) in enumerate(replies):
             if count == UNGATHERED:
-                sides = self._sides()
+                sides = sides or list(self._sides())
                 self._shards[number] = _Shard({n: sides[n - 1] for n in cast(list[int], more)})
             elif count == BEHIND:
                 since, pairs = more[:_MOMENT], more[_MOMENT:]
