@@ -11,6 +11,7 @@ import typer
 from events.log import Loss
 from projector.cli import show_replay as show
 from projector.cli.steps import connected, stop_on_signals, taking_steps
+from projector.cli.verify import Share, sample_of
 from projector.cli.wiring import answering, open_nodes, spare_the_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
@@ -62,6 +63,7 @@ def replay(
     workers: Workers = 1,
     park: Park = False,
     accept_loss: AcceptLoss = None,
+    sample: Share = 1.0,
     accept_differences: AcceptDifferences = False,
     force: Force = False,
     yes: Yes = False,
@@ -76,10 +78,11 @@ def replay(
             option = "--" + given[0].removeprefix("as_").replace("_", "-")
             raise BadSetting(f"{option}: expected behind {context.invoked_subcommand}, the step that it is for")
         return
+    compared = sample_of(sample)
     with taking_steps(data_dir, "projector replay", park, as_json) as step:
         step.plan(shards, workers, accept_loss, force, yes)
         step.build()
-        step.verify()
+        step.verify(compared)
         step.switch(accept_differences)
 
 
@@ -120,10 +123,11 @@ def build(
 
 
 @app.command()
-def verify(park: Park = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def verify(sample: Share = 1.0, park: Park = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Compare the new generation with the live one. Exit code 1 where they differ."""
+    compared = sample_of(sample)
     with taking_steps(data_dir, "projector replay verify", park, as_json) as step:
-        if step.verify():
+        if step.verify(compared):
             raise typer.Exit(1)
 
 

@@ -25,6 +25,7 @@ from projector.replay.replay import Replay
 from projector.settings import Settings, load_settings
 from projector.store.nodes import Nodes
 from projector.verify.compare import Report
+from projector.verify.sample import Sample
 
 # As a shell has it for a command that was stopped by Ctrl-C.
 EXIT_STOPPED = 130
@@ -59,9 +60,9 @@ class Steps:
         self._progressing.finish()
         show.built(made, self._as_json)
 
-    def verify(self) -> int:
+    def verify(self, sample: Sample) -> int:
         """How many differences there are."""
-        report: Report = self._replay.verify()
+        report: Report = self._replay.verify(sample)
         self._progressing.finish()
         show.verified(report, self._as_json)
         return report.differences

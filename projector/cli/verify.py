@@ -18,12 +18,15 @@ from projector.settings import load_settings
 from projector.store.catalogue import Catalogue
 from projector.store.redis import Store
 from projector.verify.compare import verify_log
+from projector.verify.sample import Sample
+
+Share = Annotated[
+    float, typer.Option("--sample", metavar="FRACTION", help="Compare a part of the groups, picked by their ids.")
+]
 
 
 def verify(
-    sample: Annotated[
-        float, typer.Option("--sample", metavar="FRACTION", help="Compare a part of the groups, picked by their ids.")
-    ] = 1.0,
+    sample: Share = 1.0,
     generation: Annotated[
         int | None, typer.Option("--generation", metavar="N", help="Instead of the live one.", show_default=False)
     ] = None,
@@ -34,8 +37,7 @@ def verify(
     ] = None,
 ) -> None:
     """Fold the log again and compare it with what Redis holds, byte for byte. Exits with 1 if anything differs."""
-    if not 0 < sample <= 1:
-        raise BadSetting(f"--sample: expected a fraction above 0 and up to 1, got {sample}")
+    share = sample_of(sample)
     settings = load_settings(os.environ, data_dir=data_dir)
     with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
         chosen = _chosen(Catalogue(nodes), generation)
@@ -45,8 +47,8 @@ def verify(
                 Store(nodes),
                 chosen,
                 lambda call: call(),
-                sample,
                 lambda step, done, total: progress.progress(step, [done], total),
+                share,
                 differences,
             )
     if as_json:
@@ -55,6 +57,13 @@ def verify(
         show_verify.report(report)
     if report.differences:
         raise typer.Exit(1)
+
+
+def sample_of(share: float) -> Sample:
+    """Raises BadSetting."""
+    if not 0 < share <= 1:
+        raise BadSetting(f"--sample: expected a fraction above 0 and up to 1, got {share}")
+    return Sample(share)
 
 
 def _chosen(catalogue: Catalogue, number: int | None) -> Generation:

@@ -31,6 +31,7 @@ from projector.status import lowest_positions
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify.compare import Report, compare_generations, verify_log
+from projector.verify.sample import ALL, Sample
 
 # How long a live generation that has not come as far as the new one may stand still until it is no longer waited for,
 # in seconds.
@@ -90,7 +91,7 @@ class Replay:
             run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell, say)
             done_before += left
 
-    def verify(self) -> Report:
+    def verify(self, sample: Sample = ALL) -> Report:
         """Compares with the live generation at the same positions, or where that is no measure, with the log."""
         entry = self._must_have_begun()
         generation, live = entry.generation, self._catalogue.live()
@@ -103,10 +104,10 @@ class Replay:
         with closing(self._builder(generation, self._park)) as builder:
             builder.advance({})
             if live is not None and self._is_measure(live, builder.positions):
-                report = compare_generations(self._store, live, generation, builder, tell)
+                report = compare_generations(self._store, live, generation, builder, tell, sample)
             else:
                 # What the log has lost was accepted by name before this was built from it.
-                report = verify_log(self._log, self._store, generation, self._insist, 1.0, tell, accept_loss=True)
+                report = verify_log(self._log, self._store, generation, self._insist, tell, sample, accept_loss=True)
         verified = structs.replace(entry, state=State.VERIFIED, differences=report.differences)
         self._catalogue.put(verified, self._lease.token)
         return report

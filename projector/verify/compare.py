@@ -18,6 +18,7 @@ from projector.verify.comparison import Comparison, Side, Tell, hashes
 from projector.verify.expected import BUILT, FOUND, Built, Refold
 from projector.verify.level import Level
 from projector.verify.picture import KINDS, Difference, Digest
+from projector.verify.sample import ALL, Sample
 from projector.verify.shards import Positions, Shards, lowest
 
 
@@ -63,12 +64,18 @@ class Report(Struct, frozen=True):
 
 
 def compare_generations(
-    store: Store, live: Generation, built: Generation, builder: Builder, tell: Tell, first: int = 10
+    store: Store,
+    live: Generation,
+    built: Generation,
+    builder: Builder,
+    tell: Tell,
+    sample: Sample = ALL,
+    first: int = 10,
 ) -> Report:
     """Of `built`, which nobody but `builder` writes, with `live`, which may be written.
 
-    `tell`: see Tell. Differences are told as of `live`, with `built` as what is
-    expected; those of `built` are sets and bitmaps of it that do not fit its own documents.
+    `tell`: see Tell. Differences are told as of `live`, with `built` as what is expected; those of `built` are sets and
+    bitmaps of it that do not fit its own documents.
     Raises StoreUnavailable and LogUnavailable as far as the builder's `insist` does, CannotGoOn where a shard of `live`
     lags and no projector brings it on, and what Builder.advance raises.
     """
@@ -79,16 +86,16 @@ def compare_generations(
         own = Shards(store, built, partitions, builder.insist)
         # What lies before the live one is applied before anything is counted: later on, each group would be looked up.
         builder.advance(lowest(found), lambda: tell("compare", 0, 1))
-        expected = Built(builder, own, live, book)
+        expected = Built(builder, own, live, book, sample)
         expected.list_groups()
         total = book.groups()
         level = Level(expected, builder.log, builder.insist, lambda: tell("compare", total, total))
         comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
-        comparison.settle(Side(FOUND, found, hashes(found, parked=False)), sized=True)
-        comparison.settle(Side(BUILT, own, hashes(own, parked=False)), sized=True)
-        return _report(live, built.number, 1.0, positions, expected.positions, book, comparison, 0, started_s)
+        comparison.settle(Side(FOUND, found, hashes(found, parked=False)), sized=sample.is_all)
+        comparison.settle(Side(BUILT, own, hashes(own, parked=False)), sized=sample.is_all)
+        return _report(live, built.number, sample, positions, expected.positions, book, comparison, 0, started_s)
 
 
 def verify_log(
@@ -96,14 +103,14 @@ def verify_log(
     store: Store,
     generation: Generation,
     insist: Insist,
-    sample: float,
     tell: Tell,
+    sample: Sample = ALL,
     first: int = 10,
     accept_loss: bool = False,
 ) -> Report:
     """Of a generation, which may be written, with the log, folded again.
 
-    `sample`: above 0, at most 1. `tell`: see Tell.
+    `tell`: see Tell.
     `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
     Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap where the generation is of another log;
     CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of it lags and no
@@ -134,7 +141,7 @@ def verify_log(
         comparison = Comparison(generation, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
-        comparison.settle(Side(FOUND, found, hashes(found, parked=True)), sized=sample == 1)
+        comparison.settle(Side(FOUND, found, hashes(found, parked=True)), sized=sample.is_all)
         return _report(
             generation, None, sample, positions, expected.positions, book, comparison, expected.events, started_s
         )
@@ -143,7 +150,7 @@ def verify_log(
 def _report(
     generation: Generation,
     expected_from: int | None,
-    sample: float,
+    sample: Sample,
     positions: Positions,
     until: Positions,
     book: Book,
@@ -157,7 +164,7 @@ def _report(
     return Report(
         generation=generation.number,
         expected_from=expected_from,
-        sample=sample,
+        sample=sample.share,
         positions=_named(positions),
         until=_named(until),
         groups=book.groups(),
@@ -166,7 +173,7 @@ def _report(
         events=events,
         parked=book.total(FOUND, "parked"),
         counts=[Count(name, total, total + comparison.off[name]) for name, total in totals.items()]
-        if sample == 1
+        if sample.is_all
         else [],
         documents=(_hex(expected, "documents"), _hex(found, "documents")),
         index_entries=(_hex(expected, "entries"), _hex(found, "entries")),

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from hashlib import blake2b
 from typing import Protocol
 
 from events.log import Log, Partition, Reader, Record
@@ -13,6 +12,7 @@ from projector.readmodel.keys import Generation
 from projector.rebuild.builder import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS, Builder, Insist
 from projector.verify.book import Book, Sized
 from projector.verify.picture import EMPTY, Picture, agree, named, picture_of
+from projector.verify.sample import Sample
 from projector.verify.shards import Positions, Shards
 
 # Called with groups that the log has just changed.
@@ -39,8 +39,8 @@ class Expected(Protocol):
 class Refold:
     """The log, folded again by the pure code of the projector into the book.
 
-    `sample`: of 1, the share of the groups that are folded; which ones depends on their ids alone. The book is told how
-    large the sets of `generation` ought to be, shard by shard, and what ought to be parked.
+    Of the groups in `sample`. The book is told how large the sets of `generation` ought to be, shard by shard, and what
+    ought to be parked.
     `accept_loss`: a log that has lost its beginning is folded from where it begins.
     `deadly`: positions of events that are not to be touched, hence are parked.
     """
@@ -51,7 +51,7 @@ class Refold:
         generation: Generation,
         book: Book,
         insist: Insist,
-        sample: float,
+        sample: Sample,
         accept_loss: bool = False,
         deadly: Container[str] = (),
     ) -> None:
@@ -59,7 +59,7 @@ class Refold:
         self._book = book
         self._insist = insist
         self._deadly = deadly
-        self._sampled_below = int(sample * 2**64)
+        self._sample = sample
         self._cache = Cache()
         self.events = 0
         first = insist(log.first)
@@ -106,15 +106,8 @@ class Refold:
             self.events += len(records)
             size += sum(len(record.value or b"") for record in records)
             decoded = (decode_record(record, self._deadly) for record in records)
-            window += [item for item in decoded if item.event is None or self._has(item)]
+            window += [item for item in decoded if item.event is None or item.event.group_id in self._sample]
         return window
-
-    def _has(self, item: Decoded) -> bool:
-        if self._sampled_below == 2**64 or item.event is None:
-            return True
-        # A key, so that it does not go with the shard, which is a hash as well.
-        hashed = blake2b(item.event.group_id.encode(), digest_size=8, key=b"sample").digest()
-        return int.from_bytes(hashed, "big") < self._sampled_below
 
     def _fold(self, window: list[Decoded]) -> Collection[str]:
         """The groups that it changed."""
@@ -141,16 +134,17 @@ class Refold:
 
 
 class Built:
-    """A generation that nobody but its builder writes, and nobody reads yet.
+    """A generation that nobody but its builder writes, and nobody reads yet: the groups in `sample`.
 
     The book is told how large the sets of `generation`, which is compared with it, ought to be, and its own.
     """
 
-    def __init__(self, builder: Builder, shards: Shards, generation: Generation, book: Book) -> None:
+    def __init__(self, builder: Builder, shards: Shards, generation: Generation, book: Book, sample: Sample) -> None:
         self._builder = builder
         self._shards = shards
         self._generation = generation
         self._book = book
+        self._sample = sample
         self.positions: Positions = dict(builder.positions)
         # What the groups were in before the window that is being written.
         self._before: dict[str, set[str]] = {}
@@ -159,13 +153,14 @@ class Built:
         """Puts all there are into the book."""
         for shard in range(self._shards.generation.shards):
             for ids in self._shards.members(shard, "state"):
-                self._book.put((group_id.decode(), None) for group_id in ids)
+                self._book.put((group_id, None) for group_id in self._sample.of(one.decode() for one in ids))
 
     def met(self, pictures: Mapping[str, Picture]) -> None:
         self._count({group_id: set() for group_id in pictures}, pictures)
 
     def advance(self, stop: Mapping[Partition, int], touched: Touched) -> None:
-        def touch(ids: Collection[str]) -> None:
+        def touch(changed: Collection[str]) -> None:
+            ids = self._sample.of(changed)
             touched(ids)
             # Had the builder to write a window twice, what was there before the first time is what counts.
             fresh = [group_id for group_id in ids if group_id not in self._before]

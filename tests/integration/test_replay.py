@@ -81,7 +81,12 @@ def test_the_steps_one_by_one(shop: Shop) -> None:
         shop.replay("build", "--yes")
         assert shop.states() == {0: "live", 1: "building"}
         assert "replay verify" in shop.replay("switch", fails=2).stderr
-        shop.replay("verify")
+        assert "above 0 and up to 1, got 0.0" in shop.replay("verify", "--sample", "0", fails=2).stderr
+        of_some, of_all = (
+            json.loads(shop.replay("verify", "--json", *share).stdout) for share in (("--sample", "0.2"), ())
+        )
+        assert (of_some["sample"], of_all["sample"]) == (0.2, 1)
+        assert 0 < of_some["groups"] < of_all["groups"]
         assert shop.states() == {0: "live", 1: "verified"}
         shop.publish(300)
         shop.replay("switch")

@@ -38,6 +38,7 @@ from projector.verify import level
 from projector.verify import shards as shards_module
 from projector.verify.buckets import bits_of, slices_of_id
 from projector.verify.compare import Report, compare_generations, verify_log
+from projector.verify.sample import Sample
 from tests import oracle
 from tests.integration.plants import Flips, Garden
 from tests.poison import POISON, event
@@ -120,11 +121,11 @@ def build(log: SqliteLog, store: Store, generation: Generation, stop: int | None
 
 
 def verify(log: SqliteLog, store: Store, generation: Generation, share: float = 1.0, first: int = 1000) -> Report:
-    return verify_log(log, store, generation, insist, share, lambda step, done, total: None, first)
+    return verify_log(log, store, generation, insist, lambda step, done, total: None, Sample(share), first)
 
 
-def compare(store: Store, live: Generation, built: Generation, builder: Builder) -> Report:
-    return compare_generations(store, live, built, builder, lambda step, done, total: None, 1000)
+def compare(store: Store, live: Generation, built: Generation, builder: Builder, share: float = 1.0) -> Report:
+    return compare_generations(store, live, built, builder, lambda step, done, total: None, Sample(share), 1000)
 
 
 def places(report: Report) -> set[tuple[str, str]]:
@@ -334,6 +335,25 @@ def test_a_sample_finds_what_is_wrong_in_it_alone(one_redis_url: str, log: Sqlit
     assert 0.05 < len(found[0.1]) / len(ids) < 0.17
 
 
+def test_a_sample_of_two_generations_has_the_groups_of_one_of_the_log(one_redis_url: str, log: SqliteLog) -> None:
+    """Also of those that change while the new one is brought up to the live one."""
+    events = sample(EVENTS)
+    publish(log, events)
+    live, built = Generation(4, 1, VERSION, "n"), Generation(5, 1, VERSION, "m")
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
+        build(log, store, live)
+        builder = build(log, store, built, EVENTS // 2)
+        for group_id in oracle.groups(events):
+            client.hset("og:{4.0}:row", group_id, b"{}")
+        found = {share: compare(store, live, built, builder, share) for share in (0.3, 1.0)}
+        against_the_log = verify(log, store, live, 0.3)
+    sampled = {one.group for one in found[0.3].first}
+    assert sampled == {one.group for one in against_the_log.first} < {one.group for one in found[1.0].first}
+    assert found[0.3].groups == len(sampled)
+    assert not found[0.3].counts
+    assert {one.group for one in found[1.0].first} == oracle.groups(events).keys()
+
+
 def test_groups_too_large_to_be_read_together(one_redis_url: str, log: SqliteLog) -> None:
     """One of 1000 orders, and some of 300, each in as many sets."""
     groups = [number % 6 if number < 1800 else 0 for number in range(2500)]
@@ -384,7 +404,7 @@ def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, l
                 for name, value in before.items():
                     client.hset(f"og:{{0.0}}:{name}", "og_3", value)
 
-        report = verify_log(log, store, generation, insist, 1.0, tell, 1000)
+        report = verify_log(log, store, generation, insist, tell, first=1000)
     assert places(report) == {("og_3", name) for name in names}
 
 
@@ -684,7 +704,7 @@ def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
             verify(log, store, generation)
-        report = verify_log(log, store, generation, insist, 1.0, lambda step, done, total: None, accept_loss=True)
+        report = verify_log(log, store, generation, insist, lambda step, done, total: None, accept_loss=True)
     assert_equal(report)
     assert report.events == EVENTS - 100
 
@@ -718,7 +738,7 @@ def test_three_partitions_of_kafka_at_work(
                 thread.start()
                 try:
                     for _ in range(3):
-                        assert_equal(verify_log(log, store, live, insist, 1.0, lambda step, done, total: None))
+                        assert_equal(verify_log(log, store, live, insist, lambda step, done, total: None))
                         assert_equal(compare(store, live, built, builder))
                     assert thread.is_alive(), "all of it under writes"
                 finally:

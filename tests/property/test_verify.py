@@ -16,6 +16,7 @@ from projector.readmodel.keys import Generation
 from projector.verify.book import Book
 from projector.verify.expected import FOUND, Refold
 from projector.verify.picture import ABSENT, Digest, Picture, agree, differing, digest, told
+from projector.verify.sample import ALL
 from tests import oracle
 from tests.readmodel import shard_of
 from tests.strategies import histories
@@ -52,7 +53,7 @@ def test_a_refold_is_what_the_contract_says_at_every_stop(
     stops = sorted(data.draw(st.sets(st.integers(0, len(events)), min_size=1)))
     log: Any = ListLog(events)
     generation = Generation(0, shards, 1)
-    with closing(Book(10)) as book, closing(Refold(log, generation, book, lambda call: call(), 1.0)) as refold:
+    with closing(Book(10)) as book, closing(Refold(log, generation, book, lambda call: call(), ALL)) as refold:
         for stop in stops:
             touched: list[str] = []
             refold.advance({ORDERS: stop}, touched.extend)
