@@ -173,12 +173,7 @@ def _told(found: Found | None) -> tuple[str | bytes, ...]:
 
 def _gathered(gathered: Gathered | None) -> tuple[str | bytes, ...]:
     """As gathered.lua takes it."""
-    if gathered is None:
-        return ()
-    sides: list[str | bytes] = []
-    for side, bits in gathered.sides.items():
-        sides += (str(side), bits)
-    return (*gathered.since, *sides)
+    return () if gathered is None else (*gathered.since, gathered.sides, gathered.bits)
 
 
 def _flag(value: bool) -> str:

@@ -1,4 +1,4 @@
--- Some pieces of a side, put into a mask: as much as Redis may be held for.
+-- The groups of some pieces of a side: of as many as Redis may be held for.
 --
 --   EVALSHA <sha> <n> <keys and arguments of select.lua, as far as `arguments`, but of one side>
 --
@@ -12,11 +12,12 @@
 -- thousand values would take longer than all the rest. Beside those that select.lua has there is
 --   slice  members that are looked up, if one piece alone has not more
 --
--- Answers {bits, done, ordinals, last, change}: bits by ordinals, of the groups in the first `done` pieces, of which there
--- is one; the rest as changes.lua has it.
+-- Answers {done, bits, members, ordinals, last, change}: the groups in the first `done` pieces, of which there is one, are
+-- those of `bits`, by ordinals, and of `members`, which are ordinals, with nil among them. The rest is as changes.lua has
+-- it.
 
 local one = side(1)
-local mask, work, done = new_mask(), one.work(1), 1
+local work, done = one.work(1), 1
 while done < one.pieces do
   work = work + one.work(done + 1)
   if work > q.slice then
@@ -24,8 +25,14 @@ while done < one.pieces do
   end
   done = done + 1
 end
-one.put(mask, 1, done)
-local reply = {redis.call('GET', mask) or '', done}
+-- To pass on a mask takes as long as a hundred ordinals and more: it has only what bitmaps have.
+local mask, members = empty_mask(), {}
+one.put(mask, 1, done, function(_, ids)
+  for part in chunks(ids) do
+    append(members, redis.call('ZMSCORE', ORDINAL, unpack(part)))
+  end
+end)
+local reply = {done, redis.call('GET', mask) or '', members}
 drop_masks(0)
 append(reply, now())
 return reply

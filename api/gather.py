@@ -1,13 +1,14 @@
-"""Masks of filters with many members in sets of their own: put together in several calls, so that Redis is never held
-for long. Pure.
+"""The mask of filters with many members in sets of their own: put together in several calls, so that Redis is never
+held for long. Pure.
 
 Groups that come, or change, meanwhile are left to the call that answers the query: so all of an answer is of one
 instant. Where they are too many for it, it looks up some of them, and is asked once more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from api.batches import NOTHING, Command
@@ -21,16 +22,15 @@ UNGATHERED = -2
 BEHIND = -3
 # So often may it say that it is behind: each time it comes nearer, but where more changes than it can look up.
 CATCH_UPS_MAX = 256
-# Values that tell a moment.
-_MOMENT = 3
 
 
 class Gathered(Struct, frozen=True):
-    """`sides`: of each, by its number, a bit for each ordinal. `since`: the moment since when what came or changed need
-    not be in it, as changes.lua tells it.
+    """`bits`: one for each ordinal, of the groups in all `sides`, which are their numbers as gathered.lua takes them.
+    `since`: the moment since when what came or changed need not be in it, as changes.lua tells it.
     """
 
-    sides: Mapping[int, bytes]
+    sides: bytes
+    bits: bytes
     since: Sequence[bytes]
 
 
@@ -61,9 +61,8 @@ class Gathering:
                 sides = sides or list(self._sides())
                 self._shards[number] = _Shard({n: sides[n - 1] for n in cast(list[int], more)})
             elif count == BEHIND:
-                since, pairs = more[:_MOMENT], more[_MOMENT:]
-                bits = dict(zip(cast(list[int], pairs[::2]), cast(list[bytes], pairs[1::2]), strict=True))
-                self._shards[number] = _Shard({}, bits, cast(list[bytes], since))
+                *since, numbers, bits = cast(list[bytes], more)
+                self._shards[number] = _Shard({}, Gathered(numbers, bits, since))
             else:
                 continue
             is_asked = True
@@ -89,24 +88,20 @@ class Gathering:
 
 
 class _Shard:
-    """`left`: sides by their numbers. `bits`: of those that are done. `since`: the moment of the first slice, for what
-    comes later is left to the answer.
-    """
+    """`left`: sides by their numbers. `gathered`: what there is already, if nothing is left."""
 
-    __slots__ = ("_done", "_found", "_left", "_piece", "_since")
+    __slots__ = ("_done", "_found", "_left", "_piece", "_sides", "_since", "gathered")
 
-    def __init__(
-        self, left: Mapping[int, Side], bits: Mapping[int, bytes] | None = None, since: Sequence[bytes] = ()
-    ) -> None:
+    def __init__(self, left: Mapping[int, Side], gathered: Gathered | None = None) -> None:
+        self.gathered = gathered
+        self._sides = msgspec.msgpack.encode([*left])
         self._left = dict(left)
-        self._done = dict(bits or {})
-        self._since = since
-        # Of the side that is the next of those left: its bits, and how many pieces they are of.
+        # The moment of the first slice: what comes later is left to the answer.
+        self._since: Sequence[bytes] = ()
+        # Masks are numbers whose lowest byte is the first, so that it does not matter how many there are. Of all sides
+        # that are done; of the next one, and how many of its pieces that are.
+        self._done: int | None = None
         self._found = self._piece = 0
-
-    @property
-    def gathered(self) -> Gathered | None:
-        return Gathered(self._done, self._since) if self.is_done else None
 
     @property
     def is_done(self) -> bool:
@@ -116,13 +111,29 @@ class _Shard:
         return self._left[next(iter(self._left))].gather(keys, self._piece)
 
     def take(self, reply: Sequence[object]) -> None:
-        bits, pieces = cast(tuple[bytes, int], reply[:2])
-        self._since = self._since or cast(list[bytes], reply[2:])
-        # The first byte is the lowest here, so that it does not matter how many there are.
-        self._found |= int.from_bytes(bits, "little")
+        pieces, bits, members = cast(tuple[int, bytes, list[bytes | None]], reply[:3])
+        self._since = self._since or cast(list[bytes], reply[3:])
+        some = int.from_bytes(bits, "little") | _mask(int(one) for one in members if one is not None)
+        number, side = next(iter(self._left.items()))
         self._piece += pieces
-        number = next(iter(self._left))
-        if self._piece >= self._left[number].pieces:
-            self._done[number] = self._found.to_bytes(-(-self._found.bit_length() // 8), "little")
-            self._found = self._piece = 0
-            del self._left[number]
+        if self._piece < side.pieces:
+            self._found |= some
+            return
+        found = self._found ^ some if side.left_out else self._found | some
+        self._done = found if self._done is None else self._done & found
+        self._found = self._piece = 0
+        del self._left[number]
+        if self.is_done:
+            mask = self._done.to_bytes(-(-self._done.bit_length() // 8), "little")
+            self.gathered = Gathered(self._sides, mask, self._since)
+
+
+def _mask(ordinals: Iterable[int]) -> int:
+    """The bit of the ordinal 0 is the highest of the first byte."""
+    bits = bytearray()
+    for ordinal in ordinals:
+        at = ordinal >> 3
+        if at >= len(bits):
+            bits.extend(bytes(at + 1 - len(bits)))
+        bits[at] |= 0x80 >> (ordinal & 7)
+    return int.from_bytes(bits, "little")

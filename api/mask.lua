@@ -9,18 +9,48 @@ redis.set_repl(redis.REPL_NONE)
 -- How many there are: they are numbered.
 local masks = 0
 
-local function new_mask()
+-- Bitmaps of which it is known whether they have a key.
+local has_key = {}
+
+local function is_there(mask)
+  if has_key[mask] == nil then
+    has_key[mask] = redis.call('EXISTS', mask) == 1
+  end
+  return has_key[mask]
+end
+
+-- Of a mask that is to be written as a whole: a script that ended with an error may have left one of that name.
+local function new_name()
   masks = masks + 1
-  local mask = PREFIX .. 'bits:tmp:' .. masks
-  -- A script that ended with an error may have left one.
+  return PREFIX .. 'bits:tmp:' .. masks
+end
+
+local function emptied(mask)
   redis.call('UNLINK', mask)
+  has_key[mask] = false
+  return mask
+end
+
+local function empty_mask()
+  return emptied(new_name())
+end
+
+local function mask_of(bits)
+  local mask = new_name()
+  redis.call('SET', mask, bits)
+  has_key[mask] = true
   return mask
 end
 
 -- All but the first `kept`.
 local function drop_masks(kept)
+  local names = {}
   for n = kept + 1, masks do
-    redis.call('UNLINK', PREFIX .. 'bits:tmp:' .. n)
+    names[#names + 1] = PREFIX .. 'bits:tmp:' .. n
+    has_key[names[#names]] = false
+  end
+  if #names > 0 then
+    redis.call('UNLINK', unpack(names))
   end
   masks = kept
 end
@@ -32,22 +62,24 @@ local COMBINED_FAST = 16
 local function combine_into(result, operation, ...)
   local there, missing = {}, false
   for _, mask in ipairs({...}) do
-    if redis.call('EXISTS', mask) == 1 then
+    if is_there(mask) then
       there[#there + 1] = mask
     else
       missing = true
     end
   end
   if #there == 0 or missing and operation == 'AND' then
-    redis.call('UNLINK', result)
-  elseif #there > 1 or there[1] ~= result then
+    return emptied(result)
+  end
+  if #there > 1 or there[1] ~= result then
     redis.call('BITOP', operation, result, unpack(there))
+    has_key[result] = true
   end
   return result
 end
 
 local function combined(operation, ...)
-  return combine_into(new_mask(), operation, ...)
+  return combine_into(new_name(), operation, ...)
 end
 
 local function size_of(mask)
@@ -70,25 +102,68 @@ local function set_bits(mask, ids, value)
     end
     -- Takes half as long as SETBIT for each.
     redis.call('BITFIELD', mask, unpack(arguments))
+    has_key[mask] = has_key[mask] or n > 0
   end
 end
 
--- Those whose bucket is `bucket` or above: an operation for each slice from the lowest bit that is 1 on. May be a bitmap
--- of the read model.
+-- Those whose bucket is `bucket` or above: the slices from the lowest bit that is 1 on, one after the other; an operation
+-- for all that follow each other and have the same bit. May be a bitmap of the read model.
 local function at_least(field, bucket)
   if bucket >= 2 ^ SLICES[field] then
-    return new_mask()
+    return empty_mask()
   end
-  local mask, result = nil, new_mask()
+  local result, run, operation = new_name(), nil, nil
+  local function combined_run()
+    return #run == 1 and run[1] or combine_into(result, operation, unpack(run))
+  end
   for k = 0, SLICES[field] - 1 do
-    local slice = slice_of(field, k)
-    if math.floor(bucket / 2 ^ k) % 2 == 1 then
-      mask = mask and combine_into(result, 'AND', mask, slice) or slice
-    elseif mask then
-      mask = combine_into(result, 'OR', mask, slice)
+    local slice, is_one = slice_of(field, k), math.floor(bucket / 2 ^ k) % 2 == 1
+    if run then
+      local wanted = is_one and 'AND' or 'OR'
+      if wanted ~= operation or #run == COMBINED_FAST then
+        run, operation = {combined_run()}, wanted
+      end
+      run[#run + 1] = slice
+    elseif is_one then
+      run = {slice}
     end
   end
-  return mask or ALL
+  return run and combined_run() or ALL
+end
+
+-- The number with the most zeros at its end that is not above `bucket`, but above `below`.
+local function roundest(bucket, below)
+  local rounded, step = bucket, 2
+  while rounded > 0 and bucket - bucket % step > below do
+    rounded, step = bucket - bucket % step, 2 * step
+  end
+  return rounded
+end
+
+-- Members that are looked up to spare some slices: one takes as long as a dozen of them.
+local SPARING = 24
+
+-- As `mask_from`, from a bucket before that of `lo` on, between which there are few members. Nil where there are many in
+-- its own alone.
+local function mask_from_before(key, field, lo, bucket)
+  local near = redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, SPARING, 'WITHSCORES')
+  local below = #near < 2 * SPARING and -1 or BUCKET[field](tonumber(near[#near]))
+  if below == bucket then
+    return nil
+  end
+  local from = roundest(bucket, below)
+  local ids = {}
+  for i = 1, #near, 2 do
+    if BUCKET[field](tonumber(near[i + 1])) >= from then
+      ids[#ids + 1] = near[i]
+    end
+  end
+  local mask = at_least(field, from)
+  if #ids > 0 then
+    mask = combined('OR', mask)
+    set_bits(mask, ids, '0')
+  end
+  return mask
 end
 
 -- Those whose score is `lo`, as ZCOUNT takes it, or beyond. The bound's own bucket may lie on both sides of it: the
@@ -96,11 +171,15 @@ end
 local function mask_from(key, field, lo)
   local wanted = redis.call('ZCOUNT', key, lo, '+inf')
   if wanted == 0 then
-    return new_mask()
+    return empty_mask()
   elseif wanted == redis.call('ZCARD', key) then
     return ALL
   end
   local bucket = BUCKET[field](bound(lo))
+  local soon = mask_from_before(key, field, lo, bucket)
+  if soon then
+    return soon
+  end
   local from_bucket = at_least(field, bucket)
   local before_bound = size_of(from_bucket) - wanted
   if before_bound == 0 then
@@ -120,11 +199,43 @@ local function mask_from(key, field, lo)
   return mask
 end
 
--- The ids of a mask with few bits, in any order. `base`: the byte that it begins with, if not the first.
-local function listed(mask, base)
-  local ids, at = {}, redis.call('BITPOS', mask, '1')
+-- Groups that came one after the other are listed together where so many bits, or fewer, are one of theirs.
+local SPARSE = 5
+
+-- The ids of `count` bits that all are in a part of a mask which begins with the bit `at`; nil if they are not.
+local function listed_near(mask, base, at, count)
+  local first = math.floor(at / 8)
+  local from, to = string.format('%d', first), string.format('%d', first + math.ceil(SPARSE * count / 8))
+  if redis.call('BITCOUNT', mask, from, to) < count then
+    return nil
+  end
+  local bytes = redis.call('GETRANGE', mask, from, to)
+  local start = 8 * (base + first)
+  local near = redis.call('ZRANGE', ORDINAL, start, start + 8 * #bytes - 1)
+  local ids, n = {}, 0
+  for i = 1, #bytes do
+    local byte, place = string.byte(bytes, i), 8 * i
+    while byte > 0 do
+      if byte % 2 == 1 then
+        n = n + 1
+        ids[n] = near[place]
+      end
+      byte, place = math.floor(byte / 2), place - 1
+    end
+  end
+  return ids
+end
+
+-- The ids of a mask with `count` bits, which are few, in any order. `base`: the byte of all that it begins with.
+local function listed(mask, base, count)
+  local at = redis.call('BITPOS', mask, '1')
+  local ids = at >= 0 and listed_near(mask, base, at, count) or nil
+  if ids then
+    return ids
+  end
+  ids = {}
   while at >= 0 do
-    ids[#ids + 1] = id_of(8 * (base or 0) + at)
+    ids[#ids + 1] = id_of(8 * base + at)
     at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
   end
   return ids

@@ -37,8 +37,7 @@ local function mask_of_needle()
   if #again > q.again then
     return nil
   end
-  local mask = new_mask()
-  redis.call('SET', mask, BITS)
+  local mask = mask_of(BITS)
   for _, chunk in ipairs(again) do
     redis.call('SETRANGE', mask, chunk * LINE_BYTES, (found_in(redis.call('HGET', TEXT, chunk), q.needle)))
   end

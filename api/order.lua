@@ -1,7 +1,7 @@
 -- Groups in the order of the list. What answers ids may answer nil and an error reply instead.
 
--- Groups that a walk looks at by one command.
-local STEP_GROUPS = 200
+-- Groups that a walk looks at by one command, at most.
+local STRIDE_GROUPS = 200
 
 -- `ids`, which are of one score, in the order of by:sort.
 local function sorted_alike(ids)
@@ -78,27 +78,27 @@ local function ranked(first, last)
 end
 
 -- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask; nil
--- if they are not among the first `most`.
-local function walked(mask, start, first, last, step, most)
-  local bytes, found, rank, passed = redis.call('GET', mask) or '', {}, start, 0
+-- if they are not among the first `most`. `expected`: among how many they may be.
+local function walked(mask, start, first, last, step, most, expected)
+  local found, rank, passed = {}, start, 0
   local stop = math.min(card, start + most)
+  local stride = math.min(math.ceil(expected), STRIDE_GROUPS)
   while rank < stop and passed <= last do
-    local ids = ranked(rank, math.min(rank + STEP_GROUPS, stop) - 1)
-    for i, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(ids))) do
+    local ids = ranked(rank, math.min(rank + stride, stop) - 1)
+    local ordinals = redis.call('ZMSCORE', ORDINAL, unpack(ids))
+    for i, ordinal in ipairs(ordinals) do
       if not ordinal then
         return nil, redis.error_reply('MISSING ' .. ids[i])
       end
-      ordinal = tonumber(ordinal)
-      local place = ordinal % 8
-      local byte = string.byte(bytes, (ordinal - place) / 8 + 1) or 0
-      if math.floor(byte / 2 ^ (7 - place)) % 2 == 1 then
-        if passed >= first and passed <= last and (passed - first) % step == 0 then
-          found[#found + 1] = ids[i]
-        end
-        passed = passed + 1
-      end
+      ordinals[i] = tonumber(ordinal)
     end
-    rank = rank + STEP_GROUPS
+    for _, i in ipairs(reader_of_bits(ordinals)(mask)) do
+      if passed >= first and passed <= last and (passed - first) % step == 0 then
+        found[#found + 1] = ids[i]
+      end
+      passed = passed + 1
+    end
+    rank = rank + stride
   end
   tell('walk', BY_SORT, math.min(rank, stop) - start)
   return passed > last and found or nil

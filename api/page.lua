@@ -22,26 +22,19 @@ local function closer(view, count)
   if redis.call('BITCOUNT', view.mask, string.format('%d', first), last) < count then
     return view
   end
-  local mask = new_mask()
-  redis.call('SET', mask, bytes_of(view.mask, first, size))
-  return {mask = mask, base = (view.base or 0) + first, size = size}
+  return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
 end
 
 -- What a view has of a bitmap.
 local function seen(bitmap, view)
-  if not view.size then
-    return bitmap
-  end
-  local mask = new_mask()
-  redis.call('SET', mask, bytes_of(bitmap, view.base, view.size))
-  return mask
+  return view.size and mask_of(bytes_of(bitmap, view.base, view.size)) or bitmap
 end
 
 local function whole(view)
   if not view.size then
     return view.mask
   end
-  local mask = new_mask()
+  local mask = empty_mask()
   redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
   return mask
 end
@@ -141,7 +134,7 @@ local function page_listed(view, count, first, last, step)
     view = closer(view, count)
     return {{redis.call('GET', view.mask), view.base or 0, first, last}}
   end
-  local ids, fault = sorted(listed(view.mask, view.base))
+  local ids, fault = sorted(listed(view.mask, view.base or 0, count))
   return ids and cut(ids, first, last, step), fault
 end
 
@@ -160,7 +153,7 @@ local function narrowed(view, count, field, left, first, last, step)
   view = closer(view, count)
   for k = left - 1, 0, -1 do
     local slice = slice_of(field, k)
-    local ones = redis.call('EXISTS', slice) == 1 and combined('AND', view.mask, seen(slice, view))
+    local ones = is_there(slice) and combined('AND', view.mask, seen(slice, view))
     local many = ones and size_of(ones) or 0
     if many > 0 and many < count then
       local halves = {
@@ -203,7 +196,7 @@ end
 
 -- As `walked`, where they must be found.
 local function found_on_the_way(view, start, first, last, step)
-  local ids, fault = walked(whole(view), start, first, last, step, card)
+  local ids, fault = walked(whole(view), start, first, last, step, card, card)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
@@ -228,9 +221,10 @@ end
 local function page_of(mask, count, first, last, step)
   leaves = PARTS == 0 and STEP <= 1 and last - first + 1 > q.at_once_listed
   local ahead, span = reach()
-  if (last + 1) * span <= q.walked * count then
-    -- That is if they lie evenly. A filter that goes with the order has them all at the other end.
-    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked)
+  local expected = (last + 1) * span / count
+  if expected <= q.walked then
+    -- That is if they lie evenly, or nearly so. A filter that goes with the order has them all at the other end.
+    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked, 1.25 * expected + 8)
     if ids or fault then
       return ids, fault
     end

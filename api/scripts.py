@@ -11,7 +11,9 @@ COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent
 _MODEL = files("projector.readmodel")
-_BUCKETS, _LINES = (_MODEL.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines"))
+_BUCKETS, _LINES, _ONES = (
+    _MODEL.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines", "ones")
+)
 
 
 class Script:
@@ -28,7 +30,9 @@ SCAN = Script(READS, *_SHARD, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
 _FILTERS = (*_SHARD, "window", "members", "mask", "sides")
 GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
-SELECT = Script(COMBINES + _BUCKETS + _LINES, "find", *_FILTERS, "gathered", "needle", "order", "page", "select")
+SELECT = Script(
+    COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "page", "select"
+)
 ONE = Script(READS, "one")
 END = Script(READS, "end")
 PLACES = Script(READS, "places")

@@ -42,7 +42,7 @@
 -- Answers as window.lua says, or
 --   {position, -1}                                           search.lua is to be asked first, or once more
 --   {position, -2, side, ...}                                gather.lua is, for these sides
---   {position, -3, ordinals, last, change, side, bits, ...}  this one is, with these arguments
+--   {position, -3, ordinals, last, change, sides, bits}      this one is, with these arguments
 --   {position, -4, count, places, moment}                    see window.lua
 -- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
 
@@ -103,10 +103,10 @@ local function by_sides(ordered_by_size)
 end
 
 -- Those whose masks would take longer than there is time for in one call.
-local function sides_to_gather(ready)
+local function sides_to_gather(mask)
   local sum, found = 0, {}
   for number, one in ipairs(sides) do
-    if not ready[number] then
+    if not mask or not is_gathered[number] then
       local work = 0
       if one.pieces > PIECES_AT_ONCE then
         work = math.huge
@@ -130,7 +130,7 @@ local function by_masks()
     append(reply, more or {})
     return reply
   end
-  local ready, reached = masks_gathered()
+  local ready, reached = mask_gathered()
   if reached then
     return another_call(-3, reached)
   end
@@ -141,21 +141,21 @@ local function by_masks()
       return another_call(-1)
     end
   end
-  ready = ready or {}
   local missing = sides_to_gather(ready)
   if #missing > 0 then
-    for number in pairs(ready) do
-      append(missing, {number})
-    end
+    append(missing, ready and gathered or {})
     return another_call(-2, missing)
   end
+  parts[#parts + 1] = ready
   for number, one in ipairs(sides) do
-    local mask = ready[number] or one.ready()
-    if not mask then
-      mask = new_mask()
-      one.put(mask, 1, one.pieces)
+    if not ready or not is_gathered[number] then
+      local mask = one.ready()
+      if not mask then
+        mask = empty_mask()
+        one.put(mask, 1, one.pieces, set_bits)
+      end
+      parts[#parts + 1] = one.complete and one.complete(mask) or mask
     end
-    parts[#parts + 1] = one.complete and one.complete(mask) or mask
   end
   local mask = combined('AND', unpack(parts))
   local count = size_of(mask)

@@ -4,9 +4,10 @@
 --                     by:sort
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
---                     `put(mask, first, last)` sets the bits of their groups. `ready()` answers a bitmap of the read
---                     model that is the mask already, if there is one. `among_pieces(ids)`: those of `ids` in any of
---                     them. Where pieces are what is left out, `complete(mask)` makes of them the mask of the side
+--                     `put(mask, first, last, take)` sets the bits of those of their groups that bitmaps have, and calls
+--                     `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
+--                     already, if there is one. Where pieces are what is left out, `complete(mask)` makes of them the
+--                     mask of the side
 
 -- Of a piece, beside that for its members.
 local WORK_OF_PIECE = 5
@@ -32,8 +33,7 @@ local function side_of_ids()
     ready = nothing,
     pieces = 1,
     work = function() return #q.ids end,
-    put = function(mask) set_bits(mask, q.ids) end,
-    among_pieces = probe,
+    put = function(mask, _, _, take) take(mask, q.ids) end,
   }
 end
 
@@ -72,7 +72,7 @@ local function side_of_values(numbers)
     name = table.concat(keys, ' '),
     ready = function()
       local bits = bitmap(1)
-      if #keys == 1 and redis.call('EXISTS', bits) == 1 then
+      if #keys == 1 and is_there(bits) then
         tell('bitmap', bits, bits)
         return bits
       end
@@ -102,18 +102,18 @@ local function side_of_values(numbers)
     probe = probe,
     pieces = #keys,
     work = function(i)
-      return WORK_OF_PIECE + (redis.call('EXISTS', bitmap(i)) == 1 and 0 or redis.call('ZCARD', keys[i]))
+      return WORK_OF_PIECE + (is_there(bitmap(i)) and 0 or redis.call('ZCARD', keys[i]))
     end,
-    put = function(mask, first, last)
+    put = function(mask, first, last, take)
       local broad = {}
       for i = first, last do
         local bits = bitmap(i)
-        if redis.call('EXISTS', bits) == 1 then
+        if is_there(bits) then
           broad[#broad + 1] = bits
           tell('bitmap', bits, bits)
         else
           local ids = redis.call('ZRANGE', keys[i], 0, -1)
-          set_bits(mask, ids)
+          take(mask, ids)
           tell('list', keys[i], #ids)
         end
       end
@@ -121,7 +121,6 @@ local function side_of_values(numbers)
         combine_into(mask, 'OR', mask, unpack(part))
       end
     end,
-    among_pieces = probe,
   }
 end
 
@@ -165,11 +164,11 @@ local function side_of_range(range)
     work = function(i)
       return WORK_OF_PIECE + math.min(members_of(i), q.interval)
     end,
-    put = function(mask, first_piece, last_piece)
+    put = function(mask, first_piece, last_piece, take)
       for i = first_piece, last_piece do
         local pair = range.pieces[i]
         if members_of(i) <= q.interval then
-          set_bits(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
+          take(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
         else
           put_interval(mask, pair)
         end
@@ -182,7 +181,6 @@ local function side_of_range(range)
       tell('slices', PREFIX .. 'bits:by:' .. field, mask)
       return mask
     end,
-    among_pieces = function(ids) return probed(ids, 'ZMSCORE', key, within(range.pieces)) end,
   }
 end
 

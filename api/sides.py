@@ -32,10 +32,13 @@ class Pieces(NamedTuple):
 
 
 class Side(NamedTuple):
-    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0."""
+    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0. `left_out`: of
+    those in the last piece, the ones in all others are left out.
+    """
 
     pieces: int
     gather: Callable[[Keys, int], Command]
+    left_out: bool = False
 
 
 def sides(query: Query, limits: Mapping[str, object]) -> list[Side]:
@@ -63,14 +66,16 @@ def bounds(interval: Interval) -> tuple[str, str]:
 
 
 def _of_range(field: str, intervals: Intervals, limits: Mapping[str, object]) -> Side:
-    pieces = [bounds(interval) for interval in pieces_of(intervals).intervals]
+    found, left_out = pieces_of(intervals)
+    pieces = [bounds(interval) for interval in found]
+    whole = [(bounds(intervals[0])[0], bounds(intervals[-1])[1])] if left_out else []
 
     def gather(keys: Keys, first: int) -> Command:
-        told = pieces[first : first + PIECES_TOLD]
+        told = pieces[first : first + PIECES_TOLD] or whole
         one = {"key": FIRST_KEYS + 1, "sorted": False, "bounds": told, "pieces": told, "left_out": False}
         return _command(keys, [keys.by(field)], {**limits, "ranges": [one]})
 
-    return Side(len(pieces), gather)
+    return Side(len(pieces) + len(whole), gather, left_out)
 
 
 def _of_values(field: str, wanted: Sequence[str], limits: Mapping[str, object]) -> Side:

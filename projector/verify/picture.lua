@@ -64,43 +64,6 @@ local function lines_in_all()
   return last >= 0 and last * LINES + #lines_in(last) or 0
 end
 
--- Bytes of a bitmap that are read at once, if all ordinals asked for are in them: those of groups that came one after the
--- other, as they are asked for. To look each of them up, in two hundred bitmaps, takes several times as long.
-local NEAR_BYTES = 128
-
--- A function of a bitmap's key: which of `ordinals` have their bits there, by their places in the list. There is one at
--- least.
-local function reader_of_bits(ordinals)
-  local first = math.floor(math.min(unpack(ordinals)) / 8)
-  local last = math.floor(math.max(unpack(ordinals)) / 8)
-  -- What is read of a bitmap, and for each ordinal which item of it has its bit, and at which place.
-  local read, at, place = nil, {}, {}
-  if last - first >= NEAR_BYTES then
-    local get = {}
-    for i, ordinal in ipairs(ordinals) do
-      local n = #get
-      get[n + 1], get[n + 2], get[n + 3] = 'GET', 'u1', string.format('%.0f', ordinal)
-      at[i], place[i] = i, 1
-    end
-    read = function(key) return redis.call('BITFIELD_RO', key, unpack(get)) end
-  else
-    for i, ordinal in ipairs(ordinals) do
-      at[i], place[i] = math.floor(ordinal / 8) - first + 1, 2 ^ (7 - ordinal % 8)
-    end
-    first, last = string.format('%.0f', first), string.format('%.0f', last)
-    read = function(key) return {string.byte(redis.call('GETRANGE', key, first, last), 1, -1)} end
-  end
-  return function(key)
-    local items, ones = read(key), {}
-    for i = 1, #items > 0 and #ordinals or 0 do
-      if (items[at[i]] or 0) / place[i] % 2 >= 1 then
-        ones[#ones + 1] = i
-      end
-    end
-    return ones
-  end
-end
-
 local ids, bytes = {}, 0
 for i = 2, #ARGV do
   if documents then

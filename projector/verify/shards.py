@@ -21,7 +21,7 @@ from projector.verify.picture import Picture
 
 SCRIPT = (
     "#!lua flags=no-writes\n"
-    + files("projector.readmodel").joinpath("lines.lua").read_text()
+    + "".join(files("projector.readmodel").joinpath(f"{part}.lua").read_text() for part in ("lines", "ones"))
     + files(__package__).joinpath("picture.lua").read_text()
 )
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()

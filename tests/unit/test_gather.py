@@ -2,6 +2,8 @@
 
 import random
 
+import msgspec
+
 from api.batches import Command
 from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
 from api.live import Live
@@ -24,8 +26,10 @@ def side(number: int, pieces: int) -> Side:
     return Side(pieces, gather)
 
 
-def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
-    """As gather.lua answers: a piece, or some, at a time; its bitmaps have no bytes behind the last bit."""
+def test_each_side_is_gathered_piece_by_piece_and_the_answer_has_what_all_have() -> None:
+    """As gather.lua answers: a piece, or some, at a time; its bitmaps have no bytes behind the last bit, and who was
+    never listed has no ordinal.
+    """
     rng = random.Random(1)
     for shards in (1, 3, 16):
         pieces = {number: rng.randrange(1, 9) for number in range(1, 9)}
@@ -50,13 +54,14 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
                 assert prefix == f"og:{{1.{shard}}}:"
                 one = (shard, int(number))
                 assert int(first) == asked[one] < pieces[one[1]]
-                ordinals = {rng.randrange(200) for _ in range(rng.randrange(5))}
-                bits[one] |= ordinals
+                of_bitmaps, members = (set(rng.choices(range(60), k=rng.randrange(60))) for _ in range(2))
+                bits[one] |= of_bitmaps | members
                 done = min(rng.randrange(1, 3), pieces[one[1]] - asked[one])
                 asked[one] += done
                 at = (b"%d" % rng.randrange(1000), b"og", b"%d:" % rng.randrange(1000))
                 begun.setdefault(shard, at)
-                answers.append([bitmap(ordinals), done, *at])
+                looked_up = [*(b"%d" % ordinal for ordinal in members), *([None] * rng.randrange(2))]
+                answers.append([done, bitmap(of_bitmaps), looked_up, *at])
             gathering.take(answers)
         assert asked == {one: pieces[one[1]] for one in asked}
         for shard, gathered in enumerate(gathering.gathered(served)):
@@ -65,35 +70,45 @@ def test_each_side_is_gathered_piece_by_piece_and_no_bit_is_lost() -> None:
                 continue
             assert gathered is not None
             assert tuple(gathered.since) == begun[shard]
-            assert {number: ordinals_of(mask) for number, mask in gathered.sides.items()} == {
-                number: bits[shard, number] for number in wanted[shard]
-            }
+            assert msgspec.msgpack.decode(gathered.sides) == wanted[shard]
+            assert ordinals_of(gathered.bits) == set.intersection(*(bits[shard, number] for number in wanted[shard]))
 
 
 def test_what_comes_later_is_left_to_the_answer() -> None:
     served, gathering = live(1, 1), Gathering(lambda: [side(1, 1), side(2, 5)])
     assert gathering.begin(served, [[POSITION, UNGATHERED, 2]])
-    gathering.take([[b"\x80", 4, b"100", b"og_1", b"7:"]])
+    gathering.take([[4, b"\x80", [], b"100", b"og_1", b"7:"]])
     assert gathering.slices(served) == [("og:{1.0}:", "2", "4")]
     assert gathering.gathered(served) == [None]
-    gathering.take([[b"\x00\x01", 1, b"130", b"og_2", b"9:"]])
+    gathering.take([[1, b"", [b"15"], b"130", b"og_2", b"9:"]])
     assert gathering.is_done
-    assert gathering.gathered(served) == [Gathered({2: b"\x80\x01"}, [b"100", b"og_1", b"7:"])]
+    assert gathering.gathered(served) == [Gathered(b"\x91\x02", b"\x80\x01", [b"100", b"og_1", b"7:"])]
+
+
+def test_what_is_left_out_of_the_last_piece() -> None:
+    gathering = Gathering(lambda: [side(1, 3)._replace(left_out=True)])
+    assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
+    gathering.take([[2, b"\x40", [b"3", b"9"], b"100", b"og_1", b"7:"]])
+    gathering.take([[1, b"\xf0\xf0", [], b"100", b"og_1", b"7:"]])
+    assert gathering.is_done
+    (found,) = gathering.gathered(live(1, 1))
+    assert found is not None
+    assert ordinals_of(found.bits) == {0, 2, 8, 10, 11}
 
 
 def test_an_answer_that_is_behind_is_where_it_goes_on() -> None:
     served, gathering = live(1, 2), Gathering(lambda: [side(n, 3) for n in range(1, 5)])
     assert gathering.begin(
-        served, [[POSITION, BEHIND, b"130", b"og_2", b"9:", 1, b"\x01", 4, b""], [POSITION, 3, b"{}"]]
+        served, [[POSITION, BEHIND, b"130", b"og_2", b"9:", b"\x92\x01\x04", b"\x01"], [POSITION, 3, b"{}"]]
     )
     assert gathering.is_done
-    assert gathering.gathered(served) == [Gathered({1: b"\x01", 4: b""}, [b"130", b"og_2", b"9:"]), None]
+    assert gathering.gathered(served) == [Gathered(b"\x92\x01\x04", b"\x01", [b"130", b"og_2", b"9:"]), None]
 
 
 def test_another_generation_begins_anew() -> None:
     gathering = Gathering(lambda: [side(1, 1)])
     assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
-    gathering.take([[b"\x80", 1, b"100", b"og_1", b"7:"]])
+    gathering.take([[1, b"\x80", [], b"100", b"og_1", b"7:"]])
     assert gathering.gathered(live(2, 3)) == [None] * 3
     assert gathering.slices(live(2, 3)) == [("PING",)] * 3
     assert gathering.is_done

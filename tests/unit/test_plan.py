@@ -119,10 +119,10 @@ def test_what_was_prepared_follows() -> None:
     assert isinstance(chosen, Select)
     asks = call(chosen, asked)
     bare = asks.command(KEYS, page(asked, HEADS))
-    found, gathered = Found(b"\x01", 3, 9), Gathered({1: b"\x80", 4: b""}, (b"17", b"og_1", b"5:"))
+    found, gathered = Found(b"\x01", 3, 9), Gathered(b"\x92\x01\x04", b"\x80", (b"17", b"og_1", b"5:"))
     prepared = asks.command(KEYS, page(asked, HEADS), found, gathered)
-    assert prepared[:-10] == bare[:-3]
-    assert prepared[-10:] == (b"\x01", "3", "9", b"17", b"og_1", b"5:", "1", b"\x80", "4", b"")
+    assert prepared[:-8] == bare[:-3]
+    assert prepared[-8:] == (b"\x01", "3", "9", b"17", b"og_1", b"5:", b"\x92\x01\x04", b"\x80")
 
 
 def test_the_calls_that_gather() -> None:
@@ -130,7 +130,8 @@ def test_the_calls_that_gather() -> None:
     wanted = [f"sel_{n}" for n in range(150)]
     raw = "&".join(["total[$ne]=2", *(f"seller_id={value}" for value in wanted), "status=a", "id=x", "id=y"])
     total, sellers, status, ids = gathering(query(raw))
-    assert (total.pieces, sellers.pieces, status.pieces, ids.pieces) == (1, 150, 1, 1)
+    assert (total.pieces, sellers.pieces, status.pieces, ids.pieces) == (2, 150, 1, 1)
+    assert [one.left_out for one in (total, sellers, status, ids)] == [True, False, False, False]
     first = [*first_keys(KEYS, "id")]
 
     def told(command: Command) -> tuple[list[str], Any]:
@@ -145,6 +146,8 @@ def test_the_calls_that_gather() -> None:
     keys, arguments = told(total.gather(KEYS, 0))
     assert keys == [KEYS.by("total")]
     assert [one["pieces"] for one in arguments["ranges"]] == [[["2.0", "2.0"]]]
+    _, of_the_last = told(total.gather(KEYS, 1))
+    assert [one["pieces"] for one in of_the_last["ranges"]] == [[["-inf", "(+inf"]]]
     assert (arguments["values"], arguments["by_id"]) == ([], False)
     found = []
     for start, stop in ((0, 100), (100, 150), (149, 150)):
