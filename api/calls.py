@@ -38,7 +38,7 @@ AGAIN_GROUPS = 200
 AGAIN_CHUNKS = 40
 # On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
 # most so many, beyond those of the page, are listed and sorted.
-WALKED_GROUPS = 800
+WALKED_GROUPS = 300
 LISTED_GROUPS = 64
 # Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
 PART_BYTES = 4096

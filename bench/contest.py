@@ -77,7 +77,9 @@ Results = dict[tuple[str, str], Samples]
 
 @dataclass(frozen=True)
 class Contest:
-    """`counts`: what each shape must find. At most `requests` of a shape and contender, and about `seconds` of them."""
+    """`counts`: what each shape must find. At most `requests` of a shape and contender, and about `seconds` of them.
+    `beside`: called again and again between them.
+    """
 
     contenders: Sequence[Contender]
     shapes: Sequence[Shape]
@@ -85,6 +87,7 @@ class Contest:
     requests: int
     seconds: float
     rounds: int
+    beside: Callable[[], None] = lambda: None
 
     def run(self, tell: Callable[[str], None]) -> Results:
         """(contender, shape) -> what it took. Raises Wrong."""
@@ -97,6 +100,7 @@ class Contest:
             for one, shape in pairs:
                 tell(f"round {number} of {self.rounds}: {shape.name}, {one.name}")
                 self._some(one, shape, results[one.name, shape.name])
+                self.beside()
         return results
 
     def _compare(self, shape: Shape, asked: Sequence[Contender]) -> None:

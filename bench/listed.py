@@ -110,6 +110,8 @@ def _hard(found: Report) -> str:
     told = paragraph(
         "Nothing holds Redis for longer than one call. Where it would be long, the work is done in several.",
         verdict(f"no call over {_CALL_AIM_MS} ms (p99, and the longest of a typical list), of both tables", long),
+        f"What the machine adds: a script that reads nothing, and takes {ms(found.loop.p50)} ms, took "
+        f"{ms(found.loop.p99)} ms (p99) and at most {ms(found.loop.longest)} ms between the lists of the first table.",
     )
     return f"{table(head, rows)}\n{told}"
 

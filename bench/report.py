@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bench import hard
 from bench.chart import Bar, chart
-from bench.contest import Results, Samples, quantile, quantile_of_calls
+from bench.contest import Calls, Results, Samples, quantile, quantile_of_calls
 from bench.runs import Run
 from bench.served import Build
 from bench.shapes import Shape
@@ -41,6 +41,15 @@ class Line(Struct):
     ratios: dict[str, float]
 
 
+class Looped(Struct):
+    """Milliseconds of a script that always does the same, between the lists: what the machine adds is in them, too."""
+
+    calls: int
+    p50: float
+    p99: float
+    longest: float
+
+
 class Report(Run):
     groups: int
     build: Build
@@ -52,6 +61,7 @@ class Report(Run):
     contenders: list[str]
     lines: list[Line]
     hard: list[hard.Took]
+    loop: Looped
 
 
 def lines(
@@ -67,6 +77,15 @@ def lines(
         }
         made.append(Line(shape.name, shape.parameters, counts[shape.name], took, ratios))
     return made
+
+
+def looped(calls: Sequence[Calls]) -> Looped:
+    return Looped(
+        calls=sum(some.number for some in calls),
+        p50=_ms(quantile_of_calls(calls, 0.5)),
+        p99=_ms(quantile_of_calls(calls, 0.99)),
+        longest=_ms(max(some.longest for some in calls)),
+    )
 
 
 def table(report: Report) -> Table:

@@ -26,6 +26,12 @@ from tests.processes import environment, projector, token
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisServer
 
+# Of the groups, that are compared before the switch: all of a million would take a third of the whole run.
+_SAMPLE = 0.02
+# A script that reads nothing, for the length of what this project's longer calls take.
+_LOOP = "local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum"
+_LOOP_TURNS = 100_000
+_LOOP_S = 0.0025
 # What Redis notes as slow, in microseconds: to note a command takes it time, too.
 _SLOWER_THAN_US = 100
 _SLOWLOG_ENTRIES = 10_000
@@ -55,7 +61,7 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Bu
     with (
         (folder / "replay.txt").open("w+b") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "projector", "replay", "--yes", "--json"],
+            [sys.executable, "-m", "projector", "replay", "--yes", "--json", "--sample", str(_SAMPLE)],
             cwd=folder,
             env=environment(**settings),
             stdin=subprocess.DEVNULL,
@@ -130,6 +136,29 @@ class SlowLog:
                 return False
 
         wait_until(is_idle, _TIMEOUT_S, "Redis to be done with it")
+
+
+class Loop:
+    """What the machine adds to calls in Redis, whatever they do: a script that always does the same takes longer at
+    times.
+    """
+
+    def __init__(self, client: "redis.Redis", slow: SlowLog) -> None:
+        self._redis = client
+        self._slow = slow
+        self._script = client.script_load(_LOOP)
+        self.calls: list[Calls] = []
+        took_s = sorted(self._took(_LOOP_TURNS, 1).longest for _ in range(9))[4]
+        self._turns = round(_LOOP_TURNS * _LOOP_S / took_s)
+
+    def run(self, times: int) -> None:
+        self.calls.append(self._took(self._turns, times))
+
+    def _took(self, turns: int, times: int) -> Calls:
+        self._slow.reset()
+        for _ in range(times):
+            self._redis.evalsha(self._script, 0, turns)
+        return self._slow.calls()
 
 
 class Asked:

@@ -58,6 +58,9 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
     assert {line["name"]: line["count"] for line in found["lines"]} == expected
     assert found["build"]["groups"] == GROUPS
     assert found["build"]["events"] >= found["build"]["orders"] > GROUPS
+    loop = found["loop"]
+    assert loop["calls"] > 100
+    assert 0 < loop["p50"] <= loop["p99"] <= loop["longest"]
     for line in found["lines"]:
         for took in line["took"].values():
             assert took["requests"] == 4

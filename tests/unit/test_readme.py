@@ -133,6 +133,7 @@ def measured_all() -> dict[str, Run]:
                 hard.Took("20 sellers", 23_000, 50, 30.0, 40.0, 22, 2.2, 3.2, 8.0),
                 hard.Took("a letter", 500_000, 50, 130.0, 150.0, 392, 1.9, 5.2, 6.0),
             ],
+            loop=report.Looped(1_800, 2.5, 6.7, 19.0),
         ),
         "chaos": chaos.Report(
             *RUN, faults=[chaos.Fault(name, times, 1000 * times) for name, times in chaos.TIMES.items()]
