@@ -39,8 +39,8 @@ chaos: .venv/dev-installed
 	  $(BIN)/python -m bench.chaos $$lines'
 	$(BIN)/python -m bench.readme
 
-# Half an hour to three quarters, a third of which verifies the read model of BENCH_GROUPS order groups, a million if not
-# told otherwise. The figures of the README are made from what is measured at full size.
+# About twenty minutes on two processors, most of which makes and builds the read model of BENCH_GROUPS order groups, a
+# million if not told otherwise. The figures of the README are made from what is measured at full size.
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector
 	$(BIN)/python -m bench.visible

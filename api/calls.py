@@ -36,8 +36,8 @@ SLICE_MEMBERS = 400
 AGAIN_GROUPS = 200
 # Chunks of lines that were appended or edited since they were searched, and that the answer itself searches again.
 AGAIN_CHUNKS = 40
-# On the way to a page at most so many groups are looked at one by one; with more, slices narrow it down first, until at
-# most so many, beyond those of the page, are listed and sorted.
+# Groups that are looked at one by one on the way to a page, if an even spread has it among them; twice as many at most.
+# Else slices narrow it down first, until at most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 300
 LISTED_GROUPS = 64
 # Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.

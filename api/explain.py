@@ -25,7 +25,7 @@ class Step(Struct, frozen=True):
     `slice by slice`  all lines are searched, before the script is called again
     `some at a time`  members of filters are looked up for masks, before it is
     `catch up`  what changed meanwhile is looked up, as much as one call has time for
-    `gathered`  the groups of such a filter, brought up to date
+    `gathered`  the groups in all such filters, brought up to date
     `place`, `read`  groups of a large page, and its documents: after the rest, perhaps in several calls
     """
 

@@ -12,9 +12,9 @@
 -- thousand values would take longer than all the rest. Beside those that select.lua has there is
 --   slice  members that are looked up, if one piece alone has not more
 --
--- Answers {done, bits, members, ordinals, last, change}: the groups in the first `done` pieces, of which there is one, are
--- those of `bits`, by ordinals, and of `members`, which are ordinals, with nil among them. The rest is as changes.lua has
--- it.
+-- Answers {done, bits, members, ordinals, last, change}: the groups in the first `done` pieces, at least one, are those of
+-- `bits`, by ordinals, and of `members`, which are ordinals, or nil for who was never listed. The rest is as changes.lua
+-- has it.
 
 local one = side(1)
 local work, done = one.work(1), 1

@@ -90,7 +90,7 @@ class Gathering:
 class _Shard:
     """`left`: sides by their numbers. `gathered`: what there is already, if nothing is left."""
 
-    __slots__ = ("_done", "_found", "_left", "_piece", "_sides", "_since", "gathered")
+    __slots__ = ("_left", "_of_all", "_of_one", "_piece", "_sides", "_since", "gathered")
 
     def __init__(self, left: Mapping[int, Side], gathered: Gathered | None = None) -> None:
         self.gathered = gathered
@@ -100,8 +100,8 @@ class _Shard:
         self._since: Sequence[bytes] = ()
         # Masks are numbers whose lowest byte is the first, so that it does not matter how many there are. Of all sides
         # that are done; of the next one, and how many of its pieces that are.
-        self._done: int | None = None
-        self._found = self._piece = 0
+        self._of_all: int | None = None
+        self._of_one = self._piece = 0
 
     @property
     def is_done(self) -> bool:
@@ -117,14 +117,14 @@ class _Shard:
         number, side = next(iter(self._left.items()))
         self._piece += pieces
         if self._piece < side.pieces:
-            self._found |= some
+            self._of_one |= some
             return
-        found = self._found ^ some if side.left_out else self._found | some
-        self._done = found if self._done is None else self._done & found
-        self._found = self._piece = 0
+        found = self._of_one ^ some if side.left_out else self._of_one | some
+        self._of_all = found if self._of_all is None else self._of_all & found
+        self._of_one = self._piece = 0
         del self._left[number]
         if self.is_done:
-            mask = self._done.to_bytes(-(-self._done.bit_length() // 8), "little")
+            mask = self._of_all.to_bytes(-(-self._of_all.bit_length() // 8), "little")
             self.gathered = Gathered(self._sides, mask, self._since)
 
 

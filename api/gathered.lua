@@ -8,10 +8,6 @@
 -- bits                    by ordinals, of the groups in all of them
 
 local gathered = ARGUMENTS > 10 and cmsgpack.unpack(ARGV[14]) or {}
-local is_gathered = {}
-for _, number in ipairs(gathered) do
-  is_gathered[number] = true
-end
 
 -- How many groups there is time for, where each is looked up in every set of those sides.
 local function most_again()
@@ -20,6 +16,14 @@ local function most_again()
     tries = tries + side(number).tries
   end
   return math.max(1, math.min(q.again_groups, math.floor(q.probed / tries)))
+end
+
+local function names_gathered()
+  local names = {}
+  for i, number in ipairs(gathered) do
+    names[i] = side(number).name
+  end
+  return table.concat(names, ' ')
 end
 
 -- Their mask, brought up to date, and, if that would take too long, what ARGV is to be next time: {ordinals, last, change,
@@ -40,9 +44,7 @@ local function mask_gathered()
     end
     set_bits(mask, ids)
   end
-  for _, number in ipairs(gathered) do
-    tell('gathered', side(number).name, mask)
-  end
+  tell('gathered', names_gathered(), mask)
   if not is_all then
     append(reached, {ARGV[14], redis.call('GET', mask)})
   end

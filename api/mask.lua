@@ -9,7 +9,8 @@ redis.set_repl(redis.REPL_NONE)
 -- How many there are: they are numbered.
 local masks = 0
 
--- Bitmaps of which it is known whether they have a key.
+-- Bitmaps of which it is known whether they have a key. One that is said to have none has none; one that is said to have
+-- one may lack it, where nothing but empty bitmaps were combined.
 local has_key = {}
 
 local function is_there(mask)
@@ -46,8 +47,8 @@ end
 local function drop_masks(kept)
   local names = {}
   for n = kept + 1, masks do
-    names[#names + 1] = PREFIX .. 'bits:tmp:' .. n
-    has_key[names[#names]] = false
+    local name = PREFIX .. 'bits:tmp:' .. n
+    names[#names + 1], has_key[name] = name, false
   end
   if #names > 0 then
     redis.call('UNLINK', unpack(names))
@@ -112,9 +113,13 @@ local function at_least(field, bucket)
   if bucket >= 2 ^ SLICES[field] then
     return empty_mask()
   end
-  local result, run, operation = new_name(), nil, nil
+  local result, run, operation
   local function combined_run()
-    return #run == 1 and run[1] or combine_into(result, operation, unpack(run))
+    if #run == 1 then
+      return run[1]
+    end
+    result = result or new_name()
+    return combine_into(result, operation, unpack(run))
   end
   for k = 0, SLICES[field] - 1 do
     local slice, is_one = slice_of(field, k), math.floor(bucket / 2 ^ k) % 2 == 1
@@ -212,13 +217,12 @@ local function listed_near(mask, base, at, count)
   local bytes = redis.call('GETRANGE', mask, from, to)
   local start = 8 * (base + first)
   local near = redis.call('ZRANGE', ORDINAL, start, start + 8 * #bytes - 1)
-  local ids, n = {}, 0
+  local ids = {}
   for i = 1, #bytes do
     local byte, place = string.byte(bytes, i), 8 * i
     while byte > 0 do
       if byte % 2 == 1 then
-        n = n + 1
-        ids[n] = near[place]
+        ids[#ids + 1] = near[place]
       end
       byte, place = math.floor(byte / 2), place - 1
     end
@@ -229,11 +233,11 @@ end
 -- The ids of a mask with `count` bits, which are few, in any order. `base`: the byte of all that it begins with.
 local function listed(mask, base, count)
   local at = redis.call('BITPOS', mask, '1')
-  local ids = at >= 0 and listed_near(mask, base, at, count) or nil
-  if ids then
-    return ids
+  local near = at >= 0 and listed_near(mask, base, at, count)
+  if near then
+    return near
   end
-  ids = {}
+  local ids = {}
   while at >= 0 do
     ids[#ids + 1] = id_of(8 * base + at)
     at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')

@@ -1,6 +1,6 @@
 -- Groups in the order of the list. What answers ids may answer nil and an error reply instead.
 
--- Groups that a walk looks at by one command, at most.
+-- Groups that a walk looks at by one command at most.
 local STRIDE_GROUPS = 200
 
 -- `ids`, which are of one score, in the order of by:sort.
@@ -78,11 +78,11 @@ local function ranked(first, last)
 end
 
 -- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask; nil
--- if they are not among the first `most`. `expected`: among how many they may be.
-local function walked(mask, start, first, last, step, most, expected)
+-- if they are not among the first `most`. `stride`: how many are looked at by one command, if that is not too many.
+local function walked(mask, start, first, last, step, most, stride)
   local found, rank, passed = {}, start, 0
   local stop = math.min(card, start + most)
-  local stride = math.min(math.ceil(expected), STRIDE_GROUPS)
+  stride = math.min(stride, STRIDE_GROUPS)
   while rank < stop and passed <= last do
     local ids = ranked(rank, math.min(rank + stride, stop) - 1)
     local ordinals = redis.call('ZMSCORE', ORDINAL, unpack(ids))

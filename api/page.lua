@@ -36,6 +36,7 @@ local function whole(view)
   end
   local mask = empty_mask()
   redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
+  has_key[mask] = true
   return mask
 end
 
@@ -43,11 +44,11 @@ end
 local function joined(parts, first, last, step, page)
   local ids, before = {}, 0
   for _, part in ipairs(parts) do
-    local mask_of, count = unpack(part)
+    local make, count = unpack(part)
     local from = first + math.ceil(math.max(before - first, 0) / step) * step - before
     if from < count and from + before <= last then
       local kept = masks
-      local some, fault = page(mask_of(), count, from, math.min(last - before, count - 1), step)
+      local some, fault = page(make(), count, from, math.min(last - before, count - 1), step)
       drop_masks(kept)
       if not some then
         return nil, fault
@@ -196,7 +197,7 @@ end
 
 -- As `walked`, where they must be found.
 local function found_on_the_way(view, start, first, last, step)
-  local ids, fault = walked(whole(view), start, first, last, step, card, card)
+  local ids, fault = walked(whole(view), start, first, last, step, card, STRIDE_GROUPS)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
@@ -224,7 +225,7 @@ local function page_of(mask, count, first, last, step)
   local expected = (last + 1) * span / count
   if expected <= q.walked then
     -- That is if they lie evenly, or nearly so. A filter that goes with the order has them all at the other end.
-    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked, 1.25 * expected + 8)
+    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked, math.ceil(1.25 * expected) + 8)
     if ids or fault then
       return ids, fault
     end

@@ -103,10 +103,10 @@ local function by_sides(ordered_by_size)
 end
 
 -- Those whose masks would take longer than there is time for in one call.
-local function sides_to_gather(mask)
+local function sides_to_gather(is_ready)
   local sum, found = 0, {}
   for number, one in ipairs(sides) do
-    if not mask or not is_gathered[number] then
+    if not is_ready[number] then
       local work = 0
       if one.pieces > PIECES_AT_ONCE then
         work = math.huge
@@ -130,25 +130,28 @@ local function by_masks()
     append(reply, more or {})
     return reply
   end
-  local ready, reached = mask_gathered()
+  local mask_ready, reached = mask_gathered()
   if reached then
     return another_call(-3, reached)
   end
-  local parts = {ALL}
+  local is_ready, parts = {}, {ALL}
+  for _, number in ipairs(mask_ready and gathered or {}) do
+    is_ready[number] = true
+  end
   if q.needle ~= '' then
     parts[2] = mask_of_needle()
     if not parts[2] then
       return another_call(-1)
     end
   end
-  local missing = sides_to_gather(ready)
+  local missing = sides_to_gather(is_ready)
   if #missing > 0 then
-    append(missing, ready and gathered or {})
+    append(missing, mask_ready and gathered or {})
     return another_call(-2, missing)
   end
-  parts[#parts + 1] = ready
+  parts[#parts + 1] = mask_ready
   for number, one in ipairs(sides) do
-    if not ready or not is_gathered[number] then
+    if not is_ready[number] then
       local mask = one.ready()
       if not mask then
         mask = empty_mask()

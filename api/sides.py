@@ -32,8 +32,8 @@ class Pieces(NamedTuple):
 
 
 class Side(NamedTuple):
-    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0. `left_out`: of
-    those in the last piece, the ones in all others are left out.
+    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0. `left_out`: the
+    last piece is the whole, of which the others are left out.
     """
 
     pieces: int
@@ -72,7 +72,7 @@ def _of_range(field: str, intervals: Intervals, limits: Mapping[str, object]) ->
 
     def gather(keys: Keys, first: int) -> Command:
         told = pieces[first : first + PIECES_TOLD] or whole
-        one = {"key": FIRST_KEYS + 1, "sorted": False, "bounds": told, "pieces": told, "left_out": False}
+        one = {"key": FIRST_KEYS + 1, "sorted": False, "bounds": told, "pieces": told}
         return _command(keys, [keys.by(field)], {**limits, "ranges": [one]})
 
     return Side(len(pieces) + len(whole), gather, left_out)

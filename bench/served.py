@@ -28,7 +28,7 @@ from tests.servers.redis import RedisServer
 
 # Of the groups, that are compared before the switch: all of a million would take a third of the whole run.
 _SAMPLE = 0.02
-# A script that reads nothing, for the length of what this project's longer calls take.
+# A script that reads nothing and always does the same, for as long as this project's longer calls take.
 _LOOP = "local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum"
 _LOOP_TURNS = 100_000
 _LOOP_S = 0.0025
@@ -40,13 +40,15 @@ _REWRITE_S = 600.0
 
 
 class Build(Struct):
-    """`*_s`: seconds of `projector replay`'s steps. `bytes_per_group`: as `projector status` estimates it; `redis_*` is
-    all that Redis holds."""
+    """`*_s`: seconds of `projector replay`'s steps; `sample`: the share of the groups that was verified.
+    `bytes_per_group`: as `projector status` estimates it; `redis_*` is all that Redis holds.
+    """
 
     events: int
     groups: int
     orders: int
     build_s: float
+    sample: float
     verify_s: float
     events_per_s: float
     bytes_per_group: int
@@ -87,6 +89,7 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Bu
         groups=filled.groups,
         orders=filled.orders,
         build_s=round(build_s, 2),
+        sample=_SAMPLE,
         verify_s=round(began_s["verify"] - began_s["build"], 2),
         events_per_s=round(filled.events / build_s),
         bytes_per_group=live["bytes_per_group"],

@@ -15,7 +15,7 @@ MEANINGS = {
     "slice by slice": "all lines are searched first",
     "some at a time": "members are looked up first",
     "catch up": "what changed meanwhile",
-    "gathered": "groups of a filter, brought up to date",
+    "gathered": "groups in all such filters, brought up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",

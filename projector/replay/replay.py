@@ -49,9 +49,8 @@ class Switched(NamedTuple):
 
 
 class Replay:
-    """Raises BadSetting for a step that is not the next one, CannotGoOn, Stopped, and what the log raises.
-
-    `park`: what to do with events that the live path would park; else they stop a step.
+    """Raises BadSetting for a step that is not the next one, CannotGoOn, Stopped, and what the log raises. `park`: what
+    the live path would park; else it stops a step.
     """
 
     def __init__(
@@ -108,7 +107,11 @@ class Replay:
             else:
                 # What the log has lost was accepted by name before this was built from it.
                 report = verify_log(self._log, self._store, generation, self._insist, tell, sample, accept_loss=True)
-        verified = structs.replace(entry, state=State.VERIFIED, differences=report.differences)
+        if not sample.is_all and report.groups == 0:
+            raise BadSetting(f"--sample: expected a larger one, {sample.share} has no group of {generation.number}")
+        # A sample may miss what all groups showed before.
+        found = report.differences if sample.is_all else max(report.differences, entry.differences)
+        verified = structs.replace(entry, state=State.VERIFIED, differences=found)
         self._catalogue.put(verified, self._lease.token)
         return report
 

@@ -93,9 +93,20 @@ def compare_generations(
         comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
+        if not sample.is_all:
+            _find_strangers(found, sample, book)
         comparison.settle(Side(FOUND, found, hashes(found, parked=False)), sized=sample.is_all)
         comparison.settle(Side(BUILT, own, hashes(own, parked=False)), sized=sample.is_all)
         return _report(live, built.number, sample, positions, expected.positions, book, comparison, 0, started_s)
+
+
+def _find_strangers(shards: Shards, sample: Sample, book: Book) -> None:
+    """Groups that ought not to be there become candidates: where nothing is counted, nothing else tells of them."""
+    for shard in range(shards.generation.shards):
+        for members in shards.members(shard, "state"):
+            ids = sample.of(member.decode(errors="backslashreplace") for member in members)
+            known = book.states(ids)
+            book.put_candidates(FOUND, ((shard, one, "") for one in ids if one not in known))
 
 
 def verify_log(

@@ -90,10 +90,10 @@ def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
     assert told[-1][2] < 1000
 
     # They do not lie evenly: those created last were updated last. What was taken for a short walk is given up.
-    late = sorted(group["created_at"] for group in GROUPS)[3200]
+    late = sorted(group["created_at"] for group in GROUPS)[1000]
     told, found = steps(f"sales_channel_id=sc_web&created_at[$gte]={iso(late)}&order=updated_at")
     assert [what for what, _, _ in told[:4]] == ["slices", "bitmap", "and", "walk"]
-    assert told[3][2] <= 1600
+    assert told[3][2] <= 600
     assert halved(told[4:], "bits:by:updated_at", "by:updated_at")
 
     told, found = steps("limit=200&order=id")

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from events.log import Entry
+from projector.verify.sample import Sample
 from tests import readmodel
 from tests.chaos.stage import ARMED
 from tests.integration.rebuilding import Shop, content
@@ -87,6 +88,7 @@ def test_the_steps_one_by_one(shop: Shop) -> None:
         )
         assert (of_some["sample"], of_all["sample"]) == (0.2, 1)
         assert 0 < of_some["groups"] < of_all["groups"]
+        assert "expected a larger one" in shop.replay("verify", "--sample", "1e-18", fails=2).stderr
         assert shop.states() == {0: "live", 1: "verified"}
         shop.publish(300)
         shop.replay("switch")
@@ -165,13 +167,17 @@ def test_differences_are_listed_and_asked_for(shop: Shop) -> None:
     with shop.run():
         shop.wait()
         with shop.place.client() as client:
-            group_id = next(client.hscan_iter(readmodel.PREFIX + "row"))[0].decode()
+            ids = [name.decode() for name, _ in client.hscan_iter(readmodel.PREFIX + "row")]
+            group_id = next(one for one in ids if one not in Sample(0.5))
             client.hset(readmodel.PREFIX + "row", group_id, b'{"id":"other"}')
         failed = shop.replay("--yes", fails=2)
         assert group_id in failed.stdout
         assert "--accept-differences" in failed.stderr
         assert shop.states() == {0: "live", 1: "verified"}
         assert shop.replay("verify", fails=1)
+        # What all groups showed is not forgotten for a sample that misses it.
+        shop.replay("verify", "--sample", "0.5")
+        assert "--accept-differences" in shop.replay("switch", fails=2).stderr
         shop.replay("switch", "--accept-differences")
         shop.wait()
         shop.check()

@@ -128,6 +128,16 @@ def compare(store: Store, live: Generation, built: Generation, builder: Builder,
     return compare_generations(store, live, built, builder, lambda step, done, total: None, Sample(share), 1000)
 
 
+def lose(client: Any, prefix: str, ids: list[str]) -> None:
+    """Groups are in no hash or sorted set any more. Bitmaps and ordinals are left, for a sample does not count them."""
+    for key in client.scan_iter(match=f"{prefix}*"):
+        name = key.decode().removeprefix(prefix)
+        if name in ("row", "rest", "state"):
+            client.hdel(key, *ids)
+        elif name.startswith(("by:", "of:")):
+            client.zrem(key, *ids)
+
+
 def places(report: Report) -> set[tuple[str, str]]:
     assert report.differences == len(report.first)
     return {(one.group, one.what) for one in report.first}
@@ -352,6 +362,22 @@ def test_a_sample_of_two_generations_has_the_groups_of_one_of_the_log(one_redis_
     assert found[0.3].groups == len(sampled)
     assert not found[0.3].counts
     assert {one.group for one in found[1.0].first} == oracle.groups(events).keys()
+
+
+def test_a_sample_has_the_groups_that_only_the_live_generation_has(one_redis_url: str, log: SqliteLog) -> None:
+    """As where the log has lost them."""
+    events = sample(EVENTS)
+    publish(log, events)
+    live, built = Generation(4, 2, VERSION, "n"), Generation(5, 1, VERSION, "m")
+    with opened(one_redis_url) as store, connected(one_redis_url) as client:
+        build(log, store, live)
+        builder = build(log, store, built)
+        some = sorted(oracle.groups(events))[::10]
+        lose(client, "og:{5.0}:", some)
+        found = {share: {one.group for one in compare(store, live, built, builder, share).first} for share in (0.5, 1)}
+    # The bitmaps that are left belong to no group.
+    assert found[1] == {*some, ""}
+    assert set() < found[0.5] < set(some)
 
 
 def test_groups_too_large_to_be_read_together(one_redis_url: str, log: SqliteLog) -> None:

@@ -33,7 +33,7 @@ def test_each_side_is_gathered_piece_by_piece_and_the_answer_has_what_all_have()
     rng = random.Random(1)
     for shards in (1, 3, 16):
         pieces = {number: rng.randrange(1, 9) for number in range(1, 9)}
-        sides = [side(*one) for one in pieces.items()]
+        sides = [side(*one)._replace(left_out=one[0] % 3 == 0) for one in pieces.items()]
         served, gathering = live(1, shards), Gathering(sides.copy)
         wanted = [rng.sample(range(1, 9), rng.randrange(4)) for _ in range(shards)]
         assert gathering.gathered(served) == [None] * shards
@@ -55,8 +55,11 @@ def test_each_side_is_gathered_piece_by_piece_and_the_answer_has_what_all_have()
                 one = (shard, int(number))
                 assert int(first) == asked[one] < pieces[one[1]]
                 of_bitmaps, members = (set(rng.choices(range(60), k=rng.randrange(60))) for _ in range(2))
-                bits[one] |= of_bitmaps | members
-                done = min(rng.randrange(1, 3), pieces[one[1]] - asked[one])
+                some, left = of_bitmaps | members, pieces[one[1]] - asked[one]
+                left_out = sides[one[1] - 1].left_out
+                # What others are left out of is asked for alone.
+                bits[one] = bits[one] ^ some if left_out and left == 1 else bits[one] | some
+                done = min(rng.randrange(1, 3), left - 1 if left_out and left > 1 else left)
                 asked[one] += done
                 at = (b"%d" % rng.randrange(1000), b"og", b"%d:" % rng.randrange(1000))
                 begun.setdefault(shard, at)
