@@ -50,7 +50,7 @@ TOLD_ROWS = 100
 
 class Window(NamedTuple):
     """Ranks of a shard's list, without `end` itself. `step`: 0 for a shard that is alone; `parts` of each document that
-    are told: see window.lua.
+    are told, negative if that must be in this call: see window.lua.
     """
 
     start: int

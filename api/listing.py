@@ -90,11 +90,11 @@ class Listing:
 
     def _commands(self, live: Live) -> Sequence[Command]:
         if self._misses >= TRIES_MAX:
-            self._paging.parts = self._asked.parts
+            self._paging.parts = -self._asked.parts
         found, gathered = self._search.found(live), self._gathering.gathered(live)
         if self._known is not None and self._known.generation == live.generation:
             (window,) = self._paging.windows(1)
-            window = window._replace(step=-1, parts=self._asked.parts)
+            window = window._replace(step=-1, parts=-self._asked.parts)
             command = self._asked.command(live.shards[0], window, found[0], gathered[0])
             return [(*command, *self._known.arguments())]
         self._known = None
@@ -135,6 +135,10 @@ class Listing:
             ((_, count, ids, told),) = cast(list[tuple[object, int, list[bytes], list[bytes | None]]], replies)
             return Listed(count, self._known.completed(ids, told), live, positions)
         if any(reply[1] == UNLISTED for reply in replies):
+            if self._paging.parts != NO_PARTS:
+                # What is listed afterwards has its documents read afterwards.
+                self._paging.parts = NO_PARTS
+                return None
             query = self._query
             places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
             self._tell("place", [keys.ordinal for keys in live.shards], places.counts)

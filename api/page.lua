@@ -201,8 +201,8 @@ local function found_on_the_way(view, start, first, last, step)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
--- The page out of more groups of one bucket than are listed. Of one score they are in the order of ids; else, and where
--- even their ids are alike, they are looked for one by one.
+-- The page out of groups of one bucket. Of one score they are in the order of ids; else they are listed after all, or
+-- looked for one by one, as are those whose ids are alike.
 page_among_alike = function(view, count, field, first, last, step)
   if field == 'id' then
     return found_on_the_way(view, start_of_alike(view), first, last, step)
@@ -215,6 +215,12 @@ page_among_alike = function(view, count, field, first, last, step)
     return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
+  -- As they lie, if evenly.
+  local is_far = (last + 1) * (from - beyond) > 2 * q.walked * count
+  leaves = leaves or is_far and count > q.at_once_listed and STEP <= 1 and not INSISTS
+  if is_far and (leaves or count <= q.at_once_listed) then
+    return page_listed(view, count, first, last, step)
+  end
   return found_on_the_way(view, DESCENDING and beyond - valueless or card - from, first, last, step)
 end
 

@@ -12,10 +12,11 @@
 --                <ids> <ordinals> <last> <change> <most>: theirs, as a msgpack array; since when none of them may have
 --                changed, see changes.lua; and how many changes are looked at
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
+--             -1, -2: as 1 and 2, and ids have to be listed in this call, however long that takes
 --
 -- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
 -- Where who asks reads documents afterwards it is {position, count, ids, scores, moment}, see changes.lua; no scores for
--- step 0. If ids could not all be listed, it is {position, -4, count, places, moment}, where a place is {id, score}, or
+-- step 0. If ids would take too long to list, it is {position, -4, count, places, moment}, where a place is {id, score}, or
 -- many are {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks,
 -- both included.
 -- For step -1 it is {position, count, ids, documents}, where those that are known are nil.
@@ -26,7 +27,8 @@
 local ROW, REST = KEYS[1], KEYS[2]
 
 local DESCENDING, ROTATED = ARGV[1] == '1', ARGV[2] == '1'
-local FROM, TO, STEP, PARTS = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local FROM, TO, STEP, PARTS = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), math.abs(tonumber(ARGV[6]))
+local INSISTS = tonumber(ARGV[6]) < 0
 
 -- The documents of `ids`; nil and an error reply if one is missing: an index must never name a group that is not there.
 local function documents(ids)
@@ -96,7 +98,7 @@ local function answer(count, slice, scored)
   local ids, docs, fault = {}, {}, nil
   if FROM <= last then
     ids, fault = slice(FROM, last, math.max(STEP, 1))
-    if not fault and STEP <= 1 and PARTS > 0 then
+    if not fault and STEP <= 1 and PARTS > 0 and not unlisted then
       docs, fault = (STEP == -1 and unknown or documents)(ids)
     end
     if fault then

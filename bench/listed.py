@@ -1,5 +1,7 @@
 """What the README says of the lists: each shape beside its aim and PostgreSQL, and the memory of a group."""
 
+from collections.abc import Mapping
+
 from bench.markdown import made, ms, number, paragraph, table, times, verdict
 from bench.report import Line, Report, Took
 
@@ -121,9 +123,14 @@ def _memory(found: Report) -> str:
     size = f"{build.redis_bytes_per_group / 1000:.2f} kB"
     return paragraph(
         f"Memory: {size} a group of {build.orders / build.groups:.1f} orders, all that Redis holds; `projector status` "
-        f"estimates {build.bytes_per_group / 1000:.2f} kB from samples.",
+        f"estimates {build.bytes_per_group / 1000:.2f} kB from samples. Of it {_purposes(build.bytes_for)}.",
         verdict(f"{_BYTES_AIM / 1000} kB", {"a group": size} if build.redis_bytes_per_group > _BYTES_AIM else {}),
     )
+
+
+def _purposes(sizes: Mapping[str, float]) -> str:
+    """`documents 1.20 kB, sorts 0.80 kB`, down to ten bytes."""
+    return ", ".join(f"{purpose} {size / 1000:.2f} kB" for purpose, size in sizes.items() if size >= 10)
 
 
 def _quantiles(took: Took) -> str:

@@ -22,8 +22,9 @@ from rich.console import Console
 
 from bench import hard, marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
-from bench.served import Asked, Build, Loop, Served, SlowLog, build
+from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
+from bench.slowlog import Loop, SlowLog
 from events.open import sqlite_url
 from tests.processes import Api
 from tests.servers.redis import RedisServer, startable_homes

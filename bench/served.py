@@ -11,7 +11,6 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import msgspec
-import redis
 import uvloop
 from msgspec import Struct
 
@@ -19,29 +18,23 @@ from api.config import READY_LAG_MAX, REDIS_WAIT_MS
 from api.engine import Engine
 from api.errors import Unavailable
 from api.query import Query, parse_list
-from bench.contest import Answer, Calls, Refused, Wrong
+from bench.contest import Answer, Calls, Refused
 from bench.marketplace import Filled
+from bench.memory import bytes_of_group
 from bench.shapes import Shape
+from bench.slowlog import SlowLog
 from tests.processes import environment, projector, token
-from tests.servers.process import wait_until
 from tests.servers.redis import RedisServer
 
 # Of the groups, that are compared before the switch: all of a million would take a third of the whole run.
 _SAMPLE = 0.02
-# A script that reads nothing and always does the same, for as long as this project's longer calls take.
-_LOOP = "local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum"
-_LOOP_TURNS = 100_000
-_LOOP_S = 0.0025
-# What Redis notes as slow, in microseconds: to note a command takes it time, too.
-_SLOWER_THAN_US = 100
-_SLOWLOG_ENTRIES = 10_000
 _TIMEOUT_S = 120
-_REWRITE_S = 600.0
 
 
 class Build(Struct):
     """`*_s`: seconds of `projector replay`'s steps; `sample`: the share of the groups that was verified.
-    `bytes_per_group`: as `projector status` estimates it; `redis_*` is all that Redis holds.
+    `bytes_per_group`: as `projector status` estimates it; `redis_*` is all that Redis holds. `bytes_for`: purpose ->
+    bytes of a group.
     """
 
     events: int
@@ -54,6 +47,7 @@ class Build(Struct):
     bytes_per_group: int
     redis_bytes: int
     redis_bytes_per_group: float
+    bytes_for: dict[str, float]
 
 
 def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Build:
@@ -84,6 +78,7 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Bu
         raise SystemExit(f"bench: expected {filled.groups:,} groups, the read model has {live['groups']:,}")
     with server.client() as client:
         used: int = cast(dict[str, Any], client.info("memory"))["used_memory"]
+        bytes_for = bytes_of_group(client, filled.groups)
     return Build(
         events=filled.events,
         groups=filled.groups,
@@ -95,73 +90,8 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Bu
         bytes_per_group=live["bytes_per_group"],
         redis_bytes=used,
         redis_bytes_per_group=round(used / filled.groups, 1),
+        bytes_for=bytes_for,
     )
-
-
-class SlowLog:
-    """What Redis itself says of how long its calls take."""
-
-    def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
-        self._called = 0
-        client.config_set("slowlog-log-slower-than", _SLOWER_THAN_US)
-        client.config_set("slowlog-max-len", _SLOWLOG_ENTRIES)
-        # What the replay has left to do would be measured too.
-        wait_until(lambda: not _rewrites(client), _REWRITE_S, "the rewrite of the append-only file")
-
-    def reset(self) -> None:
-        self._redis.slowlog_reset()
-        self._called = self._calls()
-
-    def calls(self) -> Calls:
-        """Since the reset."""
-        entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
-        if len(entries) == _SLOWLOG_ENTRIES:
-            raise Wrong(f"more than the {_SLOWLOG_ENTRIES:,} long calls that Redis was to keep")
-        # What a script calls is noted as well. Of our own looks there is one in it at most: the reset.
-        took = [(entry["command"].upper(), entry["duration"] / 1_000_000) for entry in entries]
-        noted = [seconds for command, seconds in took if command.startswith(b"EVALSHA")]
-        longest = max((seconds for command, seconds in took if not command.startswith(b"SLOWLOG")), default=0.0)
-        return Calls(self._calls() - self._called, noted, longest)
-
-    def _calls(self) -> int:
-        stats = self._redis.info("commandstats")
-        calls: int = stats.get("cmdstat_evalsha", {}).get("calls", 0)
-        return calls
-
-    def wait_until_idle(self) -> None:
-        """Redis may be at work on what was refused, and would keep the next one waiting."""
-
-        def is_idle() -> bool:
-            try:
-                return bool(self._redis.ping())
-            except redis.TimeoutError:
-                return False
-
-        wait_until(is_idle, _TIMEOUT_S, "Redis to be done with it")
-
-
-class Loop:
-    """What the machine adds to calls in Redis, whatever they do: a script that always does the same takes longer at
-    times.
-    """
-
-    def __init__(self, client: "redis.Redis", slow: SlowLog) -> None:
-        self._redis = client
-        self._slow = slow
-        self._script = client.script_load(_LOOP)
-        self.calls: list[Calls] = []
-        took_s = sorted(self._took(_LOOP_TURNS, 1).longest for _ in range(9))[4]
-        self._turns = round(_LOOP_TURNS * _LOOP_S / took_s)
-
-    def run(self, times: int) -> None:
-        self.calls.append(self._took(self._turns, times))
-
-    def _took(self, turns: int, times: int) -> Calls:
-        self._slow.reset()
-        for _ in range(times):
-            self._redis.evalsha(self._script, 0, turns)
-        return self._slow.calls()
 
 
 class Asked:
@@ -252,8 +182,3 @@ class Served:
         self._connection.request("GET", target, headers=self._headers)
         response = self._connection.getresponse()
         return response.status, response.read()
-
-
-def _rewrites(client: "redis.Redis") -> bool:
-    found = client.info("persistence")
-    return bool(found["aof_rewrite_in_progress"] or found["rdb_bgsave_in_progress"])

@@ -58,6 +58,8 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
     assert {line["name"]: line["count"] for line in found["lines"]} == expected
     assert found["build"]["groups"] == GROUPS
     assert found["build"]["events"] >= found["build"]["orders"] > GROUPS
+    assert {"documents", "state of the fold", "sorts", "filters", "bitmaps"} <= found["build"]["bytes_for"].keys()
+    assert sum(found["build"]["bytes_for"].values()) < found["build"]["redis_bytes_per_group"]
     loop = found["loop"]
     assert loop["calls"] > 100
     assert 0 < loop["p50"] <= loop["p99"] <= loop["longest"]

@@ -1,7 +1,7 @@
 """The list against the naive answer, on a real Redis."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 from redis import Redis
 
+from api import listing
+from api.places import Places
 from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import SORTS, only_floats, query_string, random_request, shown_as_json
@@ -115,6 +117,37 @@ def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monke
             assert wanted["count"] > 50
             order = "-display_id" if descending else "display_id"
             assert api.list(f"limit=20&offset={offset}&order={order}&status=pending") == wanted
+
+
+@pytest.mark.parametrize("most", [0, 60, 10**9])
+def test_many_times_within_one_bucket(
+    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As an import leaves them: too many to be looked at one by one. `most` of them are listed in one call."""
+    rng = random.Random(8)
+    imported = [{**group, "created_at": JUNE_MS // 8192 * 8192 + rng.randrange(8192)} for group in GROUPS[:800]]
+    redis.flushdb()
+    write(redis, [*imported, *GROUPS[800:]])
+    go_live(redis)
+    for name, value in {**NO_SIDES, "WALKED_GROUPS": 5, "LISTED_GROUPS": 5, "AT_ONCE_LISTED": most}.items():
+        monkeypatch.setattr(f"api.calls.{name}", value)
+    afterwards: list[int] = []
+
+    class Counted(Places):
+        def take(self, replies: Sequence[object]) -> None:
+            super().take(replies)
+            afterwards.append(len(replies))
+
+    monkeypatch.setattr(listing, "Places", Counted)
+    with running(redis_url) as one:
+        # One status alone would be a sorted set in the order of the list.
+        for other, descending, offset in product(("completed", "archived"), (False, True), range(0, 500, 60)):
+            request = Request(limit=20, offset=offset, sort="created_at", descending=descending)
+            request.any_of["status"] = ["pending", other]
+            wanted = shown_as_json(answer([*imported, *GROUPS[800:]], request))
+            order = "-created_at" if descending else "created_at"
+            assert one.list(f"limit=20&offset={offset}&order={order}&status[]=pending&status[]={other}") == wanted
+    assert (len(afterwards) > 10) == (most < 10**9)
 
 
 def test_the_default_list_is_the_stored_bytes(api: Api, redis: "Redis") -> None:

@@ -1,0 +1,87 @@
+"""How long calls in Redis take, by its own slow log."""
+
+import redis
+
+from bench.contest import Calls, Wrong
+from tests.servers.process import wait_until
+
+# What Redis notes as slow, in microseconds: to note a command takes it time, too.
+_SLOWER_THAN_US = 100
+_SLOWLOG_ENTRIES = 10_000
+_IDLE_S = 120
+_REWRITE_S = 600.0
+# A script that reads nothing and always does the same, for as long as this project's longer calls take.
+_LOOP = "local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum"
+_LOOP_TURNS = 100_000
+_LOOP_S = 0.0025
+
+
+class SlowLog:
+    """What Redis itself says of how long its calls take."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+        self._called = 0
+        client.config_set("slowlog-log-slower-than", _SLOWER_THAN_US)
+        client.config_set("slowlog-max-len", _SLOWLOG_ENTRIES)
+        # What the replay has left to do would be measured too.
+        wait_until(lambda: not _rewrites(client), _REWRITE_S, "the rewrite of the append-only file")
+
+    def reset(self) -> None:
+        self._redis.slowlog_reset()
+        self._called = self._calls()
+
+    def calls(self) -> Calls:
+        """Since the reset."""
+        entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
+        if len(entries) == _SLOWLOG_ENTRIES:
+            raise Wrong(f"more than the {_SLOWLOG_ENTRIES:,} long calls that Redis was to keep")
+        # What a script calls is noted as well. Of our own looks there is one in it at most: the reset.
+        took = [(entry["command"].upper(), entry["duration"] / 1_000_000) for entry in entries]
+        noted = [seconds for command, seconds in took if command.startswith(b"EVALSHA")]
+        longest = max((seconds for command, seconds in took if not command.startswith(b"SLOWLOG")), default=0.0)
+        return Calls(self._calls() - self._called, noted, longest)
+
+    def _calls(self) -> int:
+        stats = self._redis.info("commandstats")
+        calls: int = stats.get("cmdstat_evalsha", {}).get("calls", 0)
+        return calls
+
+    def wait_until_idle(self) -> None:
+        """Redis may be at work on what was refused, and would keep the next one waiting."""
+
+        def is_idle() -> bool:
+            try:
+                return bool(self._redis.ping())
+            except redis.TimeoutError:
+                return False
+
+        wait_until(is_idle, _IDLE_S, "Redis to be done with it")
+
+
+class Loop:
+    """What the machine adds to calls in Redis, whatever they do: a script that always does the same takes longer at
+    times.
+    """
+
+    def __init__(self, client: "redis.Redis", slow: SlowLog) -> None:
+        self._redis = client
+        self._slow = slow
+        self._script = client.script_load(_LOOP)
+        self.calls: list[Calls] = []
+        took_s = sorted(self._took(_LOOP_TURNS, 1).longest for _ in range(9))[4]
+        self._turns = round(_LOOP_TURNS * _LOOP_S / took_s)
+
+    def run(self, times: int) -> None:
+        self.calls.append(self._took(self._turns, times))
+
+    def _took(self, turns: int, times: int) -> Calls:
+        self._slow.reset()
+        for _ in range(times):
+            self._redis.evalsha(self._script, 0, turns)
+        return self._slow.calls()
+
+
+def _rewrites(client: "redis.Redis") -> bool:
+    found = client.info("persistence")
+    return bool(found["aof_rewrite_in_progress"] or found["rdb_bgsave_in_progress"])
