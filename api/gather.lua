@@ -14,10 +14,17 @@
 --
 -- Answers {done, bits, members, ordinals, last, change}: the groups in the first `done` pieces, at least one, are those of
 -- `bits`, by ordinals, and of `members`, which are ordinals, or nil for who was never listed. The rest is as changes.lua
--- has it.
+-- has it. Where one call has no time for the first piece it is {0, '', scores, ordinals, last, change}: the interval is to
+-- be asked for in parts, each of which begins with one of these scores.
 
 local one = side(1)
 local work, done = one.work(1), 1
+local scores = work == math.huge and one.part(1) or {}
+if #scores > 0 then
+  local reply = {0, '', scores}
+  append(reply, now())
+  return reply
+end
 while done < one.pieces do
   work = work + one.work(done + 1)
   if work > q.slice then

@@ -136,6 +136,12 @@ local function at_least(field, bucket)
   return run and combined_run() or ALL
 end
 
+-- Of the member at a rank of by:<field>; nil if there is none.
+local function bucket_at(key, field, rank)
+  local score = rank >= 0 and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
+  return score and BUCKET[field](tonumber(score)) or nil
+end
+
 -- The number with the most zeros at its end that is not above `bucket`, but above `below`.
 local function roundest(bucket, below)
   local rounded, step = bucket, 2

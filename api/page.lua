@@ -85,12 +85,6 @@ local function reach()
   return 0, card
 end
 
--- Of the group at a rank of by:sort; nil if there is none.
-local function bucket_at(field, rank)
-  local score = rank >= 0 and redis.call('ZRANGE', BY_SORT, rank, rank, 'WITHSCORES')[2]
-  return score and BUCKET[field](tonumber(score)) or nil
-end
-
 -- Slices from the lowest on, above which those of the list that have a value are all alike: so are their first and last.
 local function slices_that_differ(field)
   if field == 'id' then
@@ -106,7 +100,7 @@ local function slices_that_differ(field)
   if highest < 0 then
     return 0
   end
-  local low, high = bucket_at(field, math.max(highest - span + 1, 0)), bucket_at(field, highest)
+  local low, high = bucket_at(BY_SORT, field, math.max(highest - span + 1, 0)), bucket_at(BY_SORT, field, highest)
   local slices = 0
   while low ~= high do
     low, high, slices = math.floor(low / 2), math.floor(high / 2), slices + 1
@@ -211,7 +205,7 @@ page_among_alike = function(view, count, field, first, last, step)
   local bucket = BUCKET[field](tonumber(score))
   local before = redis.call('ZCOUNT', BY_SORT, '-inf', '(' .. score)
   local past = before + redis.call('ZCOUNT', BY_SORT, score, score)
-  if bucket_at(field, before - 1) ~= bucket and bucket_at(field, past) ~= bucket then
+  if bucket_at(BY_SORT, field, before - 1) ~= bucket and bucket_at(BY_SORT, field, past) ~= bucket then
     return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))

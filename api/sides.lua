@@ -6,7 +6,8 @@
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
 --                     `put(mask, first, last, take)` sets the bits of those of their groups that bitmaps have, and calls
 --                     `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
---                     already, if there is one. Where pieces are what is left out, `complete(mask)` makes of them the
+--                     already, if there is one. `part(i)` answers scores that take an interval apart for which one
+--                     call has no time. Where pieces are what is left out, `complete(mask)` makes of them the
 --                     mask of the side
 
 -- Of a piece, beside that for its members.
@@ -162,8 +163,14 @@ local function side_of_range(range)
     ready = nothing,
     pieces = #range.pieces,
     work = function(i)
-      return WORK_OF_PIECE + math.min(members_of(i), q.interval)
+      local members = members_of(i)
+      if members > q.interval and is_interval_crowded(key, field, range.pieces[i])
+        or i == 1 and range.left_out and is_interval_crowded(key, field, {first, last}) then
+        return math.huge
+      end
+      return WORK_OF_PIECE + math.min(members, q.interval)
     end,
+    part = function(i) return members_of(i) > q.interval and partings(key, field, range.pieces[i]) or {} end,
     put = function(mask, first_piece, last_piece, take)
       for i = first_piece, last_piece do
         local pair = range.pieces[i]

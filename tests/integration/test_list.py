@@ -3,13 +3,14 @@
 import random
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from redis import Redis
 
 from api import listing
+from api.gather import Gathering
 from api.places import Places
 from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
@@ -119,15 +120,54 @@ def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monke
             assert api.list(f"limit=20&offset={offset}&order={order}&status=pending") == wanted
 
 
+def imported(rng: random.Random) -> list[dict[str, Any]]:
+    """GROUPS, of which most came within one bucket, as an import leaves them."""
+    start = JUNE_MS // 8192 * 8192
+    return [{**group, "created_at": start + rng.randrange(8192)} for group in GROUPS[:800]] + GROUPS[800:]
+
+
+@pytest.mark.parametrize("interval", [3, 40])
+def test_bounds_within_one_bucket(
+    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, interval: int
+) -> None:
+    """With many on both sides: the interval is taken apart."""
+    rng = random.Random(9)
+    groups = imported(rng)
+    redis.flushdb()
+    write(redis, groups)
+    go_live(redis)
+    for name, value in {**NO_SIDES, "INTERVAL_MEMBERS": interval, "SLICE_MEMBERS": 2 * interval}.items():
+        monkeypatch.setattr(f"api.calls.{name}", value)
+    parted: list[int] = []
+
+    class Counted(Gathering):
+        def take(self, replies: Sequence[object]) -> None:
+            parted.extend(1 for reply in cast(list[list[object]], replies) if reply[0] == 0)
+            super().take(replies)
+
+    monkeypatch.setattr(listing, "Gathering", Counted)
+    times = sorted(group["created_at"] for group in groups)
+    with running(redis_url) as one:
+        for _ in range(60):
+            some = sorted(rng.choices(times[100:-100], k=4))
+            bounds = rng.choice(({"$gte": some[0]}, {"$gt": some[0], "$lte": some[3]}, {"$lt": some[2]}))
+            left_out = rng.choice(({}, {"$nin": some[1:3]}))
+            request = Request(limit=100, sort=rng.choice(SORTS), ranges={"created_at": {**bounds, **left_out}})
+            request.any_of["status"] = ["pending", "completed"]
+            query = query_string(rng, request)
+            assert one.list(query) == shown_as_json(answer(groups, request)), query
+    assert len(parted) > 30
+
+
 @pytest.mark.parametrize("most", [0, 60, 10**9])
 def test_many_times_within_one_bucket(
     redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """As an import leaves them: too many to be looked at one by one. `most` of them are listed in one call."""
+    """Too many to be looked at one by one. `most` of them are listed in one call."""
     rng = random.Random(8)
-    imported = [{**group, "created_at": JUNE_MS // 8192 * 8192 + rng.randrange(8192)} for group in GROUPS[:800]]
+    groups = imported(rng)
     redis.flushdb()
-    write(redis, [*imported, *GROUPS[800:]])
+    write(redis, groups)
     go_live(redis)
     for name, value in {**NO_SIDES, "WALKED_GROUPS": 5, "LISTED_GROUPS": 5, "AT_ONCE_LISTED": most}.items():
         monkeypatch.setattr(f"api.calls.{name}", value)
@@ -144,7 +184,7 @@ def test_many_times_within_one_bucket(
         for other, descending, offset in product(("completed", "archived"), (False, True), range(0, 500, 60)):
             request = Request(limit=20, offset=offset, sort="created_at", descending=descending)
             request.any_of["status"] = ["pending", other]
-            wanted = shown_as_json(answer([*imported, *GROUPS[800:]], request))
+            wanted = shown_as_json(answer(groups, request))
             order = "-created_at" if descending else "created_at"
             assert one.list(f"limit=20&offset={offset}&order={order}&status[]=pending&status[]={other}") == wanted
     assert (len(afterwards) > 10) == (most < 10**9)
