@@ -48,9 +48,9 @@ class Paging:
         count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
         is_told = self._windows[0].parts != NO_PARTS
         if not step:
-            return (
-                Page(count, cast(bytes, replies[0][2])) if is_told else _unread(count, cast(list[bytes], replies[0][2]))
-            )
+            told = cast(list[bytes], replies[0][2])
+            # Joined here: Lua would look at every byte of them once more.
+            return Page(count, b",".join(told)) if is_told else _unread(count, told)
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
             part(window, reply[1:5], rotated=self._rotated)

@@ -14,7 +14,7 @@
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --             -1, -2: as 1 and 2, and ids have to be listed in this call, however long that takes
 --
--- Answers {position, count, documents joined by commas} for step 0, else {position, count, ids, scores, documents}.
+-- Answers {position, count, documents} for step 0, else {position, count, ids, scores, documents}.
 -- Where who asks reads documents afterwards it is {position, count, ids, scores, moment}, see changes.lua; no scores for
 -- step 0. If ids would take too long to list, it is {position, -4, count, places, moment}, where a place is {id, score}, or
 -- many are {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks,
@@ -112,7 +112,7 @@ local function answer(count, slice, scored)
     return {position, count, ids, docs}
   end
   if STEP == 0 and PARTS > 0 then
-    return {position, count, table.concat(docs, ',')}
+    return {position, count, docs}
   end
   local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
   return {position, count, ids, scores, PARTS == 0 and STEP <= 1 and now() or docs}

@@ -17,7 +17,7 @@ def reply(places: list[Place], window: Window) -> list[object]:
     told = places[start : end : step or 1]
     ids = [group_id for _, group_id in told]
     if not step and parts:
-        return [[], len(places), b",".join(ids)]
+        return [[], len(places), ids]
     scores = [repr(score).encode() for score, _ in told] if step else []
     return [[], len(places), ids, scores, (ids if step == 1 else []) if parts else [b"0", b"", b""]]
 
