@@ -39,9 +39,9 @@ local function partings(key, field, pair)
     end
     return from
   end
-  local scores, stop = {}, first
+  local scores, stop, at_once = {}, first, math.max(q.interval, 1)
   local function part(from, to)
-    for rank = from, to, math.max(q.interval, math.ceil((to - from) / PARTS_MAX)) do
+    for rank = from, to, math.max(at_once, math.ceil((to - from) / PARTS_MAX)) do
       local score = rank < past and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
       if score and tonumber(score) > lowest then
         scores[#scores + 1], lowest = score, tonumber(score)
@@ -50,7 +50,7 @@ local function partings(key, field, pair)
   end
   if is_crowded(key, field, pair[1]) then
     stop = rank_of(BUCKET[field](lowest) + 1)
-    part(first + q.interval, stop - 1)
+    part(first + at_once, stop - 1)
     part(stop, stop)
   end
   if is_crowded(key, field, beside(pair[2])) then
