@@ -209,13 +209,22 @@ page_among_alike = function(view, count, field, first, last, step)
     return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
   local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
-  -- As they lie, if evenly.
-  local is_far = (last + 1) * (from - beyond) > 2 * q.walked * count
-  leaves = leaves or is_far and count > q.at_once_listed and STEP <= 1 and not INSISTS
-  if is_far and (leaves or count <= q.at_once_listed) then
+  local start = DESCENDING and beyond - valueless or card - from
+  -- Of the bucket, if they lie evenly.
+  local expected = (last + 1) * (from - beyond) / count
+  if expected <= 2 * q.walked then
+    local ids, fault = walked(whole(view), start, first, last, step, 4 * q.walked, STRIDE_GROUPS)
+    if ids or fault then
+      return ids, fault
+    end
+  end
+  local are_few = count <= q.at_once_listed
+  leaves = leaves or not are_few and STEP <= 1 and not INSISTS
+  -- To list one takes as long as to walk past three.
+  if are_few or leaves and count <= q.left or 3 * count < expected then
     return page_listed(view, count, first, last, step)
   end
-  return found_on_the_way(view, DESCENDING and beyond - valueless or card - from, first, last, step)
+  return found_on_the_way(view, start, first, last, step)
 end
 
 -- `count`: groups in the mask.

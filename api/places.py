@@ -1,5 +1,5 @@
-"""Groups of a large page that select.lua tells as bits: listed and sorted after it, some at a time, for each takes
-Redis several microseconds. Pure.
+"""Groups of a large page, or of one bucket, that select.lua tells as bits: listed and sorted after it, some at a time,
+for each takes Redis several microseconds. Pure.
 
 What changes meanwhile is noticed when the documents are read: see documents.py.
 """

@@ -135,8 +135,12 @@ local function side_of_range(range)
     combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
     drop_masks(kept)
   end
-  local function members_of(i)
-    return redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
+  -- How many members a piece has, and whether they are looked up: else slices are combined, which takes those that its
+  -- bounds cut off their buckets.
+  local function look_at(i)
+    local pair = range.pieces[i]
+    local members = redis.call('ZCOUNT', key, pair[1], pair[2])
+    return members, members <= q.interval or is_interval_crowded(key, field, pair)
   end
   return {
     name = key,
@@ -163,18 +167,21 @@ local function side_of_range(range)
     ready = nothing,
     pieces = #range.pieces,
     work = function(i)
-      local members = members_of(i)
-      if members > q.interval and is_interval_crowded(key, field, range.pieces[i])
-        or i == 1 and range.left_out and is_interval_crowded(key, field, {first, last}) then
+      if i == 1 and range.left_out and is_interval_crowded(key, field, {first, last}) then
         return math.huge
       end
-      return WORK_OF_PIECE + math.min(members, q.interval)
+      local members, are_listed = look_at(i)
+      return WORK_OF_PIECE + (are_listed and members or q.interval)
     end,
-    part = function(i) return members_of(i) > q.interval and partings(key, field, range.pieces[i]) or {} end,
+    part = function(i)
+      local members, are_listed = look_at(i)
+      return are_listed and members > q.crowd and partings(key, field, range.pieces[i]) or {}
+    end,
     put = function(mask, first_piece, last_piece, take)
       for i = first_piece, last_piece do
         local pair = range.pieces[i]
-        if members_of(i) <= q.interval then
+        local _, are_listed = look_at(i)
+        if are_listed then
           take(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
         else
           put_interval(mask, pair)

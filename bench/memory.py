@@ -7,9 +7,17 @@ from typing import cast
 
 import redis
 
-# Keys of a shard, without its prefix -> what they are for. Of others the part before the first colon tells.
-PURPOSES = {"row": "documents", "rest": "documents", "state": "state of the fold", "text": "text for q"}
-BEGINNINGS = {"by": "sorts", "ordinal": "sorts", "of": "filters", "bits": "bitmaps"}
+# Keys of a shard, without its prefix and up to the first colon -> what they are for.
+_PURPOSES = {
+    "row": "documents",
+    "rest": "documents",
+    "state": "state of the fold",
+    "text": "text for q",
+    "by": "sorts",
+    "ordinal": "sorts",
+    "of": "filters",
+    "bits": "bitmaps",
+}
 _KEYS = 1_000
 # Members of which the size is looked at, of one key.
 _SAMPLES = 1_000
@@ -24,7 +32,7 @@ def bytes_of_group(client: "redis.Redis", groups: int) -> dict[str, float]:
             pipeline.memory_usage(key, samples=_SAMPLES)
         for key, size in zip(keys, pipeline.execute(), strict=True):
             name = key.decode(errors="replace").split("}:", 1)[1]
-            sizes[PURPOSES.get(name) or BEGINNINGS.get(name.split(":")[0], "the rest")] += cast(int, size)
+            sizes[_PURPOSES.get(name.split(":")[0], "the rest")] += cast(int, size)
     return {purpose: round(size / groups, 1) for purpose, size in sizes.most_common()}
 
 
