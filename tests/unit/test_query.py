@@ -361,6 +361,10 @@ def test_no_query_string_is_slow_or_unexpected() -> None:
     ids=range(13),
 )
 def test_the_longest_query_strings_take_milliseconds(raw: str) -> None:
-    start = time.process_time()
-    parse_list(raw)
-    assert time.process_time() - start < 0.05
+    """At best: a noisy machine only adds to it."""
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        parse_list(raw)
+        took.append(time.process_time() - start)
+    assert min(took) < 0.05
