@@ -19,13 +19,13 @@
 -- be asked for in parts, each of which begins with one of these scores.
 
 local one = side(1)
-local work, done = one.work(1), 1
 local scores = one.part and one.part(1) or {}
 if #scores > 0 then
   local reply = {0, '', scores}
   append(reply, now())
   return reply
 end
+local work, done = one.work(1), 1
 while done < one.pieces do
   work = work + one.work(done + 1)
   if work > q.slice then

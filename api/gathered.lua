@@ -21,7 +21,7 @@ end
 local function names_gathered()
   local names = {}
   for i, number in ipairs(gathered) do
-    names[i] = side(number).name
+    names[i] = name_of(side(number).name)
   end
   return table.concat(names, ' ')
 end
@@ -44,7 +44,7 @@ local function mask_gathered()
     end
     set_bits(mask, ids)
   end
-  tell('gathered', names_gathered(), mask)
+  tell('gathered', names_gathered, mask)
   if not is_all then
     append(reached, {ARGV[14], redis.call('GET', mask)})
   end

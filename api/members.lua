@@ -11,11 +11,15 @@ local q = cmsgpack.unpack(ARGV[7])
 local card = redis.call('ZCARD', BY_SORT)
 local valueless = ROTATED and redis.call('ZCOUNT', BY_SORT, '+inf', '+inf') or 0
 
--- For `projector explain`: what is done, with which key, and how many groups that leaves, or the mask of those.
+-- For `projector explain`: what is done, with which key, and how many groups that leaves, or the mask of those. The key of
+-- many sets is a function: nobody else needs so long a text.
 local steps = {}
+local function name_of(key)
+  return type(key) == 'function' and key() or key
+end
 local function tell(step, key, groups)
   if q.tells then
-    steps[#steps + 1] = {step, key, type(groups) == 'string' and redis.call('BITCOUNT', groups) or groups}
+    steps[#steps + 1] = {step, name_of(key), type(groups) == 'string' and redis.call('BITCOUNT', groups) or groups}
   end
 end
 

@@ -137,8 +137,8 @@ local function by_masks()
   if reached then
     return another_call(-3, reached)
   end
-  local is_ready, parts = {}, {ALL}
-  for _, number in ipairs(mask_ready and gathered or {}) do
+  local ready, is_ready, parts = mask_ready and gathered or {}, {}, {ALL}
+  for _, number in ipairs(ready) do
     is_ready[number] = true
   end
   if q.needle ~= '' then
@@ -149,7 +149,7 @@ local function by_masks()
   end
   local missing = sides_to_gather(is_ready)
   if #missing > 0 then
-    append(missing, mask_ready and gathered or {})
+    append(missing, ready)
     return another_call(-2, missing)
   end
   parts[#parts + 1] = mask_ready

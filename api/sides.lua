@@ -70,7 +70,7 @@ local function side_of_values(numbers)
     return among(ids, found)
   end
   return {
-    name = table.concat(keys, ' '),
+    name = function() return table.concat(keys, ' ') end,
     ready = function()
       local bits = bitmap(1)
       if #keys == 1 and is_there(bits) then
@@ -136,11 +136,15 @@ local function side_of_range(range)
     drop_masks(kept)
   end
   -- How many members a piece has, and whether they are looked up: else slices are combined, which takes those that its
-  -- bounds cut off their buckets.
+  -- bounds cut off their buckets. Asked for once, though several want to know.
+  local looked = {}
   local function look_at(i)
-    local pair = range.pieces[i]
-    local members = redis.call('ZCOUNT', key, pair[1], pair[2])
-    return members, members <= q.interval or is_interval_crowded(key, field, pair)
+    if not looked[i] then
+      local pair = range.pieces[i]
+      local members = redis.call('ZCOUNT', key, pair[1], pair[2])
+      looked[i] = {members, members <= q.interval or is_interval_crowded(key, field, pair)}
+    end
+    return unpack(looked[i])
   end
   return {
     name = key,

@@ -1,7 +1,6 @@
 """What the memory of a group goes into."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import cast
 
@@ -26,7 +25,8 @@ _SAMPLES = 1_000
 def bytes_of_group(client: "redis.Redis", groups: int) -> dict[str, float]:
     """Purpose -> bytes of Redis' memory for a group, by MEMORY USAGE, which of a large key looks at some members."""
     sizes: Counter[str] = Counter()
-    for keys in _portions(client.scan_iter(match="og:{*}:*", count=_KEYS)):
+    found = client.scan_iter(match="og:{*}:*", count=_KEYS)
+    while keys := list(islice(found, _KEYS)):
         pipeline = client.pipeline(transaction=False)
         for key in keys:
             pipeline.memory_usage(key, samples=_SAMPLES)
@@ -34,9 +34,3 @@ def bytes_of_group(client: "redis.Redis", groups: int) -> dict[str, float]:
             name = key.decode(errors="replace").split("}:", 1)[1]
             sizes[_PURPOSES.get(name.split(":")[0], "the rest")] += cast(int, size)
     return {purpose: round(size / groups, 1) for purpose, size in sizes.most_common()}
-
-
-def _portions(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
-    rest = iter(keys)
-    while some := list(islice(rest, _KEYS)):
-        yield some
