@@ -42,12 +42,8 @@ WALKED_GROUPS = 300
 LISTED_GROUPS = 64
 # Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
 PART_BYTES = 4096
-# Groups of a page, or of one bucket, that the answer itself lists and sorts; of more that is done after it, if they are
-# not too many: see places.py.
+# Groups of a page, or of one bucket, that the answer itself lists and sorts; of more that is done after it (places.py).
 AT_ONCE_LISTED = 250
-LEFT_GROUPS = 5000
-# Members of its bucket on either side of a bound: with more on both, its interval is taken apart. See crowd.lua.
-CROWD_MEMBERS = 1000
 # A page of more rows has its documents read after it: see documents.py.
 TOLD_ROWS = 100
 
@@ -152,15 +148,13 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "listed": LISTED_GROUPS,
             "part": PART_BYTES,
             "at_once_listed": AT_ONCE_LISTED,
-            "left": LEFT_GROUPS,
-            "crowd": CROWD_MEMBERS,
         }
     )
 
 
 def gathering(query: Query) -> list[Side]:
     """What gather.lua may be asked for."""
-    return sides(query, {"interval": INTERVAL_MEMBERS, "slice": SLICE_MEMBERS, "crowd": CROWD_MEMBERS})
+    return sides(query, {"interval": INTERVAL_MEMBERS, "slice": SLICE_MEMBERS})
 
 
 def _range(intervals: Intervals) -> dict[str, object]:

@@ -11,20 +11,12 @@
 -- The arguments are of the pieces that are left, or of as many as are enough, and of nothing else: to read those of a
 -- thousand values would take longer than all the rest. Beside those that select.lua has there is
 --   slice  members that are looked up, if one piece alone has not more
---   crowd  members of a piece that are looked up, if it can be parted
 --
 -- Answers {done, bits, members, ordinals, last, change}: the groups in the first `done` pieces, at least one, are those of
 -- `bits`, by ordinals, and of `members`, which are ordinals, or nil for who was never listed. The rest is as changes.lua
--- has it. Where one call has no time for the first piece it is {0, '', scores, ordinals, last, change}: the interval is to
--- be asked for in parts, each of which begins with one of these scores.
+-- has it.
 
 local one = side(1)
-local scores = one.part and one.part(1) or {}
-if #scores > 0 then
-  local reply = {0, '', scores}
-  append(reply, now())
-  return reply
-end
 local work, done = one.work(1), 1
 while done < one.pieces do
   work = work + one.work(done + 1)

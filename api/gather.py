@@ -113,18 +113,14 @@ class _Shard:
     def take(self, reply: Sequence[object]) -> None:
         pieces, bits, members = cast(tuple[int, bytes, list[bytes | None]], reply[:3])
         self._since = self._since or cast(list[bytes], reply[3:])
-        number, side = next(iter(self._left.items()))
-        if pieces == 0:
-            assert side.parted is not None, "gather.lua parts intervals alone"
-            self._left[number] = side.parted(self._piece, [score.decode() for score in members if score is not None])
-            return
         some = int.from_bytes(bits, "little") | _mask(int(one) for one in members if one is not None)
-        is_around = 0 < side.left_out <= self._piece
-        self._of_one = self._of_one ^ some if is_around else self._of_one | some
+        number, side = next(iter(self._left.items()))
         self._piece += pieces
         if self._piece < side.pieces:
+            self._of_one |= some
             return
-        self._of_all = self._of_one if self._of_all is None else self._of_all & self._of_one
+        found = self._of_one ^ some if side.left_out else self._of_one | some
+        self._of_all = found if self._of_all is None else self._of_all & found
         self._of_one = self._piece = 0
         del self._left[number]
         if self.is_done:

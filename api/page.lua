@@ -195,8 +195,8 @@ local function found_on_the_way(view, start, first, last, step)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
--- The page out of groups of one bucket. Of one score they are in the order of ids; else they are listed after all, or
--- looked for one by one, as are those whose ids are alike.
+-- The page out of groups of one bucket. Of one score they are in the order of ids; else they are listed after all. Those
+-- whose ids are alike are looked for one by one.
 page_among_alike = function(view, count, field, first, last, step)
   if field == 'id' then
     return found_on_the_way(view, start_of_alike(view), first, last, step)
@@ -208,23 +208,8 @@ page_among_alike = function(view, count, field, first, last, step)
   if bucket_at(BY_SORT, field, before - 1) ~= bucket and bucket_at(BY_SORT, field, past) ~= bucket then
     return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
-  local from, beyond = size_of(at_least(field, bucket)), size_of(at_least(field, bucket + 1))
-  local start = DESCENDING and beyond - valueless or card - from
-  -- Of the bucket, if they lie evenly.
-  local expected = (last + 1) * (from - beyond) / count
-  if expected <= 2 * q.walked then
-    local ids, fault = walked(whole(view), start, first, last, step, 4 * q.walked, STRIDE_GROUPS)
-    if ids or fault then
-      return ids, fault
-    end
-  end
-  local are_few = count <= q.at_once_listed
-  leaves = leaves or not are_few and STEP <= 1 and not INSISTS
-  -- To list one takes as long as to walk past three.
-  if are_few or leaves and count <= q.left or 3 * count < expected then
-    return page_listed(view, count, first, last, step)
-  end
-  return found_on_the_way(view, start, first, last, step)
+  leaves = leaves or count > q.at_once_listed and STEP <= 1 and not INSISTS
+  return page_listed(view, count, first, last, step)
 end
 
 -- `count`: groups in the mask.

@@ -35,9 +35,6 @@
 --   listed      groups, beyond those of the page, that are listed and sorted
 --   part        bytes of a mask: with fewer no smaller part of it is looked for that has all its bits
 --   at_once_listed  groups of a page, or of one bucket, that are listed and sorted here; of more who asks does that
---   left        groups of one bucket that are left to who asks, at most
---   crowd       members of its bucket on either side of a bound, of which the fewer are looked up; of more the interval
---               is taken apart
 --
 -- bits, chunks, edit: what search.lua found in the first chunks, when that edit was the last; -1 chunks before it was
 -- asked.

@@ -6,8 +6,7 @@
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
 --                     `put(mask, first, last, take)` sets the bits of those of their groups that bitmaps have, and calls
 --                     `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
---                     already, if there is one. `part(i)` answers scores that take an interval apart for which one
---                     call has no time. Where pieces are what is left out, `complete(mask)` makes of them the
+--                     already, if there is one. Where pieces are what is left out, `complete(mask)` makes of them the
 --                     mask of the side
 
 -- Of a piece, beside that for its members.
@@ -135,16 +134,10 @@ local function side_of_range(range)
     combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
     drop_masks(kept)
   end
-  -- How many members a piece has, and whether they are looked up: else slices are combined, which takes those that its
-  -- bounds cut off their buckets. Asked for once, though several want to know.
-  local looked = {}
-  local function look_at(i)
-    if not looked[i] then
-      local pair = range.pieces[i]
-      local members = redis.call('ZCOUNT', key, pair[1], pair[2])
-      looked[i] = {members, members <= q.interval or is_interval_crowded(key, field, pair)}
-    end
-    return unpack(looked[i])
+  local counts = {}
+  local function members_of(i)
+    counts[i] = counts[i] or redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
+    return counts[i]
   end
   return {
     name = key,
@@ -170,22 +163,11 @@ local function side_of_range(range)
     probe = function(ids) return probed(ids, 'ZMSCORE', key, within(range.bounds)) end,
     ready = nothing,
     pieces = #range.pieces,
-    work = function(i)
-      if i == 1 and range.left_out and is_interval_crowded(key, field, {first, last}) then
-        return math.huge
-      end
-      local members, are_listed = look_at(i)
-      return WORK_OF_PIECE + (are_listed and members or q.interval)
-    end,
-    part = function(i)
-      local members, are_listed = look_at(i)
-      return are_listed and members > q.crowd and partings(key, field, range.pieces[i]) or {}
-    end,
+    work = function(i) return WORK_OF_PIECE + math.min(members_of(i), q.interval) end,
     put = function(mask, first_piece, last_piece, take)
       for i = first_piece, last_piece do
         local pair = range.pieces[i]
-        local _, are_listed = look_at(i)
-        if are_listed then
+        if members_of(i) <= q.interval then
           take(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
         else
           put_interval(mask, pair)

@@ -32,15 +32,13 @@ class Pieces(NamedTuple):
 
 
 class Side(NamedTuple):
-    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0. `left_out`: how
-    many of the first are left out of those behind them; 0 where all are pieces of the mask. `parted`: the same, but for
-    a piece of which the parts begin with some scores.
+    """`gather`: the call of gather.lua for the pieces from one on, of which the first has the number 0. `left_out`: the
+    last piece is the whole, of which the others are left out.
     """
 
     pieces: int
     gather: Callable[[Keys, int], Command]
-    left_out: int = 0
-    parted: Callable[[int, Sequence[str]], "Side"] | None = None
+    left_out: bool = False
 
 
 def sides(query: Query, limits: Mapping[str, object]) -> list[Side]:
@@ -71,23 +69,13 @@ def _of_range(field: str, intervals: Intervals, limits: Mapping[str, object]) ->
     found, left_out = pieces_of(intervals)
     pieces = [bounds(interval) for interval in found]
     whole = [(bounds(intervals[0])[0], bounds(intervals[-1])[1])] if left_out else []
-    return _of_pieces(field, [*pieces, *whole], len(pieces) if left_out else 0, limits)
 
-
-def _of_pieces(field: str, pieces: Sequence[tuple[str, str]], left_out: int, limits: Mapping[str, object]) -> Side:
     def gather(keys: Keys, first: int) -> Command:
-        stop = left_out if first < left_out else len(pieces)
-        told = pieces[first : min(first + PIECES_TOLD, stop)]
+        told = pieces[first : first + PIECES_TOLD] or whole
         one = {"key": FIRST_KEYS + 1, "sorted": False, "bounds": told, "pieces": told}
         return _command(keys, [keys.by(field)], {**limits, "ranges": [one]})
 
-    def parted(number: int, scores: Sequence[str]) -> Side:
-        first, last = pieces[number]
-        parts = zip([first, *scores], [*("(" + score for score in scores), last], strict=True)
-        more = len(scores) if number < left_out else 0
-        return _of_pieces(field, [*pieces[:number], *parts, *pieces[number + 1 :]], left_out + more, limits)
-
-    return Side(len(pieces), gather, left_out, parted)
+    return Side(len(pieces) + len(whole), gather, left_out)
 
 
 def _of_values(field: str, wanted: Sequence[str], limits: Mapping[str, object]) -> Side:

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-TIME_STEP_MS = 8192
-SLICES = {"created_at": 29, "updated_at": 29, "total": 28, "seller_count": 10, "display_id": 28}
+SLICES = {"created_at": 43, "updated_at": 43, "total": 32, "seller_count": 10, "display_id": 28}
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -17,15 +16,15 @@ def bucket(field: str, score: float) -> int:
         return min(int(score), 1023)
     if field == "display_id":
         return 2**28 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**28 - 2)
-    return min(max(int(score // TIME_STEP_MS), 0), 2**29 - 1)
+    return min(max(math.floor(score), 0), 2**43 - 1)
 
 
 def _total(total: float) -> int:
     if total == 0:
-        return 2**27
+        return 2**31
     mantissa, exponent = math.frexp(abs(total))
-    step = min(max(math.floor((exponent + 20) * 2**20 + (mantissa - 0.5) * 2**21), 0), 2**27 - 1)
-    return 2**27 + step if total > 0 else 2**27 - 1 - step
+    step = min(max(math.floor((exponent + 20) * 2**24 + (mantissa - 0.5) * 2**25), 0), 2**31 - 1)
+    return 2**31 + step if total > 0 else 2**31 - 1 - step
 
 
 def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:

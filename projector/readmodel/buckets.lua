@@ -14,7 +14,7 @@
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 29, updated_at = 29, total = 28, seller_count = 10, display_id = 28}
+local SLICES = {created_at = 43, updated_at = 43, total = 32, seller_count = 10, display_id = 28}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -44,25 +44,25 @@ local function clipped(bucket, slices)
   return math.max(0, math.min(math.floor(bucket), 2 ^ slices - 1))
 end
 
--- Unix milliseconds in steps of some eight seconds: few groups lie in one, however busy the hour.
-local function time_step(ms)
-  return clipped(ms / 8192, 29)
+-- Unix milliseconds, until the year 2248.
+local function time(ms)
+  return clipped(ms, 43)
 end
 
--- 2^20 buckets from each power of two to the next, from 2^-20 on, on both sides of 0: of an amount below 10 000 with two
+-- 2^24 buckets from each power of two to the next, from 2^-20 on, on both sides of 0: of amounts below 160 000 with two
 -- places, each has one to itself.
 local function steps(amount)
   if amount == 0 then
-    return 2 ^ 27
+    return 2 ^ 31
   end
   local mantissa, exponent = math.frexp(math.abs(amount))
-  local step = clipped((exponent + 20) * 2 ^ 20 + (mantissa - 0.5) * 2 ^ 21, 27)
-  return amount > 0 and 2 ^ 27 + step or 2 ^ 27 - 1 - step
+  local step = clipped((exponent + 20) * 2 ^ 24 + (mantissa - 0.5) * 2 ^ 25, 31)
+  return amount > 0 and 2 ^ 31 + step or 2 ^ 31 - 1 - step
 end
 
 local BUCKET = {
-  created_at = time_step,
-  updated_at = time_step,
+  created_at = time,
+  updated_at = time,
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
   -- Without one the score is infinite: the last bucket is for those alone.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from math import frexp, inf
 
-TIME_STEP_MS = 8192
 ID_BYTES, ID_WINDOW = 32, 5
 
 
@@ -42,16 +41,16 @@ def _clipped(bucket: float, slices: int) -> int:
     return int(max(0, min(bucket, 2**slices - 1)))
 
 
-def _time_step(ms: float) -> int:
-    return _clipped(ms / TIME_STEP_MS, 29)
+def _time(ms: float) -> int:
+    return _clipped(ms, 43)
 
 
 def _steps(amount: float) -> int:
     if amount == 0:
-        return 2**27
+        return 2**31
     mantissa, exponent = frexp(abs(amount))
-    step = _clipped((exponent + 20) * 2**20 + (mantissa - 0.5) * 2**21, 27)
-    return 2**27 + step if amount > 0 else 2**27 - 1 - step
+    step = _clipped((exponent + 20) * 2**24 + (mantissa - 0.5) * 2**25, 31)
+    return 2**31 + step if amount > 0 else 2**31 - 1 - step
 
 
 def _sellers(count: float) -> int:
@@ -63,8 +62,8 @@ def _display_id(display_id: float) -> int:
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {
-    "by:created_at": _time_step,
-    "by:updated_at": _time_step,
+    "by:created_at": _time,
+    "by:updated_at": _time,
     "by:total": _steps,
     "by:seller_count": _sellers,
     "by:display_id": _display_id,

@@ -3,15 +3,15 @@
 import random
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from redis import Redis
 
 from api import listing
-from api.gather import Gathering
 from api.places import Places
+from tests.buckets import bucket
 from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import SORTS, only_floats, query_string, random_request, shown_as_json
@@ -120,57 +120,53 @@ def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monke
             assert api.list(f"limit=20&offset={offset}&order={order}&status=pending") == wanted
 
 
-def imported(rng: random.Random, step_ms: int = 1) -> list[dict[str, Any]]:
-    """GROUPS, of which most came within one bucket, as an import leaves them."""
-    start = JUNE_MS // 8192 * 8192
-    return [{**group, "created_at": start + rng.randrange(0, 8192, step_ms)} for group in GROUPS[:800]] + GROUPS[800:]
+def alike(rng: random.Random, field: str, start: int, width: int, step: int = 1) -> list[dict[str, Any]]:
+    """GROUPS, most of which are near to each other in the field."""
+    return [{**group, field: start + rng.randrange(0, width, step)} for group in GROUPS[:800]] + GROUPS[800:]
 
 
-@pytest.mark.parametrize("step_ms", [1, 1000])
+# Totals so large have a bucket for some ten thousand of them.
+LARGE = 2**39
+
+
+@pytest.mark.parametrize(
+    ("field", "start", "step"), [("created_at", JUNE_MS, 1), ("created_at", JUNE_MS, 1000), ("total", LARGE, 1)]
+)
 @pytest.mark.parametrize("at_once", [3, 40])
-def test_bounds_within_one_bucket(
-    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, at_once: int, step_ms: int
+def test_bounds_among_many_that_are_nearly_alike(
+    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, at_once: int, field: str, start: int, step: int
 ) -> None:
-    """With many on both sides: the interval is taken apart, as far as scores differ."""
+    """Such as the seconds of an import."""
+    assert bucket("total", LARGE) == bucket("total", LARGE + 8000)
     rng = random.Random(9)
-    groups = imported(rng, step_ms)
+    groups = alike(rng, field, start, 8000, step)
     redis.flushdb()
     write(redis, groups)
     go_live(redis)
-    for name in ("INTERVAL_MEMBERS", "SLICE_MEMBERS", "CROWD_MEMBERS", "AT_ONCE_MEMBERS"):
+    for name in ("INTERVAL_MEMBERS", "SLICE_MEMBERS", "AT_ONCE_MEMBERS"):
         monkeypatch.setattr(f"api.calls.{name}", at_once)
     for name, value in NO_SIDES.items():
         monkeypatch.setattr(f"api.calls.{name}", value)
-    parted: list[int] = []
-
-    class Counted(Gathering):
-        def take(self, replies: Sequence[object]) -> None:
-            parted.extend(1 for reply in cast(list[list[object]], replies) if reply[0] == 0)
-            super().take(replies)
-
-    monkeypatch.setattr(listing, "Gathering", Counted)
-    times = sorted(group["created_at"] for group in groups)
+    values = sorted(group[field] for group in groups)
     with running(redis_url) as one:
         for _ in range(60):
-            some = sorted(rng.choices(times[100:-100], k=4))
+            some = sorted(rng.choices(values[100:-100], k=4))
             bounds = rng.choice(({"$gte": some[0]}, {"$gt": some[0], "$lte": some[3]}, {"$lt": some[2]}))
-            # One after the other they are one piece, which may have to be parted itself.
             row = [some[1] + n for n in range(rng.choice((1, 300)))]
             left_out = rng.choice(({}, {"$nin": some[1:3]}, {"$nin": row}))
-            request = Request(limit=100, sort=rng.choice(SORTS), ranges={"created_at": {**bounds, **left_out}})
+            request = Request(limit=100, sort=rng.choice(SORTS), ranges={field: {**bounds, **left_out}})
             request.any_of["status"] = ["pending", "completed"]
             query = query_string(rng, request)
             assert one.list(query) == shown_as_json(answer(groups, request)), query
-    assert len(parted) > 30
 
 
+@pytest.mark.parametrize(("field", "start"), [("created_at", JUNE_MS), ("total", LARGE)])
 @pytest.mark.parametrize("most", [0, 60, 10**9])
-def test_many_times_within_one_bucket(
-    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, most: int
+def test_pages_of_many_that_are_nearly_alike(
+    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, most: int, field: str, start: int
 ) -> None:
-    """Too many to be looked at one by one. `most` of them are listed in one call."""
-    rng = random.Random(8)
-    groups = imported(rng)
+    """Of one bucket, they are listed after all: `most` of them in one call."""
+    groups = alike(random.Random(8), field, start, 8000)
     redis.flushdb()
     write(redis, groups)
     go_live(redis)
@@ -187,12 +183,12 @@ def test_many_times_within_one_bucket(
     with running(redis_url) as one:
         # One status alone would be a sorted set in the order of the list.
         for other, descending, offset in product(("completed", "archived"), (False, True), range(0, 500, 60)):
-            request = Request(limit=20, offset=offset, sort="created_at", descending=descending)
+            request = Request(limit=20, offset=offset, sort=field, descending=descending)
             request.any_of["status"] = ["pending", other]
             wanted = shown_as_json(answer(groups, request))
-            order = "-created_at" if descending else "created_at"
+            order = f"-{field}" if descending else field
             assert one.list(f"limit=20&offset={offset}&order={order}&status[]=pending&status[]={other}") == wanted
-    assert (len(afterwards) > 10) == (most < 10**9)
+    assert (len(afterwards) > 10) == (field == "total" and most < 10**9)
 
 
 def test_the_default_list_is_the_stored_bytes(api: Api, redis: "Redis") -> None:

@@ -33,7 +33,7 @@ def test_each_side_is_gathered_piece_by_piece_and_the_answer_has_what_all_have()
     rng = random.Random(1)
     for shards in (1, 3, 16):
         pieces = {number: rng.randrange(1, 9) for number in range(1, 9)}
-        sides = [side(*one)._replace(left_out=one[1] - 1 if one[0] % 3 == 0 else 0) for one in pieces.items()]
+        sides = [side(*one)._replace(left_out=one[0] % 3 == 0) for one in pieces.items()]
         served, gathering = live(1, shards), Gathering(sides.copy)
         wanted = [rng.sample(range(1, 9), rng.randrange(4)) for _ in range(shards)]
         assert gathering.gathered(served) == [None] * shards
@@ -89,7 +89,7 @@ def test_what_comes_later_is_left_to_the_answer() -> None:
 
 
 def test_what_is_left_out_of_the_last_piece() -> None:
-    gathering = Gathering(lambda: [side(1, 3)._replace(left_out=2)])
+    gathering = Gathering(lambda: [side(1, 3)._replace(left_out=True)])
     assert gathering.begin(live(1, 1), [[POSITION, UNGATHERED, 1]])
     gathering.take([[2, b"\x40", [b"3", b"9"], b"100", b"og_1", b"7:"]])
     gathering.take([[1, b"\xf0\xf0", [], b"100", b"og_1", b"7:"]])

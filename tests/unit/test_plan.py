@@ -131,7 +131,7 @@ def test_the_calls_that_gather() -> None:
     raw = "&".join(["total[$ne]=2", *(f"seller_id={value}" for value in wanted), "status=a", "id=x", "id=y"])
     total, sellers, status, ids = gathering(query(raw))
     assert (total.pieces, sellers.pieces, status.pieces, ids.pieces) == (2, 150, 1, 1)
-    assert [one.left_out for one in (total, sellers, status, ids)] == [1, 0, 0, 0]
+    assert [one.left_out for one in (total, sellers, status, ids)] == [True, False, False, False]
     first = [*first_keys(KEYS, "id")]
 
     def told(command: Command) -> tuple[list[str], Any]:
