@@ -21,6 +21,7 @@ class Step(Struct, frozen=True):
     `bitmap`, `slices`  the groups of a filter, as a mask
     `and`     those in all masks
     `slices`, then `sort`  those that lie about as far as the page are listed and sorted
+    `count`   those that pass the only filter
     `walk`    so many groups are looked at in the order of the list
     `slice by slice`  all lines are searched, before the script is called again
     `some at a time`  members of filters are looked up for masks, before it is

@@ -77,24 +77,38 @@ local function ranked(first, last)
   return ids
 end
 
--- Looks at all groups one by one, from the rank `start` of all on, for those of the mask at these ranks of the mask; nil
--- if they are not among the first `most`. `stride`: how many are looked at by one command, if that is not too many.
-local function walked(mask, start, first, last, step, most, stride)
-  local found, rank, passed = {}, start, 0
-  local stop = math.min(card, start + most)
-  stride = math.min(stride, STRIDE_GROUPS)
-  while rank < stop and passed <= last do
-    local ids = ranked(rank, math.min(rank + stride, stop) - 1)
-    local ordinals = redis.call('ZMSCORE', ORDINAL, unpack(ids))
+-- Of `ids` those of a mask, in the order given; of none that is not listed.
+local function of_mask(mask)
+  return function(ids)
+    local ordinals, kept = redis.call('ZMSCORE', ORDINAL, unpack(ids)), {}
     for i, ordinal in ipairs(ordinals) do
       if not ordinal then
         return nil, redis.error_reply('MISSING ' .. ids[i])
       end
       ordinals[i] = tonumber(ordinal)
     end
-    for _, i in ipairs(reader_of_bits(ordinals)(mask)) do
+    for n, i in ipairs(reader_of_bits(ordinals)(mask)) do
+      kept[n] = ids[i]
+    end
+    return kept
+  end
+end
+
+-- Looks at all groups one by one, from the rank `start` of all on, for those at some ranks of a list of which `probe` keeps
+-- those of it; nil if they are not among the first `most`. `stride`: how many are looked at by one command, if that is not
+-- too many.
+local function walked(probe, start, first, last, step, most, stride)
+  local found, rank, passed = {}, start, 0
+  local stop = math.min(card, start + most)
+  stride = math.min(stride, STRIDE_GROUPS)
+  while rank < stop and passed <= last do
+    local ids, fault = probe(ranked(rank, math.min(rank + stride, stop) - 1))
+    if fault then
+      return nil, fault
+    end
+    for _, id in ipairs(ids) do
       if passed >= first and passed <= last and (passed - first) % step == 0 then
-        found[#found + 1] = ids[i]
+        found[#found + 1] = id
       end
       passed = passed + 1
     end

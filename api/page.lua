@@ -191,7 +191,7 @@ end
 
 -- As `walked`, where they must be found.
 local function found_on_the_way(view, start, first, last, step)
-  local ids, fault = walked(whole(view), start, first, last, step, card, STRIDE_GROUPS)
+  local ids, fault = walked(of_mask(whole(view)), start, first, last, step, card, STRIDE_GROUPS)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
 end
 
@@ -212,17 +212,27 @@ page_among_alike = function(view, count, field, first, last, step)
   return page_listed(view, count, first, last, step)
 end
 
+-- The page of a list of `count` groups, of which `probe` keeps those that are in it; nil if that is too far to walk, or was
+-- before.
+local was_too_far = false
+local function page_near(probe, count, first, last, step)
+  local ahead, span = reach()
+  local expected = (last + 1) * span / count
+  if was_too_far or expected > q.walked then
+    return nil
+  end
+  -- That is if they lie evenly, or nearly so. A filter that goes with the order has them all at the other end.
+  local ids, fault = walked(probe, ahead, first, last, step, 2 * q.walked, math.ceil(1.25 * expected) + 8)
+  was_too_far = not ids
+  return ids, fault
+end
+
 -- `count`: groups in the mask.
 local function page_of(mask, count, first, last, step)
   leaves = PARTS == 0 and STEP <= 1 and last - first + 1 > q.at_once_listed
-  local ahead, span = reach()
-  local expected = (last + 1) * span / count
-  if expected <= q.walked then
-    -- That is if they lie evenly, or nearly so. A filter that goes with the order has them all at the other end.
-    local ids, fault = walked(mask, ahead, first, last, step, 2 * q.walked, math.ceil(1.25 * expected) + 8)
-    if ids or fault then
-      return ids, fault
-    end
+  local ids, fault = page_near(of_mask(mask), count, first, last, step)
+  if ids or fault then
+    return ids, fault
   end
   local function page(part, size, from, to)
     return narrowed({mask = part}, size, FIELD, slices_of(FIELD), from, to, step)

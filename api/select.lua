@@ -124,6 +124,25 @@ local function sides_to_gather(is_ready)
   return sum > q.at_once and found or {}
 end
 
+-- By the only filter, which knows how many pass it: a page that is near needs no mask. Nil if there is none such.
+local function by_walk()
+  local one = #sides == 1 and q.needle == '' and sides[1]
+  if not one or not one.is_counted then
+    return nil
+  end
+  local count = one.members
+  local first, last = FROM, math.min(TO, count) - 1
+  local ids, fault = {}, nil
+  if first <= last then
+    ids, fault = page_near(one.probe, count, first, last, math.max(STEP, 1))
+  end
+  if not ids then
+    return fault
+  end
+  tell('count', one.name, count)
+  return answer(count, function() return ids end, BY_SORT)
+end
+
 local function by_masks()
   local function another_call(code, more)
     local reply = {redis.call('HGETALL', POSITION), code}
@@ -180,7 +199,7 @@ local function short_way()
 end
 
 local short = short_way()
-local reply = short and by_sides(short) or by_masks()
+local reply = short and by_sides(short) or by_walk() or by_masks()
 drop_masks(0)
 if q.tells and not reply.err and (reply[2] >= 0 or unlisted) then
   reply[#reply + 1] = steps

@@ -1,7 +1,7 @@
 -- A side is one filter. It is asked in two ways:
 --   member by member  `size()` is at least the number of its members, `list()` answers them, `probe(ids)` those of `ids`
 --                     among them, in the order given: in `tries` sets. `ordered`: list() is in the ascending order of
---                     by:sort
+--                     by:sort. `is_counted`: size() is their number
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
 --                     `put(mask, first, last, take)` sets the bits of those of their groups that bitmaps have, and calls
@@ -87,6 +87,7 @@ local function side_of_values(numbers)
       end
       return size
     end,
+    is_counted = #keys == 1,
     ordered = q.by_created,
     list = function()
       if #keys == 1 then
@@ -151,6 +152,7 @@ local function side_of_range(range)
       end
       return size
     end,
+    is_counted = #range.bounds <= PIECES_AT_ONCE,
     ordered = range.sorted,
     list = function()
       local ids = {}

@@ -20,6 +20,7 @@ MEANINGS = {
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",
     "sort": "these are sorted",
+    "count": "groups that pass the only filter",
     "walk": "looked at in the order of the list",
     "place": "groups of a large page, after the rest",
     "read": "documents of it, at last",
