@@ -12,7 +12,16 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
-from bench.marketplace import OTHER_SELLERS, UNTIL, Group, groups, time_text
+from bench.marketplace import (
+    IMPORT_AFTER,
+    IMPORT_SHARE,
+    OTHER_SELLERS,
+    UNTIL,
+    Group,
+    created,
+    groups,
+    time_text,
+)
 
 # As many values as a filter may have, and rows as a page.
 MANY = 1000
@@ -125,6 +134,7 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
             [*_all("id", ids), ("q", "a1")],
             lambda group: group.id in ids and _has(group, "a1"),
         ),
+        *_of_import(number),
         *(
             _hard(
                 f"status, channel by {name}, deep",
@@ -148,6 +158,26 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
 
 def _deep(number: int) -> _Parameters:
     return [("offset", str(number // 10))]
+
+
+def _of_import(number: int) -> list[Hard]:
+    """The groups of some seconds, more than one call could look at."""
+    begin, middle, end = (created(IMPORT_AFTER + share * IMPORT_SHARE) for share in (0, 0.5, 1))
+    some = [*_PENDING, *_WEB]
+    # Four tenths of them are of that status and channel.
+    deep = ("offset", str(int(0.2 * IMPORT_SHARE * number)))
+    return [
+        _hard(
+            "status, channel in an import, deep",
+            [*some, ("created_at[$gte]", time_text(begin)), ("order", "created_at"), deep],
+            lambda group: _is_pending(group) and _is_web(group) and group.created_ms >= begin,
+        ),
+        _hard(
+            "status, channel, half an import, by total",
+            [*some, ("created_at[$gte]", time_text(middle)), ("created_at[$lt]", time_text(end)), *_BY_TOTAL],
+            lambda group: _is_pending(group) and _is_web(group) and middle <= group.created_ms < end,
+        ),
+    ]
 
 
 def _hard(name: str, parameters: _Parameters, matches: Callable[[Group], bool]) -> Hard:

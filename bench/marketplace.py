@@ -23,6 +23,10 @@ SEED = 1
 # The history ends here: "the last 60 days" are those before it.
 UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 400
+# The shop has grown: once a share of all groups was there, that share to this power was over of the days.
+GROWTH = 0.8
+# An import: this share of the groups came within seconds, when that share of all was there.
+IMPORT_SHARE, IMPORT_AFTER, IMPORT_MS = 0.05, 0.4, 8000
 
 BIG_SELLER = "sel_00000"
 BIG_SELLER_SHARE = 0.1
@@ -78,11 +82,11 @@ class Filled(NamedTuple):
 
 
 def groups(number: int) -> Iterator[Group]:
-    """In the order of their checkouts, which are spread evenly."""
+    """In the order of their checkouts: more and more a day, and an import."""
     chance = random.Random(SEED)
     sellers = _Sellers(chance)
     for n in range(number):
-        created_ms = _UNTIL_MS - _SPAN_MS + int((n + chance.random()) * _SPAN_MS / number)
+        created_ms = created((n + chance.random()) / number)
         time = "".join([_ALPHABET[created_ms >> 5 * place & 31] for place in range(9, -1, -1)])
         customer = int(chance.random() ** 1.5 * number / GROUPS_PER_CUSTOMER)
         (status,) = chance.choices([*STATUSES], [*STATUSES.values()])
@@ -111,6 +115,14 @@ def groups(number: int) -> Iterator[Group]:
             created_ms,
             orders,
         )
+
+
+def created(share: float) -> int:
+    """When that share of all groups was there: Unix milliseconds."""
+    imported = (share - IMPORT_AFTER) / IMPORT_SHARE
+    if 0 <= imported < 1:
+        return created(IMPORT_AFTER - 1e-9) + int(imported * IMPORT_MS)
+    return _UNTIL_MS - _SPAN_MS + int(share**GROWTH * _SPAN_MS)
 
 
 def events(made: Iterator[Group]) -> Iterator[tuple[str, bytes]]:
