@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 
 from events.errors import LogMissing
 from events.kafka_client import REQUEST_MS, Brokers, connected, missing
-from events.kafka_records import found_by, records_of
+from events.kafka_records import SLICE_S, found_by, records_of
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Record
 
@@ -22,9 +22,6 @@ FETCH_WAIT_MS = 100
 # is fetched again only when its last answer is used up, so that few large answers leave the broker less idle.
 FETCH_BYTES_MAX = 16 * 1024 * 1024
 FETCH_PARTITION_BYTES_MAX = 4 * 1024 * 1024
-# kafka-python tells nobody that a position has passed a transaction's marker, so that waiting for records is done in
-# slices of this length, in seconds, with a look at the positions between them.
-SLICE_S = 0.05
 # How soon a deleted topic is seen, in milliseconds, and how long it has to be away to count as deleted, in seconds:
 # a broker that has just started may not know of all topics yet.
 METADATA_AGE_MAX_MS = 20_000

@@ -15,6 +15,12 @@ from events.kafka_client import kafka_errors
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Position, Record
 
+# Waiting for records is done in slices of this length, in seconds. kafka-python tells of new partitions only to a
+# listener in another thread, and nobody that a position has passed a transaction's marker: these are looked at in
+# between. And where an answer comes just while it looks whether to fetch more, it takes that for having nothing to wait
+# for, and sleeps with the records in its hands.
+SLICE_S = 0.02
+
 # kafka-python's records of each of its partitions. Each is a tuple of 13: see `records_of`.
 Found = Mapping[Any, Sequence[Any]]
 

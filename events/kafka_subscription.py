@@ -10,7 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 
 from events.kafka_client import REQUEST_MS, Brokers, connected
-from events.kafka_records import found_by, records_of
+from events.kafka_records import SLICE_S, found_by, records_of
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Polled, Position, Record
 
@@ -29,9 +29,6 @@ FETCH_WAIT_MS = 100
 # How much one answer may hold, in bytes; with the one being read, twice that is in memory for each broker.
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 FETCH_PARTITION_BYTES_MAX = 1024 * 1024
-# kafka-python tells of new partitions only to a listener in another thread, so that waiting for records is done in
-# slices of this length, in seconds.
-SLICE_S = 0.1
 # How long leaving the group may take, in milliseconds.
 CLOSE_MS = 1_000
 # Where a partition stands, paused, until `seek` is called for it: without any position, kafka-python would look for
