@@ -15,7 +15,7 @@ from api.scripts import SEARCH
 from projector.readmodel.keys import LINES, Generation, Keys
 
 # Of one round, all shards together: about half a megabyte.
-SLICE_CHUNKS = 64
+SLICE_CHUNKS = 96
 # Where select.lua has a count, it may say this: the shard has to be searched first.
 UNSEARCHED = -1
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from bench.shapes import Shape
 
 # Of a slow shape, so many are measured even when its time is over.
-REQUESTS_MIN = 3
+REQUESTS_MIN = 2
 
 
 @dataclass(frozen=True)
