@@ -213,7 +213,7 @@ page_among_alike = function(view, count, field, first, last, step)
 end
 
 -- The page of a list of `count` groups, of which `probe` keeps those that are in it; nil if that is too far to walk, or was
--- before.
+-- when it was tried before in this call.
 local was_too_far = false
 local function page_near(probe, count, first, last, step)
   local ahead, span = reach()
@@ -240,8 +240,8 @@ local function page_of(mask, count, first, last, step)
   if not ROTATED then
     return page(mask, count, first, last)
   end
-  -- Those without a value have the last bucket for themselves, and come last.
-  local last_ones = combined('AND', mask, at_least(FIELD, 2 ^ SLICES[FIELD] - 1))
+  -- Those without a value have the highest bit for themselves, and come last.
+  local last_ones = combined('AND', mask, slice_of(FIELD, SLICES[FIELD] - 1))
   local many = size_of(last_ones)
   local parts = {
     {function() return combined('XOR', mask, last_ones) end, count - many},

@@ -1,7 +1,7 @@
 """How a query is answered: which script, over which keys. Pure.
 
 `scan`    one sorted set is the answer as it stands: O(log n + page) at any offset
-`select`  some filter's members are listed, the others are probed, what is left is sorted
+`select`  filters are looked up in sets, or made bitmaps of: see select.lua
 """
 
 from msgspec import Struct

@@ -1,5 +1,5 @@
--- Part of what passes several filters. Where one of them has few members it lists them, and the others are probed; else
--- bitmaps are combined.
+-- Part of what passes some filters. Where one of them has few members it lists them, and the others are probed; where the
+-- only one has so many that the page is near, it is walked to; else bitmaps are combined.
 --
 --   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
 --     <the six of window.lua> <arguments> <bits> <chunks> <edit> <those of gathered.lua>
@@ -124,23 +124,22 @@ local function sides_to_gather(is_ready)
   return sum > q.at_once and found or {}
 end
 
--- By the only filter, which knows how many pass it: a page that is near needs no mask. Nil if there is none such.
+-- By the only filter, which knows how many pass it: a page that is near needs no mask. Nil if there is no such filter, or
+-- the page is not near.
 local function by_walk()
-  local one = #sides == 1 and q.needle == '' and sides[1]
+  local one, is_near = #sides == 1 and q.needle == '' and sides[1], true
   if not one or not one.is_counted then
     return nil
   end
-  local count = one.members
-  local first, last = FROM, math.min(TO, count) - 1
-  local ids, fault = {}, nil
-  if first <= last then
-    ids, fault = page_near(one.probe, count, first, last, math.max(STEP, 1))
+  local reply = answer(one.members, function(first, last, step)
+    local ids, fault = page_near(one.probe, one.members, first, last, step)
+    is_near = ids or fault
+    return ids or {}, fault
+  end, BY_SORT)
+  if is_near then
+    tell('count', one.name, one.members)
+    return reply
   end
-  if not ids then
-    return fault
-  end
-  tell('count', one.name, count)
-  return answer(count, function() return ids end, BY_SORT)
 end
 
 local function by_masks()

@@ -135,7 +135,7 @@ local function side_of_range(range)
     combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
     drop_masks(kept)
   end
-  local counts = {}
+  local counts, accept = {}, nil
   local function members_of(i)
     counts[i] = counts[i] or redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
     return counts[i]
@@ -162,7 +162,10 @@ local function side_of_range(range)
       return ids
     end,
     tries = 1,
-    probe = function(ids) return probed(ids, 'ZMSCORE', key, within(range.bounds)) end,
+    probe = function(ids)
+      accept = accept or within(range.bounds)
+      return probed(ids, 'ZMSCORE', key, accept)
+    end,
     ready = nothing,
     pieces = #range.pieces,
     work = function(i) return WORK_OF_PIECE + math.min(members_of(i), q.interval) end,

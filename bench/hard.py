@@ -12,16 +12,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
-from bench.marketplace import (
-    IMPORT_AFTER,
-    IMPORT_SHARE,
-    OTHER_SELLERS,
-    UNTIL,
-    Group,
-    created,
-    groups,
-    time_text,
-)
+from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLERS, UNTIL, Group, groups, time_text
 
 # As many values as a filter may have, and rows as a page.
 MANY = 1000
@@ -162,7 +153,7 @@ def _deep(number: int) -> _Parameters:
 
 def _of_import(number: int) -> list[Hard]:
     """The groups of some seconds, more than one call could look at."""
-    begin, middle, end = (created(IMPORT_AFTER + share * IMPORT_SHARE) for share in (0, 0.5, 1))
+    begin, middle, end = (IMPORTED_MS + n * IMPORT_MS // 2 for n in range(3))
     some = [*_PENDING, *_WEB]
     # Four tenths of them are of that status and channel.
     deep = ("offset", str(int(0.2 * IMPORT_SHARE * number)))

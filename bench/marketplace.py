@@ -23,7 +23,7 @@ SEED = 1
 # The history ends here: "the last 60 days" are those before it.
 UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 400
-# The shop has grown: once a share of all groups was there, that share to this power was over of the days.
+# The shop has grown: a share s of all groups came in the first s ** GROWTH of the days.
 GROWTH = 0.8
 # An import: this share of the groups came within seconds, when that share of all was there.
 IMPORT_SHARE, IMPORT_AFTER, IMPORT_MS = 0.05, 0.4, 8000
@@ -121,8 +121,16 @@ def created(share: float) -> int:
     """When that share of all groups was there: Unix milliseconds."""
     imported = (share - IMPORT_AFTER) / IMPORT_SHARE
     if 0 <= imported < 1:
-        return created(IMPORT_AFTER - 1e-9) + int(imported * IMPORT_MS)
+        return IMPORTED_MS + int(imported * IMPORT_MS)
+    return _grown(share)
+
+
+def _grown(share: float) -> int:
     return _UNTIL_MS - _SPAN_MS + int(share**GROWTH * _SPAN_MS)
+
+
+# When the import began.
+IMPORTED_MS = _grown(IMPORT_AFTER)
 
 
 def events(made: Iterator[Group]) -> Iterator[tuple[str, bytes]]:

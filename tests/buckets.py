@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-SLICES = {"created_at": 43, "updated_at": 43, "total": 32, "seller_count": 10, "display_id": 28}
+SLICES = {"created_at": 43, "updated_at": 43, "total": 32, "seller_count": 10, "display_id": 51}
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -15,7 +15,7 @@ def bucket(field: str, score: float) -> int:
     if field == "seller_count":
         return min(int(score), 1023)
     if field == "display_id":
-        return 2**28 - 1 if score == math.inf else min(max(int(score // 16), 0), 2**28 - 2)
+        return 2**50 if score == math.inf else min(max(math.floor(score / 16) + 2**49, 0), 2**50 - 1)
     return min(max(math.floor(score), 0), 2**43 - 1)
 
 

@@ -60,7 +60,7 @@ def spare_the_collector() -> None:
     looked at often, and what is old hardly ever.
     """
     gc.freeze()
-    gc.set_threshold(20_000, 1, 500)
+    gc.set_threshold(20_000, 1, 10_000)
 
 
 @contextmanager

@@ -14,7 +14,7 @@
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 43, updated_at = 43, total = 32, seller_count = 10, display_id = 28}
+local SLICES = {created_at = 43, updated_at = 43, total = 32, seller_count = 10, display_id = 51}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -49,7 +49,7 @@ local function time(ms)
   return clipped(ms, 43)
 end
 
--- 2^24 buckets from each power of two to the next, from 2^-20 on, on both sides of 0: of amounts below 160 000 with two
+-- 2^24 buckets from each power of two to the next, from 2^-20 on, on both sides of 0: of amounts below 260 000 with two
 -- places, each has one to itself.
 local function steps(amount)
   if amount == 0 then
@@ -65,6 +65,6 @@ local BUCKET = {
   updated_at = time,
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
-  -- Without one the score is infinite: the last bucket is for those alone.
-  display_id = function(id) return id == math.huge and 2 ^ 28 - 1 or math.min(clipped(id / 16, 28), 2 ^ 28 - 2) end,
+  -- Without one the score is infinite: the highest bit is for those alone.
+  display_id = function(id) return id == math.huge and 2 ^ 50 or clipped(math.floor(id / 16) + 2 ^ 49, 50) end,
 }

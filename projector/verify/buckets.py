@@ -1,7 +1,7 @@
 """The bits that index entries ought to have: buckets.lua once more, in Python."""
 
 from collections.abc import Callable, Mapping
-from math import frexp, inf
+from math import floor, frexp, inf
 
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -58,7 +58,7 @@ def _sellers(count: float) -> int:
 
 
 def _display_id(display_id: float) -> int:
-    return 2**28 - 1 if display_id == inf else min(_clipped(display_id / 16, 28), 2**28 - 2)
+    return 2**50 if display_id == inf else _clipped(floor(max(display_id, -(2.0**53)) / 16) + 2**49, 50)
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {

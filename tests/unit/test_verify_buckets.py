@@ -18,12 +18,17 @@ def scores(field: str) -> list[float]:
     rng = random.Random(field)
     some = [*EDGES, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(5000))]
     some += [float(rng.randrange(2000)) for _ in range(500)]
-    some += [rng.randrange(300_000_000) * 8192.0 + rng.choice((-1, 0, 1)) for _ in range(500)]
-    some += [rng.randrange(1, 100_000) / 100 for _ in range(2000)]
-    if field in ("total", "created_at", "updated_at"):
+    some += [rng.randrange(2_000_000_000_000) + rng.choice((0, 0.25, 0.999)) for _ in range(500)]
+    some += [rng.randrange(1, 30_000_000) / 100 for _ in range(2000)]
+    some += [edge + rng.choice((-1, 0, 1)) for edge in (2.0**43, 2.0**49, 2.0**52, 2.0**53) for _ in range(5)]
+    some += [float(rng.randrange(2**53)) for _ in range(500)]
+    # On both sides of where a bucket of totals begins.
+    steps = [2.0 ** (n // 2**24) * (1 + n % 2**24 / 2**24) for n in (rng.randrange(40 * 2**24) for _ in range(500))]
+    some += [near for step in steps for near in (math.nextafter(step, 0), step, math.nextafter(step, math.inf))]
+    if field != "seller_count":
         some += [-score for score in some]
     # A group without a display id has an infinite score there, and nothing else has.
-    return some if field == "display_id" else [score for score in some if math.isfinite(score)]
+    return [score for score in some if math.isfinite(score) or field == "display_id" and score > 0]
 
 
 @pytest.mark.parametrize("field", SLICES)
