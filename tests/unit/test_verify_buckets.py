@@ -28,7 +28,7 @@ def scores(field: str) -> list[float]:
     if field != "seller_count":
         some += [-score for score in some]
     # A group without a display id has an infinite score there, and nothing else has.
-    return [score for score in some if math.isfinite(score) or field == "display_id" and score > 0]
+    return [score for score in some if math.isfinite(score) or (field == "display_id" and score > 0)]
 
 
 @pytest.mark.parametrize("field", SLICES)
