@@ -121,10 +121,15 @@ def test_shares_are_as_told_at_any_size() -> None:
     assert shares["status of 80 %"] == pytest.approx(0.8, abs=0.03)
     assert shares["status of 80 %, channel of 50 %"] == pytest.approx(0.4, abs=0.03)
     assert shares["rare status, channel by total"] == pytest.approx(0.002, abs=0.002)
-    assert shares["350 days by total"] == pytest.approx(0.875, abs=0.01)
+    # There were fewer a day in the first fifty days.
+    assert shares["350 days by total"] == pytest.approx(0.926, abs=0.01)
     assert shares["high total, seller by update"] == pytest.approx(0.03, abs=0.02)
     assert 1 <= found["text with few hits"] <= 5
     assert 1 <= found["one customer"] <= 20
+    times = [group.created_ms for group in marketplace.groups(number)]
+    assert times == sorted(times)
+    begin = marketplace.IMPORTED_MS
+    assert sum(begin <= ms < begin + 8000 for ms in times) == 0.05 * number
 
 
 class Liar:
