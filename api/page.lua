@@ -212,13 +212,17 @@ page_among_alike = function(view, count, field, first, last, step)
   return page_listed(view, count, first, last, step)
 end
 
+local was_too_far = false
+
 -- The page of a list of `count` groups, of which `probe` keeps those that are in it; nil if that is too far to walk, or was
 -- when it was tried before in this call.
-local was_too_far = false
 local function page_near(probe, count, first, last, step)
+  if was_too_far then
+    return nil
+  end
   local ahead, span = reach()
   local expected = (last + 1) * span / count
-  if was_too_far or expected > q.walked then
+  if expected > q.walked then
     return nil
   end
   -- That is if they lie evenly, or nearly so. A filter that goes with the order has them all at the other end.

@@ -124,19 +124,21 @@ local function sides_to_gather(is_ready)
   return sum > q.at_once and found or {}
 end
 
+-- In the place of an error reply.
+local FAR = {}
+
 -- By the only filter, which knows how many pass it: a page that is near needs no mask. Nil if there is no such filter, or
 -- the page is not near.
 local function by_walk()
-  local one, is_near = #sides == 1 and q.needle == '' and sides[1], true
+  local one = #sides == 1 and #gathered == 0 and q.needle == '' and sides[1]
   if not one or not one.is_counted then
     return nil
   end
   local reply = answer(one.members, function(first, last, step)
     local ids, fault = page_near(one.probe, one.members, first, last, step)
-    is_near = ids or fault
-    return ids or {}, fault
+    return ids, fault or not ids and FAR
   end, BY_SORT)
-  if is_near then
+  if reply ~= FAR then
     tell('count', one.name, one.members)
     return reply
   end

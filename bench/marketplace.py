@@ -25,7 +25,7 @@ UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 400
 # The shop has grown: a share s of all groups came in the first s ** GROWTH of the days.
 GROWTH = 0.8
-# An import: this share of the groups came within seconds, when that share of all was there.
+# An import: this share of the groups came within seconds, when that share of all was there; then none for some days.
 IMPORT_SHARE, IMPORT_AFTER, IMPORT_MS = 0.05, 0.4, 8000
 
 BIG_SELLER = "sel_00000"

@@ -23,7 +23,7 @@ from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 
 # How many events of a partition can have been under way when a process died: three batches.
-UNDER_WAY_RECORDS = 1_500
+UNDER_WAY_RECORDS = 300
 # At how many starts in a row an event has to be the last that was touched.
 DEATHS = 2
 

@@ -49,7 +49,7 @@ local function time(ms)
   return clipped(ms, 43)
 end
 
--- 2^24 buckets from each power of two to the next, from 2^-20 on, on both sides of 0: of amounts below 260 000 with two
+-- 2^24 buckets from each power of two to the next, from 2^-21 on, on both sides of 0: of amounts below 260 000 with two
 -- places, each has one to itself.
 local function steps(amount)
   if amount == 0 then
@@ -65,6 +65,6 @@ local BUCKET = {
   updated_at = time,
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
-  -- Without one the score is infinite: the highest bit is for those alone.
+  -- Without one the score is infinite: the highest bit is for those alone. Rounded down first: the sum may be rounded up.
   display_id = function(id) return id == math.huge and 2 ^ 50 or clipped(math.floor(id / 16) + 2 ^ 49, 50) end,
 }

@@ -150,7 +150,7 @@ local function move(key, slices, ordinal, old, new)
       flip(key .. k, ordinal, after)
     end
     old, new = (old - before) / 2, (new - after) / 2
-    if old == 0 and new == 0 then
+    if old == new then
       return
     end
   end
