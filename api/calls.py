@@ -29,7 +29,7 @@ PROBES_MAX = 2000
 # Of an interval, at most so many members are looked up for its bitmap; with more, slices are combined.
 INTERVAL_MEMBERS = 300
 # Members that the call that answers looks up for bitmaps; if there are more, the calls before it do.
-AT_ONCE_MEMBERS = 650
+AT_ONCE_MEMBERS = 500
 # Members that each of those looks up.
 SLICE_MEMBERS = 400
 # Groups that came or changed meanwhile, and that the answer looks up again; fewer, where a filter has many values.
@@ -38,7 +38,7 @@ AGAIN_GROUPS = 200
 AGAIN_CHUNKS = 40
 # Groups that are looked at one by one on the way to a page, if an even spread has it among them; twice as many at most.
 # Else slices narrow it down first, until at most so many, beyond those of the page, are listed and sorted.
-WALKED_GROUPS = 300
+WALKED_GROUPS = 200
 LISTED_GROUPS = 64
 # Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
 PART_BYTES = 4096
