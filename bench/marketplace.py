@@ -86,7 +86,7 @@ def groups(number: int) -> Iterator[Group]:
     chance = random.Random(SEED)
     sellers = _Sellers(chance)
     for n in range(number):
-        created_ms = created((n + chance.random()) / number)
+        created_ms = _checkout_ms((n + chance.random()) / number)
         time = "".join([_ALPHABET[created_ms >> 5 * place & 31] for place in range(9, -1, -1)])
         customer = int(chance.random() ** 1.5 * number / GROUPS_PER_CUSTOMER)
         (status,) = chance.choices([*STATUSES], [*STATUSES.values()])
@@ -117,8 +117,8 @@ def groups(number: int) -> Iterator[Group]:
         )
 
 
-def created(share: float) -> int:
-    """When that share of all groups was there: Unix milliseconds."""
+def _checkout_ms(share: float) -> int:
+    """When that share of all groups was there, in Unix milliseconds."""
     imported = (share - IMPORT_AFTER) / IMPORT_SHARE
     if 0 <= imported < 1:
         return IMPORTED_MS + int(imported * IMPORT_MS)

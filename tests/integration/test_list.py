@@ -16,6 +16,7 @@ from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import SORTS, only_floats, query_string, random_request, shown_as_json
 from tests.integration.seed import JUNE_MS, go_live, iso, make_groups, write
+from tests.integration.shop import force
 
 GROUPS = make_groups(random.Random(20260601), 1000)
 ALL_QUERIES = 600
@@ -39,16 +40,17 @@ WAYS: dict[str, dict[str, int]] = {
 }
 
 
-def force(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in WAYS[way].items():
-        monkeypatch.setattr(f"api.calls.{name}", value)
+def serve(redis: "Redis", groups: Sequence[dict[str, Any]], shards: int = 1) -> None:
+    """These, and nothing else."""
+    redis.flushdb()
+    write(redis, groups, shards=shards)
+    go_live(redis, shards=shards)
 
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator["Redis"]:
     with Redis.from_url(redis_url) as client:
-        write(client, GROUPS)
-        go_live(client)
+        serve(client, GROUPS)
         yield client
 
 
@@ -67,7 +69,7 @@ def expected(request: Request) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(way, monkeypatch)
+    force(monkeypatch, **WAYS[way])
     rng = random.Random(3)
     counts = []
     queries = ALL_QUERIES if way == "as it is" else FORCED_QUERIES
@@ -86,7 +88,7 @@ def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("filtered", [None, "status", "q"])
 def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with the border of the missing display ids inside a page."""
-    force(way, monkeypatch)
+    force(monkeypatch, **WAYS[way])
     request = Request(limit=PAGE)
     extra = ""
     if filtered == "status":
@@ -105,11 +107,9 @@ def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monk
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(way, monkeypatch)
+    force(monkeypatch, **WAYS[way])
     nameless = [{**group, "display_id": None} for group in GROUPS[:300]]
-    redis.flushdb()
-    write(redis, nameless)
-    go_live(redis)
+    serve(redis, nameless)
     with running(redis_url) as api:
         for descending, offset in product((False, True), (0, 10)):
             request = Request(limit=20, offset=offset, sort="display_id", descending=descending)
@@ -150,13 +150,8 @@ def test_bounds_among_many_that_are_nearly_alike(
     assert (bucket(field, start) == bucket(field, start + 8000 - step)) == (field == "total")
     rng = random.Random(9)
     groups = alike(rng, field, start, 8000, step)
-    redis.flushdb()
-    write(redis, groups)
-    go_live(redis)
-    for name in ("INTERVAL_MEMBERS", "SLICE_MEMBERS", "AT_ONCE_MEMBERS"):
-        monkeypatch.setattr(f"api.calls.{name}", at_once)
-    for name, value in NO_SIDES.items():
-        monkeypatch.setattr(f"api.calls.{name}", value)
+    serve(redis, groups)
+    force(monkeypatch, **NO_SIDES, INTERVAL_MEMBERS=at_once, SLICE_MEMBERS=at_once, AT_ONCE_MEMBERS=at_once)
     values = sorted(group[field] for group in groups[:800])
     found = []
     with running(redis_url) as one:
@@ -190,11 +185,8 @@ def test_pages_of_many_that_are_nearly_alike(
 ) -> None:
     """Totals of one bucket are listed after all, `most` of them in one call; times and display ids differ enough."""
     groups = alike(random.Random(8), field, start, 8000)
-    redis.flushdb()
-    write(redis, groups, shards=shards)
-    go_live(redis, shards=shards)
-    for name, value in {**NO_SIDES, "WALKED_GROUPS": 5, "LISTED_GROUPS": 5, "AT_ONCE_LISTED": most}.items():
-        monkeypatch.setattr(f"api.calls.{name}", value)
+    serve(redis, groups, shards)
+    force(monkeypatch, **NO_SIDES, WALKED_GROUPS=5, LISTED_GROUPS=5, AT_ONCE_LISTED=most)
     afterwards: list[int] = []
 
     class Counted(Places):
