@@ -42,15 +42,15 @@ WALKED_GROUPS = 200
 LISTED_GROUPS = 64
 # Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
 PART_BYTES = 4096
-# Groups of a page, or of one bucket, that the answer itself lists and sorts; of more that is done after it (places.py).
+# Groups of a page that the answer itself lists and sorts; of more that is done after it: see places.py.
 AT_ONCE_LISTED = 250
-# A page of more rows has its documents read after it: see documents.py.
+# Where one call tells more rows, their documents are read after it: see documents.py.
 TOLD_ROWS = 100
 
 
 class Window(NamedTuple):
     """Ranks of a shard's list, without `end` itself. `step`: 0 for a shard that is alone; `parts` of each document that
-    are told, negative if that must be in this call: see window.lua.
+    are told, negative if only of those that are not known: see window.lua.
     """
 
     start: int
@@ -69,10 +69,17 @@ def page(query: Query, parts: int) -> Window:
     return Window(offset, offset + query.limit, 0, parts)
 
 
+def parts_asked(parts: int, rows: int, *, is_known: bool) -> int:
+    """What a call tells of so many rows. `is_known`: what was read of documents after an earlier call."""
+    if rows <= TOLD_ROWS:
+        return parts
+    return -parts if is_known else NO_PARTS
+
+
 class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `prepares`: it may
-    ask for other calls before it, and what those have found follows. `parts` of each document are told by the script,
-    or read after it, if `reads_after`. `tells`: the answer ends with what was done, for `projector explain`.
+    ask for other calls before it, and what those have found follows. `parts`: of each document, that are wanted.
+    `tells`: the answer ends with what was done, for `projector explain`.
     """
 
     script: Script
@@ -80,7 +87,6 @@ class Call(Struct, frozen=True):
     order: tuple[str, str]
     arguments: tuple[str | bytes, ...]
     parts: int
-    reads_after: bool
     prepares: bool = False
     tells: bool = False
 
@@ -95,11 +101,11 @@ class Call(Struct, frozen=True):
 
 def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
     order = (_flag(query.descending), _flag(is_rotated(chosen, query)))
-    documents = (HEADS if heads_suffice(query) else WHOLE, query.limit > TOLD_ROWS)
+    parts = HEADS if heads_suffice(query) else WHOLE
     if isinstance(chosen, Scan):
-        return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen), *documents)
+        return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen), parts)
     arguments = (select_arguments(query, tells),)
-    return Call(SELECT, partial(select_keys, query), order, arguments, *documents, prepares=True, tells=tells)
+    return Call(SELECT, partial(select_keys, query), order, arguments, parts, prepares=True, tells=tells)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:

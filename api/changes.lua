@@ -26,8 +26,8 @@ local function now()
   return moment(redis.call('ZCARD', ORDINAL), newest_change())
 end
 
--- Groups, and up to which moment they are all; whether that is now, which it is not with more than about `most`. Nil
--- if what has changed is not known any more.
+-- Groups, and up to which moment they are all; whether that is now, which it is not with more than about `most`; their
+-- ordinals. Nil if what has changed is not known any more.
 local function changed_since(ordinals, last, change, most)
   ordinals = tonumber(ordinals)
   local all = redis.call('ZCARD', ORDINAL)
@@ -37,11 +37,11 @@ local function changed_since(ordinals, last, change, most)
     or change == '' and oldest and tonumber(oldest) > 1 then
     return nil
   end
-  local ids, seen = {}, {}
+  local ids, numbers, seen = {}, {}, {}
   local function take(ordinal)
     if not seen[ordinal] then
       seen[ordinal] = true
-      ids[#ids + 1] = id_of(ordinal)
+      ids[#ids + 1], numbers[#numbers + 1] = id_of(ordinal), ordinal
     end
   end
   local reached = math.min(all, ordinals + most)
@@ -57,5 +57,5 @@ local function changed_since(ordinals, last, change, most)
       take(ordinal)
     end
   end
-  return ids, moment(reached, change), reached == all and change == newest_change()
+  return ids, moment(reached, change), reached == all and change == newest_change(), numbers
 end

@@ -11,15 +11,16 @@ from typing import cast
 from msgspec import Struct
 
 from api.batches import Command
-from api.calls import NO_PARTS, WHOLE, call, gathering, is_rotated
-from api.documents import TRIES_MAX, Documents, Known
+from api.calls import call, gathering, is_rotated
+from api.documents import Documents
 from api.errors import Unavailable
 from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
+from api.known import Known
 from api.live import Live
 from api.merge import LADDER, LADDER_SELECTED
 from api.paging import ROUNDS_MAX, Paging
-from api.places import UNLISTED, Places
+from api.places import Places
 from api.plan import Scan, Select
 from api.query import Query
 from api.reader import Reader
@@ -57,11 +58,11 @@ class Listing:
         self._asked = call(chosen, query, tells=steps is not None)
         self._rotated = is_rotated(chosen, query)
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
-        parts = NO_PARTS if self._asked.reads_after else self._asked.parts
-        self._paging = Paging(query, parts, rotated=self._rotated, ladder=ladder)
+        self._paging = Paging(query, self._asked.parts, rotated=self._rotated, ladder=ladder)
         self._search, self._gathering = Search(query.needle), Gathering(partial(gathering, query))
         self._misses = 0
-        self._known: Known | None = None
+        # For each shard, once it was in vain that something was read after the list.
+        self._known: Sequence[Known] = ()
         # Of all calls but those of long preparations, each of which has its own.
         self._deadline_s = reader.deadline_s()
 
@@ -89,17 +90,14 @@ class Listing:
         raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
 
     def _commands(self, live: Live) -> Sequence[Command]:
-        if self._misses >= TRIES_MAX:
-            self._paging.parts = -self._asked.parts
+        if self._known and self._known[0].generation != live.generation:
+            self._known = ()
         found, gathered = self._search.found(live), self._gathering.gathered(live)
-        if self._known is not None and self._known.generation == live.generation:
-            (window,) = self._paging.windows(1)
-            window = window._replace(step=-1, parts=-self._asked.parts)
-            command = self._asked.command(live.shards[0], window, found[0], gathered[0])
-            return [(*command, *self._known.arguments())]
-        self._known = None
-        windows = self._paging.windows(len(live.shards))
-        return [self._asked.command(*one) for one in zip(live.shards, windows, found, gathered, strict=True)]
+        windows = self._paging.windows(len(live.shards), is_known=bool(self._known))
+        commands = [self._asked.command(*one) for one in zip(live.shards, windows, found, gathered, strict=True)]
+        if not (self._known and self._paging.is_read_after):
+            return commands
+        return [(*command, *known.arguments()) for command, known in zip(commands, self._known, strict=True)]
 
     async def _prepare(self, work: Search | Gathering, script: Script) -> None:
         """Slice by slice, each of which may take as long as another request: it is the answer to come that has to be
@@ -129,39 +127,47 @@ class Listing:
             work.take(seen.values)
 
     async def _page(self, live: Live, replies: Sequence[Sequence[object]]) -> Listed | None:
-        """None: ask again. Those that were read after the list, but are not of its instant any more, are misses."""
+        """None: ask again."""
         positions = [reply[0] for reply in replies]
-        if self._known is not None:
-            ((_, count, ids, told),) = cast(list[tuple[object, int, list[bytes], list[bytes | None]]], replies)
-            return Listed(count, self._known.completed(ids, told), live, positions)
-        if any(reply[1] == UNLISTED for reply in replies):
-            if self._paging.parts != NO_PARTS:
-                # What is listed afterwards has its documents read afterwards.
-                self._paging.parts = NO_PARTS
+        if not self._paging.is_read_after:
+            page = self._paging.page(replies)
+            return None if page is None else Listed(page.count, b",".join(page.told), live, positions)
+        known = self._known or [Known(live.generation, reply, self._asked.parts) for reply in replies]
+        for one, reply in zip(self._known, replies, strict=False):
+            one.renew(reply)
+        if await self._place(live, known):
+            page = self._paging.page([one.listed(self._query.descending, self._rotated) for one in known])
+            if page is None:
                 return None
-            query = self._query
-            places = Places(live, replies, query.sort, descending=query.descending, rotated=self._rotated)
-            self._tell("place", [keys.ordinal for keys in live.shards], places.counts)
-            await self._work_off(places, PLACES, lambda: self._deadline_s)
-            listed = places.replies()
-            if listed is None:
-                self._misses += 1
+            rows = await self._read(live, known, page.told)
+            if rows is not None:
+                return Listed(page.count, rows, live, positions)
+        # Now it is known. What is missing is told with the next list: to read it after that might never come to an end.
+        self._known = known
+        self._misses += 1
+        return None
+
+    async def _place(self, live: Live, known: Sequence[Known]) -> bool:
+        """Whether all groups of the page are listed."""
+        if not self._known:
+            places = Places(known, self._query.sort)
+            if not places.is_done:
+                self._tell("place", [keys.ordinal for keys in live.shards], places.counts)
+                await self._work_off(places, PLACES, lambda: self._deadline_s)
+        return not any(one.unplaced for one in known)
+
+    async def _read(self, live: Live, known: Sequence[Known], ids: Sequence[bytes]) -> bytes | None:
+        """JSON objects joined by commas; None where some are missing, or may be of another moment than the list."""
+        if ids and not self._known:
+            documents = Documents(live, ids, known, self._asked.parts)
+            seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
+            self._tell("read", [keys.row for keys in live.shards], documents.counts)
+            if seen is None or not documents.take(seen.live, seen.values):
                 return None
-            replies = listed
-        page = self._paging.page(replies)
-        if page is None:
-            return None
-        if page.rows is not None:
-            return Listed(page.count, page.rows, live, positions)
-        documents = Documents(live, page.ids, replies, whole=self._asked.parts == WHOLE)
-        seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
-        self._tell("read", [keys.row for keys in live.shards], documents.counts)
-        rows = None if seen is None else documents.rows(seen.live, seen.values)
-        if rows is None:
-            self._misses += 1
-            self._known = None if seen is None else documents.known(seen.live, seen.values)
-            return None
-        return Listed(page.count, rows, live, positions)
+        rows: dict[bytes, bytes] = {}
+        for one in known:
+            rows |= one.rows
+        return b",".join([rows[group_id] for group_id in ids]) if rows.keys() >= set(ids) else None
 
     def _tell(self, what: str, keys: Sequence[str], groups: Sequence[int]) -> None:
         if self._steps is not None:

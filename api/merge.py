@@ -54,7 +54,7 @@ def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
     assert isinstance(ids, list)
     assert isinstance(scores, list)
     assert isinstance(documents, list)
-    if window.parts == NO_PARTS:
+    if window.parts <= NO_PARTS:
         documents = ids
     values = map(float, scores)
     if rotated:

@@ -25,6 +25,10 @@ local function closer(view, count)
   return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
 end
 
+local function one_of(view)
+  return id_of(8 * (view.base or 0) + redis.call('BITPOS', view.mask, '1'))
+end
+
 -- What a view has of a bitmap.
 local function seen(bitmap, view)
   return view.size and mask_of(bytes_of(bitmap, view.base, view.size)) or bitmap
@@ -134,10 +138,27 @@ local function page_listed(view, count, first, last, step)
 end
 
 -- Calls narrowed, which calls it.
-local page_among_alike
+local found_on_the_way
+
+-- A function of k: whether the groups of a view have one score, if they are alike in the slices from the k-th on.
+local function one_score_of(view, field)
+  if field == 'id' then
+    return function() return false end
+  end
+  local score = redis.call('ZSCORE', BY_SORT, one_of(view))
+  local before = redis.call('ZCOUNT', BY_SORT, '-inf', '(' .. score)
+  local past = before + redis.call('ZCOUNT', BY_SORT, score, score)
+  local bucket = BUCKET[field](tonumber(score))
+  local lower, higher = bucket_at(BY_SORT, field, before - 1) or -1, bucket_at(BY_SORT, field, past) or math.huge
+  return function(k)
+    local size = 2 ^ k
+    return lower < bucket - bucket % size and higher >= bucket - bucket % size + size
+  end
+end
 
 -- Halves a view by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices that
--- are left; `count`: groups in it.
+-- are left; `count`: groups in it. Those of one score are in the order of ids, which have slices, too; those whose ids are
+-- alike are looked for one by one.
 local function narrowed(view, count, field, left, first, last, step)
   if count <= math.max(spare() + math.floor((last - first) / step), 1) then
     if left < slices_of(field) then
@@ -146,6 +167,7 @@ local function narrowed(view, count, field, left, first, last, step)
     return page_listed(view, count, first, last, step)
   end
   view = closer(view, count)
+  local have_one_score
   for k = left - 1, 0, -1 do
     local slice = slice_of(field, k)
     local ones = is_there(slice) and combined('AND', view.mask, seen(slice, view))
@@ -162,12 +184,18 @@ local function narrowed(view, count, field, left, first, last, step)
         return narrowed({mask = half, base = view.base, size = view.size}, size, field, k, from, to, step)
       end)
     end
+    have_one_score = have_one_score or one_score_of(view, field)
+    if have_one_score(k) then
+      return narrowed(view, count, 'id', slices_of('id'), first, last, step)
+    end
   end
-  return page_among_alike(view, count, field, first, last, step)
-end
-
-local function one_of(view)
-  return id_of(8 * (view.base or 0) + redis.call('BITPOS', view.mask, '1'))
+  if field == 'id' then
+    return found_on_the_way(view, first, last, step)
+  elseif one_score_of(view, field)(0) then
+    return narrowed(view, count, 'id', slices_of('id'), first, last, step)
+  end
+  -- Scores share a bucket only where they are next to the same: they are few.
+  return page_listed(view, count, first, last, step)
 end
 
 -- Where in the list of all to begin a walk for groups that follow each other there, and whose ids are alike in all that
@@ -190,26 +218,10 @@ local function start_of_alike(view)
 end
 
 -- As `walked`, where they must be found.
-local function found_on_the_way(view, start, first, last, step)
+found_on_the_way = function(view, first, last, step)
+  local start = start_of_alike(view)
   local ids, fault = walked(of_mask(whole(view)), start, first, last, step, card, STRIDE_GROUPS)
   return ids, not ids and (fault or redis.error_reply('MISSING members of ' .. BY_SORT)) or nil
-end
-
--- The page out of groups of one bucket. Of one score they are in the order of ids; else they are listed after all. Those
--- whose ids are alike are looked for one by one.
-page_among_alike = function(view, count, field, first, last, step)
-  if field == 'id' then
-    return found_on_the_way(view, start_of_alike(view), first, last, step)
-  end
-  local score = redis.call('ZSCORE', BY_SORT, one_of(view))
-  local bucket = BUCKET[field](tonumber(score))
-  local before = redis.call('ZCOUNT', BY_SORT, '-inf', '(' .. score)
-  local past = before + redis.call('ZCOUNT', BY_SORT, score, score)
-  if bucket_at(BY_SORT, field, before - 1) ~= bucket and bucket_at(BY_SORT, field, past) ~= bucket then
-    return narrowed(view, count, 'id', slices_of('id'), first, last, step)
-  end
-  leaves = leaves or count > q.at_once_listed and STEP <= 1 and not INSISTS
-  return page_listed(view, count, first, last, step)
 end
 
 local was_too_far = false
@@ -233,7 +245,7 @@ end
 
 -- `count`: groups in the mask.
 local function page_of(mask, count, first, last, step)
-  leaves = PARTS == 0 and STEP <= 1 and last - first + 1 > q.at_once_listed
+  leaves = PARTS <= 0 and STEP <= 1 and last - first + 1 > q.at_once_listed
   local ids, fault = page_near(of_mask(mask), count, first, last, step)
   if ids or fault then
     return ids, fault

@@ -5,7 +5,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.calls import HEADS, NO_PARTS, Window, page
+from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
 from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
 from api.query import Query
 
@@ -15,42 +15,46 @@ ROUNDS_MAX = 8
 
 
 class Page(Struct, frozen=True):
-    """`rows`: documents joined by commas; None where they have to be read yet, for `ids`."""
+    """`told`: its documents, or the ids of those that are read after it."""
 
     count: int
-    rows: bytes | None
-    ids: Sequence[bytes] = ()
+    told: Sequence[bytes]
 
 
 class Paging:
-    """`windows` says what to ask, `page` takes the answers; both once a round. `parts`: of each document that are asked
-    for; may be changed between two rounds.
+    """`windows` says what to ask, `page` takes the answers; both once a round. `parts` of each document that are told:
+    HEADS or WHOLE.
     """
 
-    __slots__ = ("_ladder", "_query", "_rotated", "_round", "_spans", "_windows", "parts")
+    __slots__ = ("_ladder", "_parts", "_query", "_rotated", "_round", "_spans", "_windows")
 
     def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: int = LADDER) -> None:
         self._query = query
-        self.parts = parts
+        self._parts = parts
         self._ladder = ladder
         self._rotated = rotated
         self._round = 0
         self._spans: list[Span] = []
         self._windows: list[Window] = []
 
-    def windows(self, shards: int) -> list[Window]:
-        """One for each shard. Their number may change between two rounds, with the generation."""
-        self._windows = self._next(shards)
+    def windows(self, shards: int, *, is_known: bool = False) -> list[Window]:
+        """One for each shard. Their number may change between two rounds, with the generation. `is_known`: what would
+        have to be read after the list has been, but for what is missing or out of date.
+        """
+        self._windows = self._next(shards, is_known)
         return self._windows
+
+    @property
+    def is_read_after(self) -> bool:
+        """Whether documents, and some ids perhaps, are not in the answers."""
+        window = self._windows[0]
+        return window.step <= 1 and window.parts <= NO_PARTS
 
     def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
         """`replies`: what window.lua answers. None: ask again."""
         count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
-        is_told = self._windows[0].parts != NO_PARTS
         if not step:
-            told = cast(list[bytes], replies[0][2])
-            # Joined here: Lua would look at every byte of them once more.
-            return Page(count, b",".join(told)) if is_told else _unread(count, told)
+            return Page(count, cast(list[bytes], replies[0][2]))
         offset, limit, descending = query.offset, query.limit, query.descending
         parts = [
             part(window, reply[1:5], rotated=self._rotated)
@@ -59,7 +63,7 @@ class Paging:
         if offset >= count or step == 1:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
-                return Page(count, b",".join(found)) if is_told else _unread(count, found)
+                return Page(count, found)
         self._round += 1
         self._spans = narrowed(
             parts,
@@ -72,16 +76,13 @@ class Paging:
         )
         return None
 
-    def _next(self, shards: int) -> list[Window]:
-        asked = page(self._query, self.parts)
+    def _next(self, shards: int, is_known: bool) -> list[Window]:
+        query, limit = self._query, self._query.limit
         if shards == 1:
-            return [asked]
-        if not self._query.limit:
+            return [page(query, parts_asked(self._parts, limit, is_known=is_known))]
+        if not limit:
             return [Window(0, 0, 0, HEADS)] * shards
         if len(self._spans) != shards:
-            self._spans = guess(shards, asked.start, self._query.limit)
-        return windows(self._spans, self._query.limit, self.parts, self._ladder)
-
-
-def _unread(count: int, ids: Sequence[bytes]) -> Page:
-    return Page(count, None, ids) if ids else Page(count, b"")
+            self._spans = guess(shards, min(query.offset, OFFSET_MAX), limit)
+        widest = max(end - start for start, end in self._spans)
+        return windows(self._spans, limit, parts_asked(self._parts, widest, is_known=is_known), self._ladder)

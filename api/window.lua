@@ -8,18 +8,20 @@
 -- step        0: all in between, of a shard that is alone
 --             1: all in between, each beside what places it among those of other shards
 --             n: every n-th place in between; `parts` is 0
---            -1: as 0, but for documents that who asks has read already: behind all other arguments there are
---                <ids> <ordinals> <last> <change> <most>: theirs, as a msgpack array; since when none of them may have
---                changed, see changes.lua; and how many changes are looked at
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
---             -1, -2: as 1 and 2, and ids have to be listed in this call, however long that takes
+--             -1, -2: none either, but of those that he does not know some are told. Behind all other arguments there are
+--                <ids> <numbers> <ordinals> <last> <change> <changes> <most>: what he knows, msgpack arrays of the ids of
+--                some groups and the ordinals of others; since when, see changes.lua; how many groups may have changed
+--                since, and how many are told
 --
 -- Answers {position, count, documents} for step 0, else {position, count, ids, scores, documents}.
 -- Where who asks reads documents afterwards it is {position, count, ids, scores, moment}, see changes.lua; no scores for
 -- step 0. If ids would take too long to list, it is {position, -4, count, places, moment}, where a place is {id, score}, or
 -- many are {bits, base, first, last}: of the groups with these ordinals, from the byte `base` on, those at these ranks,
 -- both included.
--- For step -1 it is {position, count, ids, documents}, where those that are known are nil.
+-- To parts -1 and -2 there is one more: {changed, ids, documents, ordinals, scores}. `changed` is {ids, ordinals} of what
+-- came or changed, nil if it may be all that he knows; then there are ids and documents of some groups that he does not
+-- know, of the first of them also ordinals and scores, for they are among the bits.
 -- Count and all else are of one instant, which the position tells. Reads only.
 
 -- The hashes that hold the two parts of each document: KEYS[1] a JSON object of the default fields, KEYS[2] what
@@ -27,8 +29,7 @@
 local ROW, REST = KEYS[1], KEYS[2]
 
 local DESCENDING, ROTATED = ARGV[1] == '1', ARGV[2] == '1'
-local FROM, TO, STEP, PARTS = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), math.abs(tonumber(ARGV[6]))
-local INSISTS = tonumber(ARGV[6]) < 0
+local FROM, TO, STEP, PARTS = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 -- The documents of `ids`; nil and an error reply if one is missing: an index must never name a group that is not there.
 local function documents(ids)
@@ -36,7 +37,7 @@ local function documents(ids)
     return {}
   end
   local docs = redis.call('HMGET', ROW, unpack(ids))
-  local rests = PARTS == 2 and redis.call('HMGET', REST, unpack(ids))
+  local rests = math.abs(PARTS) == 2 and redis.call('HMGET', REST, unpack(ids))
   for i, doc in ipairs(docs) do
     if not doc or rests and not rests[i] then
       return nil, redis.error_reply('MISSING ' .. ids[i])
@@ -49,34 +50,63 @@ local function documents(ids)
 end
 
 -- Where the arguments of other scripts end.
-local ARGUMENTS = STEP == -1 and #ARGV - 5 or #ARGV
+local ARGUMENTS = PARTS < 0 and #ARGV - 7 or #ARGV
 
--- The documents of `ids`, false for those that are known.
-local function unknown(ids)
-  local names, ordinals, last, change, most = unpack(ARGV, ARGUMENTS + 1)
-  local changed, _, is_all = changed_since(ordinals, last, change, tonumber(most))
-  local known, wanted, found = {}, {}, {}
-  for _, id in ipairs(is_all and cmsgpack.unpack(names) or {}) do
-    known[id] = true
+-- Calls `take` with each ordinal that a bitmap has, which begins with the byte `base` of all.
+local function each_bit(bits, base, take)
+  local at = string.find(bits, '[^%z]')
+  while at do
+    local byte, ordinal = string.byte(bits, at), 8 * (base + at - 1) + 7
+    while byte > 0 do
+      if byte % 2 == 1 then
+        take(ordinal)
+      end
+      byte, ordinal = math.floor(byte / 2), ordinal - 1
+    end
+    at = string.find(bits, '[^%z]', at + 1)
   end
-  for _, id in ipairs(is_all and changed or {}) do
-    known[id] = nil
-  end
-  for _, id in ipairs(ids) do
-    if not known[id] then
-      wanted[#wanted + 1] = id
+end
+
+-- What of the places `ids` is not known to who asks, see above; nil and an error reply where a document is missing.
+local function news(ids, scored)
+  local names, numbers, ordinals, last, change, changes, most = unpack(ARGV, ARGUMENTS + 1)
+  local changed, _, is_all, changed_numbers = changed_since(ordinals, last, change, tonumber(changes))
+  -- Ids and ordinals.
+  local known = {}
+  if is_all then
+    for _, some in ipairs({cmsgpack.unpack(names), cmsgpack.unpack(numbers)}) do
+      for _, one in ipairs(some) do
+        known[one] = true
+      end
+    end
+    for i, id in ipairs(changed) do
+      known[id], known[changed_numbers[i]] = nil, nil
     end
   end
-  local docs, fault = documents(wanted)
-  if fault then
-    return nil, fault
+  local left = tonumber(most)
+  local function keep(found, one)
+    if left > 0 and not known[one] then
+      found[#found + 1], left = one, left - 1
+    end
   end
-  local n = 0
-  for i, id in ipairs(ids) do
-    n = n + (known[id] and 0 or 1)
-    found[i] = not known[id] and docs[n]
+  local listed, named = {}, {}
+  for _, place in ipairs(ids) do
+    if type(place) == 'table' then
+      each_bit(place[1], place[2], function(ordinal) keep(listed, ordinal) end)
+    else
+      keep(named, place)
+    end
   end
-  return found
+  local told = {}
+  for i, ordinal in ipairs(listed) do
+    told[i] = id_of(ordinal)
+  end
+  local scores = #told > 0 and redis.call('ZMSCORE', scored, unpack(told)) or {}
+  for _, id in ipairs(named) do
+    told[#told + 1] = id
+  end
+  local docs, fault = documents(told)
+  return docs and {is_all and {changed, changed_numbers} or false, told, docs, listed, scores}, fault
 end
 
 -- Whether some places are told as bits.
@@ -98,22 +128,25 @@ local function answer(count, slice, scored)
   local ids, docs, fault = {}, {}, nil
   if FROM <= last then
     ids, fault = slice(FROM, last, math.max(STEP, 1))
-    if not fault and STEP <= 1 and PARTS > 0 and not unlisted then
-      docs, fault = (STEP == -1 and unknown or documents)(ids)
+    if not fault and PARTS > 0 then
+      docs, fault = documents(ids)
     end
     if fault then
       return fault
     end
   end
-  if unlisted then
-    return {position, -4, count, places(ids, scored), now()}
-  end
-  if STEP == -1 then
-    return {position, count, ids, docs}
-  end
   if STEP == 0 and PARTS > 0 then
     return {position, count, docs}
   end
-  local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
-  return {position, count, ids, scores, PARTS == 0 and STEP <= 1 and now() or docs}
+  local reply
+  if unlisted then
+    reply = {position, -4, count, places(ids, scored), now()}
+  else
+    local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
+    reply = {position, count, ids, scores, PARTS <= 0 and now() or docs}
+  end
+  if PARTS < 0 then
+    reply[6], fault = news(ids, scored)
+  end
+  return fault or reply
 end

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-SLICES = {"created_at": 43, "updated_at": 43, "total": 32, "seller_count": 10, "display_id": 51}
+SLICES = {"created_at": 43, "updated_at": 43, "total": 44, "seller_count": 10, "display_id": 51}
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -21,10 +21,10 @@ def bucket(field: str, score: float) -> int:
 
 def _total(total: float) -> int:
     if total == 0:
-        return 2**31
+        return 2**43
     mantissa, exponent = math.frexp(abs(total))
-    step = min(max(math.floor((exponent + 20) * 2**24 + (mantissa - 0.5) * 2**25), 0), 2**31 - 1)
-    return 2**31 + step if total > 0 else 2**31 - 1 - step
+    step = min(max(math.floor((exponent + 20) * 2**36 + (mantissa - 0.5) * 2**37), 0), 2**43 - 1)
+    return 2**43 + step if total > 0 else 2**43 - 1 - step
 
 
 def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:

@@ -14,7 +14,7 @@
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 43, updated_at = 43, total = 32, seller_count = 10, display_id = 51}
+local SLICES = {created_at = 43, updated_at = 43, total = 44, seller_count = 10, display_id = 51}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -49,15 +49,15 @@ local function time(ms)
   return clipped(ms, 43)
 end
 
--- 2^24 buckets from each power of two to the next, from 2^-21 on, on both sides of 0: of amounts below 260 000 with two
+-- 2^36 buckets from each power of two to the next, from 2^-21 on, on both sides of 0: of amounts below a billion with two
 -- places, each has one to itself.
 local function steps(amount)
   if amount == 0 then
-    return 2 ^ 31
+    return 2 ^ 43
   end
   local mantissa, exponent = math.frexp(math.abs(amount))
-  local step = clipped((exponent + 20) * 2 ^ 24 + (mantissa - 0.5) * 2 ^ 25, 31)
-  return amount > 0 and 2 ^ 31 + step or 2 ^ 31 - 1 - step
+  local step = clipped((exponent + 20) * 2 ^ 36 + (mantissa - 0.5) * 2 ^ 37, 43)
+  return amount > 0 and 2 ^ 43 + step or 2 ^ 43 - 1 - step
 end
 
 local BUCKET = {

@@ -47,10 +47,10 @@ def _time(ms: float) -> int:
 
 def _steps(amount: float) -> int:
     if amount == 0:
-        return 2**31
+        return 2**43
     mantissa, exponent = frexp(abs(amount))
-    step = _clipped((exponent + 20) * 2**24 + (mantissa - 0.5) * 2**25, 31)
-    return 2**31 + step if amount > 0 else 2**31 - 1 - step
+    step = _clipped((exponent + 20) * 2**36 + (mantissa - 0.5) * 2**37, 43)
+    return 2**43 + step if amount > 0 else 2**43 - 1 - step
 
 
 def _sellers(count: float) -> int:

@@ -42,7 +42,7 @@ SCAN_PARKED = 2
 
 # Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id; or slices
 # of other buckets.
-BITS_SINCE, SLICES_SINCE = 2, 5
+BITS_SINCE, SLICES_SINCE = 2, 6
 
 Positions = dict[Partition, int]
 

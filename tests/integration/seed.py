@@ -19,7 +19,7 @@ from tests import buckets
 Group = dict[str, Any]
 
 # Of the read model that is laid down here.
-VERSION = 5
+VERSION = 6
 # Of one chunk of what `q` looks through.
 LINES = 128
 

@@ -6,14 +6,17 @@ The events say what is right, as in test_differential.py: an answer must be that
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
+import api.known
 import api.listing
 import api.places
 from api.batches import Block, Command
-from api.documents import TRIES_MAX, Documents, Known
+from api.documents import Documents
 from api.engine import Answer, Engine
+from api.known import Known
 from api.live import Live
 from api.places import Places
 from tests.integration.naive import Request
@@ -40,70 +43,87 @@ def large(rng: random.Random) -> Request:
     return request
 
 
-@pytest.mark.parametrize("listed", ["by the script", "afterwards"])
-def test_what_changes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
-    force(monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, WALKED_GROUPS=0, LISTED_GROUPS=200)
-    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1 if listed == "afterwards" else 1000, PART_BYTES=8)
-    monkeypatch.setattr(api.places, "SLICE_GROUPS", 100)
-    rng = random.Random(41)
-    slices: list[int] = []
-    # Of each query: of each time that documents were read, whether they were of the list's instant.
-    read: list[list[bool]] = []
+class Watched:
+    """What is done for each list: whether what was read after it was of its moment; what was told with later ones, each
+    time: how many groups.
+    """
 
-    known: list[int] = []
-    told: list[int] = []
-    complete = Known.completed
+    def __init__(self) -> None:
+        self.was_right: list[bool] = []
+        self.told: list[int] = []
 
-    def completed(self: Known, ids: Sequence[bytes], rows: Sequence[bytes | None]) -> bytes:
-        known.append(len(ids))
-        told.append(sum(row is not None for row in rows))
-        return complete(self, ids, rows)
+
+@pytest.fixture
+def watched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
+    """One for each list, where the test adds them. Something may change between any two calls."""
+    rng = random.Random(43)
+    lists: list[Watched] = []
 
     class DisturbedPlaces(Places):
         def take(self, replies: Sequence[object]) -> None:
             super().take(replies)
             shop.change(rng.choice((0, 0, 0, 1)))
-            slices.append(len(read))
 
     class DisturbedDocuments(Documents):
         def commands(self, live: Live) -> list[Command | Block]:
             shop.change(rng.choice((0, 1, 3)))
             return super().commands(live)
 
-        def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:
-            rows = super().rows(live, replies)
-            read[-1].append(rows is not None)
+        def take(self, live: Live, replies: Sequence[object]) -> bool:
+            is_right = super().take(live, replies)
+            lists[-1].was_right.append(is_right)
             shop.change(rng.choice((0, 1, 10)))
-            return rows
+            return is_right
+
+    class DisturbedKnown(Known):
+        def renew(self, reply: Sequence[object]) -> None:
+            super().renew(reply)
+            told: Any = reply[5]
+            lists[-1].told.append(len(told[1]))
+            shop.change(rng.choice((0, 1, 10)))
 
     monkeypatch.setattr(api.listing, "Places", DisturbedPlaces)
     monkeypatch.setattr(api.listing, "Documents", DisturbedDocuments)
-    monkeypatch.setattr(Known, "completed", completed)
-    counts = []
+    monkeypatch.setattr(api.listing, "Known", DisturbedKnown)
+    return lists
+
+
+@pytest.mark.parametrize("most", [5, 100])
+@pytest.mark.parametrize("listed", ["by the script", "afterwards"])
+def test_what_changes_after_the_list(
+    shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, watched: list[Watched], listed: str, most: int
+) -> None:
+    force(monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, WALKED_GROUPS=0, LISTED_GROUPS=200)
+    force(monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED=-1 if listed == "afterwards" else 1000, PART_BYTES=8)
+    monkeypatch.setattr(api.places, "SLICE_GROUPS", 100)
+    monkeypatch.setattr(api.known, "TOLD_HEADS", most)
+    monkeypatch.setattr(api.known, "TOLD_WHOLE", most)
+    rng = random.Random(41)
+    counts, rows = [], []
 
     async def ask() -> None:
         engine = Engine(redis_url, 5000, 1, 0)
         for _ in range(QUERIES):
             request = large(rng)
-            read.append([])
+            watched.append(Watched())
             found = await engine.list(asked(rng, request))
             check(found, shop, request)
             counts.append(found.count)
+            rows.append(min(request.limit, max(0, found.count - request.offset)))
         await engine.close()
 
     asyncio.run(ask())
     assert sum(counts) > 10 * QUERIES
-    assert sum(times == [True] for times in read) > QUERIES / 4
-    if listed == "afterwards":
-        assert len(slices) > QUERIES
-        assert sum(False in times and times[-1] for times in read) > QUERIES / 20
-        # At last the list and its documents were read together.
-        assert sum(times == [False] * TRIES_MAX for times in read) > 3
-    else:
-        # With the list those that had changed were read again, and no others.
-        assert not slices
-        assert sum(times == [False] for times in read) > QUERIES / 20
-        assert sum(told) < sum(known) / 10
+    assert sum(one.was_right == [True] and not one.told for one in watched) > QUERIES / 4
+    again = [one for one in watched if one.told]
+    assert len(again) > QUERIES / 20
+    # Nothing is read after a list that is told again, and few groups are told with it.
+    assert all(len(one.was_right) <= 1 for one in watched)
+    assert max(told for one in again for told in one.told) <= most
+    assert sum(told for one in again for told in one.told) < sum(rows) / 5
+    if most == 5:
+        # What was missing did not come with one list.
+        assert sum(len(one.told) > 1 for one in again) > 1
 
 
 def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +137,10 @@ def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, mo
                 shop.swap_change()
             return super().commands(live)
 
-        def rows(self, live: Live, replies: Sequence[object]) -> bytes | None:
-            rows = super().rows(live, replies)
-            read.append(rows is not None)
-            return rows
+        def take(self, live: Live, replies: Sequence[object]) -> bool:
+            is_right = super().take(live, replies)
+            read.append(is_right)
+            return is_right
 
     monkeypatch.setattr(api.listing, "Documents", Losing)
 
@@ -130,6 +150,17 @@ def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, mo
         await engine.close()
         return found
 
+    renewed: list[Any] = []
+    renew = Known.renew
+
+    def watched(self: Known, reply: Sequence[object]) -> None:
+        renew(self, reply)
+        told: Any = reply[5]
+        renewed.append(told)
+
+    monkeypatch.setattr(Known, "renew", watched)
     check(asyncio.run(ask()), shop, Request(limit=1000))
-    # Nothing is known of what was read: all of it came with the list.
+    # Nothing is known of what was read: all of it came with lists, some at a time.
     assert read == [False]
+    assert len(renewed) > 1
+    assert renewed[0][0] is None

@@ -9,8 +9,6 @@ from urllib.parse import quote
 import pytest
 from redis import Redis
 
-from api import listing
-from api.places import Places
 from tests.buckets import bucket
 from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
@@ -125,8 +123,8 @@ def alike(rng: random.Random, field: str, start: int, width: int, step: int = 1)
     return [{**group, field: start + rng.randrange(0, width, step)} for group in GROUPS[:800]] + GROUPS[800:]
 
 
-# Totals so large have a bucket for thirty thousand of them.
-LARGE = 2**39
+# Totals so large have a bucket for eight thousand of them.
+LARGE = 2**49
 # Of display ids, whole times in digits are as good as any.
 LONG = 2026_06_01_000_000
 
@@ -170,31 +168,17 @@ def test_bounds_among_many_that_are_nearly_alike(
 
 
 @pytest.mark.parametrize(
-    ("field", "start", "most"),
-    [
-        ("created_at", JUNE_MS, 60),
-        ("display_id", LONG, 60),
-        ("total", LARGE, 0),
-        ("total", LARGE, 60),
-        ("total", LARGE, 10**9),
-    ],
+    ("field", "start"),
+    [("created_at", JUNE_MS), ("display_id", LONG), ("total", 1), ("total", 2**29), ("total", LARGE)],
 )
 @pytest.mark.parametrize("shards", [1, 3])
 def test_pages_of_many_that_are_nearly_alike(
-    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, field: str, start: int, most: int, shards: int
+    redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, field: str, start: int, shards: int
 ) -> None:
-    """Totals of one bucket are listed after all, `most` of them in one call; times and display ids differ enough."""
     groups = alike(random.Random(8), field, start, 8000)
     serve(redis, groups, shards)
-    force(monkeypatch, **NO_SIDES, WALKED_GROUPS=5, LISTED_GROUPS=5, AT_ONCE_LISTED=most)
-    afterwards: list[int] = []
+    force(monkeypatch, **NO_SIDES, WALKED_GROUPS=5, LISTED_GROUPS=5)
 
-    class Counted(Places):
-        def take(self, replies: Sequence[object]) -> None:
-            super().take(replies)
-            afterwards.append(len(replies))
-
-    monkeypatch.setattr(listing, "Places", Counted)
     with running(redis_url) as one:
         # One status alone would be a sorted set in the order of the list.
         for other, descending, offset in product(("completed", "archived"), (False, True), range(0, 500, 60)):
@@ -203,7 +187,6 @@ def test_pages_of_many_that_are_nearly_alike(
             wanted = shown_as_json(answer(groups, request))
             order = f"-{field}" if descending else field
             assert one.list(f"limit=20&offset={offset}&order={order}&status[]=pending&status[]={other}") == wanted
-    assert (len(afterwards) > 10) == (field == "total" and most < 10**9)
 
 
 def test_the_default_list_is_the_stored_bytes(api: Api, redis: "Redis") -> None:

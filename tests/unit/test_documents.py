@@ -1,10 +1,14 @@
 """Documents that are read after their ids: what is asked of each shard, and whether they are those of the list."""
 
+from typing import Any
+
 import pytest
 
 from api.batches import Block
+from api.calls import HEADS, WHOLE
 from api.documents import Documents
 from api.errors import ReadModelFault
+from api.known import Known, Listed
 from api.live import Live
 from api.scripts import CHANGED
 from projector.readmodel.keys import Generation
@@ -20,60 +24,80 @@ def live(generation: Generation) -> Live:
     return Live(b"", None, generation, b"", keys, ())
 
 
-def documents(*, whole: bool = False, listed: list[bytes] | None = None) -> Documents:
-    """`listed`: groups of the first shard that were listed after its moment."""
-    replies: list[list[object]] = [[[], 7, ids, [], MOMENT] for ids in SHARDS]
-    if listed is not None:
-        replies[0].append(listed)
-    return Documents(live(GENERATION), IDS, replies, whole=whole)
-
-
 def row(group_id: bytes) -> bytes:
     return b'{"id":"%b"}' % group_id
 
 
-def test_what_is_asked_of_each_shard() -> None:
-    for whole, parts in ((False, ("row",)), (True, ("row", "rest"))):
-        commands = documents(whole=whole).commands(live(GENERATION))
-        for shard, (command, ids) in enumerate(zip(commands, SHARDS, strict=True)):
-            assert isinstance(command, Block)
-            prefix = f"og:{{1.{shard}}}:"
-            *read, last = command.commands
-            assert read == [("HMGET", prefix + part, *ids) for part in parts]
-            assert last[:7] == ("EVALSHA", CHANGED.digest, "1", prefix + "position", *MOMENT)
+# A document as it is stored, in parts, and as it is wanted.
+PARTS = {
+    HEADS: ((row,), row),
+    WHOLE: ((row, lambda group_id: b',"n":1}'), lambda group_id: row(group_id)[:-1] + b',"n":1}'),
+}
 
 
-def test_they_are_told_in_the_order_of_the_page() -> None:
-    found = documents(), documents(whole=True)
-    heads = [[[row(one) for one in ids], []] for ids in SHARDS]
-    assert found[0].rows(live(GENERATION), heads) == b",".join(map(row, IDS))
-    parts = [[[row(one) for one in ids], [b',"n":1}'] * len(ids), [b"og_other"]] for ids in SHARDS]
-    assert found[1].rows(live(GENERATION), parts) == b",".join(row(one)[:-1] + b',"n":1}' for one in IDS)
+@pytest.fixture
+def known() -> list[Known]:
+    return [Known(GENERATION, [[], 7, ids, [], MOMENT], HEADS) for ids in SHARDS]
+
+
+def told(parts: int = HEADS) -> list[list[Any]]:
+    """As Redis answers: what is stored of all of them, and that nothing has changed."""
+    return [[*[[part(one) for one in ids] for part in PARTS[parts][0]], []] for ids in SHARDS]
+
+
+@pytest.mark.parametrize(("parts", "read"), [(HEADS, ("row",)), (WHOLE, ("row", "rest"))])
+def test_what_is_asked_of_each_shard(known: list[Known], parts: int, read: tuple[str, ...]) -> None:
+    documents = Documents(live(GENERATION), IDS, known, parts)
+    assert documents.counts == [len(ids) for ids in SHARDS]
+    for shard, (command, ids) in enumerate(zip(documents.commands(live(GENERATION)), SHARDS, strict=True)):
+        assert isinstance(command, Block)
+        prefix = f"og:{{1.{shard}}}:"
+        *first, last = command.commands
+        assert first == [("HMGET", prefix + part, *ids) for part in read]
+        assert last[:7] == ("EVALSHA", CHANGED.digest, "1", prefix + "position", *MOMENT)
+
+
+@pytest.mark.parametrize("parts", [HEADS, WHOLE])
+def test_they_are_known_then(known: list[Known], parts: int) -> None:
+    replies = told(parts)
+    replies[2][-1] = [b"og_other"]
+    assert Documents(live(GENERATION), IDS, known, parts).take(live(GENERATION), replies)
+    assert [one.rows for one in known] == [{one: PARTS[parts][1](one) for one in ids} for ids in SHARDS]
 
 
 @pytest.mark.parametrize("shard", range(3))
-def test_a_group_that_changed_meanwhile(shard: int) -> None:
-    heads: list[list[object]] = [[[row(one) for one in ids], []] for ids in SHARDS]
+def test_a_group_that_changed_meanwhile(known: list[Known], shard: int) -> None:
     for changed in ([SHARDS[shard][-1]], None):
-        told = [*heads[:shard], [heads[shard][0], changed], *heads[shard + 1 :]]
-        assert documents().rows(live(GENERATION), told) is None
+        replies = told()
+        replies[shard][-1] = changed
+        assert not Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
+    # It is read nevertheless: what is out of date is told with the next list.
+    assert [len(one.rows) for one in known] == [len(ids) for ids in SHARDS]
 
 
-def test_a_group_beside_the_page_that_was_placed_with_it() -> None:
-    heads: list[list[object]] = [[[row(one) for one in ids], []] for ids in SHARDS]
-    told = [[heads[0][0], [b"og_beside"]], *heads[1:]]
-    assert documents().rows(live(GENERATION), told) is not None
-    assert documents(listed=[b"og_beside"]).rows(live(GENERATION), told) is None
+def test_a_group_beside_the_page_that_was_placed_with_it(known: list[Known]) -> None:
+    replies = told()
+    replies[0][-1] = [b"og_beside"]
+    assert Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
+    known[0].places[7] = Listed(b"og_beside", b"1")
+    replies[0][0] = [row(b"og_beside"), *replies[0][0]]
+    assert not Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
+    assert known[0].rows[b"og_beside"] == row(b"og_beside")
 
 
-def test_one_that_is_missing_is_a_fault() -> None:
-    told: list[list[object]] = [[[row(one) for one in ids], []] for ids in SHARDS]
-    told[1] = [[None, *[row(one) for one in SHARDS[1][1:]]], []]
+def test_one_that_is_missing_is_a_fault_unless_it_has_left(known: list[Known]) -> None:
+    replies = told()
+    replies[1][0] = [None, *[row(one) for one in SHARDS[1][1:]]]
+    documents = Documents(live(GENERATION), IDS, known, HEADS)
     with pytest.raises(ReadModelFault, match=SHARDS[1][0].decode()):
-        documents().rows(live(GENERATION), told)
+        documents.take(live(GENERATION), replies)
+    replies[1][-1] = [SHARDS[1][0]]
+    assert not documents.take(live(GENERATION), replies)
+    assert SHARDS[1][0] not in known[1].rows
 
 
-def test_another_generation_has_other_documents() -> None:
+def test_another_generation_has_other_documents(known: list[Known]) -> None:
     other = live(Generation(2, 2, 4, "n"))
-    assert documents().commands(other) == [("PING",)] * 2
-    assert documents().rows(other, [b"PONG"] * 2) is None
+    documents = Documents(live(GENERATION), IDS, known, HEADS)
+    assert documents.commands(other) == [("PING",)] * 2
+    assert not documents.take(other, [b"PONG"] * 2)

@@ -5,7 +5,8 @@ from math import inf
 
 import pytest
 
-from api.calls import HEADS, NO_PARTS, Window
+import api.calls
+from api.calls import HEADS, NO_PARTS, WHOLE, Window
 from api.merge import Part, Place, Span, guess, merged, narrowed, part, windows
 from api.paging import ROUNDS_MAX, Paging
 from api.query import Query, parse_list
@@ -28,15 +29,14 @@ def query(offset: int, limit: int, *, descending: bool) -> Query:
     return parsed
 
 
-def rounds(shards: list[list[Place]], asked: Query, parts: int) -> tuple[int, list[bytes], int]:
+def rounds(shards: list[list[Place]], asked: Query) -> tuple[int, list[bytes], int]:
     """The count, the ids, and how many rounds it took."""
-    paging = Paging(asked, parts, rotated=False)
+    paging = Paging(asked, HEADS, rotated=False)
     for number in range(1, ROUNDS_MAX + 1):
         asked_windows = paging.windows(len(shards))
         page = paging.page([reply(places, one) for places, one in zip(shards, asked_windows, strict=True)])
         if page is not None:
-            ids = list(page.ids) if page.rows is None else [one for one in page.rows.split(b",") if one]
-            return page.count, ids, number
+            return page.count, list(page.told), number
     raise AssertionError(f"not within {ROUNDS_MAX} rounds: {asked}")
 
 
@@ -51,11 +51,18 @@ def dealt(rng: random.Random, number: int, shards: int, scores: int, *, evenly: 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("evenly", [True, False])
 @pytest.mark.parametrize(("number", "scores"), [(0, 1), (1, 1), (40, 3), (2000, 10), (30_000, 1), (30_000, 10**6)])
-@pytest.mark.parametrize("parts", [HEADS, NO_PARTS])
+@pytest.mark.parametrize("told_rows", [10**9, 100, -1])
 @pytest.mark.parametrize("shards", [1, 2, 16])
 def test_every_page_is_that_of_one_list(
-    shards: int, parts: int, number: int, scores: int, evenly: bool, descending: bool
+    monkeypatch: pytest.MonkeyPatch,
+    shards: int,
+    told_rows: int,
+    number: int,
+    scores: int,
+    evenly: bool,
+    descending: bool,
 ) -> None:
+    monkeypatch.setattr(api.calls, "TOLD_ROWS", told_rows)
     rng = random.Random(number)
     lists = [sorted(one, reverse=descending) for one in dealt(rng, number, shards, scores, evenly=evenly)]
     whole = [group_id for _, group_id in sorted((place for one in lists for place in one), reverse=descending)]
@@ -63,7 +70,7 @@ def test_every_page_is_that_of_one_list(
     for offset in (0, 1, 50, number // 2, rng.randrange(number + 1), number - 1, number, 2**60):
         for limit in (0, 1, 50, 1000):
             asked = query(max(0, offset), limit, descending=descending)
-            count, ids, round_ = rounds(lists, asked, parts)
+            count, ids, round_ = rounds(lists, asked)
             assert (count, ids) == (number, whole[asked.offset : asked.offset + limit])
             took.append(round_)
     assert max(took) <= (3 if evenly else 5)
@@ -134,3 +141,30 @@ def test_a_page_near_the_start_is_read_at_once() -> None:
     assert guess(2, 0, 1) == [Span(0, 1)] * 2
     assert guess(16, 0, 50) == [Span(0, 14)] * 16
     assert {window.step for window in windows(guess(16, 200, 50), 50, HEADS)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("shards", "offset", "limit", "is_known", "parts"),
+    [
+        (1, 0, 100, False, WHOLE),
+        (1, 0, 101, False, NO_PARTS),
+        (1, 0, 101, True, -WHOLE),
+        (2, 0, 50, False, WHOLE),
+        # Each shard would have to tell more than a hundred for a page of fifty.
+        (2, 900, 50, False, NO_PARTS),
+        (2, 900, 50, True, -WHOLE),
+        (16, 200, 50, False, WHOLE),
+    ],
+)
+def test_of_many_rows_no_documents_are_told(shards: int, offset: int, limit: int, is_known: bool, parts: int) -> None:
+    paging = Paging(query(offset, limit, descending=False), WHOLE, rotated=False)
+    asked = paging.windows(shards, is_known=is_known)
+    assert {window.parts for window in asked} == {parts}
+    assert {window.step for window in asked} == {int(shards > 1)}
+    assert paging.is_read_after == (parts != WHOLE)
+
+
+def test_a_ladder_has_nothing_to_be_read_after_it() -> None:
+    paging = Paging(query(500_000, 1000, descending=False), HEADS, rotated=False)
+    assert min(window.step for window in paging.windows(2, is_known=True)) > 1
+    assert not paging.is_read_after

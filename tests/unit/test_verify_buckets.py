@@ -19,11 +19,11 @@ def scores(field: str) -> list[float]:
     some = [*EDGES, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(5000))]
     some += [float(rng.randrange(2000)) for _ in range(500)]
     some += [rng.randrange(2_000_000_000_000) + rng.choice((0, 0.25, 0.999)) for _ in range(500)]
-    some += [rng.randrange(1, 30_000_000) / 100 for _ in range(2000)]
+    some += [rng.randrange(1, 120_000_000_000) / 100 for _ in range(2000)]
     some += [edge + rng.choice((-1, 0, 1)) for edge in (2.0**43, 2.0**49, 2.0**52, 2.0**53) for _ in range(5)]
     some += [float(rng.randrange(2**53)) for _ in range(500)]
     # On both sides of where a bucket of totals begins.
-    steps = [2.0 ** (n // 2**24) * (1 + n % 2**24 / 2**24) for n in (rng.randrange(40 * 2**24) for _ in range(500))]
+    steps = [2.0 ** (n // 2**36) * (1 + n % 2**36 / 2**36) for n in (rng.randrange(40 * 2**36) for _ in range(500))]
     some += [near for step in steps for near in (math.nextafter(step, 0), step, math.nextafter(step, math.inf))]
     if field != "seller_count":
         some += [-score for score in some]

@@ -1,0 +1,123 @@
+"""What has been read of a shard for a large page: ids and scores of groups that select.lua tells as bits, and their
+documents. Pure.
+
+It is read after the list, some at a time, for Redis would be held for long. If it changes meanwhile, it is not of one
+instant. Then the list is asked for once more, and the answer tells what of all this is out of date, and some of what is
+missing: so it comes to an end though the list changes all the time, and no call is a long one.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import NamedTuple, cast
+
+import msgspec
+
+from api.calls import WHOLE
+from api.merge import Place
+from projector.readmodel.keys import Generation
+
+# Where select.lua has a count, it may say this: some of the page is told as bits.
+UNLISTED = -4
+# Groups of which it is told that they came or changed; of more nobody asks which.
+CHANGES_MAX = 200
+# Missing groups that are told with the list: about a millisecond's, with the default fields or with all.
+TOLD_HEADS, TOLD_WHOLE = 100, 30
+
+_NOT_ZERO = re.compile(rb"[^\0]")
+
+
+class Listed(NamedTuple):
+    group_id: bytes
+    score: bytes
+
+
+class Known:
+    """What is put into `rows`, documents by id, and `places`, by ordinal, is read after `moment`: it is as it was then,
+    or has changed since.
+
+    `reply`: what window.lua answers where documents are read afterwards. `parts` of each document: HEADS or WHOLE.
+    """
+
+    def __init__(self, generation: Generation, reply: Sequence[object], parts: int) -> None:
+        self.generation = generation
+        self.rows: dict[bytes, bytes] = {}
+        self.places: dict[int, Listed] = {}
+        self._parts = parts
+        self._see(reply)
+
+    def arguments(self) -> tuple[str | bytes, ...]:
+        """For parts below 0: see window.lua."""
+        ordinals = [ordinal for ordinal, listed in self.places.items() if listed.group_id in self.rows]
+        named = self.rows.keys() - {self.places[ordinal].group_id for ordinal in ordinals}
+        ids = msgspec.msgpack.encode([group_id.decode() for group_id in named])
+        most = TOLD_WHOLE if self._parts == WHOLE else TOLD_HEADS
+        return (ids, msgspec.msgpack.encode(ordinals), *self.moment, str(CHANGES_MAX), str(most))
+
+    def renew(self, reply: Sequence[object]) -> None:
+        """To what is told at a later moment. `reply`: to a call with these arguments."""
+        self._see(reply)
+        changed, ids, documents, ordinals, scores = cast(
+            tuple[tuple[list[bytes], list[int]] | None, list[bytes], list[bytes], list[int], list[bytes]], reply[5]
+        )
+        if changed is None:
+            self.rows, self.places = {}, {}
+        else:
+            for group_id, ordinal in zip(*changed, strict=True):
+                self.rows.pop(group_id, None)
+                self.places.pop(ordinal, None)
+        self.rows.update(zip(ids, documents, strict=True))
+        self.places.update(zip(ordinals, map(Listed, ids, scores), strict=True))
+
+    def _see(self, reply: Sequence[object]) -> None:
+        self._reply = reply
+        self.moment = cast(list[bytes], reply[4])
+        told = cast(list[list[object]], reply[3]) if reply[1] == UNLISTED else []
+        self._parts_told = [_part(one) for one in told]
+
+    @property
+    def unplaced(self) -> list[int]:
+        """Ordinals whose ids and scores are missing."""
+        bits = [part for part in self._parts_told if isinstance(part, _Bits)]
+        return [ordinal for part in bits for ordinal in part.ordinals if ordinal not in self.places]
+
+    def listed(self, descending: bool, rotated: bool) -> Sequence[object]:
+        """The reply, as if the script had listed all itself. None may be unplaced."""
+        if self._reply[1] != UNLISTED:
+            return self._reply
+
+        def place(listed: Listed) -> Place:
+            value = float(listed.score)
+            return (-inf if rotated and value == inf else value), listed.group_id
+
+        found: list[Listed] = []
+        for part in self._parts_told:
+            if isinstance(part, _Bits):
+                ordered = sorted((self.places[n] for n in part.ordinals), key=place, reverse=descending)
+                found += ordered[part.first : part.last + 1]
+            else:
+                found.append(part)
+        position, _, count, _, moment, *_ = self._reply
+        return [position, count, [group_id for group_id, _ in found], [score for _, score in found], moment]
+
+
+class _Bits(NamedTuple):
+    """Of the groups with these ordinals, in the order of the list, those at these ranks."""
+
+    ordinals: Sequence[int]
+    first: int
+    last: int
+
+
+def _part(told: Sequence[object]) -> _Bits | Listed:
+    if len(told) == 2:
+        return Listed(*cast(tuple[bytes, bytes], told))
+    bits, base, first, last = cast(tuple[bytes, int, int, int], told)
+    return _Bits(list(_ordinals(bits, base)), first, last)
+
+
+def _ordinals(bits: bytes, base: int) -> Iterator[int]:
+    """Of a bitmap of Redis, from the byte `base` on: the highest bit of a byte is the first."""
+    for found in _NOT_ZERO.finditer(bits):
+        byte, at = found.group()[0], 8 * (base + found.start())
+        yield from (at + n for n in range(8) if byte << n & 128)
