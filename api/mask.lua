@@ -236,17 +236,26 @@ local function listed_near(mask, base, at, count)
   return ids
 end
 
--- The ids of a mask with `count` bits, which are few, in any order. `base`: the byte of all that it begins with.
+-- The ordinals of a mask that has few bits. `base`: the byte of all that it begins with. To look at all of it in Lua takes
+-- longer.
+local function ordinals_in(mask, base)
+  local found, at = {}, redis.call('BITPOS', mask, '1')
+  while at >= 0 do
+    found[#found + 1] = 8 * base + at
+    at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
+  end
+  return found
+end
+
+-- The ids of a mask with `count` bits, which are few, in any order.
 local function listed(mask, base, count)
   local at = redis.call('BITPOS', mask, '1')
-  local near = at >= 0 and listed_near(mask, base, at, count)
-  if near then
-    return near
-  end
-  local ids = {}
-  while at >= 0 do
-    ids[#ids + 1] = id_of(8 * base + at)
-    at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
+  local ids = at >= 0 and listed_near(mask, base, at, count)
+  if not ids then
+    ids = ordinals_in(mask, base)
+    for i, ordinal in ipairs(ids) do
+      ids[i] = id_of(ordinal)
+    end
   end
   return ids
 end

@@ -3,47 +3,6 @@
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
 
--- A view of a mask: {mask, base, size}. A whole one has only the mask; else its key has `size` bytes of it, from the byte
--- `base` on, and all bits of it are in there.
-
-local function bytes_of(bitmap, first, size)
-  return redis.call('GETRANGE', bitmap, string.format('%d', first), string.format('%d', first + size - 1))
-end
-
--- Groups that came one after the other have their bits in a small part of the mask, such as those of some days: what is
--- combined from then on is that much shorter. The same view, or one of an eighth of it.
-local function closer(view, count)
-  local bytes = redis.call('STRLEN', view.mask)
-  if bytes < math.max(q.part, 8) then
-    return view
-  end
-  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), math.floor(bytes / 8)
-  local last = string.format('%d', first + size - 1)
-  if redis.call('BITCOUNT', view.mask, string.format('%d', first), last) < count then
-    return view
-  end
-  return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
-end
-
-local function one_of(view)
-  return id_of(8 * (view.base or 0) + redis.call('BITPOS', view.mask, '1'))
-end
-
--- What a view has of a bitmap.
-local function seen(bitmap, view)
-  return view.size and mask_of(bytes_of(bitmap, view.base, view.size)) or bitmap
-end
-
-local function whole(view)
-  if not view.size then
-    return view.mask
-  end
-  local mask = empty_mask()
-  redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
-  has_key[mask] = true
-  return mask
-end
-
 -- The page out of parts of the list that follow each other: {function that answers the mask, groups in it}, ...
 local function joined(parts, first, last, step, page)
   local ids, before = {}, 0
@@ -104,12 +63,8 @@ local function slices_that_differ(field)
   if highest < 0 then
     return 0
   end
-  local low, high = bucket_at(BY_SORT, field, math.max(highest - span + 1, 0)), bucket_at(BY_SORT, field, highest)
-  local slices = 0
-  while low ~= high do
-    low, high, slices = math.floor(low / 2), math.floor(high / 2), slices + 1
-  end
-  return slices
+  local lowest = math.max(highest - span + 1, 0)
+  return slices_between(bucket_at(BY_SORT, field, lowest), bucket_at(BY_SORT, field, highest))
 end
 
 local slices_known = {}
@@ -131,7 +86,9 @@ local function page_listed(view, count, first, last, step)
   if leaves then
     unlisted = true
     view = closer(view, count)
-    return {{redis.call('GET', view.mask), view.base or 0, first, last}}
+    local base = view.base or 0
+    local ordinals = PARTS < 0 and ordinals_in(view.mask, base) or nil
+    return {{redis.call('GET', view.mask), base, first, last, ordinals = ordinals}}
   end
   local ids, fault = sorted(listed(view.mask, view.base or 0, count))
   return ids and cut(ids, first, last, step), fault
@@ -139,22 +96,6 @@ end
 
 -- Calls narrowed, which calls it.
 local found_on_the_way
-
--- A function of k: whether the groups of a view have one score, if they are alike in the slices from the k-th on.
-local function one_score_of(view, field)
-  if field == 'id' then
-    return function() return false end
-  end
-  local score = redis.call('ZSCORE', BY_SORT, one_of(view))
-  local before = redis.call('ZCOUNT', BY_SORT, '-inf', '(' .. score)
-  local past = before + redis.call('ZCOUNT', BY_SORT, score, score)
-  local bucket = BUCKET[field](tonumber(score))
-  local lower, higher = bucket_at(BY_SORT, field, before - 1) or -1, bucket_at(BY_SORT, field, past) or math.huge
-  return function(k)
-    local size = 2 ^ k
-    return lower < bucket - bucket % size and higher >= bucket - bucket % size + size
-  end
-end
 
 -- Halves a view by one slice after the other, from the highest on, and goes on where the page lies. `left`: slices that
 -- are left; `count`: groups in it. Those of one score are in the order of ids, which have slices, too; those whose ids are
@@ -167,8 +108,8 @@ local function narrowed(view, count, field, left, first, last, step)
     return page_listed(view, count, first, last, step)
   end
   view = closer(view, count)
-  local have_one_score
-  for k = left - 1, 0, -1 do
+  local k, next_slice = left - 1, slices_that_may_split(view, field)
+  while k >= 0 do
     local slice = slice_of(field, k)
     local ones = is_there(slice) and combined('AND', view.mask, seen(slice, view))
     local many = ones and size_of(ones) or 0
@@ -184,14 +125,11 @@ local function narrowed(view, count, field, left, first, last, step)
         return narrowed({mask = half, base = view.base, size = view.size}, size, field, k, from, to, step)
       end)
     end
-    have_one_score = have_one_score or one_score_of(view, field)
-    if have_one_score(k) then
-      return narrowed(view, count, 'id', slices_of('id'), first, last, step)
-    end
+    k = next_slice(k)
   end
   if field == 'id' then
     return found_on_the_way(view, first, last, step)
-  elseif one_score_of(view, field)(0) then
+  elseif have_one_score(view, field) then
     return narrowed(view, count, 'id', slices_of('id'), first, last, step)
   end
   -- Scores share a bucket only where they are next to the same: they are few.

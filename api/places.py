@@ -11,7 +11,7 @@ from api.live import Live
 from api.scripts import PLACES
 
 # Groups that one call looks up.
-SLICE_GROUPS = 250
+SLICE_GROUPS = 150
 
 
 class Places:

@@ -31,7 +31,7 @@ SEARCH = Script(READS + _LINES, "find", "search")
 _FILTERS = (*_SHARD, "window", "members", "mask", "sides")
 GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
 SELECT = Script(
-    COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "page", "select"
+    COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "views", "page", "select"
 )
 ONE = Script(READS, "one")
 END = Script(READS, "end")

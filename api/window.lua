@@ -52,22 +52,8 @@ end
 -- Where the arguments of other scripts end.
 local ARGUMENTS = PARTS < 0 and #ARGV - 7 or #ARGV
 
--- Calls `take` with each ordinal that a bitmap has, which begins with the byte `base` of all.
-local function each_bit(bits, base, take)
-  local at = string.find(bits, '[^%z]')
-  while at do
-    local byte, ordinal = string.byte(bits, at), 8 * (base + at - 1) + 7
-    while byte > 0 do
-      if byte % 2 == 1 then
-        take(ordinal)
-      end
-      byte, ordinal = math.floor(byte / 2), ordinal - 1
-    end
-    at = string.find(bits, '[^%z]', at + 1)
-  end
-end
-
--- What of the places `ids` is not known to who asks, see above; nil and an error reply where a document is missing.
+-- What of the places `ids` is not known to who asks, see above; nil and an error reply where a document is missing. Of
+-- bits the ordinals are known.
 local function news(ids, scored)
   local names, numbers, ordinals, last, change, changes, most = unpack(ARGV, ARGUMENTS + 1)
   local changed, _, is_all, changed_numbers = changed_since(ordinals, last, change, tonumber(changes))
@@ -92,7 +78,9 @@ local function news(ids, scored)
   local listed, named = {}, {}
   for _, place in ipairs(ids) do
     if type(place) == 'table' then
-      each_bit(place[1], place[2], function(ordinal) keep(listed, ordinal) end)
+      for _, ordinal in ipairs(place.ordinals) do
+        keep(listed, ordinal)
+      end
     else
       keep(named, place)
     end

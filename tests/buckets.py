@@ -23,7 +23,7 @@ def _total(total: float) -> int:
     if total == 0:
         return 2**43
     mantissa, exponent = math.frexp(abs(total))
-    step = min(max(math.floor((exponent + 20) * 2**36 + (mantissa - 0.5) * 2**37), 0), 2**43 - 1)
+    step = min(max((exponent + 20) * 2**36 + math.floor((mantissa - 0.5) * 2**37), 0), 2**43 - 1)
     return 2**43 + step if total > 0 else 2**43 - 1 - step
 
 

@@ -56,7 +56,8 @@ local function steps(amount)
     return 2 ^ 43
   end
   local mantissa, exponent = math.frexp(math.abs(amount))
-  local step = clipped((exponent + 20) * 2 ^ 36 + (mantissa - 0.5) * 2 ^ 37, 43)
+  -- Rounded down first, here and below: the sum may be rounded up.
+  local step = clipped((exponent + 20) * 2 ^ 36 + math.floor((mantissa - 0.5) * 2 ^ 37), 43)
   return amount > 0 and 2 ^ 43 + step or 2 ^ 43 - 1 - step
 end
 
@@ -65,6 +66,6 @@ local BUCKET = {
   updated_at = time,
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
-  -- Without one the score is infinite: the highest bit is for those alone. Rounded down first: the sum may be rounded up.
+  -- Without one the score is infinite: the highest bit is for those alone.
   display_id = function(id) return id == math.huge and 2 ^ 50 or clipped(math.floor(id / 16) + 2 ^ 49, 50) end,
 }

@@ -48,8 +48,8 @@ def _time(ms: float) -> int:
 def _steps(amount: float) -> int:
     if amount == 0:
         return 2**43
-    mantissa, exponent = frexp(abs(amount))
-    step = _clipped((exponent + 20) * 2**36 + (mantissa - 0.5) * 2**37, 43)
+    mantissa, exponent = frexp(min(abs(amount), 2.0**108))
+    step = _clipped((exponent + 20) * 2**36 + floor((mantissa - 0.5) * 2**37), 43)
     return 2**43 + step if amount > 0 else 2**43 - 1 - step
 
 

@@ -169,7 +169,14 @@ def test_bounds_among_many_that_are_nearly_alike(
 
 @pytest.mark.parametrize(
     ("field", "start"),
-    [("created_at", JUNE_MS), ("display_id", LONG), ("total", 1), ("total", 2**29), ("total", LARGE)],
+    [
+        ("created_at", JUNE_MS),
+        ("display_id", LONG),
+        ("total", 1),
+        ("total", -(2**29)),
+        ("total", 2**29),
+        ("total", LARGE),
+    ],
 )
 @pytest.mark.parametrize("shards", [1, 3])
 def test_pages_of_many_that_are_nearly_alike(

@@ -1,0 +1,111 @@
+-- Parts of masks, and which slices need not be looked at in them.
+
+-- A view of a mask: {mask, base, size}. A whole one has only the mask; else its key has `size` bytes of it, from the byte
+-- `base` on, and all bits of it are in there.
+
+local function bytes_of(bitmap, first, size)
+  return redis.call('GETRANGE', bitmap, string.format('%d', first), string.format('%d', first + size - 1))
+end
+
+-- Groups that came one after the other have their bits in a small part of the mask, such as those of some days: what is
+-- combined from then on is that much shorter. The same view, or one of an eighth of it.
+local function closer(view, count)
+  local bytes = redis.call('STRLEN', view.mask)
+  if bytes < math.max(q.part, 8) then
+    return view
+  end
+  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), math.floor(bytes / 8)
+  local last = string.format('%d', first + size - 1)
+  if redis.call('BITCOUNT', view.mask, string.format('%d', first), last) < count then
+    return view
+  end
+  return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
+end
+
+local function one_of(view)
+  return id_of(8 * (view.base or 0) + redis.call('BITPOS', view.mask, '1'))
+end
+
+-- What a view has of a bitmap.
+local function seen(bitmap, view)
+  return view.size and mask_of(bytes_of(bitmap, view.base, view.size)) or bitmap
+end
+
+local function whole(view)
+  if not view.size then
+    return view.mask
+  end
+  local mask = empty_mask()
+  redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
+  has_key[mask] = true
+  return mask
+end
+
+-- Of each field the score at which a bucket begins, and whether that itself is below it; see buckets.lua.
+local FIRST_SCORE = {
+  created_at = function(bucket) return bucket end,
+  updated_at = function(bucket) return bucket end,
+  seller_count = function(bucket) return bucket end,
+  display_id = function(bucket)
+    return bucket < 2 ^ 50 and (bucket - 2 ^ 49) * 16 or math.huge, bucket > 2 ^ 50
+  end,
+  total = function(bucket)
+    local step = bucket - 2 ^ 43
+    local function amount(n)
+      return math.ldexp(0.5 + n % 2 ^ 36 / 2 ^ 37, math.floor(n / 2 ^ 36) - 20)
+    end
+    return step > 0 and amount(step) or step == 0 and 0 or -amount(-step), step < 0
+  end,
+}
+
+-- Of buckets from one on, and of those below one, as ZRANGE takes them.
+local function score_from(field, bucket)
+  if bucket <= 0 then
+    return '-inf'
+  elseif bucket >= 2 ^ SLICES[field] then
+    return '(+inf'
+  end
+  local score, open = FIRST_SCORE[field](bucket)
+  return string.format(open and '(%.17g' or '%.17g', score)
+end
+
+local function score_of_one(view)
+  return redis.call('ZSCORE', BY_SORT, one_of(view))
+end
+
+-- Whether all groups of a view have one score, if they have one bucket.
+local function have_one_score(view, field)
+  local score = score_of_one(view)
+  local bucket = BUCKET[field](tonumber(score))
+  return redis.call('ZCOUNT', BY_SORT, score, score)
+    == redis.call('ZCOUNT', BY_SORT, score_from(field, bucket), beside(score_from(field, bucket + 1)))
+end
+
+-- Slices from the lowest on, above which two buckets, and all in between, are alike.
+local function slices_between(low, high)
+  local slices = 0
+  while low ~= high do
+    low, high, slices = math.floor(low / 2), math.floor(high / 2), slices + 1
+  end
+  return slices
+end
+
+-- A function of k for a view whose groups are alike in the slices from the k-th on: the next slice in which groups differ
+-- that are alike so far, be they in the view or not; -1 if there is none. It takes a tenth of what one slice does.
+local function slices_that_may_split(view, field)
+  if field == 'id' then
+    return function(k) return k - 1 end
+  end
+  local bucket
+  local function bucket_next_to(...)
+    return BUCKET[field](tonumber(redis.call('ZRANGE', BY_SORT, ...)[2]))
+  end
+  return function(k)
+    bucket = bucket or BUCKET[field](tonumber(score_of_one(view)))
+    local lowest = bucket - bucket % 2 ^ k
+    local from, to = score_from(field, lowest), beside(score_from(field, lowest + 2 ^ k))
+    local low = bucket_next_to(from, to, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    local high = bucket_next_to(to, from, 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+    return slices_between(low, high) - 1
+  end
+end
