@@ -7,17 +7,17 @@ from msgspec import Struct
 from events.log import Partition
 from projector.project import Decoded, Fate, Known
 from projector.store.commit import Advance
-from projector.store.redis import Sent
+from projector.store.sent import Asked, Sent
 
 # `orders/0` -> records by fate.
 Tally = Mapping[str, Mapping[Fate, int]]
 
 
-class Loaded(Struct):
-    """A decoded batch; `states`: those of its groups that were neither cached nor under way."""
+class Waiting(Struct):
+    """A decoded batch. `asked`: for the states of those of its groups that are neither cached nor under way."""
 
     decoded: Sequence[Decoded]
-    states: Mapping[str, bytes | None]
+    asked: Sequence[Asked]
 
 
 class Projected(Struct):

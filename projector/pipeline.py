@@ -1,5 +1,5 @@
-"""Batches on their way into one generation, three at a time: while Redis writes one, the next is projected, and of the
-one after that the groups are loaded in the short time between two scripts, for Redis does one thing at a time.
+"""Batches on their way into one generation, three at a time: while Redis writes one, the next is projected, and the
+groups of the one after that are asked for, to be read between the two scripts: Redis does one thing at a time.
 
 What is projected builds on what is still being written. That is safe: it is sent only when the former is stored, and
 the script compares the revision of every group, so that whatever was assumed wrongly is refused as CHANGED.
@@ -13,13 +13,14 @@ import structlog
 
 from events.log import Partition
 from projector.cache import Cache
-from projector.flight import Flight, Loaded, Projected, Tally
+from projector.flight import Flight, Projected, Tally, Waiting
 from projector.parked.record import now_text
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.steering import Closed, Rejoin, Rewind, TooMuch
 from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
 from projector.store.redis import Store
+from projector.store.sent import Asked
 
 log = structlog.get_logger("projector")
 
@@ -47,7 +48,7 @@ class Pipeline:
         self._cache = Cache()
         # For each shard, what is stored; None where nothing of the partition has been applied yet.
         self._stands: list[dict[Partition, int | None]] = [{} for _ in range(generation.shards)]
-        self._loaded: Loaded | None = None
+        self._waiting: Waiting | None = None
         self._flights: list[Flight] = []
 
     def start(self, partitions: Sequence[Partition]) -> None:
@@ -63,14 +64,14 @@ class Pipeline:
 
     @property
     def busy(self) -> bool:
-        return self._loaded is not None or bool(self._flights)
+        return self._waiting is not None or bool(self._flights)
 
     @property
     def oldest(self) -> Sequence[Decoded]:
         """The batch that has been under way for longest, or what one shard has to do of it."""
         if self._flights:
             return self._flights[0].projected.items
-        return self._loaded.decoded if self._loaded else ()
+        return self._waiting.decoded if self._waiting else ()
 
     def lowest(self, partition: Partition) -> int:
         """What every shard has stored."""
@@ -95,12 +96,15 @@ class Pipeline:
         flights, self._flights = self._flights, []
         for flight in flights:
             flight.sent.discard()
+        for asked in self._waiting.asked if self._waiting else ():
+            asked.discard()
 
     def push(self, decoded: Sequence[Decoded]) -> None:
         """The next batch, or none, which moves on those under way. Raises Rewind, Rejoin, Closed."""
-        projected = self._project_loaded()
+        projected = self._project_waiting()
+        # Redis comes to it once the script is done that it is at, when we have not even heard of that.
+        self._waiting = Waiting(decoded, self._ask(decoded, projected)) if decoded else None
         self._settle()
-        self._loaded = self._load(decoded, projected) if decoded else None
         self._send(projected)
 
     def flush(self) -> None:
@@ -108,47 +112,48 @@ class Pipeline:
         while self.busy:
             self.push(())
 
-    def _project_loaded(self) -> list[Projected]:
+    def _project_waiting(self) -> list[Projected]:
         """On top of what is under way. Nothing, where it was too much and has been applied in halves instead."""
-        if self._loaded is None:
+        if self._waiting is None:
             return []
+        waiting, self._waiting = self._waiting, None
+        states: dict[str, bytes | None] = {}
+        for asked in waiting.asked:
+            states |= self._insist(asked.states)
         try:
-            return self._project_all(self._loaded)
+            return self._project_all(waiting.decoded, states)
         except TooMuch:
             self._settle()
-            self._apply_halves(self._loaded.decoded)
+            self._apply_halves(waiting.decoded)
             return []
 
     def _apply_halves(self, decoded: Sequence[Decoded]) -> None:
         half = len(decoded) // 2
         for part in (decoded[:half], decoded[half:]):
             try:
-                self._send(self._project_all(self._load(part, ())))
+                self._send(self._project_all(part, {}))
             except TooMuch:
                 self._apply_halves(part)
             self._settle()
 
-    def _load(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> Loaded:
-        under_way = [part.after for part in projected]
+    def _ask(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> list[Asked]:
+        under_way = [part.after for part in (*(flight.projected for flight in self._flights), *projected)]
         missing: dict[int, list[str]] = {}
         for group_id in group_ids(decoded):
             if group_id not in self._cache and not any(group_id in after for after in under_way):
                 missing.setdefault(self.generation.shard_of(group_id), []).append(group_id)
-        states: dict[str, bytes | None] = {}
-        for shard, ids in missing.items():
-            states |= self._insist(partial(self._store.load, self.generation, shard, ids))
-        return Loaded(decoded, states)
+        return [self._store.ask(self.generation, shard, ids) for shard, ids in missing.items()]
 
-    def _project_all(self, loaded: Loaded) -> list[Projected]:
+    def _project_all(self, decoded: Sequence[Decoded], states: Mapping[str, bytes | None]) -> list[Projected]:
         """Every shard's part, where it has not had it yet. Raises TooMuch."""
         found = []
-        stops = {item.record.partition: item.record.offset + 1 for item in loaded.decoded}
+        stops = {item.record.partition: item.record.offset + 1 for item in decoded}
         for shard in range(self.generation.shards):
             heads = self._heads_for(shard)
             advances = {p: Advance(heads[p], stop) for p, stop in stops.items() if stop > (heads[p] or 0)}
             if advances:
-                items = self._share(shard, heads, loaded.decoded)
-                part = self._project(shard, items, advances, self._known(shard, items, loaded.states))
+                items = self._share(shard, heads, decoded)
+                part = self._project(shard, items, advances, self._known(shard, items, states))
                 # One group is written whole, however few of its events: halves would only write it twice.
                 if len(part.after) > 1 and sum(map(len, part.request)) > REQUEST_BYTES_MAX:
                     raise TooMuch

@@ -20,7 +20,8 @@ from projector.project import Change, Decoded, Known, decode_record, known, proj
 from projector.readmodel.keys import Generation
 from projector.rebuild.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
-from projector.store.redis import Sent, Store
+from projector.store.redis import Store
+from projector.store.sent import Sent
 
 # How many records, or bytes of them, are folded before they are written.
 WINDOW_RECORDS = 20_000

@@ -1,16 +1,12 @@
 """The write side's view of the generations: what is stored, and the commit."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from hashlib import sha1
-from typing import Any, cast
+from typing import cast
 
-import redis
 import structlog
 
 from events.log import Partition
-from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.errors import CannotGoOn, OtherVersion
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
@@ -19,6 +15,7 @@ from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
+from projector.store.sent import Answered, Asked, Sent
 
 # Only what was seen: another holder may have sealed it since.
 _UNSEAL = """#!lua flags=allow-oom
@@ -33,11 +30,7 @@ local now = redis.call('TIME')
 redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 """
 
-SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
-
-
-Answered = Callable[[Outcome, float], None]
 
 log = structlog.get_logger("projector")
 
@@ -177,12 +170,12 @@ class Store:
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         """The states, in one round trip."""
-        key = generation.keys(shard).state
-        with self.nodes.errors():
-            stored = self.nodes.of(key).hmget(key, group_ids)
-        return cast(Mapping[str, bytes | None], dict(zip(group_ids, stored, strict=True)))
+        return self.ask(generation, shard, group_ids).states()
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "Sent":
+    def ask(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Asked:
+        return Asked(self.nodes, generation.keys(shard).state, group_ids)
+
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Sent:
         return Sent(self.nodes, generation.keys(shard).meta, [*request, generation.nonce], self._answered)
 
     def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
@@ -192,62 +185,3 @@ class Store:
             client = self.nodes.of(meta)
             answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 1, meta, *request, generation.nonce))
         return Outcome(answer[0].decode())
-
-
-class Sent:
-    """A commit on its way: Redis works on it while we read and decode what comes next."""
-
-    def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes], answered: Answered) -> None:
-        self._nodes = nodes
-        self._answered = answered
-        self._sent_s = time.perf_counter()
-        self._meta = meta
-        self._command = ("EVALSHA", SHA, 1, meta, *request)
-        self._pool: redis.ConnectionPool
-        self._connection: redis.connection.Connection | None = None
-        # Whether it went out does not matter yet: `outcome` sends it again.
-        with suppress(StoreUnavailable):
-            self._send(self._command)
-
-    def outcome(self) -> Outcome:
-        """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""
-        if self._connection is None:
-            self._send(self._command)
-        try:
-            answer = self._receive()
-        except redis.exceptions.NoScriptError:
-            self._send(("SCRIPT", "LOAD", SCRIPT))
-            self._receive()
-            self._send(self._command)
-            answer = self._receive()
-        outcome = Outcome(answer[0].decode())
-        self._answered(outcome, time.perf_counter() - self._sent_s)
-        return outcome
-
-    def discard(self) -> None:
-        """Without waiting for the answer: what it is, the positions in Redis will tell."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            self._pool.release(connection)
-
-    def _send(self, command: tuple[str | bytes | int, ...]) -> None:
-        self._sent_s = time.perf_counter()
-        with self._nodes.errors():
-            self._pool = self._nodes.of(self._meta).connection_pool
-            connection = self._pool.get_connection()
-            try:
-                connection.send_command(*command)  # type: ignore[no-untyped-call]
-            except BaseException:
-                self._pool.release(connection)
-                raise
-            self._connection = connection
-
-    def _receive(self) -> Any:
-        connection, self._connection = self._connection, None
-        assert connection is not None, "nothing is received before it is sent"
-        with self._nodes.errors():
-            try:
-                return connection.read_response()
-            finally:
-                self._pool.release(connection)

@@ -18,10 +18,10 @@ from typing import Any
 # Point -> module, class or None, function: a call that every process of its kind makes.
 POINTS = {
     # The live path.
-    "load": ("projector.store.redis", "Store", "load"),
+    "load": ("projector.store.sent", "Asked", "states"),
     "fold": ("projector.pipeline", None, "project"),
-    "send": ("projector.store.redis", "Sent", "_send"),
-    "answer": ("projector.store.redis", "Sent", "outcome"),
+    "send": ("projector.store.sent", "Sent", "_send"),
+    "answer": ("projector.store.sent", "Sent", "outcome"),
     "mark": ("events.kafka_subscription", "KafkaSubscription", "mark"),
     # The process that builds, beside load, send and answer.
     "build-fold": ("projector.rebuild.builder", None, "project"),

@@ -1,7 +1,8 @@
 """The store in memory as one process sees it: asked over a network that loses requests and answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Protocol
 
 from events.log import Partition
@@ -188,7 +189,12 @@ class SimulatedStore:
         return self._server.memory.positions(generation, shard, partitions)
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        self._server.ask(self._process)
+        return self.ask(generation, shard, group_ids).states()
+
+    def ask(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedAsked":
+        return SimulatedAsked(self._server, self._process, partial(self._load, generation, shard, group_ids))
+
+    def _load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         return self._server.memory.load(generation, shard, group_ids)
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedSent":
@@ -196,8 +202,36 @@ class SimulatedStore:
         return SimulatedSent(self._server, self._process, Wire(generation, shard, request))
 
 
+class SimulatedAsked:
+    """As store/sent.py's Asked. The server answers at once, or as late as when somebody waits for it."""
+
+    def __init__(self, server: Server, process: Turns, load: Callable[[], Mapping[str, bytes | None]]) -> None:
+        self._server = server
+        self._process = process
+        self._load = load
+        self._states: Mapping[str, bytes | None] | None = None
+        if server.world.chance.random() < 0.5:
+            with suppress(StoreUnavailable):
+                self._ask()
+
+    def _ask(self) -> None:
+        self._server.ask(self._process)
+        self._states = self._load()
+
+    def states(self) -> Mapping[str, bytes | None]:
+        if self._states is None:
+            self._ask()
+        states, self._states = self._states, None
+        self._server.lose(self._process)
+        assert states is not None
+        return states
+
+    def discard(self) -> None:
+        self._states = None
+
+
 class SimulatedSent:
-    """As store/redis.py's Sent."""
+    """As store/sent.py's Sent."""
 
     def __init__(self, server: Server, process: Turns, wire: Wire) -> None:
         self._server = server
