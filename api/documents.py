@@ -2,7 +2,7 @@
 Redis meanwhile. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from api.batches import NOTHING, Block, Command
@@ -15,19 +15,12 @@ from projector.readmodel.keys import Keys
 
 
 class Documents:
-    """`ids`: in the order of the page. `known`: of each shard of `live`; of groups that have a place there, documents
-    are read, too.
-    """
+    """`ids`: of groups of each shard, each once. `known`: what is known of each; it gets their documents."""
 
-    def __init__(self, live: Live, ids: Sequence[bytes], known: Sequence[Known], parts: int) -> None:
+    def __init__(self, known: Sequence[Known], ids: Sequence[Sequence[bytes]], parts: int) -> None:
         self._known = known
+        self._ids = ids
         self._parts = parts
-        # Each once, in this order.
-        self._ids = [dict.fromkeys(place.group_id for place in one.places.values()) for one in known]
-        shard_of = live.generation.shard_of
-        for group_id in ids:
-            self._ids[shard_of(group_id.decode())][group_id] = None
-        self.counts = [len(some) for some in self._ids]
 
     def commands(self, live: Live) -> list[Command | Block]:
         """One for each shard."""
@@ -35,7 +28,7 @@ class Documents:
             return [NOTHING] * len(live.shards)
         return [self._block(*one) for one in zip(live.shards, self._known, self._ids, strict=True)]
 
-    def _block(self, keys: Keys, known: Known, ids: Iterable[bytes]) -> Block:
+    def _block(self, keys: Keys, known: Known, ids: Sequence[bytes]) -> Block:
         parts = (keys.row, keys.rest) if self._parts == WHOLE else (keys.row,)
         read: list[Command] = [("HMGET", key, *ids) for key in parts if ids]
         # After them: what was not changed by then had not been when they were read.
@@ -43,7 +36,7 @@ class Documents:
         return Block((*read, changed))
 
     def take(self, live: Live, replies: Sequence[object]) -> bool:
-        """Whether all is as it was at the moment of the list. Raises ReadModelFault."""
+        """Whether all that is listed is as it was at the moment of the list. Raises ReadModelFault."""
         if live.generation != self._known[0].generation:
             return False
         told = cast(Sequence[list[list[bytes | None] | None]], replies)
@@ -51,9 +44,10 @@ class Documents:
         return all(are_right)
 
 
-def _take(known: Known, ids: Mapping[bytes, None], reply: list[list[bytes | None] | None]) -> bool:
+def _take(known: Known, ids: Sequence[bytes], reply: list[list[bytes | None] | None]) -> bool:
     *parts, changed = reply
-    is_right = changed is not None and ids.keys().isdisjoint(changed)
+    placed = {placed.group_id for placed in known.places.values()}
+    is_right = changed is not None and placed.union(ids).isdisjoint(changed)
     for group_id, *read in zip(ids, *cast(list[list[bytes | None]], parts), strict=bool(parts)):
         if None not in read:
             row, *rests = cast(list[bytes], read)

@@ -8,26 +8,28 @@ missing: so it comes to an end though the list changes all the time, and no call
 
 import re
 from collections.abc import Iterator, Sequence
-from math import inf
 from typing import NamedTuple, cast
 
 import msgspec
 
 from api.calls import WHOLE
-from api.merge import Place
+from api.merge import place
 from projector.readmodel.keys import Generation
 
 # Where select.lua has a count, it may say this: some of the page is told as bits.
 UNLISTED = -4
 # Groups of which it is told that they came or changed; of more nobody asks which.
-CHANGES_MAX = 200
-# Missing groups that are told with the list: about a millisecond's, with the default fields or with all.
+CHANGES_MAX = 500
+# Missing groups that are told with the list: about a millisecond's, with the default fields or with all. The next time
+# twice as many.
 TOLD_HEADS, TOLD_WHOLE = 100, 30
+# So often is it asked for, after what was read in vain.
+RENEWALS_MAX = 16
 
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
-class Listed(NamedTuple):
+class Placed(NamedTuple):
     group_id: bytes
     score: bytes
 
@@ -42,21 +44,21 @@ class Known:
     def __init__(self, generation: Generation, reply: Sequence[object], parts: int) -> None:
         self.generation = generation
         self.rows: dict[bytes, bytes] = {}
-        self.places: dict[int, Listed] = {}
-        self._parts = parts
+        self.places: dict[int, Placed] = {}
+        self._most = TOLD_WHOLE if parts == WHOLE else TOLD_HEADS
         self._see(reply)
 
     def arguments(self) -> tuple[str | bytes, ...]:
         """For parts below 0: see window.lua."""
-        ordinals = [ordinal for ordinal, listed in self.places.items() if listed.group_id in self.rows]
-        named = self.rows.keys() - {self.places[ordinal].group_id for ordinal in ordinals}
-        ids = msgspec.msgpack.encode([group_id.decode() for group_id in named])
-        most = TOLD_WHOLE if self._parts == WHOLE else TOLD_HEADS
-        return (ids, msgspec.msgpack.encode(ordinals), *self.moment, str(CHANGES_MAX), str(most))
+        ids = [group_id.decode() for group_id in self.rows]
+        ordinals = [ordinal for ordinal, placed in self.places.items() if placed.group_id in self.rows]
+        known = (msgspec.msgpack.encode(ids), msgspec.msgpack.encode(ordinals))
+        return (*known, *self.moment, str(CHANGES_MAX), str(self._most))
 
     def renew(self, reply: Sequence[object]) -> None:
         """To what is told at a later moment. `reply`: to a call with these arguments."""
         self._see(reply)
+        self._most *= 2
         changed, ids, documents, ordinals, scores = cast(
             tuple[tuple[list[bytes], list[int]] | None, list[bytes], list[bytes], list[int], list[bytes]], reply[5]
         )
@@ -67,34 +69,38 @@ class Known:
                 self.rows.pop(group_id, None)
                 self.places.pop(ordinal, None)
         self.rows.update(zip(ids, documents, strict=True))
-        self.places.update(zip(ordinals, map(Listed, ids, scores), strict=True))
+        self.places.update(zip(ordinals, map(Placed, ids, scores), strict=False))
 
     def _see(self, reply: Sequence[object]) -> None:
         self._reply = reply
         self.moment = cast(list[bytes], reply[4])
         told = cast(list[list[object]], reply[3]) if reply[1] == UNLISTED else []
-        self._parts_told = [_part(one) for one in told]
+        self._told = [_part(one) for one in told]
 
     @property
     def unplaced(self) -> list[int]:
         """Ordinals whose ids and scores are missing."""
-        bits = [part for part in self._parts_told if isinstance(part, _Bits)]
+        bits = [part for part in self._told if isinstance(part, _Bits)]
         return [ordinal for part in bits for ordinal in part.ordinals if ordinal not in self.places]
+
+    @property
+    def unread(self) -> list[bytes]:
+        """Groups that are listed, or next to those, and whose documents are missing."""
+        told = [part.group_id for part in self._told if isinstance(part, Placed)]
+        named = told if self._reply[1] == UNLISTED else cast(list[bytes], self._reply[2])
+        near = (*named, *(placed.group_id for placed in self.places.values()))
+        return [group_id for group_id in dict.fromkeys(near) if group_id not in self.rows]
 
     def listed(self, descending: bool, rotated: bool) -> Sequence[object]:
         """The reply, as if the script had listed all itself. None may be unplaced."""
         if self._reply[1] != UNLISTED:
             return self._reply
-
-        def place(listed: Listed) -> Place:
-            value = float(listed.score)
-            return (-inf if rotated and value == inf else value), listed.group_id
-
-        found: list[Listed] = []
-        for part in self._parts_told:
+        found: list[Placed] = []
+        for part in self._told:
             if isinstance(part, _Bits):
-                ordered = sorted((self.places[n] for n in part.ordinals), key=place, reverse=descending)
-                found += ordered[part.first : part.last + 1]
+                some = [self.places[ordinal] for ordinal in part.ordinals]
+                some.sort(key=lambda placed: place(float(placed.score), placed.group_id, rotated), reverse=descending)
+                found += some[part.first : part.last + 1]
             else:
                 found.append(part)
         position, _, count, _, moment, *_ = self._reply
@@ -109,9 +115,9 @@ class _Bits(NamedTuple):
     last: int
 
 
-def _part(told: Sequence[object]) -> _Bits | Listed:
+def _part(told: Sequence[object]) -> _Bits | Placed:
     if len(told) == 2:
-        return Listed(*cast(tuple[bytes, bytes], told))
+        return Placed(*cast(tuple[bytes, bytes], told))
     bits, base, first, last = cast(tuple[bytes, int, int, int], told)
     return _Bits(list(_ordinals(bits, base)), first, last)
 

@@ -16,7 +16,7 @@ from api.documents import Documents
 from api.errors import Unavailable
 from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
-from api.known import Known
+from api.known import RENEWALS_MAX, Known
 from api.live import Live
 from api.merge import LADDER, LADDER_SELECTED
 from api.paging import ROUNDS_MAX, Paging
@@ -69,7 +69,7 @@ class Listing:
     async def listed(self) -> Listed | None:
         """None where nothing is live. Raises Unavailable and ReadModelFault."""
         rounds = catch_ups = 0
-        while rounds - self._misses < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX:
+        while rounds - self._misses < ROUNDS_MAX and catch_ups < CATCH_UPS_MAX and self._misses <= RENEWALS_MAX:
             seen = await self._reader.read(self._commands, self._asked.script, self._deadline_s)
             if seen is None:
                 return None
@@ -132,42 +132,52 @@ class Listing:
         if not self._paging.is_read_after:
             page = self._paging.page(replies)
             return None if page is None else Listed(page.count, b",".join(page.told), live, positions)
-        known = self._known or [Known(live.generation, reply, self._asked.parts) for reply in replies]
-        for one, reply in zip(self._known, replies, strict=False):
-            one.renew(reply)
-        if await self._place(live, known):
+        known, is_first = self._known, not self._known
+        if is_first:
+            known = [Known(live.generation, reply, self._asked.parts) for reply in replies]
+            await self._place(live, known)
+        else:
+            for one, reply in zip(known, replies, strict=True):
+                one.renew(reply)
+        if not any(one.unplaced for one in known):
             page = self._paging.page([one.listed(self._query.descending, self._rotated) for one in known])
             if page is None:
                 return None
-            rows = await self._read(live, known, page.told)
-            if rows is not None:
-                return Listed(page.count, rows, live, positions)
-        # Now it is known. What is missing is told with the next list: to read it after that might never come to an end.
+            if not is_first or await self._read(live, known, self._of_shards(live, page.told)):
+                rows: dict[bytes, bytes] = {}
+                for one in known:
+                    rows |= one.rows
+                if rows.keys() >= set(page.told):
+                    told = b",".join([rows[group_id] for group_id in page.told])
+                    return Listed(page.count, told, live, positions)
+        if is_first:
+            # What may be in the page by then, too.
+            await self._read(live, known, [one.unread for one in known])
+        # From here on what is missing is told with the list: to read it after that might never come to an end.
         self._known = known
         self._misses += 1
         return None
 
-    async def _place(self, live: Live, known: Sequence[Known]) -> bool:
-        """Whether all groups of the page are listed."""
-        if not self._known:
-            places = Places(known, self._query.sort)
-            if not places.is_done:
-                self._tell("place", [keys.ordinal for keys in live.shards], places.counts)
-                await self._work_off(places, PLACES, lambda: self._deadline_s)
-        return not any(one.unplaced for one in known)
+    async def _place(self, live: Live, known: Sequence[Known]) -> None:
+        places = Places(known, self._query.sort)
+        if not places.is_done:
+            self._tell("place", [keys.ordinal for keys in live.shards], [len(one.unplaced) for one in known])
+            await self._work_off(places, PLACES, lambda: self._deadline_s)
 
-    async def _read(self, live: Live, known: Sequence[Known], ids: Sequence[bytes]) -> bytes | None:
-        """JSON objects joined by commas; None where some are missing, or may be of another moment than the list."""
-        if ids and not self._known:
-            documents = Documents(live, ids, known, self._asked.parts)
-            seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
-            self._tell("read", [keys.row for keys in live.shards], documents.counts)
-            if seen is None or not documents.take(seen.live, seen.values):
-                return None
-        rows: dict[bytes, bytes] = {}
-        for one in known:
-            rows |= one.rows
-        return b",".join([rows[group_id] for group_id in ids]) if rows.keys() >= set(ids) else None
+    async def _read(self, live: Live, known: Sequence[Known], ids: Sequence[Sequence[bytes]]) -> bool:
+        """`ids`: of documents of each shard. Whether all is as it was at the moment of the list."""
+        if not any(ids):
+            return True
+        documents = Documents(known, ids, self._asked.parts)
+        seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
+        self._tell("read", [keys.row for keys in live.shards], [len(some) for some in ids])
+        return seen is not None and documents.take(seen.live, seen.values)
+
+    def _of_shards(self, live: Live, ids: Sequence[bytes]) -> list[list[bytes]]:
+        found: list[list[bytes]] = [[] for _ in live.shards]
+        for group_id in ids:
+            found[live.generation.shard_of(group_id.decode())].append(group_id)
+        return found
 
     def _tell(self, what: str, keys: Sequence[str], groups: Sequence[int]) -> None:
         if self._steps is not None:

@@ -27,6 +27,11 @@ SPARE_MAX = 600
 Place = tuple[float, bytes]
 
 
+def place(score: float, group_id: bytes, rotated: bool) -> Place:
+    """`rotated`: what has the score +inf comes last."""
+    return (-inf if rotated and score == inf else score), group_id
+
+
 class Span(NamedTuple):
     """Ranks of one shard's list, without `end` itself."""
 
@@ -56,10 +61,8 @@ def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
     assert isinstance(documents, list)
     if window.parts <= NO_PARTS:
         documents = ids
-    values = map(float, scores)
-    if rotated:
-        values = (-inf if value == inf else value for value in values)  # type: ignore[assignment]
-    return Part(count, min(window.start, count), window.step, list(zip(values, ids, strict=True)), documents)
+    places = [place(float(score), group_id, rotated) for score, group_id in zip(scores, ids, strict=True)]
+    return Part(count, min(window.start, count), window.step, places, documents)
 
 
 def merged(parts: Sequence[Part], offset: int, limit: int, *, descending: bool) -> list[bytes] | None:

@@ -9,7 +9,7 @@ from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
 from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
 from api.query import Query
 
-# Rounds of one request, without those whose documents had to be read again. Two are the rule for deep pages; more are
+# Rounds of one request, without those after which something was read in vain. Two are the rule for deep pages; more are
 # needed where a list changes fast.
 ROUNDS_MAX = 8
 

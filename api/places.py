@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from api.batches import NOTHING, Command
-from api.known import Known, Listed
+from api.known import Known, Placed
 from api.live import Live
 from api.scripts import PLACES
 
@@ -23,7 +23,6 @@ class Places:
         self._known = known
         self._sort = sort
         self._left = [one.unplaced for one in known]
-        self.counts = [len(left) for left in self._left]
 
     @property
     def is_done(self) -> bool:
@@ -31,7 +30,7 @@ class Places:
 
     def slices(self, live: Live) -> list[Command]:
         """One for each shard."""
-        if live.generation != self._known[0].generation:
+        if live.generation != self._known[0].generation or not self._left:
             self._left = []
             return [NOTHING] * len(live.shards)
         return [
@@ -47,5 +46,5 @@ class Places:
                 ids, scores = cast(tuple[list[bytes], list[bytes | None]], replies[n])
                 for ordinal, group_id, score in zip(left[:SLICE_GROUPS], ids, scores, strict=True):
                     if score is not None:
-                        known.places[ordinal] = Listed(group_id, score)
+                        known.places[ordinal] = Placed(group_id, score)
                 self._left[n] = left[SLICE_GROUPS:]

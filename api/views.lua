@@ -42,12 +42,22 @@ local function whole(view)
 end
 
 -- Of each field the score at which a bucket begins, and whether that itself is below it; see buckets.lua.
+local function first_time(bucket)
+  return bucket - 62135596800000
+end
+
 local FIRST_SCORE = {
-  created_at = function(bucket) return bucket end,
-  updated_at = function(bucket) return bucket end,
+  created_at = first_time,
+  updated_at = first_time,
   seller_count = function(bucket) return bucket end,
   display_id = function(bucket)
-    return bucket < 2 ^ 50 and (bucket - 2 ^ 49) * 16 or math.huge, bucket > 2 ^ 50
+    local id = bucket - 2 ^ 50
+    if bucket >= 2 ^ 53 then
+      return math.huge
+    elseif id < 0 then
+      return 8 * id
+    end
+    return id < 2 ^ 52 and id or 2 ^ 52 + 2 * (id - 2 ^ 52)
   end,
   total = function(bucket)
     local step = bucket - 2 ^ 43
@@ -73,11 +83,11 @@ local function score_of_one(view)
   return redis.call('ZSCORE', BY_SORT, one_of(view))
 end
 
--- Whether all groups of a view have one score, if they have one bucket.
+-- Whether all groups of a view have one score, if they have one bucket. No other bucket is beyond that of `inf`.
 local function have_one_score(view, field)
   local score = score_of_one(view)
   local bucket = BUCKET[field](tonumber(score))
-  return redis.call('ZCOUNT', BY_SORT, score, score)
+  return score == 'inf' or redis.call('ZCOUNT', BY_SORT, score, score)
     == redis.call('ZCOUNT', BY_SORT, score_from(field, bucket), beside(score_from(field, bucket + 1)))
 end
 
@@ -90,18 +100,23 @@ local function slices_between(low, high)
   return slices
 end
 
--- A function of k for a view whose groups are alike in the slices from the k-th on: the next slice in which groups differ
--- that are alike so far, be they in the view or not; -1 if there is none. It takes a tenth of what one slice does.
+-- A function of k for a view whose groups are alike in the slices from the k-th on: the next slice in which groups of the
+-- shard differ that are alike so far, be they in the view or not; -1 if there is none. It takes a tenth of what one slice
+-- does.
 local function slices_that_may_split(view, field)
   if field == 'id' then
     return function(k) return k - 1 end
   end
-  local bucket
+  local score
   local function bucket_next_to(...)
     return BUCKET[field](tonumber(redis.call('ZRANGE', BY_SORT, ...)[2]))
   end
   return function(k)
-    bucket = bucket or BUCKET[field](tonumber(score_of_one(view)))
+    score = score or score_of_one(view)
+    if score == 'inf' then
+      return -1
+    end
+    local bucket = BUCKET[field](tonumber(score))
     local lowest = bucket - bucket % 2 ^ k
     local from, to = score_from(field, lowest), beside(score_from(field, lowest + 2 ^ k))
     local low = bucket_next_to(from, to, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')

@@ -52,51 +52,6 @@ end
 -- Where the arguments of other scripts end.
 local ARGUMENTS = PARTS < 0 and #ARGV - 7 or #ARGV
 
--- What of the places `ids` is not known to who asks, see above; nil and an error reply where a document is missing. Of
--- bits the ordinals are known.
-local function news(ids, scored)
-  local names, numbers, ordinals, last, change, changes, most = unpack(ARGV, ARGUMENTS + 1)
-  local changed, _, is_all, changed_numbers = changed_since(ordinals, last, change, tonumber(changes))
-  -- Ids and ordinals.
-  local known = {}
-  if is_all then
-    for _, some in ipairs({cmsgpack.unpack(names), cmsgpack.unpack(numbers)}) do
-      for _, one in ipairs(some) do
-        known[one] = true
-      end
-    end
-    for i, id in ipairs(changed) do
-      known[id], known[changed_numbers[i]] = nil, nil
-    end
-  end
-  local left = tonumber(most)
-  local function keep(found, one)
-    if left > 0 and not known[one] then
-      found[#found + 1], left = one, left - 1
-    end
-  end
-  local listed, named = {}, {}
-  for _, place in ipairs(ids) do
-    if type(place) == 'table' then
-      for _, ordinal in ipairs(place.ordinals) do
-        keep(listed, ordinal)
-      end
-    else
-      keep(named, place)
-    end
-  end
-  local told = {}
-  for i, ordinal in ipairs(listed) do
-    told[i] = id_of(ordinal)
-  end
-  local scores = #told > 0 and redis.call('ZMSCORE', scored, unpack(told)) or {}
-  for _, id in ipairs(named) do
-    told[#told + 1] = id
-  end
-  local docs, fault = documents(told)
-  return docs and {is_all and {changed, changed_numbers} or false, told, docs, listed, scores}, fault
-end
-
 -- Whether some places are told as bits.
 local unlisted = false
 
@@ -106,6 +61,53 @@ local function places(ids, scored)
     found[i] = type(id) == 'table' and id or {id, redis.call('ZSCORE', scored, id)}
   end
   return found
+end
+
+-- What of the places `ids` is not known to who asks, see above; nil and an error reply where something is missing.
+local function news(ids, scored)
+  local names, numbers, ordinals, last, change, changes, most = unpack(ARGV, ARGUMENTS + 1)
+  local changed, _, is_all, changed_numbers = changed_since(ordinals, last, change, tonumber(changes))
+  local function missing(wanted, packed, out_of_date)
+    local known, found = {}, {}
+    for _, one in ipairs(#wanted > 0 and is_all and cmsgpack.unpack(packed) or {}) do
+      known[one] = true
+    end
+    for _, one in ipairs(is_all and out_of_date or {}) do
+      known[one] = nil
+    end
+    for _, one in ipairs(wanted) do
+      if not known[one] and #found < tonumber(most) then
+        found[#found + 1] = one
+      end
+    end
+    return found
+  end
+  local named, listed = {}, {}
+  for _, place in ipairs(ids) do
+    if type(place) == 'string' then
+      named[#named + 1] = place
+    else
+      for _, ordinal in ipairs(place.ordinals) do
+        listed[#listed + 1] = ordinal
+      end
+    end
+  end
+  listed = missing(listed, numbers, changed_numbers)
+  local told = {}
+  for i, ordinal in ipairs(listed) do
+    told[i] = id_of(ordinal)
+  end
+  local scores = #told > 0 and redis.call('ZMSCORE', scored, unpack(told)) or {}
+  for i, id in ipairs(told) do
+    if not scores[i] then
+      return nil, redis.error_reply('MISSING ' .. id)
+    end
+  end
+  for _, id in ipairs(missing(named, names, changed)) do
+    told[#told + 1] = id
+  end
+  local docs, fault = documents(told)
+  return docs and {is_all and {changed, changed_numbers} or false, told, docs, listed, scores}, fault
 end
 
 -- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an
@@ -131,7 +133,7 @@ local function answer(count, slice, scored)
     reply = {position, -4, count, places(ids, scored), now()}
   else
     local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
-    reply = {position, count, ids, scores, PARTS <= 0 and now() or docs}
+    reply = {position, count, ids, scores, PARTS <= 0 and STEP <= 1 and now() or docs}
   end
   if PARTS < 0 then
     reply[6], fault = news(ids, scored)

@@ -23,9 +23,9 @@ from bench.runs import Rounds, Run, rounds
 from bench.stream import PARTITIONS, fill, live, logs, rate
 from events.log import Partition, Position, Record
 from events.open import open_log
+from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.cache import Cache
 from projector.project import decode_record, group_ids, known, project
-from projector.run import BATCH_RECORDS_MAX, batches
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -13,7 +13,7 @@ from projector.store.sent import Asked, Sent
 Tally = Mapping[str, Mapping[Fate, int]]
 
 
-class Waiting(Struct):
+class Next(Struct):
     """A decoded batch. `asked`: for the states of those of its groups that are neither cached nor under way."""
 
     decoded: Sequence[Decoded]

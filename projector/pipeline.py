@@ -13,7 +13,8 @@ import structlog
 
 from events.log import Partition
 from projector.cache import Cache
-from projector.flight import Flight, Projected, Tally, Waiting
+from projector.errors import StoreUnavailable
+from projector.flight import Flight, Next, Projected, Tally
 from projector.parked.record import now_text
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
@@ -48,7 +49,7 @@ class Pipeline:
         self._cache = Cache()
         # For each shard, what is stored; None where nothing of the partition has been applied yet.
         self._stands: list[dict[Partition, int | None]] = [{} for _ in range(generation.shards)]
-        self._waiting: Waiting | None = None
+        self._next: Next | None = None
         self._flights: list[Flight] = []
 
     def start(self, partitions: Sequence[Partition]) -> None:
@@ -64,14 +65,14 @@ class Pipeline:
 
     @property
     def busy(self) -> bool:
-        return self._waiting is not None or bool(self._flights)
+        return self._next is not None or bool(self._flights)
 
     @property
     def oldest(self) -> Sequence[Decoded]:
         """The batch that has been under way for longest, or what one shard has to do of it."""
         if self._flights:
             return self._flights[0].projected.items
-        return self._waiting.decoded if self._waiting else ()
+        return self._next.decoded if self._next else ()
 
     def lowest(self, partition: Partition) -> int:
         """What every shard has stored."""
@@ -94,16 +95,18 @@ class Pipeline:
     def discard(self) -> None:
         """Gives up what is under way: another pipeline takes over, from where Redis stands."""
         flights, self._flights = self._flights, []
+        following, self._next = self._next, None
         for flight in flights:
             flight.sent.discard()
-        for asked in self._waiting.asked if self._waiting else ():
+        for asked in following.asked if following else ():
             asked.discard()
 
     def push(self, decoded: Sequence[Decoded]) -> None:
         """The next batch, or none, which moves on those under way. Raises Rewind, Rejoin, Closed."""
-        projected = self._project_waiting()
-        # Redis comes to it once the script is done that it is at, when we have not even heard of that.
-        self._waiting = Waiting(decoded, self._ask(decoded, projected)) if decoded else None
+        projected = self._project_next()
+        if decoded:
+            # Asked before we wait: Redis answers between two scripts, while we hear of the first.
+            self._next = Next(decoded, self._ask(decoded, projected))
         self._settle()
         self._send(projected)
 
@@ -112,19 +115,23 @@ class Pipeline:
         while self.busy:
             self.push(())
 
-    def _project_waiting(self) -> list[Projected]:
+    def _project_next(self) -> list[Projected]:
         """On top of what is under way. Nothing, where it was too much and has been applied in halves instead."""
-        if self._waiting is None:
+        if self._next is None:
             return []
-        waiting, self._waiting = self._waiting, None
-        states: dict[str, bytes | None] = {}
-        for asked in waiting.asked:
-            states |= self._insist(asked.states)
+        decoded, states = self._next.decoded, dict[str, bytes | None]()
+        for asked in self._next.asked:
+            try:
+                states |= asked.states()
+            except StoreUnavailable:
+                # That was a while ago: what it was refused for may be over, and would be told as another incident.
+                states |= self._insist(asked.states)
+        self._next = None
         try:
-            return self._project_all(waiting.decoded, states)
+            return self._project_all(decoded, states)
         except TooMuch:
             self._settle()
-            self._apply_halves(waiting.decoded)
+            self._apply_halves(decoded)
             return []
 
     def _apply_halves(self, decoded: Sequence[Decoded]) -> None:
@@ -137,7 +144,8 @@ class Pipeline:
             self._settle()
 
     def _ask(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> list[Asked]:
-        under_way = [part.after for part in (*(flight.projected for flight in self._flights), *projected)]
+        under_way = [flight.projected.after for flight in self._flights]
+        under_way += [part.after for part in projected]
         missing: dict[int, list[str]] = {}
         for group_id in group_ids(decoded):
             if group_id not in self._cache and not any(group_id in after for after in under_way):
@@ -179,7 +187,7 @@ class Pipeline:
         return [item for item in fresh if (shard_of(item.event.group_id) if item.event else 0) == shard]
 
     def _known(self, shard: int, items: Sequence[Decoded], states: Mapping[str, bytes | None]) -> dict[str, Known]:
-        """Taken from what is under way, from the cache, from what was loaded, and only then from Redis."""
+        """Taken from what is under way, from the cache, from what was asked for, and only then from Redis."""
         taken: dict[str, Known] = {}
         missing = []
         for group_id in group_ids(items):

@@ -4,7 +4,7 @@ or Redis could decide.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -12,7 +12,8 @@ from typing import TypeVar
 import structlog
 
 from events.errors import LogError, LogGap, LogUnavailable
-from events.log import Log, Loss, Partition, Position, Record, Subscription
+from events.log import Log, Loss, Partition, Position, Subscription
+from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import PARKED_MAX
@@ -25,10 +26,6 @@ from projector.readmodel.document import VERSION
 from projector.steering import Closed, Rejoin, Rewind
 from projector.store.redis import Store
 
-# How many records one commit takes: each takes Redis some 30 us, if each changes a group of its own.
-BATCH_RECORDS_MAX = 100
-# How many bytes of records one commit takes. What is written grows with what is read.
-BATCH_BYTES_MAX = 512 * 1024
 # How long one poll waits for records, in seconds; also how soon a stop is noticed.
 POLL_S = 0.2
 # How often the log is told how far we are, Redis how far the log goes, and Redis is asked what it has, in seconds.
@@ -244,16 +241,3 @@ class Projector:
 
     def _insist(self, call: Callable[[], T]) -> T:
         return insist(self._stop, call, self._watch.pulse)
-
-
-def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """Cuts by count and bytes; a larger record comes alone."""
-    start, size = 0, 0
-    for i, record in enumerate(records):
-        length = len(record.value or b"")
-        if i > start and (i - start >= BATCH_RECORDS_MAX or size + length > BATCH_BYTES_MAX):
-            yield records[start:i]
-            start, size = i, 0
-        size += length
-    if start < len(records):
-        yield records[start:]

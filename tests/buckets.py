@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 
-SLICES = {"created_at": 43, "updated_at": 43, "total": 44, "seller_count": 10, "display_id": 51}
+SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 54}
+# Milliseconds from the year 1 to 1970.
+EPOCH_MS = (date(1970, 1, 1) - date(1, 1, 1)).days * 86_400_000
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
 ID_BYTES, ID_WINDOW = 32, 5
 
@@ -15,8 +18,8 @@ def bucket(field: str, score: float) -> int:
     if field == "seller_count":
         return min(int(score), 1023)
     if field == "display_id":
-        return 2**50 if score == math.inf else min(max(math.floor(score / 16) + 2**49, 0), 2**50 - 1)
-    return min(max(math.floor(score), 0), 2**43 - 1)
+        return 2**53 if score == math.inf else _number(score)
+    return min(max(math.floor(score) + EPOCH_MS, 0), 2**49 - 1)
 
 
 def _total(total: float) -> int:
@@ -25,6 +28,14 @@ def _total(total: float) -> int:
     mantissa, exponent = math.frexp(abs(total))
     step = min(max((exponent + 20) * 2**36 + math.floor((mantissa - 0.5) * 2**37), 0), 2**43 - 1)
     return 2**43 + step if total > 0 else 2**43 - 1 - step
+
+
+def _number(display_id: float) -> int:
+    """In eights below 0, in twos from 2^52 on."""
+    whole = math.floor(display_id)
+    if whole < 0:
+        return max(2**50 + whole // 8, 0)
+    return min(2**50 + min(whole, 2**52) + max(whole - 2**52, 0) // 2, 2**53 - 1)
 
 
 def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:

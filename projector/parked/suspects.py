@@ -16,14 +16,15 @@ import structlog
 from msgspec import Struct
 
 from events.log import Partition, Record
+from projector.batches import BATCH_RECORDS_MAX
 from projector.project import Decoded, decode_record
 from projector.readmodel.generations import STARTED
 from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 
-# How many events of a partition can have been under way when a process died: three batches.
-UNDER_WAY_RECORDS = 300
+# How many events of a partition can have been under way when a process died: the pipeline has three batches.
+UNDER_WAY_RECORDS = 3 * BATCH_RECORDS_MAX
 # At how many starts in a row an event has to be the last that was touched.
 DEATHS = 2
 

@@ -8,13 +8,13 @@
 --                            of a field (O'Neil and Quass, "Improved Query Performance with Variant Indexes", 1997)
 --   bits:by:id:<k>           slices of ids: those that differ in the k-th of 8 * ID_BYTES bits, the last being the
 --                            highest of the first byte, from the reference, which is the id of the ordinal 0
--- A bucket is a whole number that never falls where the score of by:<field> rises.
+-- A bucket is a whole number that never falls where the score of by:<field> rises. api/views.lua knows where each begins.
 -- An id has no score. Of it the first byte counts that differs from the reference, and those after it in a window: that
 -- is little to write, and nothing where all ids begin alike. Ids that agree in all higher slices have the same window,
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 43, updated_at = 43, total = 44, seller_count = 10, display_id = 51}
+local SLICES = {created_at = 49, updated_at = 49, total = 44, seller_count = 10, display_id = 54}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -44,9 +44,11 @@ local function clipped(bucket, slices)
   return math.max(0, math.min(math.floor(bucket), 2 ^ slices - 1))
 end
 
--- Unix milliseconds, until the year 2248.
+-- Each of these rounds down first: a sum may be rounded up.
+
+-- Milliseconds since the year 1.
 local function time(ms)
-  return clipped(ms, 43)
+  return clipped(math.floor(ms) + 62135596800000, 49)
 end
 
 -- 2^36 buckets from each power of two to the next, from 2^-21 on, on both sides of 0: of amounts below a billion with two
@@ -56,9 +58,16 @@ local function steps(amount)
     return 2 ^ 43
   end
   local mantissa, exponent = math.frexp(math.abs(amount))
-  -- Rounded down first, here and below: the sum may be rounded up.
   local step = clipped((exponent + 20) * 2 ^ 36 + math.floor((mantissa - 0.5) * 2 ^ 37), 43)
   return amount > 0 and 2 ^ 43 + step or 2 ^ 43 - 1 - step
+end
+
+-- Each number from 0 to 2^52 has a bucket to itself; beyond, and below 0, a few share one.
+local function number(id)
+  if id < 0 then
+    return clipped(math.floor(id / 8) + 2 ^ 50, 50)
+  end
+  return clipped(2 ^ 50 + (id < 2 ^ 52 and math.floor(id) or 2 ^ 52 + math.floor((id - 2 ^ 52) / 2)), 53)
 end
 
 local BUCKET = {
@@ -67,5 +76,5 @@ local BUCKET = {
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
   -- Without one the score is infinite: the highest bit is for those alone.
-  display_id = function(id) return id == math.huge and 2 ^ 50 or clipped(math.floor(id / 16) + 2 ^ 49, 50) end,
+  display_id = function(id) return id == math.huge and 2 ^ 53 or number(id) end,
 }

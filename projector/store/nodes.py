@@ -19,6 +19,9 @@ CALL_TIMEOUT_S = 2.0
 # And how long a sentinel may take to say who is master, before the next one is asked.
 SENTINEL_TIMEOUT_S = 0.5
 
+# To one server. Of each shard a commit and a look at groups may be under way, and there are up to 1024 shards.
+CONNECTIONS_MAX = 4096
+
 # Where another server may have taken its place.
 _ELSEWHERE = (Refusal.READONLY, Refusal.NOREPLICAS, Refusal.MASTERDOWN)
 
@@ -39,7 +42,12 @@ def connect(url: str) -> redis.Redis:
 
 
 def _options(timeout_s: float) -> dict[str, Any]:
-    return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": CONNECTIONS_MAX,
+    }
 
 
 def close(client: redis.Redis) -> None:

@@ -1,4 +1,4 @@
-"""Commands on their way: Redis works on them while we do something else."""
+"""What is on its way: Redis works on it while we do something else."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,33 +18,21 @@ Answered = Callable[[Outcome, float], None]
 Command = tuple[str | bytes | int, ...]
 
 
-class Turn:
-    """A command, and its answer, on a connection of its own. `key` says to which node it goes."""
+class _Wire:
+    """One command at a time, on a connection of its own until the answer is read. `key` says to which node."""
 
-    def __init__(self, nodes: Nodes, key: str, command: Command) -> None:
+    def __init__(self, nodes: Nodes, key: str) -> None:
         self._nodes = nodes
         self._key = key
-        self._command = command
         self._pool: redis.ConnectionPool
         self._connection: redis.connection.Connection | None = None
-        # Whether it went out does not matter yet: who waits for the answer sends it again.
-        with suppress(StoreUnavailable):
-            self._send(command)
 
-    def discard(self) -> None:
-        """Without waiting for the answer."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            self._pool.release(connection)
+    @property
+    def is_busy(self) -> bool:
+        return self._connection is not None
 
-    def _answer(self) -> Any:
-        """Raises StoreUnavailable; then the next call sends the same again."""
-        if self._connection is None:
-            self._send(self._command)
-        return self._receive()
-
-    def _send(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
+        """Raises StoreUnavailable."""
         with self._nodes.errors():
             self._pool = self._nodes.of(self._key).connection_pool
             connection = self._pool.get_connection()
@@ -55,7 +43,8 @@ class Turn:
                 raise
             self._connection = connection
 
-    def _receive(self) -> Any:
+    def receive(self) -> Any:
+        """Raises StoreUnavailable."""
         connection, self._connection = self._connection, None
         assert connection is not None, "nothing is received before it is sent"
         with self._nodes.errors():
@@ -64,44 +53,66 @@ class Turn:
             finally:
                 self._pool.release(connection)
 
+    def discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            self._pool.release(connection)
 
-class Asked(Turn):
-    """For the states of some groups."""
+
+class Asked:
+    """Asked for the states of some groups."""
 
     def __init__(self, nodes: Nodes, key: str, group_ids: Sequence[str]) -> None:
+        self._wire = _Wire(nodes, key)
         self._group_ids = group_ids
-        super().__init__(nodes, key, ("HMGET", key, *group_ids))
+        self._command = ("HMGET", key, *group_ids)
+        # Whether it went out does not matter yet: `states` asks again.
+        with suppress(StoreUnavailable):
+            self._wire.send(self._command)
 
     def states(self) -> Mapping[str, bytes | None]:
         """Waits for the answer. Raises StoreUnavailable; then the next call asks again."""
-        try:
-            found = self._answer()
-        except StoreUnavailable:
-            # Of a while ago: what it was refused for may be over, and would be told as another incident.
-            found = self._answer()
-        return dict(zip(self._group_ids, found, strict=True))
+        if not self._wire.is_busy:
+            self._wire.send(self._command)
+        return dict(zip(self._group_ids, self._wire.receive(), strict=True))
+
+    def discard(self) -> None:
+        """Without waiting for the answer."""
+        self._wire.discard()
 
 
-class Sent(Turn):
+class Sent:
     """A commit."""
 
     def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes], answered: Answered) -> None:
+        self._wire = _Wire(nodes, meta)
         self._answered = answered
-        self._sent_s = time.perf_counter()
-        super().__init__(nodes, meta, ("EVALSHA", SHA, 1, meta, *request))
+        self._sent_s = 0.0
+        self._command = ("EVALSHA", SHA, 1, meta, *request)
+        # Whether it went out does not matter yet: `outcome` sends it again.
+        with suppress(StoreUnavailable):
+            self._send(self._command)
 
     def outcome(self) -> Outcome:
         """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""
+        if not self._wire.is_busy:
+            self._send(self._command)
         try:
-            answer = self._answer()
+            answer = self._wire.receive()
         except redis.exceptions.NoScriptError:
             self._send(("SCRIPT", "LOAD", SCRIPT))
-            self._receive()
-            answer = self._answer()
+            self._wire.receive()
+            self._send(self._command)
+            answer = self._wire.receive()
         outcome = Outcome(answer[0].decode())
         self._answered(outcome, time.perf_counter() - self._sent_s)
         return outcome
 
+    def discard(self) -> None:
+        """Without waiting for the answer: what it is, the positions in Redis will tell."""
+        self._wire.discard()
+
     def _send(self, command: Command) -> None:
         self._sent_s = time.perf_counter()
-        super()._send(command)
+        self._wire.send(command)

@@ -41,8 +41,13 @@ def _clipped(bucket: float, slices: int) -> int:
     return int(max(0, min(bucket, 2**slices - 1)))
 
 
+def _whole(score: float) -> int:
+    """Also of what is infinite."""
+    return floor(max(-(2.0**60), min(score, 2.0**60)))
+
+
 def _time(ms: float) -> int:
-    return _clipped(ms, 43)
+    return _clipped(_whole(ms) + 62135596800000, 49)
 
 
 def _steps(amount: float) -> int:
@@ -58,7 +63,12 @@ def _sellers(count: float) -> int:
 
 
 def _display_id(display_id: float) -> int:
-    return 2**50 if display_id == inf else _clipped(floor(max(display_id, -(2.0**53)) / 16) + 2**49, 50)
+    if display_id == inf:
+        return 2**53
+    number = _whole(display_id)
+    if number < 0:
+        return _clipped(2**50 + number // 8, 50)
+    return _clipped(2**50 + (number if number < 2**52 else 2**52 + (number - 2**52) // 2), 53)
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {

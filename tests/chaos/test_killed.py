@@ -22,7 +22,9 @@ BACKLOG = 2_500
 # How much of that is applied at most when it is killed.
 AT_MAX = 2_000
 
-RUN_POINTS = [f"{point}:{side}" for point in ("load", "fold", "send", "answer", "mark") for side in ("before", "after")]
+RUN_POINTS = [
+    f"{point}:{side}" for point in ("ask", "load", "fold", "send", "answer", "mark") for side in ("before", "after")
+]
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)

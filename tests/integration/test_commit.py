@@ -121,6 +121,46 @@ def test_changed_when_another_partition_met_us_in_a_group(place: ReadPlace) -> N
     place.check([first, second], 2)
 
 
+def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadPlace) -> None:
+    store = place.store
+    generation = store.generation()
+    events = [event(1), event(2, order_group_id="og_1"), event(3, order_group_id="og_1")]
+    assert commit(store, generation, events[:1], None) is Outcome.STORED
+    before, asked = store.load(generation, 0, ["og_1"]), store.ask(generation, 0, ["og_1"])
+    assert commit(store, generation, events[1:2], 1) is Outcome.STORED
+    # Redis has answered at once, the simulated store perhaps not before it is waited for.
+    stale, now = asked.states(), store.load(generation, 0, ["og_1"])
+    assert before != now
+    assert stale == before or (stale == now and isinstance(place, SimulatedPlace))
+    outcome = commit(store, generation, events[2:], 2, loaded=stale)
+    assert outcome is (Outcome.STORED if stale == now else Outcome.CHANGED)
+    if outcome is Outcome.CHANGED:
+        assert commit(store, generation, events[2:], 2) is Outcome.STORED
+    place.check(events, 3)
+
+
+def test_an_answer_that_nobody_waits_for_is_nobody_else_s(place: ReadPlace) -> None:
+    store = place.store
+    generation = store.generation()
+    assert commit(store, generation, [event(1)], None) is Outcome.STORED
+    states = store.load(generation, 0, ["og_1"])
+    for _ in range(3):
+        store.ask(generation, 0, ["og_1", "og_2"]).discard()
+        assert store.load(generation, 0, ["og_1"]) == states
+
+
+def test_more_shards_may_be_under_way_than_a_pool_has_connections(store: Store) -> None:
+    """By default: it has a hundred."""
+    generation = store.generation(1024)
+    events = [event(n) for n in range(400)]
+    asked = [store.ask(generation, generation.shard_of(one), [one]) for one in (f"og_{n}" for n in range(400))]
+    for n in range(200):
+        assert asked[n].states() == {f"og_{n}": None}
+    assert commit(store, generation, events[:1], None) is Outcome.STORED
+    for one in asked[200:]:
+        one.discard()
+
+
 @pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}, {"nonce": "of another one with its number"}])
 def test_sealed_when_the_generation_is_not_ours_to_write(place: ReadPlace, meta: dict[str, str]) -> None:
     generation = place.store.generation()

@@ -8,7 +8,7 @@ from api.batches import Block
 from api.calls import HEADS, WHOLE
 from api.documents import Documents
 from api.errors import ReadModelFault
-from api.known import Known, Listed
+from api.known import Known, Placed
 from api.live import Live
 from api.scripts import CHANGED
 from projector.readmodel.keys import Generation
@@ -47,8 +47,7 @@ def told(parts: int = HEADS) -> list[list[Any]]:
 
 @pytest.mark.parametrize(("parts", "read"), [(HEADS, ("row",)), (WHOLE, ("row", "rest"))])
 def test_what_is_asked_of_each_shard(known: list[Known], parts: int, read: tuple[str, ...]) -> None:
-    documents = Documents(live(GENERATION), IDS, known, parts)
-    assert documents.counts == [len(ids) for ids in SHARDS]
+    documents = Documents(known, SHARDS, parts)
     for shard, (command, ids) in enumerate(zip(documents.commands(live(GENERATION)), SHARDS, strict=True)):
         assert isinstance(command, Block)
         prefix = f"og:{{1.{shard}}}:"
@@ -61,7 +60,7 @@ def test_what_is_asked_of_each_shard(known: list[Known], parts: int, read: tuple
 def test_they_are_known_then(known: list[Known], parts: int) -> None:
     replies = told(parts)
     replies[2][-1] = [b"og_other"]
-    assert Documents(live(GENERATION), IDS, known, parts).take(live(GENERATION), replies)
+    assert Documents(known, SHARDS, parts).take(live(GENERATION), replies)
     assert [one.rows for one in known] == [{one: PARTS[parts][1](one) for one in ids} for ids in SHARDS]
 
 
@@ -70,7 +69,7 @@ def test_a_group_that_changed_meanwhile(known: list[Known], shard: int) -> None:
     for changed in ([SHARDS[shard][-1]], None):
         replies = told()
         replies[shard][-1] = changed
-        assert not Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
+        assert not Documents(known, SHARDS, HEADS).take(live(GENERATION), replies)
     # It is read nevertheless: what is out of date is told with the next list.
     assert [len(one.rows) for one in known] == [len(ids) for ids in SHARDS]
 
@@ -78,17 +77,22 @@ def test_a_group_that_changed_meanwhile(known: list[Known], shard: int) -> None:
 def test_a_group_beside_the_page_that_was_placed_with_it(known: list[Known]) -> None:
     replies = told()
     replies[0][-1] = [b"og_beside"]
-    assert Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
-    known[0].places[7] = Listed(b"og_beside", b"1")
-    replies[0][0] = [row(b"og_beside"), *replies[0][0]]
-    assert not Documents(live(GENERATION), IDS, known, HEADS).take(live(GENERATION), replies)
-    assert known[0].rows[b"og_beside"] == row(b"og_beside")
+    assert Documents(known, SHARDS, HEADS).take(live(GENERATION), replies)
+    known[0].places[7] = Placed(b"og_beside", b"1")
+    assert not Documents(known, SHARDS, HEADS).take(live(GENERATION), replies)
+
+
+def test_of_a_shard_without_any_it_is_asked_what_changed(known: list[Known]) -> None:
+    documents = Documents(known, [[], SHARDS[1], []], HEADS)
+    commands = documents.commands(live(GENERATION))
+    assert [len(command.commands) for command in commands if isinstance(command, Block)] == [1, 2, 1]
+    assert documents.take(live(GENERATION), [[[b"og_other"]], told()[1], [[]]])
 
 
 def test_one_that_is_missing_is_a_fault_unless_it_has_left(known: list[Known]) -> None:
     replies = told()
     replies[1][0] = [None, *[row(one) for one in SHARDS[1][1:]]]
-    documents = Documents(live(GENERATION), IDS, known, HEADS)
+    documents = Documents(known, SHARDS, HEADS)
     with pytest.raises(ReadModelFault, match=SHARDS[1][0].decode()):
         documents.take(live(GENERATION), replies)
     replies[1][-1] = [SHARDS[1][0]]
@@ -98,6 +102,6 @@ def test_one_that_is_missing_is_a_fault_unless_it_has_left(known: list[Known]) -
 
 def test_another_generation_has_other_documents(known: list[Known]) -> None:
     other = live(Generation(2, 2, 4, "n"))
-    documents = Documents(live(GENERATION), IDS, known, HEADS)
+    documents = Documents(known, SHARDS, HEADS)
     assert documents.commands(other) == [("PING",)] * 2
     assert not documents.take(other, [b"PONG"] * 2)

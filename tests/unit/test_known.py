@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from api.calls import HEADS, WHOLE
-from api.known import TOLD_HEADS, TOLD_WHOLE, UNLISTED, Known, Listed
+from api.known import TOLD_HEADS, TOLD_WHOLE, UNLISTED, Known, Placed
 from projector.readmodel.keys import Generation
 
 GENERATION = Generation(1, 1, 4, "n")
@@ -15,7 +15,7 @@ POSITION: list[bytes] = []
 MOMENT, LATER = [b"9", b"og_8", b"3:"], [b"12", b"og_11", b"5:"]
 # By its ordinal: id and score of each group, with ties, and some without a value.
 GROUPS = {
-    n: Listed(b"og_%d" % (7 * n % 1000), random.Random(n).choice((b"1.5", b"-3", b"20", b"inf"))) for n in range(1000)
+    n: Placed(b"og_%d" % (7 * n % 1000), random.Random(n).choice((b"1.5", b"-3", b"20", b"inf"))) for n in range(1000)
 }
 
 
@@ -71,15 +71,19 @@ def test_what_the_script_lists_itself_is_told_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(("parts", "most"), [(HEADS, TOLD_HEADS), (WHOLE, TOLD_WHOLE)])
-def test_what_is_known_is_named_once(parts: int, most: int) -> None:
+def test_what_is_known(parts: int, most: int) -> None:
     known = Known(GENERATION, told_as_bits([1, 2, 3]), parts)
     assert known_of(known) == (set(), set())
     known.places.update({1: GROUPS[1], 2: GROUPS[2]})
     # Of the ordinal 2 there is no document yet; of the id "other" nobody knows the ordinal.
     known.rows.update({GROUPS[1].group_id: b"{}", b"other": b"{}"})
-    assert known_of(known) == ({"other"}, {1})
+    assert known_of(known) == ({GROUPS[1].group_id.decode(), "other"}, {1})
+    assert known.unread == [GROUPS[2].group_id]
     assert known.arguments()[2:5] == tuple(MOMENT)
     assert known.arguments()[-1] == str(most)
+    # The next time twice as much is told: so it comes to an end.
+    known.renew([*told_as_bits([1], LATER), [[[], []], [], [], [], []]])
+    assert known.arguments()[-1] == str(2 * most)
 
 
 def test_what_changed_is_forgotten_and_what_is_told_is_known() -> None:
@@ -91,14 +95,14 @@ def test_what_changed_is_forgotten_and_what_is_told_is_known() -> None:
     told = [[GROUPS[4].group_id, b"new"], [b'{"n":4}', b'{"n":12}'], [4], [b"17"]]
     known.renew([*told_as_bits([1, 2, 3, 4], LATER), [changed, *told]])
     assert known.unplaced == [2]
-    assert known.places == {1: GROUPS[1], 3: GROUPS[3], 4: Listed(GROUPS[4].group_id, b"17")}
+    assert known.places == {1: GROUPS[1], 3: GROUPS[3], 4: Placed(GROUPS[4].group_id, b"17")}
     assert known.rows == {
         GROUPS[1].group_id: b"{}",
         GROUPS[3].group_id: b"{}",
         GROUPS[4].group_id: b'{"n":4}',
         b"new": b'{"n":12}',
     }
-    assert known_of(known) == ({"new"}, {1, 3, 4})
+    assert known_of(known) == ({one.decode() for one in known.rows}, {1, 3, 4})
     assert known.moment == LATER
 
 
@@ -106,5 +110,5 @@ def test_all_is_forgotten_where_nobody_knows_what_changed() -> None:
     known = Known(GENERATION, told_as_bits([1, 2]), HEADS)
     known.places[1], known.rows[GROUPS[1].group_id] = GROUPS[1], b"{}"
     known.renew([*told_as_bits([1, 2], LATER), [None, [GROUPS[2].group_id], [b"[]"], [2], [b"1"]]])
-    assert known.places == {2: Listed(GROUPS[2].group_id, b"1")}
+    assert known.places == {2: Placed(GROUPS[2].group_id, b"1")}
     assert known.rows == {GROUPS[2].group_id: b"[]"}

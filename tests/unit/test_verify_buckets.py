@@ -20,7 +20,11 @@ def scores(field: str) -> list[float]:
     some += [float(rng.randrange(2000)) for _ in range(500)]
     some += [rng.randrange(2_000_000_000_000) + rng.choice((0, 0.25, 0.999)) for _ in range(500)]
     some += [rng.randrange(1, 120_000_000_000) / 100 for _ in range(2000)]
-    some += [edge + rng.choice((-1, 0, 1)) for edge in (2.0**43, 2.0**49, 2.0**52, 2.0**53) for _ in range(5)]
+    some += [
+        edge + rng.choice((-1, 0, 1))
+        for edge in (2.0**48, 2.0**49, 2.0**50, 2.0**51, 2.0**52, 2.0**53, 253402300799999.0, 62135596800000.0)
+        for _ in range(5)
+    ]
     some += [float(rng.randrange(2**53)) for _ in range(500)]
     # On both sides of where a bucket of totals begins.
     steps = [2.0 ** (n // 2**36) * (1 + n % 2**36 / 2**36) for n in (rng.randrange(40 * 2**36) for _ in range(500))]

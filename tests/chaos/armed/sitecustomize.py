@@ -18,6 +18,7 @@ from typing import Any
 # Point -> module, class or None, function: a call that every process of its kind makes.
 POINTS = {
     # The live path.
+    "ask": ("projector.store.redis", "Store", "ask"),
     "load": ("projector.store.sent", "Asked", "states"),
     "fold": ("projector.pipeline", None, "project"),
     "send": ("projector.store.sent", "Sent", "_send"),
@@ -37,7 +38,7 @@ POINTS = {
 CONSTANTS = {
     "SESSION_MS": ("events.kafka_subscription", "SESSION_MS"),
     "METADATA_MS": ("events.kafka_subscription", "METADATA_AGE_MAX_MS"),
-    "BATCH_RECORDS": ("projector.run", "BATCH_RECORDS_MAX"),
+    "BATCH_RECORDS": ("projector.batches", "BATCH_RECORDS_MAX"),
 }
 
 Call = Callable[..., Any]
@@ -88,15 +89,16 @@ def telling(path: str) -> Callable[[Call], Call]:
 
 
 def arm() -> None:
+    # Before anybody has imported them by name.
+    for name, (module, constant) in CONSTANTS.items():
+        if value := os.environ.get(name):
+            setattr(importlib.import_module(module), constant, int(value))
     if path := os.environ.get("FAIL_LOG"):
         wrap(POINTS["answer"], telling(path))
     if at := os.environ.get("FAIL_AT"):
         point, _, side = at.partition(":")
         how = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[os.environ.get("FAIL_HOW", "kill")]
         wrap(POINTS[point], failing(side, int(os.environ.get("FAIL_TIME", "1")), how))
-    for name, (module, constant) in CONSTANTS.items():
-        if value := os.environ.get(name):
-            setattr(importlib.import_module(module), constant, int(value))
 
 
 # Python reads this file in every process, also in those that are not ours to arm.

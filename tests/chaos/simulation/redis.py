@@ -57,6 +57,9 @@ class Server:
         # Who takes the steps of a replay.
         self.replay: str | None = None
         self.losses = 0
+        self.restarts = 0
+        # Answers that were not true any more when they were read.
+        self.stale = 0
 
     def ask(self, process: Turns) -> None:
         """On the way there. Raises StoreUnavailable: nothing has happened."""
@@ -82,6 +85,7 @@ class Server:
 
     def restart(self) -> None:
         """What was on its way is gone."""
+        self.restarts += 1
         self.wires.clear()
 
     def lose_writes(self, older: Memory) -> None:
@@ -210,20 +214,24 @@ class SimulatedAsked:
         self._process = process
         self._load = load
         self._states: Mapping[str, bytes | None] | None = None
+        self._restarts = 0
         if server.world.chance.random() < 0.5:
             with suppress(StoreUnavailable):
                 self._ask()
 
     def _ask(self) -> None:
         self._server.ask(self._process)
-        self._states = self._load()
+        self._states, self._restarts = self._load(), self._server.restarts
 
     def states(self) -> Mapping[str, bytes | None]:
         if self._states is None:
             self._ask()
         states, self._states = self._states, None
-        self._server.lose(self._process)
         assert states is not None
+        if self._restarts != self._server.restarts:
+            raise StoreUnavailable("simulated: connection lost")
+        self._server.lose(self._process)
+        self._server.stale += states != self._load()
         return states
 
     def discard(self) -> None:
