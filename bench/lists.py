@@ -44,6 +44,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
 HARD_REQUESTS = min(REQUESTS, 20)
 # Calls of a script that always does the same, between any two contenders.
 LOOPS = 3
+LOG = "orders.db"
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
 
 Tell = Callable[[str], None]
@@ -69,12 +70,11 @@ def main() -> None:
         ProcessPoolExecutor(1, get_context("spawn")) as another,
     ):
         machine, folder = runs.machine(server.home), Path(name)
-        url = sqlite_url(folder / "orders.db")
-        # Both make the marketplace, each on a processor of its own.
-        filling = another.submit(marketplace.fill, url, GROUPS)
+        # While PostgreSQL is loaded.
+        filling = another.submit(marketplace.fill, sqlite_url(folder / LOG), GROUPS)
         with _postgres(console, tally, status.update) as postgres:
             status.update(f"publishing the events of {GROUPS:,} groups")
-            made = _read_model(filling.result(), url, server, folder, status.update)
+            made = _read_model(filling.result(), server, folder, status.update)
             with (
                 Api(folder, server.url, LOG_LEVEL="warning") as api,
                 server.client() as client,
@@ -117,10 +117,10 @@ def main() -> None:
     console.print(f"{time.monotonic() - started_s:,.0f} s in all")
 
 
-def _read_model(filled: Filled, url: str, server: RedisServer, folder: Path, tell: Tell) -> Build:
+def _read_model(filled: Filled, server: RedisServer, folder: Path, tell: Tell) -> Build:
     tell(f"projector replay: {filled.events:,} events")
-    made = build(filled, server, url, folder)
-    (folder / "orders.db").unlink()
+    made = build(filled, server, sqlite_url(folder / LOG), folder)
+    (folder / LOG).unlink()
     return made
 
 

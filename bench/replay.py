@@ -1,6 +1,6 @@
 """Events a second of `projector replay build`, beside the live path, a naive consumer, and polling and decoding alone.
 
-    python -m bench.replay     BENCH_EVENTS (100 000) and BENCH_ROUNDS (3) change its size; results go to
+    python -m bench.replay     BENCH_EVENTS (200 000) and BENCH_ROUNDS (2) change its size; results go to
                                BENCH_RESULTS (bench/results)
 
 The naive consumer handles each event on its own: it loads the group, folds, and commits, with the very same script.
@@ -29,11 +29,11 @@ from tests.processes import Process
 from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer, startable_homes
 
-FULL = 100_000
+FULL = 200_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 2))
 # So slow that a few must do for all.
-NAIVE_EVENTS = EVENTS // 20
+NAIVE_EVENTS = EVENTS // 40
 
 READ, NAIVE, LIVE, ONE_WORKER, TWO_WORKERS = "poll and decode", "naive", "live", "1 worker", "2 workers"
 

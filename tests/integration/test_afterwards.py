@@ -25,7 +25,7 @@ from tests.integration.seed import STATUSES
 from tests.integration.shop import Shop, asked, check, force, opened
 from tests.integration.test_differential import SAMPLE
 
-QUERIES = 200
+QUERIES = 120
 
 
 @pytest.fixture
