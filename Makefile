@@ -11,9 +11,10 @@ up: .venv/up-installed
 	@$(BIN)/projector up --demo
 
 # Most tests wait for servers most of the time: two processes, each with servers of its own, take little more than half
-# as long as one. What measures, or loads the machine by itself, comes afterwards.
+# as long as one. In the order of their names the long files come first, so that both end at the same time. What measures,
+# or loads the machine by itself, comes afterwards.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/pytest -m alone
 
 lint: .venv/dev-installed
@@ -33,7 +34,7 @@ chaos: .venv/dev-installed
 	CHAOS_KILLS=300 CHAOS_POINT_ROUNDS=30 CHAOS_LOSSES=100 CHAOS_ZOMBIES=50 CHAOS_UNKNOWN=1000 CHAOS_BROKER_ROUNDS=30 \
 	SIMULATION_SEEDS=100000 FUZZ_RECORDS=5000000 \
 	sh -ec 'lines=$$(mktemp); trap "rm -f $$lines" EXIT; \
-	  CHAOS_SURVIVED=$$lines $(BIN)/pytest -p no:cacheprovider -n 2 --dist loadfile -m "not alone" \
+	  CHAOS_SURVIVED=$$lines $(BIN)/pytest -p no:cacheprovider -n 2 --dist loadfile --no-loadscope-reorder -m "not alone" \
 	    tests/chaos tests/integration/test_replay_killed.py; \
 	  $(BIN)/pytest -p no:cacheprovider tests/integration/test_replay_live.py; \
 	  $(BIN)/python -m bench.chaos $$lines'
