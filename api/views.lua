@@ -68,7 +68,7 @@ local FIRST_SCORE = {
   end,
 }
 
--- Of buckets from one on, and of those below one, as ZRANGE takes them.
+-- Where the scores of a bucket and of those above it begin, as ZRANGE takes it.
 local function score_from(field, bucket)
   if bucket <= 0 then
     return '-inf'
