@@ -1,6 +1,6 @@
 """Requests a second of the API, beside a bare FastAPI route that returns the same bytes.
 
-    python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (7) change its size,
+    python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (5) change its size,
                             BENCH_API_SHARDS (1) the number of shards; results go to BENCH_RESULTS (bench/results)
 
 Every shape has its own floor: the bare route answers with the very body that the API gave. The load generator is
@@ -34,7 +34,7 @@ FULL = 20_000
 GROUPS = int(os.environ.get("BENCH_API_GROUPS", FULL))
 SHARDS = int(os.environ.get("BENCH_API_SHARDS", 1))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 1))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", 7))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
 SHAPES = {

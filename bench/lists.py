@@ -41,7 +41,7 @@ REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 2))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
 # Of each list that was made to be hard.
-HARD_REQUESTS = min(REQUESTS, 20)
+HARD_REQUESTS = min(REQUESTS, 15)
 # Calls of a script that always does the same, between any two contenders.
 LOOPS = 3
 LOG = "orders.db"
