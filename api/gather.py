@@ -5,13 +5,14 @@ Groups that come, or change, meanwhile are left to the call that answers the que
 instant. Where they are too many for it, it looks up some of them, and is asked once more.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from api.batches import NOTHING, Command
+from api.bitmaps import bitmap
 from api.live import Live
 from api.sides import Side
 from projector.readmodel.keys import Generation, Keys
@@ -113,7 +114,8 @@ class _Shard:
     def take(self, reply: Sequence[object]) -> None:
         pieces, bits, members = cast(tuple[int, bytes, list[bytes | None]], reply[:3])
         self._since = self._since or cast(list[bytes], reply[3:])
-        some = int.from_bytes(bits, "little") | _mask(int(one) for one in members if one is not None)
+        of_members = bitmap(int(one) for one in members if one is not None)
+        some = int.from_bytes(bits, "little") | int.from_bytes(of_members, "little")
         number, side = next(iter(self._left.items()))
         self._piece += pieces
         if self._piece < side.pieces:
@@ -126,14 +128,3 @@ class _Shard:
         if self.is_done:
             mask = self._of_all.to_bytes(-(-self._of_all.bit_length() // 8), "little")
             self.gathered = Gathered(self._sides, mask, self._since)
-
-
-def _mask(ordinals: Iterable[int]) -> int:
-    """The bit of the ordinal 0 is the highest of the first byte."""
-    bits = bytearray()
-    for ordinal in ordinals:
-        at = ordinal >> 3
-        if at >= len(bits):
-            bits.extend(bytes(at + 1 - len(bits)))
-        bits[at] |= 0x80 >> (ordinal & 7)
-    return int.from_bytes(bits, "little")

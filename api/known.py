@@ -3,15 +3,15 @@ documents. Pure.
 
 It is read after the list, some at a time, for Redis would be held for long. If it changes meanwhile, it is not of one
 instant. Then the list is asked for once more, and the answer tells what of all this is out of date, and some of what is
-missing: so it comes to an end though the list changes all the time, and no call is a long one.
+missing: so it comes to an end though the list changes all the time.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import msgspec
 
+from api.bitmaps import bitmap, ordinals_in
 from api.calls import WHOLE
 from api.merge import place
 from projector.readmodel.keys import Generation
@@ -21,12 +21,11 @@ UNLISTED = -4
 # Groups of which it is told that they came or changed; of more nobody asks which.
 CHANGES_MAX = 500
 # Missing groups that are told with the list: about a millisecond's, with the default fields or with all. The next time
-# twice as many.
+# twice as many, but not more than so many times.
 TOLD_HEADS, TOLD_WHOLE = 100, 30
+TIMES_MAX = 8
 # So often is it asked for, after what was read in vain.
 RENEWALS_MAX = 16
-
-_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class Placed(NamedTuple):
@@ -46,19 +45,19 @@ class Known:
         self.rows: dict[bytes, bytes] = {}
         self.places: dict[int, Placed] = {}
         self._most = TOLD_WHOLE if parts == WHOLE else TOLD_HEADS
+        self._most_at_last = TIMES_MAX * self._most
         self._see(reply)
 
     def arguments(self) -> tuple[str | bytes, ...]:
         """For parts below 0: see window.lua."""
         ids = [group_id.decode() for group_id in self.rows]
-        ordinals = [ordinal for ordinal, placed in self.places.items() if placed.group_id in self.rows]
-        known = (msgspec.msgpack.encode(ids), msgspec.msgpack.encode(ordinals))
-        return (*known, *self.moment, str(CHANGES_MAX), str(self._most))
+        placed = bitmap(ordinal for ordinal, placed in self.places.items() if placed.group_id in self.rows)
+        return (msgspec.msgpack.encode(ids), placed, *self.moment, str(CHANGES_MAX), str(self._most))
 
     def renew(self, reply: Sequence[object]) -> None:
         """To what is told at a later moment. `reply`: to a call with these arguments."""
         self._see(reply)
-        self._most *= 2
+        self._most = min(2 * self._most, self._most_at_last)
         changed, ids, documents, ordinals, scores = cast(
             tuple[tuple[list[bytes], list[int]] | None, list[bytes], list[bytes], list[int], list[bytes]], reply[5]
         )
@@ -119,11 +118,4 @@ def _part(told: Sequence[object]) -> _Bits | Placed:
     if len(told) == 2:
         return Placed(*cast(tuple[bytes, bytes], told))
     bits, base, first, last = cast(tuple[bytes, int, int, int], told)
-    return _Bits(list(_ordinals(bits, base)), first, last)
-
-
-def _ordinals(bits: bytes, base: int) -> Iterator[int]:
-    """Of a bitmap of Redis, from the byte `base` on: the highest bit of a byte is the first."""
-    for found in _NOT_ZERO.finditer(bits):
-        byte, at = found.group()[0], 8 * (base + found.start())
-        yield from (at + n for n in range(8) if byte << n & 128)
+    return _Bits(list(ordinals_in(bits, base)), first, last)

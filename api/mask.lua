@@ -236,11 +236,11 @@ local function listed_near(mask, base, at, count)
   return ids
 end
 
--- The ordinals of a mask that has few bits. `base`: the byte of all that it begins with. To look at all of it in Lua takes
--- longer.
-local function ordinals_in(mask, base)
+-- The ordinals of the first bits of a mask, `most` at most. `base`: the byte of all that it begins with. To look at all of
+-- it in Lua takes longer, unless they are many.
+local function ordinals_in(mask, base, most)
   local found, at = {}, redis.call('BITPOS', mask, '1')
-  while at >= 0 do
+  while at >= 0 and #found < most do
     found[#found + 1] = 8 * base + at
     at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
   end
@@ -252,7 +252,7 @@ local function listed(mask, base, count)
   local at = redis.call('BITPOS', mask, '1')
   local ids = at >= 0 and listed_near(mask, base, at, count)
   if not ids then
-    ids = ordinals_in(mask, base)
+    ids = ordinals_in(mask, base, count)
     for i, ordinal in ipairs(ids) do
       ids[i] = id_of(ordinal)
     end

@@ -86,9 +86,9 @@ local function page_listed(view, count, first, last, step)
   if leaves then
     unlisted = true
     view = closer(view, count)
-    local base = view.base or 0
-    local ordinals = PARTS < 0 and ordinals_in(view.mask, base) or nil
-    return {{redis.call('GET', view.mask), base, first, last, ordinals = ordinals}}
+    local place = {redis.call('GET', view.mask), view.base or 0, first, last}
+    place.unknown = PARTS < 0 and unknown_in(view) or nil
+    return {place}
   end
   local ids, fault = sorted(listed(view.mask, view.base or 0, count))
   return ids and cut(ids, first, last, step), fault

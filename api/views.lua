@@ -41,6 +41,23 @@ local function whole(view)
   return mask
 end
 
+-- Ordinals of groups that who asks does not know, as many as may be told.
+local function unknown_in(view)
+  local known, _, changed = empty_mask(), changes()
+  if changed then
+    known = mask_of(ARGV[ARGUMENTS + 2])
+    local clear = {}
+    for _, ordinal in ipairs(changed) do
+      append(clear, {'SET', 'u1', string.format('%d', ordinal), '0'})
+    end
+    redis.call('BITFIELD', known, unpack(clear))
+  end
+  local there = combined('AND', view.mask, seen(known, view))
+  local found = ordinals_in(combined('XOR', view.mask, there), view.base or 0, left_to_tell)
+  left_to_tell = left_to_tell - #found
+  return found
+end
+
 -- Of each field the score at which a bucket begins, and whether that itself is below it; see buckets.lua.
 local function first_time(bucket)
   return bucket - 62135596800000
@@ -52,12 +69,14 @@ local FIRST_SCORE = {
   seller_count = function(bucket) return bucket end,
   display_id = function(bucket)
     local id = bucket - 2 ^ 50
-    if bucket >= 2 ^ 53 then
+    if bucket >= 2 ^ 52 then
       return math.huge
-    elseif id < 0 then
-      return 8 * id
+    elseif id < -2 ^ 49 then
+      return -2 ^ 49 + (id + 2 ^ 49) * 16
+    elseif id > 2 ^ 51 then
+      return 2 ^ 51 + (id - 2 ^ 51) * 8
     end
-    return id < 2 ^ 52 and id or 2 ^ 52 + 2 * (id - 2 ^ 52)
+    return id
   end,
   total = function(bucket)
     local step = bucket - 2 ^ 43

@@ -10,8 +10,8 @@
 --             n: every n-th place in between; `parts` is 0
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --             -1, -2: none either, but of those that he does not know some are told. Behind all other arguments there are
---                <ids> <numbers> <ordinals> <last> <change> <changes> <most>: what he knows, msgpack arrays of the ids of
---                some groups and the ordinals of others; since when, see changes.lua; how many groups may have changed
+--                <ids> <bits> <ordinals> <last> <change> <changes> <most>: what he knows, the ids of some groups as a
+--                msgpack array, and others by ordinals; since when, see changes.lua; how many groups may have changed
 --                since, and how many are told
 --
 -- Answers {position, count, documents} for step 0, else {position, count, ids, scores, documents}.
@@ -63,39 +63,49 @@ local function places(ids, scored)
   return found
 end
 
--- What of the places `ids` is not known to who asks, see above; nil and an error reply where something is missing.
-local function news(ids, scored)
-  local names, numbers, ordinals, last, change, changes, most = unpack(ARGV, ARGUMENTS + 1)
-  local changed, _, is_all, changed_numbers = changed_since(ordinals, last, change, tonumber(changes))
-  local function missing(wanted, packed, out_of_date)
-    local known, found = {}, {}
-    for _, one in ipairs(#wanted > 0 and is_all and cmsgpack.unpack(packed) or {}) do
-      known[one] = true
-    end
-    for _, one in ipairs(is_all and out_of_date or {}) do
-      known[one] = nil
-    end
-    for _, one in ipairs(wanted) do
-      if not known[one] and #found < tonumber(most) then
-        found[#found + 1] = one
-      end
-    end
-    return found
+-- Of what came or changed since who asks began: ids, ordinals. Nil if that may be all that he knows.
+local changes_told
+local function changes()
+  if not changes_told then
+    local ordinals, last, change, most = unpack(ARGV, ARGUMENTS + 3)
+    local ids, _, is_all, numbers = changed_since(ordinals, last, change, tonumber(most))
+    changes_told = {is_all and ids or nil, is_all and numbers or nil}
   end
-  local named, listed = {}, {}
+  return changes_told[1], changes_told[2]
+end
+
+-- How many groups may still be told that who asks does not know.
+local left_to_tell = PARTS < 0 and tonumber(ARGV[#ARGV]) or 0
+
+-- Of `ids` those that he does not know.
+local function unknown(ids)
+  local changed, known, found = changes(), {}, {}
+  for _, id in ipairs(#ids > 0 and changed and cmsgpack.unpack(ARGV[ARGUMENTS + 1]) or {}) do
+    known[id] = true
+  end
+  for _, id in ipairs(changed or {}) do
+    known[id] = nil
+  end
+  for _, id in ipairs(ids) do
+    if not known[id] and #found < left_to_tell then
+      found[#found + 1] = id
+    end
+  end
+  return found
+end
+
+-- What of the places `ids` is not known to who asks, see above; nil and an error reply where something is missing. Of
+-- bits it was found out when they were made.
+local function news(ids, scored)
+  local named, listed, told = {}, {}, {}
   for _, place in ipairs(ids) do
     if type(place) == 'string' then
       named[#named + 1] = place
     else
-      for _, ordinal in ipairs(place.ordinals) do
-        listed[#listed + 1] = ordinal
+      for _, ordinal in ipairs(place.unknown) do
+        listed[#listed + 1], told[#told + 1] = ordinal, id_of(ordinal)
       end
     end
-  end
-  listed = missing(listed, numbers, changed_numbers)
-  local told = {}
-  for i, ordinal in ipairs(listed) do
-    told[i] = id_of(ordinal)
   end
   local scores = #told > 0 and redis.call('ZMSCORE', scored, unpack(told)) or {}
   for i, id in ipairs(told) do
@@ -103,11 +113,12 @@ local function news(ids, scored)
       return nil, redis.error_reply('MISSING ' .. id)
     end
   end
-  for _, id in ipairs(missing(named, names, changed)) do
+  for _, id in ipairs(unknown(named)) do
     told[#told + 1] = id
   end
   local docs, fault = documents(told)
-  return docs and {is_all and {changed, changed_numbers} or false, told, docs, listed, scores}, fault
+  local changed, numbers = changes()
+  return docs and {changed and {changed, numbers} or false, told, docs, listed, scores}, fault
 end
 
 -- `slice(first, last, step)` answers the ids of every step-th of these ranks of the list, both included, or nil and an
@@ -133,6 +144,11 @@ local function answer(count, slice, scored)
     reply = {position, -4, count, places(ids, scored), now()}
   else
     local scores = STEP > 0 and #ids > 0 and redis.call('ZMSCORE', scored, unpack(ids)) or {}
+    for i, score in ipairs(scores) do
+      if not score then
+        return redis.error_reply('MISSING ' .. ids[i])
+      end
+    end
     reply = {position, count, ids, scores, PARTS <= 0 and STEP <= 1 and now() or docs}
   end
   if PARTS < 0 then

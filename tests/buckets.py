@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 54}
+SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 53}
 # Milliseconds from the year 1 to 1970.
 EPOCH_MS = (date(1970, 1, 1) - date(1, 1, 1)).days * 86_400_000
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
@@ -18,7 +18,7 @@ def bucket(field: str, score: float) -> int:
     if field == "seller_count":
         return min(int(score), 1023)
     if field == "display_id":
-        return 2**53 if score == math.inf else _number(score)
+        return 2**52 if score == math.inf else _number(score)
     return min(max(math.floor(score) + EPOCH_MS, 0), 2**49 - 1)
 
 
@@ -31,11 +31,11 @@ def _total(total: float) -> int:
 
 
 def _number(display_id: float) -> int:
-    """In eights below 0, in twos from 2^52 on."""
+    """In sixteens below -2^49, in eights from 2^51 on."""
     whole = math.floor(display_id)
-    if whole < 0:
-        return max(2**50 + whole // 8, 0)
-    return min(2**50 + min(whole, 2**52) + max(whole - 2**52, 0) // 2, 2**53 - 1)
+    near = min(max(whole, -(2**49)), 2**51)
+    far = max(whole - 2**51, 0) // 8 + min(whole + 2**49, 0) // 16
+    return min(max(2**50 + near + far, 0), 2**52 - 1)
 
 
 def bitmaps(entries: Mapping[tuple[str, str], float], ordinals: Mapping[str, int]) -> dict[str, set[int]]:

@@ -14,7 +14,7 @@
 -- so their order is that of their bytes; where it is not decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
-local SLICES = {created_at = 49, updated_at = 49, total = 44, seller_count = 10, display_id = 54}
+local SLICES = {created_at = 49, updated_at = 49, total = 44, seller_count = 10, display_id = 53}
 
 local ID_BYTES, ID_WINDOW = 32, 5
 
@@ -62,12 +62,15 @@ local function steps(amount)
   return amount > 0 and 2 ^ 43 + step or 2 ^ 43 - 1 - step
 end
 
--- Each number from 0 to 2^52 has a bucket to itself; beyond, and below 0, a few share one.
+-- Each number from -2^49 to 2^51 has a bucket to itself; those beyond share one by sixteens, or by eights.
 local function number(id)
-  if id < 0 then
-    return clipped(math.floor(id / 8) + 2 ^ 50, 50)
+  id = math.floor(id)
+  if id < -2 ^ 49 then
+    id = -2 ^ 49 + math.floor((id + 2 ^ 49) / 16)
+  elseif id > 2 ^ 51 then
+    id = 2 ^ 51 + math.floor((id - 2 ^ 51) / 8)
   end
-  return clipped(2 ^ 50 + (id < 2 ^ 52 and math.floor(id) or 2 ^ 52 + math.floor((id - 2 ^ 52) / 2)), 53)
+  return clipped(2 ^ 50 + id, 52)
 end
 
 local BUCKET = {
@@ -76,5 +79,5 @@ local BUCKET = {
   total = steps,
   seller_count = function(sellers) return clipped(sellers, 10) end,
   -- Without one the score is infinite: the highest bit is for those alone.
-  display_id = function(id) return id == math.huge and 2 ^ 53 or number(id) end,
+  display_id = function(id) return id == math.huge and 2 ^ 52 or number(id) end,
 }

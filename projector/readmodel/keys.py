@@ -15,7 +15,7 @@ LIVE = "og:live"
 # One sorted set each, scored by the field; `id` has score 0 throughout, so its order is the byte order of ids.
 SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
 # Bits of a bucket, one bitmap each: see buckets.lua, also for the bits of ids.
-SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 54}
+SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 53}
 ID_SLICES = 256
 # One sorted set for each value, scored by the group's created_at in milliseconds.
 VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")

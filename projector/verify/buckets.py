@@ -64,11 +64,13 @@ def _sellers(count: float) -> int:
 
 def _display_id(display_id: float) -> int:
     if display_id == inf:
-        return 2**53
+        return 2**52
     number = _whole(display_id)
-    if number < 0:
-        return _clipped(2**50 + number // 8, 50)
-    return _clipped(2**50 + (number if number < 2**52 else 2**52 + (number - 2**52) // 2), 53)
+    if number < -(2**49):
+        number = -(2**49) + (number + 2**49) // 16
+    elif number > 2**51:
+        number = 2**51 + (number - 2**51) // 8
+    return _clipped(2**50 + number, 52)
 
 
 _BUCKET: Mapping[str, Callable[[float], int]] = {

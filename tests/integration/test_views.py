@@ -34,7 +34,7 @@ def test_a_bucket_begins_where_the_one_before_it_ends(redis_url: str, field: str
     chance = random.Random(field)
     numbers = sorted({bucket(field, score) + n for score in chance.sample(some, 1500) for n in (0, 1)})
     # All are beyond 0, and none is beyond that of groups without a value.
-    numbers = [number for number in numbers if 0 < number <= 2**53]
+    numbers = [number for number in numbers if 0 < number <= 2**52]
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         begins = client.eval(SCRIPT % tuple(texts), 0, field, json.dumps([str(number) for number in numbers]))
     assert isinstance(begins, list)
