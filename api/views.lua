@@ -1,4 +1,4 @@
--- Parts of masks, and which slices need not be looked at in them.
+-- Parts of masks: the groups in them, and which slices need not be looked at.
 
 -- A view of a mask: {mask, base, size}. A whole one has only the mask; else its key has `size` bytes of it, from the byte
 -- `base` on, and all bits of it are in there.
@@ -39,6 +39,56 @@ local function whole(view)
   redis.call('SETRANGE', mask, string.format('%d', view.base), redis.call('GET', view.mask))
   has_key[mask] = true
   return mask
+end
+
+-- Groups that came one after the other are listed together where so many bits, or fewer, are one of theirs.
+local SPARSE = 5
+
+-- The ids of `count` bits that all are in a part of a mask which begins with the bit `at`; nil if they are not.
+local function listed_near(mask, base, at, count)
+  local first = math.floor(at / 8)
+  local from, to = string.format('%d', first), string.format('%d', first + math.ceil(SPARSE * count / 8))
+  if redis.call('BITCOUNT', mask, from, to) < count then
+    return nil
+  end
+  local bytes = redis.call('GETRANGE', mask, from, to)
+  local start = 8 * (base + first)
+  local near = redis.call('ZRANGE', ORDINAL, start, start + 8 * #bytes - 1)
+  local ids = {}
+  for i = 1, #bytes do
+    local byte, place = string.byte(bytes, i), 8 * i
+    while byte > 0 do
+      if byte % 2 == 1 then
+        ids[#ids + 1] = near[place]
+      end
+      byte, place = math.floor(byte / 2), place - 1
+    end
+  end
+  return ids
+end
+
+-- The ordinals of the first bits of a mask, `most` at most. `base`: the byte of all that it begins with. To look at all of
+-- it in Lua takes longer, unless they are many.
+local function ordinals_in(mask, base, most)
+  local found, at = {}, redis.call('BITPOS', mask, '1')
+  while at >= 0 and #found < most do
+    found[#found + 1] = 8 * base + at
+    at = redis.call('BITPOS', mask, '1', at + 1, '-1', 'BIT')
+  end
+  return found
+end
+
+-- The ids of a mask with `count` bits, which are few, in any order.
+local function listed(mask, base, count)
+  local at = redis.call('BITPOS', mask, '1')
+  local ids = at >= 0 and listed_near(mask, base, at, count)
+  if not ids then
+    ids = ordinals_in(mask, base, count)
+    for i, ordinal in ipairs(ids) do
+      ids[i] = id_of(ordinal)
+    end
+  end
+  return ids
 end
 
 -- Ordinals of groups that who asks does not know, as many as may be told.
@@ -108,6 +158,12 @@ local function have_one_score(view, field)
   local bucket = BUCKET[field](tonumber(score))
   return score == 'inf' or redis.call('ZCOUNT', BY_SORT, score, score)
     == redis.call('ZCOUNT', BY_SORT, score_from(field, bucket), beside(score_from(field, bucket + 1)))
+end
+
+-- Of the member at a rank of by:<field>; nil if there is none.
+local function bucket_at(key, field, rank)
+  local score = rank >= 0 and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
+  return score and BUCKET[field](tonumber(score)) or nil
 end
 
 -- Slices from the lowest on, above which two buckets, and all in between, are alike.

@@ -4,7 +4,7 @@
                               BENCH_SECONDS (2), in BENCH_ROUNDS (5); results go to BENCH_RESULTS (bench/results);
                               BENCH_POSTGRES=off leaves PostgreSQL out
 
-At a million groups it takes eight minutes, 10 GB of disk and as much memory. Only the results of a million
+At a million groups it takes ten minutes, 10 GB of disk and as much memory. Only the results of a million
 groups get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's page: if
 one is wrong, there are no results.
 """
