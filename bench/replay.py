@@ -21,7 +21,7 @@ from bench.stream import PARTITIONS, fill, live, progress, rate
 from events.log import Partition
 from events.open import open_log
 from projector.project import decode_record, group_ids, known, project
-from projector.rebuild.builder import POLL_RECORDS
+from projector.rebuild.windows import POLL_RECORDS
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -14,6 +14,9 @@ from projector.errors import StoreUnavailable
 # The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
+
+# Returns what the call returns, however often it has to be made.
+Insist = Callable[[Callable[[], Any]], Any]
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")

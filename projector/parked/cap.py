@@ -12,10 +12,10 @@ import structlog
 
 from events.log import Partition
 from projector.parked.record import now_text
+from projector.patience import Insist
 from projector.project import Decoded, Fate
 from projector.readmodel.generations import PAUSED
 from projector.readmodel.keys import Generation
-from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 
 # By default, of each partition.

@@ -8,34 +8,25 @@ fold takes what it has seen before for what it is.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from itertools import zip_longest
 
 from msgspec import Struct, structs
 
-from events.log import Log, Partition, Reader
+from events.log import Log, Partition
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.parked.record import now_text
-from projector.project import Change, Decoded, Known, decode_record, known, project
+from projector.patience import Insist
+from projector.project import Change, Known, known, project
 from projector.readmodel.keys import Generation
-from projector.rebuild.window import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison, slices
+from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison
+from projector.rebuild.windows import WINDOW_RECORDS, Windows
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Store
-from projector.store.sent import Sent
+from projector.store.sent import Asked, Sent
 
-# How many records, or bytes of them, are folded before they are written.
-WINDOW_RECORDS = 20_000
-WINDOW_BYTES = 32 * 1024 * 1024
 # A window of so few is one part, which comes with its position: for a generation that somebody may read.
 WHOLE_RECORDS = PART_GROUPS
-# How many states one call loads.
-LOAD_GROUPS = 500
-# How long one poll waits for records, in seconds.
-POLL_S = 0.2
-POLL_RECORDS = 5_000
-
-# Returns what the call returns, however often it has to be made.
-Insist = Callable[[Callable[[], Any]], Any]
 
 
 class Poison(CannotGoOn):
@@ -77,10 +68,10 @@ class Builder:
         self._window_records = window
         self._cache = Cache()
         self._stands: list[dict[Partition, int | None]] = []
-        self._reader: Reader | None = None
+        self._windows: Windows | None = None
+        self._asked: Asked | None = None
         self._flight: Flight | None = None
         self._tally: Tally = {}
-        self._deadly: frozenset[str] = frozenset()
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -102,13 +93,13 @@ class Builder:
             raise CannotGoOn(f"the log has got more partitions, such as {strange[0]}: do it again")
         while True:
             try:
-                if self._reader is None:
-                    self._start()
+                windows = self._windows = self._windows or self._start()
                 while any(offset > self.positions[p] for p, offset in stop.items()):
-                    window, reached = self._window(stop)
-                    ids = {item.event.group_id for item in window if item.event}
-                    touch(ids)
-                    self._apply(window, reached, self._load(ids))
+                    window, reached = windows.take(stop)
+                    touch({item.event.group_id for item in window if item.event})
+                    for shard, stands in enumerate(self._stands):
+                        of_shard = list(parts(self.generation, shard, stands, window, reached))
+                        self._apply(of_shard, partial(windows.read_on, stop))
                     tell()
                 return
             except Lost:
@@ -120,13 +111,16 @@ class Builder:
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.sent.discard()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.discard()
+        windows, self._windows = self._windows, None
+        if windows is not None:
+            windows.close()
 
-    def _start(self) -> None:
+    def _start(self) -> Windows:
         self._cache.clear()
-        self._deadly = self.insist(lambda: self._store.deadly(self.generation))
+        deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):
             found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
@@ -134,39 +128,28 @@ class Builder:
         first = self.insist(self.log.first)
         # What the log no longer has was accepted as lost when this was planned.
         start = {p: max(offset, first[p]) for p, offset in self.positions.items()}
-        self._reader = self.log.read(start)
+        return Windows(self.log.read(start), deadly, self.insist, self._window_records)
 
-    def _window(self, stop: Positions) -> tuple[list[Decoded], Positions]:
-        """The next events, and the positions behind them."""
-        reader = self._reader
-        assert reader is not None, "started"
-        window: list[Decoded] = []
-        size = 0
-        while (room := self._window_records - len(window)) > 0 and size < WINDOW_BYTES:
-            records = self.insist(partial(reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
-            window += [decode_record(record, self._deadly) for record in records]
-            size += sum(len(record.value or b"") for record in records)
-            if not records:
-                break
-        return window, dict(reader.positions)
+    def _apply(self, of_shard: Sequence[Part], read_on: Callable[[int], None]) -> None:
+        """While Redis writes a part, the next one's groups are asked for, and as much of the log is read on."""
+        self._tally = {}
+        for part, following in zip_longest(of_shard, of_shard[1:]):
+            states = self._states(part)
+            self._asked = self._ask(following) if following else None
+            self._write(part, states)
+            read_on(sum(map(len, part.groups.values())) + len(part.loose))
+        self._settle()
 
-    def _apply(self, window: Sequence[Decoded], reached: Positions, states: Mapping[str, bytes | None]) -> None:
-        for shard in range(self.generation.shards):
-            self._tally = {}
-            for part in parts(self.generation, shard, self._stands[shard], window, reached):
-                self._write(part, states)
-            self._settle()
+    def _ask(self, part: Part) -> Asked | None:
+        """For those of its groups that are not in the cache."""
+        missing = [group_id for group_id in part.groups if group_id not in self._cache]
+        return self._store.ask(self.generation, part.shard, missing) if missing else None
 
-    def _load(self, ids: Collection[str]) -> dict[str, bytes | None]:
-        """Of the groups that are not in the cache."""
-        missing: dict[int, list[str]] = {}
-        for group_id in ids:
-            if group_id not in self._cache:
-                missing.setdefault(self.generation.shard_of(group_id), []).append(group_id)
-        states: dict[str, bytes | None] = {}
-        for shard, wanted in missing.items():
-            for some in slices(wanted, LOAD_GROUPS):
-                states |= self.insist(partial(self._store.load, self.generation, shard, some))
+    def _states(self, part: Part) -> Mapping[str, bytes | None]:
+        """What was asked for while the part before was written."""
+        self._asked = self._asked or self._ask(part)
+        states = self.insist(self._asked.states) if self._asked else {}
+        self._asked = None
         return states
 
     def _write(self, part: Part, states: Mapping[str, bytes | None]) -> None:
@@ -176,8 +159,8 @@ class Builder:
         change, sendable = self._project(part, self._before(part, states))
         if len(part.groups) > 1 and sum(map(len, sendable)) > REQUEST_BYTES_MAX:
             for half in halves(part):
-                # What was known of its groups has been merged into.
-                self._write(half, self._load(half.groups))
+                # What was known of its groups has been merged into: they are loaded anew.
+                self._write(half, {})
             return
         self._settle()
         sent = self._store.commit(self.generation, part.shard, sendable)
@@ -191,7 +174,7 @@ class Builder:
                 found = known(group_id, states[group_id])
             if found is not None:
                 before[group_id] = found
-        # What was in the cache when the window was loaded, and has been pushed out since.
+        # What was in the cache when the others were asked for, and has been pushed out since.
         return before | self._load_known(part.shard, [group_id for group_id in part.groups if group_id not in before])
 
     def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:

@@ -19,8 +19,9 @@ from projector.patience import Stopped, Waiter, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
-from projector.rebuild.builder import WHOLE_RECORDS, WINDOW_RECORDS, Builder
-from projector.rebuild.window import Positions
+from projector.rebuild.builder import WHOLE_RECORDS, Builder
+from projector.rebuild.parts import Positions
+from projector.rebuild.windows import WINDOW_RECORDS
 from projector.replay.drop import delete_keys
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
@@ -33,8 +34,7 @@ from projector.store.redis import Store
 from projector.verify.compare import Report, compare_generations, verify_log
 from projector.verify.sample import ALL, Sample
 
-# How long a live generation that has not come as far as the new one may stand still until it is no longer waited for,
-# in seconds.
+# How long a live generation that lags behind the new one may stand still before it is waited for no more, in seconds.
 STANDSTILL_S = 5.0
 # A request that began before the switch is answered by then, in seconds.
 READERS_S = 1.0

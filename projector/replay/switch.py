@@ -12,10 +12,11 @@ from msgspec import structs
 
 from events.log import Log, Partition
 from projector.errors import CannotGoOn
+from projector.patience import Insist
 from projector.readmodel.generations import State
 from projector.readmodel.keys import Generation
-from projector.rebuild.builder import Builder, Insist
-from projector.rebuild.window import Positions
+from projector.rebuild.builder import Builder
+from projector.rebuild.parts import Positions
 from projector.replay.lease import Lease
 from projector.replay.teller import Teller
 from projector.store.catalogue import now

@@ -9,9 +9,10 @@ from msgspec import Struct
 from events.errors import LogGap
 from events.log import Log
 from projector.errors import CannotGoOn
+from projector.patience import Insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
-from projector.rebuild.builder import Builder, Insist
+from projector.rebuild.builder import Builder
 from projector.store.redis import Store
 from projector.verify.book import Book
 from projector.verify.comparison import Comparison, Side, Tell, hashes

@@ -10,7 +10,8 @@ from functools import partial
 
 from events.log import Log
 from projector.errors import CannotGoOn
-from projector.rebuild.builder import POLL_RECORDS, POLL_S, Insist
+from projector.patience import Insist
+from projector.rebuild.windows import POLL_RECORDS, POLL_S
 from projector.verify.expected import Expected, Touched
 from projector.verify.shards import Answer, Positions
 

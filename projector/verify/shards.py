@@ -13,8 +13,8 @@ from msgspec import Struct
 from events.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
+from projector.patience import Insist
 from projector.readmodel.keys import ID_SLICES, SLICES, Generation
-from projector.rebuild.builder import Insist
 from projector.store.redis import Store
 from projector.verify.buckets import is_bitmap, slices_of_id
 from projector.verify.picture import Picture
