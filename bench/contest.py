@@ -8,9 +8,6 @@ from typing import Protocol
 
 from bench.shapes import Shape
 
-# Of a slow shape, so many are measured even when its time is over: it was asked before, to compare pages.
-REQUESTS_MIN = 1
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -67,9 +64,10 @@ class Samples:
     refused: list[str] = field(default_factory=list)
     spent_s: float = 0.0
 
-    @property
-    def number(self) -> int:
-        return len(self.seconds) + len(self.refused)
+    def add(self, answer: Answer) -> None:
+        self.seconds.append(answer.seconds)
+        for name, seconds in answer.parts.items():
+            self.parts.setdefault(name, []).append(seconds)
 
 
 Results = dict[tuple[str, str], Samples]
@@ -92,10 +90,10 @@ class Contest:
     def run(self, tell: Callable[[str], None]) -> Results:
         """(contender, shape) -> what it took. Raises Wrong."""
         pairs = [(one, shape) for shape in self.shapes for one in self.contenders if shape in one.shapes(self.shapes)]
+        results: Results = {(one.name, shape.name): Samples() for one, shape in pairs}
         for shape in self.shapes:
             tell(f"warming up, and comparing: {shape.name}")
-            self._compare(shape, [one for one, asked in pairs if asked == shape])
-        results: Results = {(one.name, shape.name): Samples() for one, shape in pairs}
+            self._compare(shape, [one for one, asked in pairs if asked == shape], results)
         for number in range(1, self.rounds + 1):
             for one, shape in pairs:
                 tell(f"round {number} of {self.rounds}: {shape.name}, {one.name}")
@@ -103,7 +101,7 @@ class Contest:
                 self.beside()
         return results
 
-    def _compare(self, shape: Shape, asked: Sequence[Contender]) -> None:
+    def _compare(self, shape: Shape, asked: Sequence[Contender], results: Results) -> None:
         pages: dict[tuple[str, ...], str] = {}
         for one in asked:
             one.begin()
@@ -113,6 +111,11 @@ class Contest:
                 continue
             if answer.ids is not None:
                 pages[answer.ids] = one.name
+            if answer.seconds > self.seconds:
+                # All its time is over: it is not asked again.
+                samples = results[one.name, shape.name]
+                samples.add(answer)
+                samples.spent_s = answer.seconds
         if len(pages) > 1:
             raise Wrong(f"{shape.name}: {' and '.join(pages.values())} have different pages")
 
@@ -121,15 +124,11 @@ class Contest:
         one.begin()
         asked = 0
         while asked < max(1, self.requests // self.rounds):
-            spent = samples.spent_s >= self.seconds and samples.number >= REQUESTS_MIN
-            if spent or (asked and time.perf_counter() > until_s):
+            if samples.spent_s >= self.seconds or (asked and time.perf_counter() > until_s):
                 break
             started_s = time.perf_counter()
             try:
-                answer = self._asked(one, shape)
-                samples.seconds.append(answer.seconds)
-                for name, seconds in answer.parts.items():
-                    samples.parts.setdefault(name, []).append(seconds)
+                samples.add(self._asked(one, shape))
             except Refused as refused:
                 samples.refused.append(str(refused))
             samples.spent_s += time.perf_counter() - started_s

@@ -16,7 +16,7 @@ from projector.store.redis import Store
 # Where nothing is live to judge by: what an event of the sample marketplace takes in Redis, in bytes.
 BYTES_PER_EVENT = 1_200
 # What a worker folds in a second on a machine of two cores that it shares with Redis and the log.
-EVENTS_PER_S = 25_000
+EVENTS_PER_S = 15_000
 
 
 class Stretch(Struct, frozen=True):
