@@ -40,7 +40,7 @@ chaos: .venv/dev-installed
 	  $(BIN)/python -m bench.chaos $$lines'
 	$(BIN)/python -m bench.readme
 
-# Eleven minutes on two processors, a third of which makes and builds the read model of BENCH_GROUPS order groups, a
+# Twelve minutes on two processors, a third of which makes and builds the read model of BENCH_GROUPS order groups, a
 # million if not told otherwise. The figures of the README are made from what is measured at full size.
 bench: .venv/dev-installed
 	$(BIN)/python -m bench.projector

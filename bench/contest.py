@@ -56,7 +56,7 @@ class Contender(Protocol):
 
 @dataclass
 class Samples:
-    """Seconds of each request. `calls`: inside, for each round."""
+    """Seconds of each request. `calls`: inside, for each time that some were asked."""
 
     seconds: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
@@ -69,14 +69,19 @@ class Samples:
         for name, seconds in answer.parts.items():
             self.parts.setdefault(name, []).append(seconds)
 
+    def see(self, calls: Calls | None) -> None:
+        if calls is not None:
+            self.calls.append(calls)
+
 
 Results = dict[tuple[str, str], Samples]
 
 
 @dataclass(frozen=True)
 class Contest:
-    """`counts`: what each shape must find. At most `requests` of a shape and contender, and about `seconds` of them.
-    `beside`: called again and again between them.
+    """`counts`: what each shape must find. At most `requests` of a shape and contender, and about `seconds` of them,
+    after one to warm up and to compare the pages; where that takes longer than `seconds`, it is the only one. `beside`:
+    called again and again between them.
     """
 
     contenders: Sequence[Contender]
@@ -112,9 +117,9 @@ class Contest:
             if answer.ids is not None:
                 pages[answer.ids] = one.name
             if answer.seconds > self.seconds:
-                # All its time is over: it is not asked again.
                 samples = results[one.name, shape.name]
                 samples.add(answer)
+                samples.see(one.calls())
                 samples.spent_s = answer.seconds
         if len(pages) > 1:
             raise Wrong(f"{shape.name}: {' and '.join(pages.values())} have different pages")
@@ -133,9 +138,8 @@ class Contest:
                 samples.refused.append(str(refused))
             samples.spent_s += time.perf_counter() - started_s
             asked += 1
-        calls = one.calls()
-        if asked and calls is not None:
-            samples.calls.append(calls)
+        if asked:
+            samples.see(one.calls())
 
     def _asked(self, one: Contender, shape: Shape) -> Answer:
         answer = one.ask(shape)

@@ -54,7 +54,8 @@ def listed(found: Report) -> str:
     }
     told = paragraph(
         "A page of 50 and its exact count: through redis-py and through PostgreSQL's driver, each on one connection, "
-        "and over HTTP through `projector serve`.",
+        "and over HTTP through `projector serve`. "
+        f"What takes longer than {found.seconds:g} s was asked once, cold.",
         verdict("the p50 of each", slow),
         *_beside_rival(found),
         made(found),
@@ -109,8 +110,10 @@ def _hard(found: Report) -> str:
     calls = {one.name: max(one.call_p99, one.longest_call_median) for one in found.hard}
     calls |= {one.name: one.took[ours].call_p99 or 0.0 for one in found.lines}
     long = {name: f"{ms(longest)} ms" for name, longest in calls.items() if longest > _CALL_AIM_MS}
+    requests = sorted(one.requests for one in found.hard)
     told = paragraph(
         "Nothing holds Redis for longer than one call. Where it would be long, the work is done in several.",
+        f"Each list was asked for {requests[0]} to {requests[-1]} times.",
         verdict(f"no call over {_CALL_AIM_MS} ms (p99, and the longest of a typical list), of both tables", long),
         f"What the machine adds: a script that reads nothing, and takes {ms(found.loop.p50)} ms, took "
         f"{ms(found.loop.p99)} ms (p99) and at most {ms(found.loop.longest)} ms between the lists of the first table.",
@@ -136,7 +139,7 @@ def _purposes(sizes: Mapping[str, float]) -> str:
 def _quantiles(took: Took) -> str:
     if took.p50 is None or took.p99 is None:
         return "refused"
-    return f"{ms(took.p50)}, {ms(took.p99)} ms"
+    return f"{ms(took.p50)}, {ms(took.p99)} ms" if took.requests > 1 else f"{ms(took.p50)} ms"
 
 
 def _p50(took: Took) -> str:

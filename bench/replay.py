@@ -163,7 +163,7 @@ class Build:
             client.flushall()
             command = ("replay", "build", "--yes", "--workers", str(workers))
             with Process(*command, cwd=self._folder, **self._settings) as replay:
-                found = rate(self._watched(progress(client, replay, EVENTS)))
+                found = rate(self._watched(progress(client, replay, EVENTS)), left_out=workers)
                 assert replay.process.wait(60) == 0, replay.text()
         return found
 

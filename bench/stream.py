@@ -51,14 +51,17 @@ def fill(url: str, name: str, events: int) -> None:
             log.append(list(islice(history, _APPEND_EVENTS)))
 
 
-def rate(steps: Iterator[int]) -> float:
-    """Events a second from the end of the first step, so that no start counts, to the end of the last."""
+def rate(steps: Iterator[int], left_out: int = 0) -> float:
+    """Events a second from the end of the first step, so that no start counts, to the end of the last one that is not
+    `left_out`: what was read ahead for those was read before.
+    """
     next(steps)
     started_s = time.perf_counter()
-    events = sum(steps)
-    if not events:
-        raise SystemExit("bench: too few events to be timed: they came in one step")
-    return events / (time.perf_counter() - started_s)
+    done = [(time.perf_counter(), events) for events in steps]
+    done = done[: len(done) - left_out]
+    if not done:
+        raise SystemExit("bench: too few events to be timed: they came in too few steps")
+    return sum(events for _, events in done) / (done[-1][0] - started_s)
 
 
 def progress(client: "redis.Redis", process: Process, events: int) -> Iterator[int]:

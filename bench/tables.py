@@ -7,7 +7,6 @@ be fast: a row a group with all that lists show, filter and sort by, and every i
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -108,8 +107,8 @@ WHERE {} GROUP BY g.id ORDER BY g.created_at DESC LIMIT {} OFFSET {}
 """
 
 
-def load(connection: Connection, another: Connection, groups: Iterable[Group], tell: Callable[[str], None]) -> bool:
-    """Whether there are indexes for `q`, which an extension has. `another` connection makes tables beside."""
+def load(connection: Connection, groups: Iterable[Group], tell: Callable[[str], None]) -> bool:
+    """Whether there are indexes for `q`, which an extension has."""
     connection.execute(_FLAT)
     tell("copying to PostgreSQL")
     with connection.cursor() as cursor, cursor.copy("COPY flat FROM STDIN") as copy:
@@ -124,12 +123,10 @@ def load(connection: Connection, another: Connection, groups: Iterable[Group], t
                 )
     has_trigrams = _has_trigrams(connection)
     partial = [index.as_string(connection) for index in _partial_indexes()]
-    listed = [*_statements(_DENORMALISED), *partial, *(_statements(_TRIGRAMS) if has_trigrams else [])]
-    with ThreadPoolExecutor(1) as beside:
-        normalised = beside.submit(_run, another, _statements(_NORMALISED), tell)
-        _run(connection, listed, tell)
-        normalised.result()
-    _run(connection, ["DROP TABLE flat", "VACUUM ANALYZE"], tell)
+    last = ["DROP TABLE flat", "VACUUM ANALYZE"]
+    for statements in (_statements(_DENORMALISED), partial, _statements(_TRIGRAMS) if has_trigrams else []):
+        _run(connection, statements, tell)
+    _run(connection, [*_statements(_NORMALISED), *last], tell)
     return has_trigrams
 
 

@@ -7,15 +7,14 @@ the script compares the revision of every group, so that whatever was assumed wr
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 
 from events.log import Partition
 from projector.cache import Cache
-from projector.errors import StoreUnavailable
 from projector.flight import Flight, Next, Projected, Tally
 from projector.parked.record import now_text
+from projector.patience import Insist
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.steering import Closed, Rejoin, Rewind, TooMuch
@@ -37,7 +36,7 @@ class Pipeline:
         self,
         store: Store,
         generation: Generation,
-        insist: Callable[[Callable[[], Any]], Any],
+        insist: Insist,
         on_parked: Callable[[Mapping[str, bytes]], None] = lambda parked: None,
         stored: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
@@ -121,11 +120,7 @@ class Pipeline:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()
         for asked in self._next.asked:
-            try:
-                states |= asked.states()
-            except StoreUnavailable:
-                # That was a while ago: what it was refused for may be over, and would be told as another incident.
-                states |= self._insist(asked.states)
+            states |= self._insist(asked.states)
         self._next = None
         try:
             return self._project_all(decoded, states)

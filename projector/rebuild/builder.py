@@ -17,7 +17,7 @@ from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.parked.record import now_text
 from projector.patience import Insist
-from projector.project import Change, Known, known, project
+from projector.project import Change, Decoded, Known, known, project
 from projector.readmodel.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison
 from projector.rebuild.windows import WINDOW_RECORDS, Windows
@@ -71,7 +71,8 @@ class Builder:
         self._windows: Windows | None = None
         self._asked: Asked | None = None
         self._flight: Flight | None = None
-        self._tally: Tally = {}
+        # Of each shard, what became of the records of its parts that no position has passed yet.
+        self._tally: dict[int, Tally] = {}
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -97,13 +98,14 @@ class Builder:
                 while any(offset > self.positions[p] for p, offset in stop.items()):
                     window, reached = windows.take(stop)
                     touch({item.event.group_id for item in window if item.event})
-                    for shard, stands in enumerate(self._stands):
-                        of_shard = list(parts(self.generation, shard, stands, window, reached))
-                        self._apply(of_shard, partial(windows.read_on, stop))
+                    self._apply(window, reached, partial(windows.read_on, stop))
                     tell()
                 return
-            except Lost:
+            except BaseException as error:
+                # Some of a window may be neither stored nor still to be read.
                 self.close()
+                if not isinstance(error, Lost):
+                    raise
                 if not self.insist(lambda: self._store.is_open(self.generation)):
                     raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
 
@@ -130,10 +132,17 @@ class Builder:
         start = {p: max(offset, first[p]) for p, offset in self.positions.items()}
         return Windows(self.log.read(start), deadly, self.insist, self._window_records)
 
-    def _apply(self, of_shard: Sequence[Part], read_on: Callable[[int], None]) -> None:
-        """While Redis writes a part, the next one's groups are asked for, and as much of the log is read on."""
+    def _apply(self, window: Sequence[Decoded], reached: Positions, read_on: Callable[[int], None]) -> None:
+        """While Redis writes a part, the next one is projected, the groups of the one after that are asked for, and as
+        much of the log is read on.
+        """
         self._tally = {}
-        for part, following in zip_longest(of_shard, of_shard[1:]):
+        of_all = [
+            part
+            for shard, stands in enumerate(self._stands)
+            for part in parts(self.generation, shard, stands, window, reached)
+        ]
+        for part, following in zip_longest(of_all, of_all[1:]):
             states = self._states(part)
             self._asked = self._ask(following) if following else None
             self._write(part, states)
@@ -146,7 +155,7 @@ class Builder:
         return self._store.ask(self.generation, part.shard, missing) if missing else None
 
     def _states(self, part: Part) -> Mapping[str, bytes | None]:
-        """What was asked for while the part before was written."""
+        """What was asked for before the part before was sent; of the first one, now."""
         self._asked = self._asked or self._ask(part)
         states = self.insist(self._asked.states) if self._asked else {}
         self._asked = None
@@ -186,8 +195,8 @@ class Builder:
         if change.parked and not self._park:
             raise Poison(poison(change))
         # What became of the records counts once a position passes them.
-        sent = structs.replace(change, tally=added(self._tally, change.tally) if part.advances else {})
-        return change, request(sent, part.advances)
+        tally = added(self._tally.get(part.shard, {}), change.tally) if part.advances else {}
+        return change, request(structs.replace(change, tally=tally), part.advances)
 
     def _settle(self) -> None:
         """Waits until what was sent is stored."""
@@ -201,7 +210,7 @@ class Builder:
         match outcome:
             case Outcome.STORED | Outcome.ALREADY:
                 self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())
-                self._tally = added(self._tally, change.tally)
+                self._tally[part.shard] = added(self._tally.get(part.shard, {}), change.tally)
                 self._cache.put(change.after)
             case Outcome.SEALED:
                 raise CannotGoOn(f"generation {self.generation.number} was closed while it was written")

@@ -1,6 +1,6 @@
 """A window of the log, cut into parts that one script each takes in. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -40,11 +40,11 @@ def parts(
     heads: Mapping[Partition, int | None],
     window: Sequence[Decoded],
     reached: Positions,
-) -> Iterator[Part]:
+) -> list[Part]:
     """A shard's share of the window, unless it has had it. `heads`: where the shard stands."""
     advances = {p: Advance(heads[p], stop) for p, stop in reached.items() if stop > (heads[p] or 0)}
     if not advances:
-        return
+        return []
     groups: dict[str, list[Decoded]] = {}
     loose = []
     for item in window:
@@ -57,9 +57,10 @@ def parts(
         elif generation.shard_of(item.event.group_id) == shard:
             groups.setdefault(item.event.group_id, []).append(item)
     *others, last = slices(list(groups), PART_GROUPS) or [[]]
-    for ids in others:
-        yield Part(shard, {group_id: groups[group_id] for group_id in ids}, {}, [])
-    yield Part(shard, {group_id: groups[group_id] for group_id in last}, advances, loose)
+    return [
+        *(Part(shard, {group_id: groups[group_id] for group_id in ids}, {}, []) for ids in others),
+        Part(shard, {group_id: groups[group_id] for group_id in last}, advances, loose),
+    ]
 
 
 def slices(items: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -1,25 +1,28 @@
 """The log, window by window: how much is folded in memory before each group of it is written once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
-from events.log import Reader
+from events.errors import LogError, LogUnavailable
+from events.log import Reader, Record
 from projector.patience import Insist
 from projector.project import Decoded, decode_record
 from projector.rebuild.parts import Positions
 
-# A window's records, or bytes of them.
+# A window has at most so many records, and is full with so many bytes of them.
 WINDOW_RECORDS = 20_000
 WINDOW_BYTES = 32 * 1024 * 1024
 # How long one poll waits for records, in seconds, and how many it takes.
 POLL_S = 0.2
 POLL_RECORDS = 5_000
+# In how many polls a window is read on: each takes a while, however few records there are.
+READ_ON_POLLS = 20
 
 
 class Windows:
     """Read from `reader`, which it closes. Of the next window a part may be read while this one is being written.
 
-    `deadly`: positions of events that are not to be touched. Raises what `insist` does.
+    `deadly`: positions of events that are not to be touched. `records`: of a window, at most.
     """
 
     def __init__(self, reader: Reader, deadly: Collection[str], insist: Insist, records: int) -> None:
@@ -29,27 +32,49 @@ class Windows:
         self._records = records
         self._next: list[Decoded] = []
         self._bytes = 0
+        self._written = 0
+        self._failed: LogError | None = None
 
     def take(self, stop: Positions) -> tuple[list[Decoded], Positions]:
-        """The next window, and the positions behind it. What was read on before must lie before `stop`, too."""
-        while self._read(POLL_S, POLL_RECORDS, stop):
+        """The next window, and the positions behind it. What was read on must lie before `stop`, too.
+
+        Raises what `insist` does, and what the log does but for LogUnavailable.
+        """
+        if self._failed:
+            raise self._failed
+        while (room := self._room) and self._add(
+            self._insist(partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
+        ):
             pass
         taken, self._next, self._bytes = self._next, [], 0
         return taken, dict(self._reader.positions)
 
-    def read_on(self, stop: Positions, records: int) -> None:
-        """At most so many of the window after this one, of those that are there."""
-        self._read(0, records, stop)
+    def read_on(self, stop: Positions, written: int) -> None:
+        """As many records of the window after this one as were `written` of this one, if they are there. Raises
+        nothing: whatever is wrong with the log, this window can be written.
+        """
+        self._written += written
+        if self._written < self._records // READ_ON_POLLS or self._failed or not self._room:
+            return
+        try:
+            self._add(self._reader.poll(0, min(self._written, self._room), stop))
+        except LogUnavailable:
+            # `take` waits until it is there again, and tells so.
+            return
+        except LogError as error:
+            self._failed = error
+        self._written = 0
 
     def close(self) -> None:
         self._reader.close()
 
-    def _read(self, timeout_s: float, records: int, stop: Positions) -> bool:
-        """Whether there were any, and room for them."""
-        room = self._records - len(self._next)
-        if room <= 0 or self._bytes >= WINDOW_BYTES:
-            return False
-        found = self._insist(partial(self._reader.poll, timeout_s, min(records, room), stop))
-        self._next += [decode_record(record, self._deadly) for record in found]
-        self._bytes += sum([len(record.value or b"") for record in found])
-        return bool(found)
+    @property
+    def _room(self) -> int:
+        """For how many records."""
+        return self._records - len(self._next) if self._bytes < WINDOW_BYTES else 0
+
+    def _add(self, records: Sequence[Record]) -> bool:
+        """Whether there were any."""
+        self._next += [decode_record(record, self._deadly) for record in records]
+        self._bytes += sum([len(record.value or b"") for record in records])
+        return bool(records)

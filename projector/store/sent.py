@@ -73,13 +73,19 @@ class Asked:
 
     def states(self) -> Mapping[str, bytes | None]:
         """Waits for the answer. Raises StoreUnavailable; then the next call asks again."""
-        if not self._wire.is_busy:
-            self._wire.send(self._command)
-        return dict(zip(self._group_ids, self._wire.receive(), strict=True))
+        if self._wire.is_busy:
+            # It was asked a while ago: what that was refused for may be over, and has been told by others.
+            with suppress(StoreUnavailable):
+                return self._received()
+        self._wire.send(self._command)
+        return self._received()
 
     def discard(self) -> None:
         """Without waiting for the answer."""
         self._wire.discard()
+
+    def _received(self) -> Mapping[str, bytes | None]:
+        return dict(zip(self._group_ids, self._wire.receive(), strict=True))
 
 
 class Sent:

@@ -17,8 +17,11 @@ from tests.processes import projector
 # `make chaos` has 30.
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
 EVENTS = 1500
+# So that one is read on while another one is written.
+WINDOW_RECORDS = 400
 
-WRITING = [f"{point}:{side}" for point in ("load", "build-fold", "send", "answer") for side in ("before", "after")]
+POINTS = ("ask", "load", "build-fold", "send", "answer")
+WRITING = [f"{point}:{side}" for point in POINTS for side in ("before", "after")]
 SWITCHING = [*WRITING, "seal:before", "seal:after", "pointer:before", "pointer:after"]
 # They leave the live generation sealed, until the lease of the dead has expired.
 SEALED = ("seal:after", "pointer:before")
@@ -48,8 +51,8 @@ def build(stage: Stage, chance: random.Random) -> int:
     """How often it was killed."""
     for point in WRITING:
         # There are parts enough to write.
-        nth = 1 if point.startswith("load") else chance.randint(1, 4)
-        with stage.start("replay", "build", "--yes", "--park", fail_at=point, fail_time=nth) as replay:
+        armed = {"fail_at": point, "fail_time": chance.randint(1, 4), "window_records": WINDOW_RECORDS}
+        with stage.start("replay", "build", "--yes", "--park", **armed) as replay:
             assert replay.process.wait(60) == 2
             assert "a worker was killed by signal 9" in replay.text()
         stage.check_now()

@@ -6,7 +6,7 @@ the project itself has no line for them.
     FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); `kill` if not told
     FAIL_LOG  a file that gets a line for each answer of a commit, such as `17 STORED`: process id and outcome
     SESSION_MS, METADATA_MS  Kafka's patience, so that a test need not have ours
-    BATCH_RECORDS  how many one commit takes, so that few events make many
+    BATCH_RECORDS, WINDOW_RECORDS  how many one commit, or a window of a replay takes, so that few events make many
 """
 
 import importlib
@@ -24,7 +24,7 @@ POINTS = {
     "send": ("projector.store.sent", "Sent", "_send"),
     "answer": ("projector.store.sent", "Sent", "outcome"),
     "mark": ("events.kafka_subscription", "KafkaSubscription", "mark"),
-    # The process that builds, beside load, send and answer.
+    # The process that builds, beside ask, load, send and answer.
     "build-fold": ("projector.rebuild.builder", None, "project"),
     # The process that takes the steps of a replay.
     "workers": ("projector.replay.replay", None, "run_workers"),
@@ -39,6 +39,7 @@ CONSTANTS = {
     "SESSION_MS": ("events.kafka_subscription", "SESSION_MS"),
     "METADATA_MS": ("events.kafka_subscription", "METADATA_AGE_MAX_MS"),
     "BATCH_RECORDS": ("projector.batches", "BATCH_RECORDS_MAX"),
+    "WINDOW_RECORDS": ("projector.rebuild.windows", "WINDOW_RECORDS"),
 }
 
 Call = Callable[..., Any]

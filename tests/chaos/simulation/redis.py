@@ -224,12 +224,13 @@ class SimulatedAsked:
         self._states, self._restarts = self._load(), self._server.restarts
 
     def states(self) -> Mapping[str, bytes | None]:
+        if self._restarts != self._server.restarts:
+            # The connection is lost.
+            self._states = None
         if self._states is None:
             self._ask()
         states, self._states = self._states, None
         assert states is not None
-        if self._restarts != self._server.restarts:
-            raise StoreUnavailable("simulated: connection lost")
         self._server.lose(self._process)
         self._server.stale += states != self._load()
         return states
