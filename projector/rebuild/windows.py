@@ -15,8 +15,9 @@ WINDOW_BYTES = 32 * 1024 * 1024
 # How long one poll waits for records, in seconds, and how many it takes.
 POLL_S = 0.2
 POLL_RECORDS = 5_000
-# In how many polls a window is read on: each takes a while, however few records there are.
-READ_ON_POLLS = 20
+# In how many polls a window is read on. Each takes a while, however few records there are; were they many, Redis would
+# have written its part before they are decoded.
+READ_ON_POLLS = 100
 
 
 class Windows:
