@@ -1,12 +1,14 @@
 """The way to Redis. Requests that come while a connection is busy travel together on its next turn.
 
 Redis serves one command at a time, so a request loses little by waiting for its mates; but the cost of a turn
-in this process, which is more than that of the commands themselves, is paid once for all of them.
+in this process, which is more than that of the commands themselves, is paid once for all of them. Those who ask the
+same are asked for once: all of them had come when it was sent, and nothing here writes.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
@@ -43,19 +45,24 @@ _POINTER = _packed(("GET", LIVE))
 
 
 class Reply(NamedTuple):
-    """`value` may be a ResponseError. `pointer` is what `og:live` held after the command, where that is asked: if that
-    is what it held before, the generation was live all the time.
+    """`value` may be a ResponseError; others have got the same, so that nobody may change it. `pointer` is what
+    `og:live` held after the command, where that is asked: if that is what it held before, the generation was live all
+    the time.
     """
 
     value: object
     pointer: object
 
 
-class _Waiting(NamedTuple):
+class _Asked(NamedTuple):
     packed: bytes
     # None: of a command that is no block.
     replies: int | None
-    future: "asyncio.Future[Reply]"
+
+
+_Waiting = tuple[_Asked, "asyncio.Future[Reply]"]
+# Who asked for what.
+_Turn = dict[_Asked, list["asyncio.Future[Reply]"]]
 
 
 class Batches:
@@ -78,10 +85,10 @@ class Batches:
         """May raise Unavailable. May be cancelled at any time: the command may run nevertheless."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if isinstance(command, Block):
-            packed = b"".join(map(_packed, command.commands))
-            self._waiting.append(_Waiting(packed, len(command.commands), future))
+            asked = _Asked(b"".join(map(_packed, command.commands)), len(command.commands))
         else:
-            self._waiting.append(_Waiting(_packed(command), None, future))
+            asked = _Asked(_packed(command), None)
+        self._waiting.append((asked, future))
         if self._busy < self._connections_max:
             self._busy += 1
             worker = asyncio.create_task(self._work())
@@ -98,7 +105,7 @@ class Batches:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        _refuse(self._waiting, ConnectionError("closed"))
+        _refuse([future for _, future in self._waiting], ConnectionError("closed"))
         await close(self._pool)
 
     async def _work(self) -> None:
@@ -110,48 +117,54 @@ class Batches:
                     with self._deadlines.until(loop.time() + self._wait_s):
                         await self._take(turn)
                 except (RedisError, OSError) as error:
-                    _refuse(turn, error)
+                    _refuse(chain.from_iterable(turn.values()), error)
                 except asyncio.CancelledError as error:
-                    _refuse(turn, error)
+                    _refuse(chain.from_iterable(turn.values()), error)
                     raise
         finally:
             self._busy -= 1
 
-    def _next_turn(self) -> list[_Waiting]:
+    def _next_turn(self) -> _Turn:
         """Those who gave up meanwhile are left out."""
-        turn: list[_Waiting] = []
+        turn: _Turn = {}
         commands = 0
         while self._waiting and commands < TURN_COMMANDS_MAX:
-            waiting = self._waiting.popleft()
-            if not waiting.future.done():
-                turn.append(waiting)
-                commands += waiting.replies or 1
+            asked, future = self._waiting.popleft()
+            if future.done():
+                continue
+            if asked in turn:
+                turn[asked].append(future)
+            else:
+                turn[asked] = [future]
+                commands += asked.replies or 1
         return turn
 
-    async def _take(self, turn: list[_Waiting]) -> None:
+    async def _take(self, turn: _Turn) -> None:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             # A connection that fails or is cancelled half-way closes itself: no reply can reach the wrong request.
-            packed = [waiting.packed for waiting in turn]
+            packed = [asked.packed for asked in turn]
             if self._points:
                 packed.append(_POINTER)
             await connection.send_packed_command(packed)
             values = [
-                await _reply(connection) if waiting.replies is None else await _replies(connection, waiting.replies)
-                for waiting in turn
+                await _reply(connection) if asked.replies is None else await _replies(connection, asked.replies)
+                for asked in turn
             ]
             pointer = await _reply(connection) if self._points else None
         finally:
             await self._pool.release(connection)
-        for waiting, value in zip(turn, values, strict=True):
-            if not waiting.future.done():
-                waiting.future.set_result(Reply(value, pointer))
+        for futures, value in zip(turn.values(), values, strict=True):
+            reply = Reply(value, pointer)
+            for future in futures:
+                if not future.done():
+                    future.set_result(reply)
 
 
-def _refuse(turn: Iterable[_Waiting], error: BaseException) -> None:
-    for waiting in turn:
-        if not waiting.future.done():
-            waiting.future.set_exception(Unavailable(f"Redis: {error!r:.200}"))
+def _refuse(futures: Iterable["asyncio.Future[Reply]"], error: BaseException) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(Unavailable(f"Redis: {error!r:.200}"))
 
 
 async def _reply(connection: AbstractConnection) -> object:

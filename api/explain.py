@@ -45,7 +45,7 @@ Round = list[Shard]
 
 
 def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
-    """Takes from each reply what it tells at its end, if it does."""
+    """What each reply tells at its end, if it does."""
     found = []
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
         if reply[1] == UNSEARCHED:
@@ -55,7 +55,7 @@ def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
         elif reply[1] == BEHIND:
             steps = [Step("catch up", keys.ordinal, 0)]
         elif asked.tells:
-            raw = cast(list[tuple[bytes, bytes, int]], reply.pop())
+            raw = cast(list[tuple[bytes, bytes, int]], reply[-1])
             steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]
         else:
             steps = [Step("rank", asked.keys(keys)[-1], cast(int, reply[1]))]

@@ -1,6 +1,6 @@
 """Requests a second of the API, beside a bare FastAPI route that returns the same bytes.
 
-    python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (5) change its size,
+    python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (4) change its size,
                             BENCH_API_SHARDS (1) the number of shards; results go to BENCH_RESULTS (bench/results)
 
 Every shape has its own floor: the bare route answers with the very body that the API gave. The load generator is
@@ -34,14 +34,17 @@ FULL = 20_000
 GROUPS = int(os.environ.get("BENCH_API_GROUPS", FULL))
 SHARDS = int(os.environ.get("BENCH_API_SHARDS", 1))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 1))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", 4))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
+# What is asked for, by each connection another one. Those who ask the same together are asked for once, see
+# api/batches.py: that is a shape of its own.
 SHAPES = {
-    "the list": "",
-    "its middle": f"?offset={GROUPS // 2}",
-    "one filter": "?status=completed",
-    "a 304": "",
+    "the list": [f"?offset={n}" for n in range(CONNECTIONS)],
+    "its middle": [f"?offset={GROUPS // 2 + n}" for n in range(CONNECTIONS)],
+    "one filter": [f"?status=completed&offset={n}" for n in range(CONNECTIONS)],
+    "the same by all": [""],
+    "a 304": [""],
 }
 
 
@@ -54,7 +57,7 @@ class Side(Struct):
 
 
 class Asked(Struct):
-    """`of_bare`: the median of the rounds' own ratios."""
+    """`query`: of the first connection. `of_bare`: the median of the rounds' own ratios."""
 
     name: str
     query: str
@@ -77,22 +80,23 @@ def main() -> None:
         machine, folder = runs.machine(server.home), Path(name)
         _fill(server, folder)
         with Api(folder, server.url, LOG_LEVEL="warning") as api:
-            asked = [_measure(folder, api, shape, query) for shape, query in SHAPES.items()]
+            asked = [_measure(folder, api, shape, queries) for shape, queries in SHAPES.items()]
     found = Report(runs.now(), runs.commit(), machine, GROUPS, SHARDS, CONNECTIONS, SECONDS, ROUNDS, shapes=asked)
     _show(found)
     print(runs.save("api", GROUPS, FULL, found))
 
 
-def _measure(folder: Path, api: Api, shape: str, query: str) -> Asked:
+def _measure(folder: Path, api: Api, shape: str, queries: Sequence[str]) -> Asked:
     headers = {"Authorization": f"Bearer {token()}"}
-    answer = httpx.get(f"http://127.0.0.1:{api.port}{PATH}{query}", headers=headers)
+    targets = [PATH + query for query in queries]
+    answer = httpx.get(f"http://127.0.0.1:{api.port}{targets[0]}", headers=headers)
     assert answer.status_code == 200, answer.text
     status = 304 if shape == "a 304" else 200
     asked = headers | ({"If-None-Match": answer.headers["etag"]} if status == 304 else {})
     with _bare(folder, answer.content) as port:
-        each = [(_load(port, PATH, headers, 200), _load(api.port, PATH + query, asked, status)) for _ in range(ROUNDS)]
+        each = [(_load(port, [PATH], headers, 200), _load(api.port, targets, asked, status)) for _ in range(ROUNDS)]
     bare, ours = (_side(side) for side in zip(*each, strict=True))
-    return Asked(shape, query, bare, ours, rounds([ours.rate / bare.rate for bare, ours in each], 3))
+    return Asked(shape, queries[0], bare, ours, rounds([ours.rate / bare.rate for bare, ours in each], 3))
 
 
 def _side(loads: Sequence[Load]) -> Side:
@@ -152,8 +156,8 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _load(port: int, target: str, headers: dict[str, str], status: int) -> Load:
-    found = load(port, target, headers, CONNECTIONS, SECONDS)
+def _load(port: int, targets: Sequence[str], headers: dict[str, str], status: int) -> Load:
+    found = load(port, targets, headers, CONNECTIONS, SECONDS)
     assert set(found.statuses) == {status}, found.statuses
     return found
 

@@ -3,9 +3,10 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import cast
 
 import uvloop
@@ -72,17 +73,19 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-def load(port: int, target: str, headers: Mapping[str, str], connections: int, seconds: float) -> Load:
-    """Asks for `target` on 127.0.0.1 for that long. Raises TimeoutError if the last answers do not come."""
+def load(port: int, targets: Sequence[str], headers: Mapping[str, str], connections: int, seconds: float) -> Load:
+    """Each connection asks for one of `targets` on 127.0.0.1, by turns, for that long. Raises TimeoutError if the last
+    answers do not come.
+    """
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items())
-    request = f"GET {target} HTTP/1.1\r\n{fields}\r\n".encode()
+    requests = [f"GET {target} HTTP/1.1\r\n{fields}\r\n".encode() for target in targets]
 
     async def run() -> Load:
         found = Load()
         started_s = time.perf_counter()
         loop = asyncio.get_running_loop()
         ends = [loop.create_future() for _ in range(connections)]
-        for end in ends:
+        for request, end in zip(cycle(requests), ends, strict=False):
             client = partial(_Client, request, found, started_s + seconds, end)
             await loop.create_connection(client, "127.0.0.1", port)
         async with asyncio.timeout(seconds + _GRACE_S):

@@ -120,7 +120,10 @@ def _api(found: api.Report) -> str:
     head += ["bare FastAPI route, same bytes", "p50, p99", "API", "p50, p99", "of bare"]
     missed = {one.name: f"{one.of_bare.median:.2f}" for one in found.shapes if one.of_bare.median < API_AIM}
     told = paragraph(
-        f"Medians of {found.rounds} rounds of {found.seconds:g} s.", verdict(f"{API_AIM} of bare", missed), made(found)
+        f"Medians of {found.rounds} rounds of {found.seconds:g} s. Each connection asks for another page, but for "
+        "`the same by all`: those who wait for the same together are asked for once.",
+        verdict(f"{API_AIM} of bare", missed),
+        made(found),
     )
     return f"{table(head, rows)}\n{told}"
 

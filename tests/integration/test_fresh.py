@@ -291,7 +291,7 @@ def test_two_hundred_wait_for_one_message(redis: "Redis", redis_url: str, store:
                 assert len(response.json()["order_groups"]) == min(limit, 2)
             asked = since(redis, before)
             assert asked["publish"] == 1
-            assert asked["evalsha"] == crowd + 1, "each its list, and the commit"
+            assert 100 + 1 <= asked["evalsha"] <= crowd + 1, "each list, for one or two who want it, and the commit"
             assert asked["hgetall"] <= crowd + 1, "each with its list, and at most the look of that second"
 
     with patient(redis_url) as api:
