@@ -137,12 +137,8 @@ class Builder:
         much of the log is read on.
         """
         self._tally = {}
-        of_all = [
-            part
-            for shard, stands in enumerate(self._stands)
-            for part in parts(self.generation, shard, stands, window, reached)
-        ]
-        for part, following in zip_longest(of_all, of_all[1:]):
+        cut = parts(self.generation, self._stands, window, reached)
+        for part, following in zip_longest(cut, cut[1:]):
             states = self._states(part)
             self._asked = self._ask(following) if following else None
             self._write(part, states)

@@ -36,31 +36,31 @@ class Part(Struct):
 
 def parts(
     generation: Generation,
-    shard: int,
-    heads: Mapping[Partition, int | None],
+    stands: Sequence[Mapping[Partition, int | None]],
     window: Sequence[Decoded],
     reached: Positions,
 ) -> list[Part]:
-    """A shard's share of the window, unless it has had it. `heads`: where the shard stands."""
-    advances = {p: Advance(heads[p], stop) for p, stop in reached.items() if stop > (heads[p] or 0)}
-    if not advances:
-        return []
-    groups: dict[str, list[Decoded]] = {}
+    """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands."""
+    groups: list[dict[str, list[Decoded]]] = [{} for _ in stands]
     loose = []
     for item in window:
-        if item.record.offset < (heads[item.record.partition] or 0):
+        # Records without a group are counted, and parked, in shard 0.
+        shard = generation.shard_of(item.event.group_id) if item.event else 0
+        if item.record.offset < (stands[shard][item.record.partition] or 0):
             continue
-        if item.event is None:
-            # Records without a group are counted, and parked, in shard 0.
-            if shard == 0:
-                loose.append(item)
-        elif generation.shard_of(item.event.group_id) == shard:
-            groups.setdefault(item.event.group_id, []).append(item)
-    *others, last = slices(list(groups), PART_GROUPS) or [[]]
-    return [
-        *(Part(shard, {group_id: groups[group_id] for group_id in ids}, {}, []) for ids in others),
-        Part(shard, {group_id: groups[group_id] for group_id in last}, advances, loose),
-    ]
+        if item.event:
+            groups[shard].setdefault(item.event.group_id, []).append(item)
+        else:
+            loose.append(item)
+    found = []
+    for shard, (heads, of_shard) in enumerate(zip(stands, groups, strict=True)):
+        advances = {p: Advance(heads[p], stop) for p, stop in reached.items() if stop > (heads[p] or 0)}
+        if advances:
+            *others, last = slices(list(of_shard), PART_GROUPS) or [[]]
+            found += [Part(shard, {group_id: of_shard[group_id] for group_id in ids}, {}, []) for ids in others]
+            last_groups = {group_id: of_shard[group_id] for group_id in last}
+            found.append(Part(shard, last_groups, advances, [] if shard else loose))
+    return found
 
 
 def slices(items: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -1,0 +1,69 @@
+"""A window, cut into parts of one shard each."""
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from events.log import Partition, Record
+from events.order import OrderEvent
+from projector.project import Decoded
+from projector.readmodel.keys import Generation
+from projector.rebuild.parts import PART_GROUPS, parts
+
+ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
+GROUPS = 400
+
+
+def window(chance: random.Random, ends: Mapping[Partition, int]) -> list[Decoded]:
+    """Every twentieth record is of no group."""
+    made = []
+    for partition, end in ends.items():
+        for offset in range(end):
+            event = OrderEvent(f"og_{chance.randrange(GROUPS)}", "order_1", (1, 0, 0), ())
+            made.append(
+                Decoded(Record(partition, offset, 0, None, None), event if chance.random() < 0.95 else None, None)
+            )
+    return made
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
+    chance = random.Random(seed)
+    generation = Generation(0, shards, 6, "n")
+    reached = {ONE: 900, OTHER: 700}
+    # Some have had a part of it, one perhaps all, and some nothing ever.
+    stands: list[dict[Partition, int | None]] = [
+        {partition: chance.choice((None, 0, end // 2, end)) for partition, end in reached.items()}
+        for _ in range(shards)
+    ]
+    made = window(chance, reached)
+    cut = parts(generation, stands, made, reached)
+    for shard, heads in enumerate(stands):
+        of_shard = [part for part in cut if part.shard == shard]
+        wanted = [
+            str(item.record)
+            for item in made
+            if (generation.shard_of(item.event.group_id) if item.event else 0) == shard
+            and item.record.offset >= (heads[item.record.partition] or 0)
+        ]
+        assert sorted(str(item.record) for part in of_shard for item in part.items) == sorted(wanted)
+        advances = {
+            partition: (heads[partition], end) for partition, end in reached.items() if end > (heads[partition] or 0)
+        }
+        told = [{p: (a.start, a.stop) for p, a in part.advances.items()} for part in of_shard]
+        assert told == ([{}] * (len(of_shard) - 1) + [advances] if advances else [])
+        groups = [group_id for part in of_shard for group_id in part.groups]
+        assert len(groups) == len(set(groups)), "a group is written once"
+        assert all(len(part.groups) <= PART_GROUPS for part in of_shard)
+    assert [part.shard for part in cut] == sorted(part.shard for part in cut)
+    for part in cut:
+        for items in part.groups.values():
+            offsets = [(item.record.partition, item.record.offset) for item in items]
+            assert offsets == sorted(offsets), "in the order of the log"
+
+
+def test_a_window_of_nothing_but_gaps_moves_the_position() -> None:
+    (part,) = parts(Generation(0, 1, 6, "n"), [{ONE: 3}], [], {ONE: 5})
+    assert (part.items, part.advances[ONE].start, part.advances[ONE].stop) == ([], 3, 5)
