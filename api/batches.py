@@ -2,7 +2,7 @@
 
 Redis serves one command at a time, so a request loses little by waiting for its mates; but the cost of a turn
 in this process, which is more than that of the commands themselves, is paid once for all of them. Those who ask the
-same are asked for once: all of them had come when it was sent, and nothing here writes.
+same are asked for once: all of them had come when it was sent, and nothing here changes what is read.
 """
 
 import asyncio

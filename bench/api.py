@@ -3,8 +3,8 @@
     python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (4) change its size,
                             BENCH_API_SHARDS (1) the number of shards; results go to BENCH_RESULTS (bench/results)
 
-Every shape has its own floor: the bare route answers with the very body that the API gave. The load generator is
-another process on the same machine, so that the two share its processors alike.
+Every shape has its own floor: the bare route answers with the body that the first connection gets. The load generator
+is another process on the same machine, so that the two share its processors alike.
 """
 
 import os

@@ -16,7 +16,7 @@ from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLER
 
 # As many values as a filter may have, and rows as a page.
 MANY = 1000
-# So often is each asked for, however long it takes.
+# At least so often is each asked for, if it may be, however long it takes.
 REQUESTS_MIN = 5
 # Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2

@@ -153,5 +153,7 @@ def _calls(took: Took) -> str:
 def _other(line: Line, name: str) -> str:
     if name not in line.took:
         return ""
-    ratio = f" ({times(line.ratios[name])})" if name in line.ratios else ""
+    # What was asked once and cold is no measure of how many times.
+    is_warm = name in line.ratios and line.took[name].requests > 1
+    ratio = f" ({times(line.ratios[name])})" if is_warm else ""
     return f"{_quantiles(line.took[name])}{ratio}"

@@ -74,8 +74,8 @@ class _Client(asyncio.Protocol):
 
 
 def load(port: int, targets: Sequence[str], headers: Mapping[str, str], connections: int, seconds: float) -> Load:
-    """Each connection asks for one of `targets` on 127.0.0.1, by turns, for that long. Raises TimeoutError if the last
-    answers do not come.
+    """The n-th connection asks for the n-th of `targets` on 127.0.0.1, again and again, for that long; of fewer targets
+    the first ones come again. Raises TimeoutError if the last answers do not come.
     """
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items())
     requests = [f"GET {target} HTTP/1.1\r\n{fields}\r\n".encode() for target in targets]

@@ -21,7 +21,7 @@ from bench.stream import PARTITIONS, fill, live, progress, rate
 from events.log import Partition
 from events.open import open_log
 from projector.project import decode_record, group_ids, known, project
-from projector.rebuild.windows import POLL_RECORDS
+from projector.rebuild.windows import POLL_RECORDS, WINDOW_RECORDS
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
@@ -163,7 +163,7 @@ class Build:
             client.flushall()
             command = ("replay", "build", "--yes", "--workers", str(workers))
             with Process(*command, cwd=self._folder, **self._settings) as replay:
-                found = rate(self._watched(progress(client, replay, EVENTS)), left_out=workers)
+                found = rate(self._watched(progress(client, replay, EVENTS)), left_out=workers * WINDOW_RECORDS)
                 assert replay.process.wait(60) == 0, replay.text()
         return found
 

@@ -121,7 +121,8 @@ def _api(found: api.Report) -> str:
     missed = {one.name: f"{one.of_bare.median:.2f}" for one in found.shapes if one.of_bare.median < API_AIM}
     told = paragraph(
         f"Medians of {found.rounds} rounds of {found.seconds:g} s. Each connection asks for another page, but for "
-        "`the same by all`: those who wait for the same together are asked for once.",
+        "`the same by all` and `a 304`: those who wait for the same together are asked for once. The bare route "
+        "answers with the first of these pages.",
         verdict(f"{API_AIM} of bare", missed),
         made(found),
     )

@@ -52,16 +52,20 @@ def fill(url: str, name: str, events: int) -> None:
 
 
 def rate(steps: Iterator[int], left_out: int = 0) -> float:
-    """Events a second from the end of the first step, so that no start counts, to the end of the last one that is not
-    `left_out`: what was read ahead for those was read before.
+    """Events a second from the end of the first step, so that no start counts, to the end of the last.
+
+    `left_out`: so many events, or a step more, at both ends do not count either: those of windows, of which the first
+    are read before anything is written, and the last are written when nothing is read any more.
     """
-    next(steps)
-    started_s = time.perf_counter()
-    done = [(time.perf_counter(), events) for events in steps]
-    done = done[: len(done) - left_out]
-    if not done:
-        raise SystemExit("bench: too few events to be timed: they came in too few steps")
-    return sum(events for _, events in done) / (done[-1][0] - started_s)
+    seen, at = 0, []
+    for events in steps:
+        seen += events
+        at.append((seen, time.perf_counter()))
+    timed = [one for one in at if max(left_out, 1) <= one[0] <= seen - left_out]
+    if len(timed) < 2:
+        raise SystemExit(f"bench: too few events to be timed: {seen:,} in {len(at)} steps")
+    (first, started_s), (last, ended_s) = timed[0], timed[-1]
+    return (last - first) / (ended_s - started_s)
 
 
 def progress(client: "redis.Redis", process: Process, events: int) -> Iterator[int]:

@@ -34,6 +34,7 @@ class Windows:
         self._next: list[Decoded] = []
         self._bytes = 0
         self._written = 0
+        # Why nothing more can be read on for now.
         self._failed: LogError | None = None
 
     def take(self, stop: Positions) -> tuple[list[Decoded], Positions]:
@@ -41,30 +42,28 @@ class Windows:
 
         Raises what `insist` does, and what the log does but for LogUnavailable.
         """
-        if self._failed:
-            raise self._failed
+        failed, self._failed = self._failed, None
+        if failed and not isinstance(failed, LogUnavailable):
+            raise failed
         while (room := self._room) and self._add(
             self._insist(partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
         ):
             pass
-        taken, self._next, self._bytes = self._next, [], 0
+        taken, self._next, self._bytes, self._written = self._next, [], 0, 0
         return taken, dict(self._reader.positions)
 
     def read_on(self, stop: Positions, written: int) -> None:
         """As many records of the window after this one as were `written` of this one, if they are there. Raises
-        nothing: whatever is wrong with the log, this window can be written.
+        nothing: whatever is wrong with the log, this window can be written. `take` tells, or waits.
         """
         self._written += written
         if self._written < self._records // READ_ON_POLLS or self._failed or not self._room:
             return
         try:
             self._add(self._reader.poll(0, min(self._written, self._room), stop))
-        except LogUnavailable:
-            # `take` waits until it is there again, and tells so.
-            return
+            self._written = 0
         except LogError as error:
             self._failed = error
-        self._written = 0
 
     def close(self) -> None:
         self._reader.close()

@@ -16,8 +16,15 @@ from tests.servers.process import wait_until
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Batches]:
     batches = Batches(target_of(url), 30, 1, points=True)
-    yield batches
-    await batches.close()
+    try:
+        yield batches
+    finally:
+        await batches.close()
+
+
+async def under_way(client: "redis.Redis") -> None:
+    """A turn with a BLPOP in it."""
+    await asyncio.to_thread(wait_until, lambda: client.info("clients")["blocked_clients"] == 1, 10, "the turn")
 
 
 @pytest.fixture
@@ -51,12 +58,24 @@ def test_who_comes_while_it_is_under_way_is_asked_for_anew(run: Run, one_redis_u
     async def test(batches: Batches) -> None:
         with redis.Redis.from_url(one_redis_url) as client:
             first = [batches.ask(("INCR", "n")), batches.ask(("BLPOP", "never", "20"))]
-            blocked = lambda: client.info("clients")["blocked_clients"] == 1  # noqa: E731
-            await asyncio.get_running_loop().run_in_executor(None, wait_until, blocked, 10, "the turn")
+            await under_way(client)
             then = [batches.ask(("INCR", "n")) for _ in range(3)]
             client.rpush("never", "now")
             assert (await first[0]).value == 1
             assert [(await one).value for one in then] == [2, 2, 2]
+
+    run(test)
+
+
+def test_one_who_gives_up_while_it_is_under_way_takes_nothing_from_the_others(run: Run, one_redis_url: str) -> None:
+    async def test(batches: Batches) -> None:
+        with redis.Redis.from_url(one_redis_url) as client:
+            first, *others = [batches.ask(("BLPOP", "never", "20")) for _ in range(3)]
+            await under_way(client)
+            first.cancel()
+            client.rpush("never", "now")
+            assert [(await one).value for one in others] == [[b"never", b"now"]] * 2
+            assert (await batches.ask(("INCR", "n"))).value == 1
 
     run(test)
 
