@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from multiprocessing import get_context
@@ -24,6 +24,7 @@ from rich.console import Console
 
 from bench import hard, marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
+from bench.hard import Tell
 from bench.marketplace import Filled
 from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
@@ -46,8 +47,6 @@ HARD_SECONDS = SECONDS / 2
 LOOPS = 3
 LOG = "orders.db"
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
-
-Tell = Callable[[str], None]
 
 
 class Postgres(NamedTuple):
