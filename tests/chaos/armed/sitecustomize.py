@@ -6,7 +6,8 @@ the project itself has no line for them.
     FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); `kill` if not told
     FAIL_LOG  a file that gets a line for each answer of a commit, such as `17 STORED`: process id and outcome
     SESSION_MS, METADATA_MS  Kafka's patience, so that a test need not have ours
-    BATCH_RECORDS, WINDOW_RECORDS  how many one commit, or a window of a replay takes, so that few events make many
+    BATCH_RECORDS, WINDOW_RECORDS, PART_GROUPS  how many one commit, a window of a replay, or a part of it takes, so
+                            that few events make many
 """
 
 import importlib
@@ -40,6 +41,7 @@ CONSTANTS = {
     "METADATA_MS": ("events.kafka_subscription", "METADATA_AGE_MAX_MS"),
     "BATCH_RECORDS": ("projector.batches", "BATCH_RECORDS_MAX"),
     "WINDOW_RECORDS": ("projector.rebuild.windows", "WINDOW_RECORDS"),
+    "PART_GROUPS": ("projector.rebuild.parts", "PART_GROUPS"),
 }
 
 Call = Callable[..., Any]
