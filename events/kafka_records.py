@@ -27,6 +27,11 @@ Found = Mapping[Any, Sequence[Any]]
 
 def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_records: int) -> Found:
     """One poll. Raises LogUnavailable, LogMissing, LogGap, LogCorrupt."""
+    fetcher = consumer._fetcher
+    if not fetcher._next_partition_records:
+        # Used up, but still there. What kafka-python has set aside of a partition that was paused waits until this is
+        # None, which it may never be again; and as long as it waits, the partition is not fetched.
+        fetcher._next_partition_records = None
     try:
         with kafka_errors(settings):
             found: Found = consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)

@@ -46,9 +46,7 @@ class Flight(Struct):
 class Builder:
     """Of the given partitions alone; several builders may share a generation.
 
-    `park`: what to do with poison. `window`: how many records are folded before they are written. `reads_on`: the log
-    is read while Redis writes, by one that is to `advance` once: where a partition has come to its stop, and is to be
-    read on later, kafka-python has fallen silent when asked so often.
+    `park`: what to do with poison. `window`: how many records are folded before they are written.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Builder:
         insist: Insist,
         park: bool = False,
         window: int = WINDOW_RECORDS,
-        reads_on: bool = False,
     ) -> None:
         self.generation = generation
         self.log = log
@@ -69,7 +66,6 @@ class Builder:
         self.insist = insist
         self._park = park
         self._window_records = window
-        self._reads_on = reads_on
         self._cache = Cache()
         self._stands: list[dict[Partition, int | None]] = []
         self._windows: Windows | None = None
@@ -138,7 +134,7 @@ class Builder:
 
     def _apply(self, window: Sequence[Decoded], reached: Positions, read_on: Callable[[int], None]) -> None:
         """While Redis writes a part, the next one is projected, the groups of the one after that are asked for, and as
-        much of the log is read on, by who does so.
+        much of the log is read on.
         """
         self._tally = {}
         cut = parts(self.generation, self._stands, window, reached)
@@ -146,8 +142,7 @@ class Builder:
             states = self._states(part)
             self._asked = self._ask(following) if following else None
             self._write(part, states)
-            if self._reads_on:
-                read_on(sum(map(len, part.groups.values())) + len(part.loose))
+            read_on(sum(map(len, part.groups.values())) + len(part.loose))
         self._settle()
 
     def _ask(self, part: Part) -> Asked | None:

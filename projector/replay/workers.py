@@ -52,7 +52,7 @@ def work(task: Task, log: Log, store: Store, stop: threading.Event) -> None:
             raise Stopped
         return insist(stop, call)
 
-    builder = Builder(log, store, task.generation, list(task.positions), until_stopped, task.park, reads_on=True)
+    builder = Builder(log, store, task.generation, list(task.positions), until_stopped, task.park)
 
     def tell() -> None:
         told: Told = {partition.number: offset for partition, offset in builder.positions.items()}

@@ -165,6 +165,21 @@ def test_a_paused_partition_waits_until_it_is_sought(kafka_topic: NewTopic) -> N
             assert offsets(read(subscription, end[first] - 3)) == list(range(3, end[first]))
 
 
+def test_what_was_read_in_part_goes_on_after_others_were_read(kafka_topic: NewTopic) -> None:
+    with opened(kafka_topic(2)) as log:
+        log.append(keys_for(log, 100))
+        with subscribed(log) as subscription:
+            first, second = sorted(assigned(subscription, 2))
+            subscription.seek(Position(first, 0))
+            assert offsets(read(subscription, 10, max_records=10)) == list(range(10))
+            subscription.pause(first)
+            subscription.seek(Position(second, 0))
+            end = log.end()
+            assert {record.partition for record in read(subscription, end[second])} == {second}
+            subscription.seek(Position(first, 10))
+            assert offsets(read(subscription, end[first] - 10)) == list(range(10, end[first]))
+
+
 class Member(threading.Thread):
     """Reads what it is given from the start, in a thread of its own as a projector does, and remembers it in order."""
 

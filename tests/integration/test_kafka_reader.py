@@ -150,6 +150,18 @@ def test_a_partition_without_a_stop_waits_for_one(kafka_topic: NewTopic) -> None
             assert offsets(read_to(reader, end)) == list(range(2, end[other]))
 
 
+def test_a_partition_goes_on_from_its_stop_after_all_others_were_read(kafka_topic: NewTopic) -> None:
+    """Its stop lies within what was fetched of it, and of the others everything is used up."""
+    with opened(kafka_topic(3)) as log:
+        log.append([Entry(b"og_%d" % n, b"") for n in range(300)])
+        one, *others = log.partitions()
+        end = log.end()
+        with reading(log, dict.fromkeys(end, 0)) as reader:
+            assert offsets(read_to(reader, {one: 10}, max_records=10)) == list(range(10))
+            assert len(read_to(reader, end | {one: 10})) == sum(end[other] for other in others)
+            assert offsets(read_to(reader, end)) == list(range(10, end[one]))
+
+
 @pytest.mark.parametrize("max_records", [1, 3, 500])
 def test_positions_pass_markers_and_aborted_records(kafka: str, kafka_topic: NewTopic, max_records: int) -> None:
     """Offsets: a b C | x y A | c C | z A, where C and A are what Kafka writes at the end of a transaction."""
