@@ -87,17 +87,13 @@ local function size_of(mask)
   return redis.call('BITCOUNT', mask)
 end
 
-local function slice_of(field, k)
-  return PREFIX .. 'bits:by:' .. field .. ':' .. k
-end
-
--- Sets the bits of `ids` in a mask of ours to `value`, or to '1'. Who was never listed has none.
-local function set_bits(mask, ids, value)
+-- Of `ids` in a mask of ours. Who was never listed has no bit.
+local function change_bits(mask, ids, change, by)
   for part in chunks(ids, CHUNK / 4) do
     local arguments, n = {}, 0
     for _, ordinal in ipairs(redis.call('ZMSCORE', ORDINAL, unpack(part))) do
       if ordinal then
-        arguments[n + 1], arguments[n + 2], arguments[n + 3], arguments[n + 4] = 'SET', 'u1', ordinal, value or '1'
+        arguments[n + 1], arguments[n + 2], arguments[n + 3], arguments[n + 4] = change, 'u1', ordinal, by
         n = n + 4
       end
     end
@@ -107,99 +103,12 @@ local function set_bits(mask, ids, value)
   end
 end
 
--- Those whose bucket is `bucket` or above: the slices from the lowest bit that is 1 on, one after the other; an operation
--- for all that follow each other and have the same bit. May be a bitmap of the read model.
-local function at_least(field, bucket)
-  if bucket >= 2 ^ SLICES[field] then
-    return empty_mask()
-  end
-  local result, run, operation
-  local function combined_run()
-    if #run == 1 then
-      return run[1]
-    end
-    result = result or new_name()
-    return combine_into(result, operation, unpack(run))
-  end
-  for k = 0, SLICES[field] - 1 do
-    local slice, is_one = slice_of(field, k), math.floor(bucket / 2 ^ k) % 2 == 1
-    if run then
-      local wanted = is_one and 'AND' or 'OR'
-      if wanted ~= operation or #run == COMBINED_FAST then
-        run, operation = {combined_run()}, wanted
-      end
-      run[#run + 1] = slice
-    elseif is_one then
-      run = {slice}
-    end
-  end
-  return run and combined_run() or ALL
+-- To `value`, or to '1'.
+local function set_bits(mask, ids, value)
+  change_bits(mask, ids, 'SET', value or '1')
 end
 
--- The number with the most zeros at its end that is not above `bucket`, but above `below`.
-local function roundest(bucket, below)
-  local rounded, step = bucket, 2
-  while rounded > 0 and bucket - bucket % step > below do
-    rounded, step = bucket - bucket % step, 2 * step
-  end
-  return rounded
-end
-
--- Members that are looked up to spare some slices: one takes as long as a dozen of them.
-local SPARING = 24
-
--- As `mask_from`, from a bucket before that of `lo` on, between which there are few members. Nil where there are many in
--- its own alone.
-local function mask_from_before(key, field, lo, bucket)
-  local near = redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, SPARING, 'WITHSCORES')
-  local below = #near < 2 * SPARING and -1 or BUCKET[field](tonumber(near[#near]))
-  if below == bucket then
-    return nil
-  end
-  local from = roundest(bucket, below)
-  local ids = {}
-  for i = 1, #near, 2 do
-    if BUCKET[field](tonumber(near[i + 1])) >= from then
-      ids[#ids + 1] = near[i]
-    end
-  end
-  local mask = at_least(field, from)
-  if #ids > 0 then
-    mask = combined('OR', mask)
-    set_bits(mask, ids, '0')
-  end
-  return mask
-end
-
--- Those whose score is `lo`, as ZCOUNT takes it, or beyond. The bound's own bucket may lie on both sides of it: the
--- members on one side are looked up, where they are many those that are fewer. May be a bitmap of the read model.
-local function mask_from(key, field, lo)
-  local wanted = redis.call('ZCOUNT', key, lo, '+inf')
-  if wanted == 0 then
-    return empty_mask()
-  elseif wanted == redis.call('ZCARD', key) then
-    return ALL
-  end
-  local bucket = BUCKET[field](bound(lo))
-  local soon = mask_from_before(key, field, lo, bucket)
-  if soon then
-    return soon
-  end
-  local from_bucket = at_least(field, bucket)
-  local before_bound = size_of(from_bucket) - wanted
-  if before_bound == 0 then
-    return from_bucket
-  end
-  if before_bound > q.interval then
-    local past_bucket = at_least(field, bucket + 1)
-    local from_bound = wanted - size_of(past_bucket)
-    if from_bound < before_bound then
-      local mask = combined('OR', past_bucket)
-      set_bits(mask, redis.call('ZRANGE', key, lo, '+inf', 'BYSCORE', 'LIMIT', 0, from_bound))
-      return mask
-    end
-  end
-  local mask = combined('OR', from_bucket)
-  set_bits(mask, redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, before_bound), '0')
-  return mask
+-- One more makes 0 of 1.
+local function turn_bits(mask, ids)
+  change_bits(mask, ids, 'INCRBY', '1')
 end

@@ -28,7 +28,7 @@ _SHARD = ("keys", "changes")
 CHANGED = Script(READS, *_SHARD, "changed")
 SCAN = Script(READS, *_SHARD, "window", "scan")
 SEARCH = Script(READS + _LINES, "find", "search")
-_FILTERS = (*_SHARD, "window", "members", "mask", "sides")
+_FILTERS = (*_SHARD, "window", "members", "mask", "slices", "sides")
 GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
 SELECT = Script(
     COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "views", "page", "select"

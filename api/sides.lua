@@ -129,11 +129,8 @@ local function side_of_range(range)
   local key = KEYS[range.key]
   local field = string.sub(key, #PREFIX + 4)
   local first, last = range.bounds[1][1], range.bounds[#range.bounds][2]
-  local function put_interval(mask, pair)
-    -- What lies in an interval is beyond an odd number of bounds.
-    local kept = masks
-    combine_into(mask, 'XOR', mask, mask_from(key, field, pair[1]), mask_from(key, field, beside(pair[2])))
-    drop_masks(kept)
+  local function turn_interval(mask, pair)
+    turn_between(mask, key, field, pair[1], pair[2])
   end
   local counts, accept = {}, nil
   local function members_of(i)
@@ -175,13 +172,13 @@ local function side_of_range(range)
         if members_of(i) <= q.interval then
           take(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
         else
-          put_interval(mask, pair)
+          turn_interval(mask, pair)
         end
       end
     end,
     complete = function(mask)
       if range.left_out then
-        put_interval(mask, {first, last})
+        turn_interval(mask, {first, last})
       end
       tell('slices', PREFIX .. 'bits:by:' .. field, mask)
       return mask

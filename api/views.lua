@@ -8,15 +8,21 @@ local function bytes_of(bitmap, first, size)
 end
 
 -- Groups that came one after the other have their bits in a small part of the mask, such as those of some days: what is
--- combined from then on is that much shorter. The same view, or one of an eighth of it.
+-- combined from then on is that much shorter. The same view, or one of an eighth of it or less.
 local function closer(view, count)
   local bytes = redis.call('STRLEN', view.mask)
-  if bytes < math.max(q.part, 8) then
+  if bytes < math.max(view.size and q.part / 4 or q.part, 8) then
     return view
   end
-  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), math.floor(bytes / 8)
-  local last = string.format('%d', first + size - 1)
-  if redis.call('BITCOUNT', view.mask, string.format('%d', first), last) < count then
+  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), nil
+  local next_size = math.floor(bytes / (view.size and 2 or 8))
+  local function has_all(size)
+    return redis.call('BITCOUNT', view.mask, string.format('%d', first), string.format('%d', first + size - 1)) == count
+  end
+  while next_size > 0 and has_all(next_size) do
+    size, next_size = next_size, math.floor(next_size / 2)
+  end
+  if not size then
     return view
   end
   return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
@@ -108,46 +114,6 @@ local function unknown_in(view)
   return found
 end
 
--- Of each field the score at which a bucket begins, and whether that itself is below it; see buckets.lua.
-local function first_time(bucket)
-  return bucket - 62135596800000
-end
-
-local FIRST_SCORE = {
-  created_at = first_time,
-  updated_at = first_time,
-  seller_count = function(bucket) return bucket end,
-  display_id = function(bucket)
-    local id = bucket - 2 ^ 50
-    if bucket >= 2 ^ 52 then
-      return math.huge
-    elseif id < -2 ^ 49 then
-      return -2 ^ 49 + (id + 2 ^ 49) * 16
-    elseif id > 2 ^ 51 then
-      return 2 ^ 51 + (id - 2 ^ 51) * 8
-    end
-    return id
-  end,
-  total = function(bucket)
-    local step = bucket - 2 ^ 43
-    local function amount(n)
-      return math.ldexp(0.5 + n % 2 ^ 36 / 2 ^ 37, math.floor(n / 2 ^ 36) - 20)
-    end
-    return step > 0 and amount(step) or step == 0 and 0 or -amount(-step), step < 0
-  end,
-}
-
--- Where the scores of a bucket and of those above it begin, as ZRANGE takes it.
-local function score_from(field, bucket)
-  if bucket <= 0 then
-    return '-inf'
-  elseif bucket >= 2 ^ SLICES[field] then
-    return '(+inf'
-  end
-  local score, open = FIRST_SCORE[field](bucket)
-  return string.format(open and '(%.17g' or '%.17g', score)
-end
-
 local function score_of_one(view)
   return redis.call('ZSCORE', BY_SORT, one_of(view))
 end
@@ -158,21 +124,6 @@ local function have_one_score(view, field)
   local bucket = BUCKET[field](tonumber(score))
   return score == 'inf' or redis.call('ZCOUNT', BY_SORT, score, score)
     == redis.call('ZCOUNT', BY_SORT, score_from(field, bucket), beside(score_from(field, bucket + 1)))
-end
-
--- Of the member at a rank of by:<field>; nil if there is none.
-local function bucket_at(key, field, rank)
-  local score = rank >= 0 and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
-  return score and BUCKET[field](tonumber(score)) or nil
-end
-
--- Slices from the lowest on, above which two buckets, and all in between, are alike.
-local function slices_between(low, high)
-  local slices = 0
-  while low ~= high do
-    low, high, slices = math.floor(low / 2), math.floor(high / 2), slices + 1
-  end
-  return slices
 end
 
 -- A function of k for a view whose groups are alike in the slices from the k-th on: the next slice in which groups of the
