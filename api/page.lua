@@ -51,12 +51,7 @@ end
 -- Slices from the lowest on, above which those of the list that have a value are all alike: so are their first and last.
 local function slices_that_differ(field)
   if field == 'id' then
-    local first, last = redis.call('ZRANGE', BY_ID, 0, 0)[1], redis.call('ZRANGE', BY_ID, -1, -1)[1]
-    local alike = 0
-    while alike < ID_BYTES and string.byte(first, alike + 1) == string.byte(last, alike + 1) do
-      alike = alike + 1
-    end
-    return 8 * (ID_BYTES - alike)
+    return slice_between_ids(redis.call('ZRANGE', BY_ID, 0, 0)[1], redis.call('ZRANGE', BY_ID, -1, -1)[1]) + 1
   end
   local ahead, span = reach()
   local highest = (DESCENDING and card - valueless - ahead or ahead + span) - 1

@@ -126,12 +126,44 @@ local function have_one_score(view, field)
     == redis.call('ZCOUNT', BY_SORT, score_from(field, bucket), beside(score_from(field, bucket + 1)))
 end
 
+-- Where two ids differ first: the slice; -1 if slices cannot tell them apart.
+local function slice_between_ids(one, other)
+  for i = 1, ID_BYTES do
+    local differ = bit.bxor(string.byte(one, i) or 0, string.byte(other, i) or 0)
+    if differ > 0 then
+      local _, bits = math.frexp(differ)
+      return 8 * (ID_BYTES - i) + bits - 1
+    end
+  end
+  return -1
+end
+
+-- Between which texts, as ZRANGE takes them, the ids lie that are alike in the slices from the k-th on, `id` being one.
+local function ids_alike(id, k)
+  local bits = 8 * ID_BYTES - k
+  local whole, some = math.floor(bits / 8), bits % 8
+  local from = string.sub(id, 1, whole) .. string.rep('\0', whole - #id)
+  local to = from
+  if some > 0 then
+    local byte, span = string.byte(id, whole + 1) or 0, 2 ^ (8 - some)
+    from, to = from .. string.char(byte - byte % span), to .. string.char(byte - byte % span + span - 1)
+  end
+  -- A byte that is not there is like one that is 0; none is 255.
+  return '[' .. string.gsub(from, '%z+$', ''), '(' .. to .. '\255'
+end
+
 -- A function of k for a view whose groups are alike in the slices from the k-th on: the next slice in which groups of the
 -- shard differ that are alike so far, be they in the view or not; -1 if there is none. It takes a tenth of what one slice
 -- does.
 local function slices_that_may_split(view, field)
   if field == 'id' then
-    return function(k) return k - 1 end
+    local id
+    return function(k)
+      id = id or one_of(view)
+      local from, to = ids_alike(id, k)
+      local first = redis.call('ZRANGE', BY_ID, from, to, 'BYLEX', 'LIMIT', 0, 1)[1]
+      return slice_between_ids(first, redis.call('ZRANGE', BY_ID, to, from, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1])
+    end
   end
   local score
   local function bucket_next_to(...)

@@ -8,7 +8,7 @@ SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "
 # Milliseconds from the year 1 to 1970.
 EPOCH_MS = (date(1970, 1, 1) - date(1, 1, 1)).days * 86_400_000
 # Of an id the slices tell so many bytes from where it differs from the first id of its shard, none beyond the 32nd.
-ID_BYTES, ID_WINDOW = 32, 5
+ID_BYTES, ID_WINDOW = 32, 12
 
 
 def bucket(field: str, score: float) -> int:

@@ -16,7 +16,7 @@
 -- Slices of each field: its buckets are below 2^n.
 local SLICES = {created_at = 49, updated_at = 49, total = 44, seller_count = 10, display_id = 53}
 
-local ID_BYTES, ID_WINDOW = 32, 5
+local ID_BYTES, ID_WINDOW = 32, 12
 
 -- The slices that have the bit of an id. A byte beyond the end is 0.
 local function slices_of_id(id, reference)

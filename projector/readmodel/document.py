@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from events.amount import amount_text
 
 # The version of the read model: fold, document and indexes. Another version means another generation.
-VERSION = 6
+VERSION = 7
 
 
 class OrderRow(Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import floor, frexp, inf
 
-ID_BYTES, ID_WINDOW = 32, 5
+ID_BYTES, ID_WINDOW = 32, 12
 
 
 def bits_of(entries: Mapping[str, float]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from tests import buckets
 Group = dict[str, Any]
 
 # Of the read model that is laid down here.
-VERSION = 6
+VERSION = 7
 # Of one chunk of what `q` looks through.
 LINES = 128
 

@@ -19,6 +19,9 @@ from tests.processes import projector
 GROUPS = make_groups(random.Random(5), 4000)
 
 
+Told = list[tuple[str, str, int]]
+
+
 @pytest.fixture
 def explain(one_redis_url: str, tmp_path: Path) -> Callable[..., Any]:
     with Redis.from_url(one_redis_url) as client:
@@ -31,8 +34,9 @@ def explain(one_redis_url: str, tmp_path: Path) -> Callable[..., Any]:
     return ask
 
 
-def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
-    def steps(query: str) -> tuple[list[tuple[str, str, int]], Any]:
+@pytest.fixture
+def steps(explain: Callable[..., Any]) -> Callable[[str], tuple[Told, Any]]:
+    def ask(query: str) -> tuple[Told, Any]:
         done = explain(query, "--json", "--times", "2")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
@@ -41,6 +45,10 @@ def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
         told = [step for one in found["rounds"] for shard in one for step in shard["steps"]]
         return [(step["what"], step["key"].removeprefix("og:{0.0}:"), step["groups"]) for step in told], found
 
+    return ask
+
+
+def test_every_plan_is_told(steps: Callable[[str], tuple[Told, Any]]) -> None:
     pending = sum("pending" in group["statuses"] for group in GROUPS)
     web = sum("sc_web" in group["sales_channel_ids"] for group in GROUPS)
 
@@ -117,7 +125,25 @@ def test_every_plan_is_told(explain: Callable[..., Any]) -> None:
     assert (len(found["rounds"]), found["count"]) == (2, with_text)
 
 
-def halved(told: list[tuple[str, str, int]], slices: str, sorted_by: str) -> bool:
+def test_ids_that_one_millisecond_made_are_told_apart(
+    steps: Callable[[str], tuple[Told, Any]], one_redis_url: str
+) -> None:
+    rng = random.Random(6)
+
+    def ulid(time: str) -> str:
+        return f"og_{time}{''.join(rng.choices('0123456789ABCDEFGHJKMNPQRSTVWXYZ', k=16))}"
+
+    groups = [{**group, "id": ulid("01K993TSZF" if n else "01JST8SPBZ")} for n, group in enumerate(GROUPS)]
+    with Redis.from_url(one_redis_url) as client:
+        client.flushdb()
+        write(client, groups)
+        go_live(client)
+    told, _ = steps("sales_channel_id=sc_web&order=id&offset=1000")
+    assert [what for what, _, _ in told[:2]] == ["bitmap", "and"]
+    assert halved(told[2:], "bits:by:id", "by:id")
+
+
+def halved(told: Told, slices: str, sorted_by: str) -> bool:
     """A page may lie in some parts next to each other, each with not many groups beyond those of the page."""
     sizes = [groups for _, _, groups in told[::2]]
     expected = [step for groups in sizes for step in (("slices", slices, groups), ("sort", sorted_by, groups))]
