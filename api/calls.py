@@ -40,7 +40,8 @@ AGAIN_CHUNKS = 40
 # Else slices narrow it down first, until at most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 200
 LISTED_GROUPS = 64
-# Bytes of a mask from which on it is tried to go on with a part of it: else that takes longer than it spares.
+# Bytes of a mask from which on it is tried to go on with a part of it; of a part, a quarter of that: else that takes
+# longer than it spares.
 PART_BYTES = 4096
 # Groups of a page that the answer itself lists and sorts; of more that is done after it: see places.py.
 AT_ONCE_LISTED = 250

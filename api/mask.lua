@@ -87,7 +87,7 @@ local function size_of(mask)
   return redis.call('BITCOUNT', mask)
 end
 
--- Of `ids` in a mask of ours. Who was never listed has no bit.
+-- Does to the bits of `ids`, in a mask of ours, what BITFIELD calls `change`. Who was never listed has none.
 local function change_bits(mask, ids, change, by)
   for part in chunks(ids, CHUNK / 4) do
     local arguments, n = {}, 0
@@ -103,12 +103,12 @@ local function change_bits(mask, ids, change, by)
   end
 end
 
--- To `value`, or to '1'.
+-- Sets the bits of `ids` to `value`, or to '1'.
 local function set_bits(mask, ids, value)
   change_bits(mask, ids, 'SET', value or '1')
 end
 
--- One more makes 0 of 1.
+-- Makes 0 of 1, and 1 of 0: BITFIELD lets a number of one bit wrap.
 local function turn_bits(mask, ids)
   change_bits(mask, ids, 'INCRBY', '1')
 end

@@ -134,13 +134,9 @@ end
 -- Where in the list of all to begin a walk for groups that follow each other there, and whose ids are alike in all that
 -- slices tell: somewhat before the first.
 local function start_of_alike(view)
-  local id, reference = one_of(view), id_of(0)
-  local told = 1
-  while told < ID_BYTES and string.byte(id, told) == string.byte(reference, told) do
-    told = told + 1
-  end
+  local id = one_of(view)
   -- A byte that is not there is like one that is 0.
-  local alike = string.gsub(string.sub(id, 1, math.min(told + ID_WINDOW - 1, ID_BYTES)), '%z+$', '')
+  local alike = string.gsub(string.sub(id, 1, bytes_told(id)), '%z+$', '')
   local rank = (redis.call('ZRANK', BY_SORT, id) + valueless) % card
   local step = 1
   rank = DESCENDING and card - 1 - rank or rank

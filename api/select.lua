@@ -33,7 +33,8 @@
 --   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
---   part        bytes of a mask: with fewer no smaller part of it is looked for that has all its bits
+--   part        bytes of a mask, or a quarter as many of a part of one: with fewer no smaller part is looked for that has
+--               all its bits
 --   at_once_listed  groups of a page that are listed and sorted here; of more who asks does that
 --
 -- bits, chunks, edit: what search.lua found in the first chunks, when that edit was the last; -1 chunks before it was

@@ -4,8 +4,8 @@
 --                     by:sort. `is_counted`: size() is their number
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
---                     `put(mask, first, last, take)` sets the bits of those of their groups that bitmaps have, and calls
---                     `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
+--                     `put(mask, first, last, take)` sets the bits, all of which are 0, of those of their groups that
+--                     bitmaps have, and calls `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
 --                     already, if there is one. Where pieces are what is left out, `complete(mask)` makes of them the
 --                     mask of the side
 

@@ -93,7 +93,8 @@ end
 -- Of each field the lowest slices, above which the buckets of all groups are alike, and what those have there.
 local slices_in_use = {}
 
--- What a bucket has above those, less what the groups have.
+-- 0 where a bucket has above those what all groups have, less if it is below all of them, more if it is beyond; and those
+-- slices.
 local function beyond_use(key, field, bucket)
   if not slices_in_use[field] then
     local lowest = bucket_at(key, field, 0)
@@ -148,7 +149,7 @@ end
 local SPARING = 24
 
 -- The bucket with which those begin whose score is `lo`, as ZCOUNT takes it, or beyond; and who lies between that bucket's
--- beginning and `lo`. Few do: where many are in the bucket of `lo`, it may be that or the one after it.
+-- beginning and `lo`. Where many are in the bucket of `lo`, it is that or the one after it: on which side there are fewer.
 local function edge(key, field, lo)
   local wanted = redis.call('ZCOUNT', key, lo, '+inf')
   if wanted == 0 then
@@ -175,12 +176,14 @@ local function edge(key, field, lo)
   return bucket, redis.call('ZRANGE', key, from, beside(lo), 'BYSCORE')
 end
 
--- Those between two scores that a mask of ours has it has no longer, and those that it has not it has.
+-- Turns the bits, in a mask of ours, of those between two scores.
 local function turn_between(mask, key, field, lo, hi)
   local kept = masks
   local low, before_low = edge(key, field, lo)
   local high, before_high = edge(key, field, beside(hi))
-  combine_into(mask, 'XOR', mask, between(key, field, low, high))
+  if low ~= high then
+    combine_into(mask, 'XOR', mask, between(key, field, low, high))
+  end
   drop_masks(kept)
   turn_bits(mask, before_low)
   turn_bits(mask, before_high)

@@ -8,22 +8,27 @@ local function bytes_of(bitmap, first, size)
 end
 
 -- Groups that came one after the other have their bits in a small part of the mask, such as those of some days: what is
--- combined from then on is that much shorter. The same view, or one of an eighth of it or less.
+-- combined from then on is that much shorter. The same view, or one of at most an eighth of a mask, or half of a part.
 local function closer(view, count)
   local bytes = redis.call('STRLEN', view.mask)
-  if bytes < math.max(view.size and q.part / 4 or q.part, 8) then
+  local least, share = q.part, 8
+  if view.size then
+    -- Each slice has to pass through Lua, of as many bytes.
+    least, share = q.part / 4, 2
+  end
+  if bytes < math.max(least, 8) then
     return view
   end
-  local first, size = math.floor(redis.call('BITPOS', view.mask, '1') / 8), nil
-  local next_size = math.floor(bytes / (view.size and 2 or 8))
+  local first = math.floor(redis.call('BITPOS', view.mask, '1') / 8)
   local function has_all(size)
     return redis.call('BITCOUNT', view.mask, string.format('%d', first), string.format('%d', first + size - 1)) == count
   end
-  while next_size > 0 and has_all(next_size) do
-    size, next_size = next_size, math.floor(next_size / 2)
-  end
-  if not size then
+  local size = math.floor(bytes / share)
+  if not has_all(size) then
     return view
+  end
+  while size > 1 and has_all(math.floor(size / 2)) do
+    size = math.floor(size / 2)
   end
   return {mask = mask_of(bytes_of(view.mask, first, size)), base = (view.base or 0) + first, size = size}
 end
@@ -138,6 +143,12 @@ local function slice_between_ids(one, other)
   return -1
 end
 
+-- How many bytes of an id its slices tell.
+local function bytes_told(id)
+  local first = slice_between_ids(id, id_of(0))
+  return first < 0 and ID_BYTES or math.min(ID_BYTES - math.floor(first / 8) + ID_WINDOW - 1, ID_BYTES)
+end
+
 -- Between which texts, as ZRANGE takes them, the ids lie that are alike in the slices from the k-th on, `id` being one.
 local function ids_alike(id, k)
   local bits = 8 * ID_BYTES - k
@@ -148,7 +159,7 @@ local function ids_alike(id, k)
     local byte, span = string.byte(id, whole + 1) or 0, 2 ^ (8 - some)
     from, to = from .. string.char(byte - byte % span), to .. string.char(byte - byte % span + span - 1)
   end
-  -- A byte that is not there is like one that is 0; none is 255.
+  -- A byte that is not there is like one that is 0; UTF-8 has none that is 255.
   return '[' .. string.gsub(from, '%z+$', ''), '(' .. to .. '\255'
 end
 
@@ -157,12 +168,17 @@ end
 -- does.
 local function slices_that_may_split(view, field)
   if field == 'id' then
-    local id
+    local id, lowest
     return function(k)
-      id = id or one_of(view)
+      if not id then
+        id = one_of(view)
+        lowest = 8 * (ID_BYTES - bytes_told(id))
+      end
       local from, to = ids_alike(id, k)
       local first = redis.call('ZRANGE', BY_ID, from, to, 'BYLEX', 'LIMIT', 0, 1)[1]
-      return slice_between_ids(first, redis.call('ZRANGE', BY_ID, to, from, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1])
+      local last = redis.call('ZRANGE', BY_ID, to, from, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+      local slice = slice_between_ids(first, last)
+      return slice < lowest and -1 or slice
     end
   end
   local score

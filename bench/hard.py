@@ -171,6 +171,11 @@ def _of_import(number: int) -> list[Hard]:
             [*some, ("created_at[$gte]", time_text(middle)), ("created_at[$lt]", time_text(end)), *_BY_TOTAL],
             lambda group: _is_pending(group) and _is_web(group) and middle <= group.created_ms < end,
         ),
+        _hard(
+            "status, channel in an import, by id, deep",
+            [*some, ("created_at[$gte]", time_text(begin)), ("order", "id"), deep],
+            lambda group: _is_pending(group) and _is_web(group) and group.created_ms >= begin,
+        ),
     ]
 
 

@@ -97,7 +97,6 @@ class KafkaReader:
         return self._consumer
 
     def _read_only(self, consumer: Any, wanted: set[Partition]) -> None:
-        """What was fetched of a partition waits while that is paused."""
         if wanted != self._reading:
             consumer.pause(*(self._names[partition] for partition in self._reading - wanted))
             consumer.resume(*(self._names[partition] for partition in wanted - self._reading))

@@ -27,11 +27,11 @@ Found = Mapping[Any, Sequence[Any]]
 
 def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_records: int) -> Found:
     """One poll. Raises LogUnavailable, LogMissing, LogGap, LogCorrupt."""
-    fetcher = consumer._fetcher
-    if not fetcher._next_partition_records:
-        # Used up, but still there. What kafka-python has set aside of a partition that was paused waits until this is
-        # None, which it may never be again; and as long as it waits, the partition is not fetched.
-        fetcher._next_partition_records = None
+    # What kafka-python has set aside of a partition while that was paused, it takes back only where there is a gap
+    # between the records of others. There may never be one again, and until then it does not fetch the partition.
+    set_aside = consumer._fetcher._paused_partition_records
+    for topic_partition in [one for one in set_aside if not consumer._subscription.is_paused(one)]:
+        del set_aside[topic_partition]
     try:
         with kafka_errors(settings):
             found: Found = consumer.poll(timeout_ms=timeout_s * 1000, max_records=max_records)

@@ -134,7 +134,7 @@ class Builder:
 
     def _apply(self, window: Sequence[Decoded], reached: Positions, read_on: Callable[[int], None]) -> None:
         """While Redis writes a part, the next one is projected, the groups of the one after that are asked for, and as
-        much of the log is read on.
+        much of the log is read on as is written.
         """
         self._tally = {}
         cut = parts(self.generation, self._stands, window, reached)

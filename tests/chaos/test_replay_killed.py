@@ -17,10 +17,10 @@ from tests.processes import projector
 # `make chaos` has 30.
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
 EVENTS = 1500
-# Two parts are a window, of 15: a kill at the fourth comes after one window or two, and ten kills leave some for the
-# last. One is read on while another one is written.
+# A window is two parts, and there are 15: a kill at the fourth part comes after one window or two, and ten kills leave
+# some for the last. One is read on while another one is written.
 SMALL = {"window_records": 100, "part_groups": 20}
-TIMES = 4
+KILLED_AT_MOST = 4
 
 POINTS = ("ask", "load", "build-fold", "send", "answer")
 WRITING = [f"{point}:{side}" for point in POINTS for side in ("before", "after")]
@@ -52,7 +52,7 @@ def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: st
 def build(stage: Stage, chance: random.Random) -> int:
     """How often it was killed."""
     for point in WRITING:
-        armed = {"fail_at": point, "fail_time": chance.randint(1, TIMES)}
+        armed = {"fail_at": point, "fail_time": chance.randint(1, KILLED_AT_MOST)}
         with stage.start("replay", "build", "--yes", "--park", **SMALL, **armed) as replay:
             assert replay.process.wait(60) == 2, replay.text()
             assert "a worker was killed by signal 9" in replay.text()

@@ -162,6 +162,25 @@ def test_a_partition_goes_on_from_its_stop_after_all_others_were_read(kafka_topi
             assert offsets(read_to(reader, end)) == list(range(10, end[one]))
 
 
+def test_a_partition_goes_on_from_its_stop_while_others_are_read(
+    kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those there is more than one answer at any time."""
+    monkeypatch.setattr(kafka_reader, "FETCH_PARTITION_BYTES_MAX", 2000)
+    with opened(kafka_topic(3)) as log:
+        for _ in range(60):
+            log.append([Entry(b"og_%d" % n, b"") for n in range(100)])
+        one, *others = log.partitions()
+        end = log.end()
+        with reading(log, dict.fromkeys(end, 0)) as reader:
+            assert offsets(read_to(reader, {one: 10}, max_records=10)) == list(range(10))
+            for _ in range(5):
+                assert reader.poll(PATIENCE_S, 10, end | {one: 10})
+            while reader.positions[one] == 10:
+                assert reader.poll(PATIENCE_S, 10, end)
+            assert all(reader.positions[other] < end[other] for other in others)
+
+
 @pytest.mark.parametrize("max_records", [1, 3, 500])
 def test_positions_pass_markers_and_aborted_records(kafka: str, kafka_topic: NewTopic, max_records: int) -> None:
     """Offsets: a b C | x y A | c C | z A, where C and A are what Kafka writes at the end of a transaction."""

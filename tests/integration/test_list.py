@@ -203,20 +203,22 @@ def test_pages_of_ids_that_begin_alike(
 ) -> None:
     """With one time, or for longer than slices tell; and what others in between have in common with them."""
     rng = random.Random(4)
-    letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    ids = [
-        f"og_{start[: rng.choice((4, 8, 35, 35, 35))]}{''.join(rng.choices(letters, k=rng.choice((1, 6))))}"
-        for _ in GROUPS[:800]
-    ]
-    groups = [{**group, "id": group_id} for group, group_id in zip(GROUPS, dict.fromkeys(ids), strict=False)]
-    serve(redis, groups + GROUPS[800:], shards)
+    letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ\0äß🎈"
+    ids = {
+        f"og_{start[: rng.choice((4, 8, 35, 35, 35))]}{''.join(rng.choices(letters, k=rng.choice((1, 2, 6))))}"
+        for _ in GROUPS
+    }
+    groups = [{**group, "id": group_id} for group, group_id in zip(GROUPS, sorted(ids)[:800], strict=False)]
+    assert sum(group["id"].startswith(f"og_{start}") for group in groups) > 300
+    groups += GROUPS[800:]
+    serve(redis, groups, shards)
     force(monkeypatch, **NO_SIDES, WALKED_GROUPS=5, LISTED_GROUPS=5, PART_BYTES=8)
     with running(redis_url) as one:
-        for sort, descending, offset in product(("id", "seller_count"), (False, True), range(0, 500, 60)):
+        for sort, descending, offset in product(("id", "seller_count"), (False, True), range(0, 400, 50)):
             request = Request(limit=20, offset=offset, sort=sort, descending=descending)
             request.any_of["status"] = ["pending", "completed"]
-            wanted = shown_as_json(answer(groups + GROUPS[800:], request))
-            assert len(wanted["order_groups"]) == min(20, max(wanted["count"] - offset, 0))
+            wanted = shown_as_json(answer(groups, request))
+            assert len(wanted["order_groups"]) == 20
             order = f"-{sort}" if descending else sort
             assert one.list(f"limit=20&offset={offset}&order={order}&status[]=pending&status[]=completed") == wanted
 
