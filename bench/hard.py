@@ -25,6 +25,7 @@ T = TypeVar("T")
 Tell = Callable[[str], None]
 _Parameters = list[tuple[str, str]]
 _PENDING, _WEB, _BY_TOTAL = [("status", "pending")], [("sales_channel_id", "sc_web")], [("order", "-total")]
+_BOTH = [*_PENDING, *_WEB]
 
 
 class Hard(NamedTuple):
@@ -97,6 +98,7 @@ def _of_many_values(sample: Sequence[Group]) -> list[Hard]:
 def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
     since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
     ids = _first(group.id for group in sample)
+    many = ("limit", str(MANY))
     ranges = {
         "created_at[$gte]": time_text(since),
         "created_at[$lt]": time_text(until),
@@ -130,23 +132,11 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
         ),
         *_of_import(number),
         *(
-            _hard(
-                f"status, channel by {name}, deep",
-                [*_PENDING, *_WEB, ("order", name), *_deep(number)],
-                lambda group: _is_pending(group) and _is_web(group),
-            )
+            _hard(f"status, channel by {name}, deep", [*_BOTH, ("order", name), *_deep(number)], _is_both)
             for name in ("id", "seller_count")
         ),
-        _hard(
-            "1 000 rows, deep, by total",
-            [*_PENDING, *_WEB, *_BY_TOTAL, *_deep(number), ("limit", str(MANY))],
-            lambda group: _is_pending(group) and _is_web(group),
-        ),
-        _hard(
-            "1 000 whole documents, deep",
-            [*_PENDING, *_WEB, ("fields", "*orders"), *_deep(number), ("limit", str(MANY))],
-            lambda group: _is_pending(group) and _is_web(group),
-        ),
+        _hard("1 000 rows, deep, by total", [*_BOTH, *_BY_TOTAL, *_deep(number), many], _is_both),
+        _hard("1 000 whole documents, deep", [*_BOTH, ("fields", "*orders"), *_deep(number), many], _is_both),
     ]
 
 
@@ -157,24 +147,21 @@ def _deep(number: int) -> _Parameters:
 def _of_import(number: int) -> list[Hard]:
     """The groups of some seconds, more than one call could look at."""
     begin, middle, end = (IMPORTED_MS + n * IMPORT_MS // 2 for n in range(3))
-    some = [*_PENDING, *_WEB]
     # Four tenths of them are of that status and channel.
     deep = ("offset", str(int(0.2 * IMPORT_SHARE * number)))
     return [
-        _hard(
-            "status, channel in an import, deep",
-            [*some, ("created_at[$gte]", time_text(begin)), ("order", "created_at"), deep],
-            lambda group: _is_pending(group) and _is_web(group) and group.created_ms >= begin,
+        *(
+            _hard(
+                f"status, channel in an import, {name}, deep",
+                [*_BOTH, ("created_at[$gte]", time_text(begin)), ("order", order), deep],
+                lambda group: _is_both(group) and group.created_ms >= begin,
+            )
+            for name, order in (("by creation", "created_at"), ("by id", "id"))
         ),
         _hard(
             "status, channel, half an import, by total",
-            [*some, ("created_at[$gte]", time_text(middle)), ("created_at[$lt]", time_text(end)), *_BY_TOTAL],
-            lambda group: _is_pending(group) and _is_web(group) and middle <= group.created_ms < end,
-        ),
-        _hard(
-            "status, channel in an import, by id, deep",
-            [*some, ("created_at[$gte]", time_text(begin)), ("order", "id"), deep],
-            lambda group: _is_pending(group) and _is_web(group) and group.created_ms >= begin,
+            [*_BOTH, ("created_at[$gte]", time_text(middle)), ("created_at[$lt]", time_text(end)), *_BY_TOTAL],
+            lambda group: _is_both(group) and middle <= group.created_ms < end,
         ),
     ]
 
@@ -202,6 +189,10 @@ def _is_pending(group: Group) -> bool:
 
 def _is_web(group: Group) -> bool:
     return group.sales_channel_id == "sc_web"
+
+
+def _is_both(group: Group) -> bool:
+    return _is_pending(group) and _is_web(group)
 
 
 def _sells(group: Group, sellers: set[str]) -> bool:
