@@ -9,9 +9,10 @@
 --   bits:by:id:<k>           slices of ids: those that differ in the k-th of 8 * ID_BYTES bits, the last being the
 --                            highest of the first byte, from the reference, which is the id of the ordinal 0
 -- A bucket is a whole number that never falls where the score of by:<field> rises. api/slices.lua knows where each begins.
--- An id has no score. Of it the first byte counts that differs from the reference, and those after it in a window: that
--- is little to write, and nothing where all ids begin alike. Ids that agree in all higher slices have the same window,
--- so their order is that of their bytes; where it is not decided there, they are alike.
+-- An id has no score. Of it the first byte counts that differs from the reference, and those after it in a window, which
+-- reaches beyond the milliseconds that usual ids begin with: that is little to write, and nothing where all ids begin
+-- alike. Ids that agree in all higher slices have the same window, so their order is that of their bytes; where it is not
+-- decided there, they are alike.
 
 -- Slices of each field: its buckets are below 2^n.
 local SLICES = {created_at = 49, updated_at = 49, total = 44, seller_count = 10, display_id = 53}
