@@ -71,9 +71,10 @@ end
 -- Whether it is left to who asks to list and sort the groups: the answer has masks in the place of ids.
 local leaves = false
 
--- How many groups, beyond those of the page, may be listed and sorted: the more, the fewer slices are needed.
+-- How many groups, beyond those of the page, may be listed and sorted: the more, the fewer slices are needed. Of places far
+-- from each other each has its own to be listed.
 local function spare()
-  return leaves and 4 * q.listed or q.listed
+  return leaves and 4 * q.listed or STEP > 1 and q.listed / 4 or q.listed
 end
 
 -- The page out of few groups.
