@@ -5,9 +5,9 @@
 --   as a mask         made of `pieces`, one for each of its values, or for each interval. `work(i)` says about how many
 --                     members have to be looked up one by one for the i-th, or what takes as long, and
 --                     `put(mask, first, last, take)` sets the bits, all of which are 0, of those of their groups that
---                     bitmaps have, and calls `take(mask, ids)` with the others. `ready()` answers a bitmap of the read model that is the mask
---                     already, if there is one. Where pieces are what is left out, `complete(mask)` makes of them the
---                     mask of the side
+--                     bitmaps have, and calls `take(mask, ids)` with the others. `ready()` answers a bitmap of the
+--                     read model that is the mask already, if there is one. Where pieces are what is left out,
+--                     `complete(mask)` makes of them the mask of the side
 
 -- Of a piece, beside that for its members.
 local WORK_OF_PIECE = 5
@@ -129,9 +129,6 @@ local function side_of_range(range)
   local key = KEYS[range.key]
   local field = string.sub(key, #PREFIX + 4)
   local first, last = range.bounds[1][1], range.bounds[#range.bounds][2]
-  local function turn_interval(mask, pair)
-    turn_between(mask, key, field, pair[1], pair[2])
-  end
   local counts, accept = {}, nil
   local function members_of(i)
     counts[i] = counts[i] or redis.call('ZCOUNT', key, range.pieces[i][1], range.pieces[i][2])
@@ -172,13 +169,13 @@ local function side_of_range(range)
         if members_of(i) <= q.interval then
           take(mask, redis.call('ZRANGE', key, pair[1], pair[2], 'BYSCORE'))
         else
-          turn_interval(mask, pair)
+          turn_between(mask, key, field, pair[1], pair[2])
         end
       end
     end,
     complete = function(mask)
       if range.left_out then
-        turn_interval(mask, {first, last})
+        turn_between(mask, key, field, first, last)
       end
       tell('slices', PREFIX .. 'bits:by:' .. field, mask)
       return mask

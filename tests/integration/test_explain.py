@@ -18,7 +18,6 @@ from tests.processes import projector
 # More than any filter may have to be read member by member.
 GROUPS = make_groups(random.Random(5), 4000)
 
-
 Told = list[tuple[str, str, int]]
 
 

@@ -8,6 +8,7 @@ import pytest
 from events.log import Partition, Record
 from events.order import OrderEvent
 from projector.project import Decoded
+from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, parts
 
@@ -31,7 +32,7 @@ def window(chance: random.Random, ends: Mapping[Partition, int]) -> list[Decoded
 @pytest.mark.parametrize("seed", range(5))
 def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
     chance = random.Random(seed)
-    generation = Generation(0, shards, 6, "n")
+    generation = Generation(0, shards, VERSION, "n")
     reached = {ONE: 900, OTHER: 700}
     # Some have had a part of it, one perhaps all, and some nothing ever.
     stands: list[dict[Partition, int | None]] = [
@@ -65,5 +66,5 @@ def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
 
 
 def test_a_window_of_nothing_but_gaps_moves_the_position() -> None:
-    (part,) = parts(Generation(0, 1, 6, "n"), [{ONE: 3}], [], {ONE: 5})
+    (part,) = parts(Generation(0, 1, VERSION, "n"), [{ONE: 3}], [], {ONE: 5})
     assert (part.items, part.advances[ONE].start, part.advances[ONE].stop) == ([], 3, 5)
