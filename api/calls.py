@@ -44,7 +44,7 @@ LISTED_GROUPS = 64
 # longer than it spares.
 PART_BYTES = 4096
 # Groups of a page that the answer itself lists and sorts; of more that is done after it: see places.py.
-AT_ONCE_LISTED = 250
+AT_ONCE_LISTED = 100
 # Where one call tells more rows, their documents are read after it: see documents.py.
 TOLD_ROWS = 100
 

@@ -5,7 +5,8 @@ so a page of the whole list lies in each shard where it would by chance; how far
 """
 
 from collections.abc import Iterator, Sequence
-from math import ceil, floor, inf, sqrt
+from math import ceil, copysign, floor, inf, sqrt
+from operator import sub
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ SLACK = 4
 # Places of a shard's list that one round looks at to narrow down where the page lies.
 LADDER = 64
 # The same where a place is not found by its rank in a sorted set, but takes a good part of a millisecond.
-LADDER_SELECTED = 12
+LADDER_SELECTED = 5
 # Documents of all shards that are read for a page, beyond twice its own: beyond that it is narrowed down first.
 SPARE_MAX = 600
 
@@ -108,51 +109,69 @@ def _deviation(number: int, shards: int) -> float:
 
 
 def windows(spans: Sequence[Span], limit: int, parts: int, ladder: int = LADDER) -> list[Window]:
-    """All of the spans, or a ladder of places in each, if those were too many."""
+    """All of the spans; if those were too many, a ladder of places in each, from its first to its last or nearly so."""
     if sum(end - start for start, end in spans) <= SPARE_MAX + 2 * limit:
         return [Window(start, end, 1, parts) for start, end in spans]
-    return [Window(start, end, max(2, ceil((end - start) / ladder)), NO_PARTS) for start, end in spans]
+    return [Window(start, end, max(2, (end - start - 1) // (ladder - 1)), NO_PARTS) for start, end in spans]
 
 
 def narrowed(
     parts: Sequence[Part], offset: int, limit: int, *, descending: bool, certain: float, slack: int
 ) -> list[Span]:
-    """Where the page lies in each shard, going by the places that the parts show."""
-    end = offset + limit
-    starts, ends = [0] * len(parts), [part.count for part in parts]
-    for low, high, rank, deviation in _sweep(parts, descending=descending):
-        if rank + certain * deviation <= offset:
-            starts = low.copy()
-        elif rank - certain * deviation >= end:
-            ends = high.copy()
-            break
-    return [
-        Span(max(0, min(start, part.count) - slack), min(last + slack, part.count, end))
-        for part, start, last in zip(parts, starts, ends, strict=True)
-    ]
+    """Where the page lies in each shard, going by the places that the parts show: by those that tell most.
 
-
-def _sweep(parts: Sequence[Part], *, descending: bool) -> Iterator[tuple[list[int], list[int], float, float]]:
-    """For each place that is shown, in the order of the list: how many come before it.
-
-    At least and at most in each shard (the lists change with the next step), and what is to be expected in all,
-    with its standard deviation: between two places that a shard shows, each rank has the same chance.
+    Of what lies between such a place and the page in the list of all, the shard has its share: binomial again, within
+    `certain` standard deviations.
     """
+    end, count = offset + limit, sum(part.count for part in parts)
+    starts, ends = [0] * len(parts), [part.count for part in parts]
+    for number, shown in _sweep(parts, certain, descending=descending):
+        share = parts[number].count / count
+        starts[number] = max(starts[number], floor(shown.rank_at(offset, share, -certain)))
+        ends[number] = min(ends[number], ceil(shown.rank_at(end, share, certain)))
+    starts = [max(0, min(start, part.count) - slack) for part, start in zip(parts, starts, strict=True)]
+    ends = [max(start, min(last + slack, end)) for start, last in zip(starts, ends, strict=True)]
+    return list(map(Span, starts, ends))
+
+
+class _Shown(NamedTuple):
+    """A place's rank in its shard's list; that in the list of all, and by how much the latter may be off."""
+
+    rank: int
+    whole: float
+    spread: float
+
+    def rank_at(self, whole: float, share: float, deviations: float) -> float:
+        """In the shard's list, of what has a rank in the list of all: so many deviations off what is to be expected."""
+        way = whole - self.whole
+        chance = deviations * sqrt(abs(way) * share * (1 - share))
+        return self.rank + share * (way + copysign(self.spread, deviations)) + chance
+
+
+def _sweep(parts: Sequence[Part], certain: float, *, descending: bool) -> Iterator[tuple[int, _Shown]]:
+    """Each place that is shown, in the order of the list, and its shard."""
     shown = [(place, number, n) for number, part in enumerate(parts) for n, place in enumerate(part.places)]
     shown.sort(reverse=descending)
-    low = [0] * len(parts)
-    high = [_rank(part, 0) for part in parts]
-    total, gaps = sum(high), sum(most**2 for most in high)
+    gaps = [_gap(part, 0) for part in parts]
+    total = [sum(column) for column in zip(*gaps, strict=True)]
     for _, number, n in shown:
-        part = parts[number]
-        least, most, here, following = low[number], high[number], _rank(part, n), _rank(part, n + 1)
-        low[number] = high[number] = here
-        total += 2 * here - least - most
-        gaps -= (most - least) ** 2
-        yield low, high, total / 2, sqrt(gaps / 12)
-        low[number], high[number] = here + 1, following
-        total += 1 + following - here
-        gaps += (following - here - 1) ** 2
+        least, most, inside, outside = map(sub, total, gaps[number])
+        rank = _rank(parts[number], n)
+        spread = outside / 2 + min(certain * sqrt(inside / 12), (most - least - outside) / 2)
+        yield number, _Shown(rank, rank + (least + most) / 2, spread)
+        following = _gap(parts[number], n + 1)
+        total = [all_ - left + come for all_, left, come in zip(total, gaps[number], following, strict=True)]
+        gaps[number] = following
+
+
+def _gap(part: Part, n: int) -> tuple[int, int, int, int]:
+    """How many of the shard may come before what lies between its places n - 1 and n: at least, at most, and the square
+    of the difference, for each number has the same chance there; or the difference, where one of the two is not shown.
+    """
+    least, most = _rank(part, n - 1) + 1 if n else 0, _rank(part, n)
+    if 0 < n < len(part.places):
+        return least, most, (most - least) ** 2, 0
+    return least, most, 0, most - least
 
 
 def _rank(part: Part, n: int) -> int:

@@ -9,8 +9,8 @@ from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
 from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
 from api.query import Query
 
-# Rounds of one request, without those after which something was read in vain. Two are the rule for deep pages; more are
-# needed where a list changes fast.
+# Rounds of one request, without those after which something was read in vain. Two or three are the rule for deep pages;
+# more are needed where a list changes fast.
 ROUNDS_MAX = 8
 
 
@@ -26,16 +26,16 @@ class Paging:
     HEADS or WHOLE.
     """
 
-    __slots__ = ("_ladder", "_parts", "_query", "_rotated", "_round", "_spans", "_windows")
+    __slots__ = ("_ladder", "_parts", "_query", "_rotated", "_spans", "_windows", "_wrong")
 
     def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: int = LADDER) -> None:
         self._query = query
         self._parts = parts
         self._ladder = ladder
         self._rotated = rotated
-        self._round = 0
         self._spans: list[Span] = []
         self._windows: list[Window] = []
+        self._wrong = 0
 
     def windows(self, shards: int, *, is_known: bool = False) -> list[Window]:
         """One for each shard. Their number may change between two rounds, with the generation. `is_known`: what would
@@ -64,15 +64,15 @@ class Paging:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
                 return Page(count, found)
-        self._round += 1
+            # Who was wrong looks further.
+            self._wrong += 1
         self._spans = narrowed(
             parts,
             offset,
             limit,
             descending=descending,
-            # Who was wrong looks further.
-            certain=CERTAIN * 2 ** (self._round // 2),
-            slack=SLACK * 2 ** (self._round // 2),
+            certain=CERTAIN * 2**self._wrong,
+            slack=SLACK * 2**self._wrong,
         )
         return None
 
