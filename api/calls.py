@@ -22,8 +22,6 @@ from projector.readmodel.keys import Keys
 OFFSET_MAX = 2**53
 # A filter with at most as many members in a shard is read member by member; with more, bitmaps are faster.
 FEW_MEMBERS = 400
-# Also of a query with a text to be found, where for each member its line has to be found first.
-FEW_SEARCHED = 400
 # Groups times sets in which they are looked up: with more, bitmaps are taken here, too.
 PROBES_MAX = 2000
 # Of an interval, at most so many members are looked up for its bitmap; with more, slices are combined.
@@ -145,7 +143,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             ],
             "by_created": query.sort == "created_at",
             "tells": tells,
-            "few": FEW_SEARCHED if query.needle else FEW_MEMBERS,
+            "few": FEW_MEMBERS,
             "probed": PROBES_MAX,
             "interval": INTERVAL_MEMBERS,
             "at_once": AT_ONCE_MEMBERS,

@@ -83,7 +83,7 @@ local function matching(ordered_by_size)
   end
   if q.needle ~= '' then
     ids = containing(ids)
-    tell('search', TEXT, #ids)
+    tell('search', ROW, #ids)
   end
   return ids, driver.ordered
 end

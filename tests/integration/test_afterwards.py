@@ -94,7 +94,7 @@ def test_what_changes_after_the_list(
     shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, watched: list[Watched], listed: str, most: int
 ) -> None:
     """`now and then`: the script lists what has few groups, so that it may tell another form than before."""
-    force(monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, WALKED_GROUPS=0, LISTED_GROUPS=200, PART_BYTES=8)
+    force(monkeypatch, FEW_MEMBERS=-1, WALKED_GROUPS=0, LISTED_GROUPS=200, PART_BYTES=8)
     force(
         monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED={"by the script": 1000, "now and then": 290, "afterwards": -1}[listed]
     )

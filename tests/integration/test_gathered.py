@@ -31,9 +31,7 @@ def shop(redis_url: str) -> Iterator[Shop]:
 
 
 def test_what_changes_between_the_calls(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    force(
-        monkeypatch, FEW_MEMBERS=-1, FEW_SEARCHED=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=0, AGAIN_GROUPS=2 * IN_A_MEMBER
-    )
+    force(monkeypatch, FEW_MEMBERS=-1, AT_ONCE_MEMBERS=-1, SLICE_MEMBERS=0, AGAIN_GROUPS=2 * IN_A_MEMBER)
     rng = random.Random(32)
     codes: list[object] = []
     trimmed: list[int] = []

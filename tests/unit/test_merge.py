@@ -7,7 +7,7 @@ import pytest
 
 import api.calls
 from api.calls import HEADS, NO_PARTS, WHOLE, Window
-from api.merge import Part, Place, Span, guess, merged, narrowed, part, windows
+from api.merge import LADDER, LADDER_SELECTED, Part, Place, Span, guess, merged, narrowed, part, windows
 from api.paging import ROUNDS_MAX, Paging
 from api.query import Query, parse_list
 
@@ -29,9 +29,9 @@ def query(offset: int, limit: int, *, descending: bool) -> Query:
     return parsed
 
 
-def rounds(shards: list[list[Place]], asked: Query) -> tuple[int, list[bytes], int]:
+def rounds(shards: list[list[Place]], asked: Query, ladder: int = LADDER) -> tuple[int, list[bytes], int]:
     """The count, the ids, and how many rounds it took."""
-    paging = Paging(asked, HEADS, rotated=False)
+    paging = Paging(asked, HEADS, rotated=False, ladder=ladder)
     for number in range(1, ROUNDS_MAX + 1):
         asked_windows = paging.windows(len(shards))
         page = paging.page([reply(places, one) for places, one in zip(shards, asked_windows, strict=True)])
@@ -75,6 +75,22 @@ def test_every_page_is_that_of_one_list(
             took.append(round_)
     assert max(took) <= (3 if evenly else 5)
     assert took.count(1) > len(took) / 3
+
+
+@pytest.mark.parametrize(("shards", "most"), [(2, 3), (3, 3), (8, 4), (16, 4)])
+def test_few_places_are_enough_for_a_deep_page(shards: int, most: int) -> None:
+    rng = random.Random(shards)
+    took = []
+    for number in [*(rng.randrange(2000, 40_000) for _ in range(20)), 400_000]:
+        lists = [sorted(one) for one in dealt(rng, number, shards, 10**6, evenly=True)]
+        whole = [group_id for _, group_id in sorted(place for one in lists for place in one)]
+        for _ in range(10):
+            asked = query(rng.randrange(number - 50), 50, descending=False)
+            count, ids, round_ = rounds(lists, asked, LADDER_SELECTED)
+            assert (count, ids) == (number, whole[asked.offset : asked.offset + 50])
+            took.append(round_)
+    assert max(took) <= most
+    assert took.count(most) > 3
 
 
 def test_a_deep_page_reads_few_documents() -> None:
