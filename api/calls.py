@@ -38,6 +38,8 @@ AGAIN_CHUNKS = 40
 # Else slices narrow it down first, until at most so many, beyond those of the page, are listed and sorted.
 WALKED_GROUPS = 200
 LISTED_GROUPS = 64
+# Of a ladder's step: by how much the rank of a place in it may be off, where places have to be narrowed down.
+ROUGH = 1 / 8
 # Bytes of a mask from which on it is tried to go on with a part of it; of a part, a quarter of that: else that takes
 # longer than it spares.
 PART_BYTES = 4096
@@ -151,6 +153,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
             "again": AGAIN_CHUNKS,
             "walked": WALKED_GROUPS,
             "listed": LISTED_GROUPS,
+            "rough": ROUGH,
             "part": PART_BYTES,
             "at_once_listed": AT_ONCE_LISTED,
         }

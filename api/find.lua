@@ -3,15 +3,6 @@
 local LINE_BYTES = LINES / 8
 local NOWHERE = string.rep('\0', LINE_BYTES)
 
--- The line at a place, counted from 0.
-local function line_at(chunk, place)
-  local start = 1
-  for _ = 1, place do
-    start = string.find(chunk, END, start, true) + 1
-  end
-  return string.sub(chunk, start, string.find(chunk, END, start, true) - 1)
-end
-
 -- A bit for each line of a chunk, as in a bitmap; how many are 1.
 local function found_in(chunk, needle)
   local at = chunk and string.find(chunk, needle, 1, true)

@@ -18,7 +18,6 @@ from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
 from api.known import RENEWALS_MAX, Known
 from api.live import Live
-from api.merge import LADDER, LADDER_SELECTED
 from api.paging import ROUNDS_MAX, Paging
 from api.places import Places
 from api.plan import Scan, Select
@@ -26,6 +25,7 @@ from api.query import Query
 from api.reader import Reader
 from api.scripts import CHANGED, GATHER, PLACES, SEARCH, Script
 from api.search import Search
+from api.spans import LADDER, LADDER_SELECTED
 
 # Lists that need calls before the one that answers, at a time, in this process.
 PREPARING_MAX = 2

@@ -4,28 +4,40 @@ local EDITED = PREFIX .. 'edited'
 -- What a search has found before: bits by ordinals, of so many chunks, as they were after some edit. -1 chunks: nothing.
 local BITS, CHUNKS, EDITS = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 
--- The line of a group by its row, which is at hand sooner: what a row begins with, if it needs no escapes, and is folded
--- letter by letter. Nil if it is not like that.
-local PLAIN = '([^"\\\128-\255]*)"'
+-- The line of a group by its row, which is read sooner than a chunk of lines and begins with the id and the customer id
+-- or null. Nil where one of them is escaped, or not ASCII: only of ASCII `string.lower` is casefolding.
+local PLAIN = '"([^"\\\128-\255]*)",'
+local ROW_OF_ONE, ROW_OF_NOBODY = '^{"id":' .. PLAIN .. '"customer_id":' .. PLAIN, '^{"id":' .. PLAIN .. '"customer_id":null,'
 local function line_by_row(row)
-  local id, customer = string.match(row, '^{"id":"' .. PLAIN .. ',"customer_id":"' .. PLAIN .. ',')
+  local id, customer = string.match(row, ROW_OF_ONE)
   if not id then
-    id, customer = string.match(row, '^{"id":"' .. PLAIN .. ',"customer_id":null,'), ''
+    id, customer = string.match(row, ROW_OF_NOBODY), ''
   end
   return id and string.lower(id .. '\254' .. customer)
 end
 
-local function line_by_id(id)
+-- The line at a place, counted from 0.
+local function line_at(chunk, place)
+  local start = 1
+  for _ = 1, place do
+    start = string.find(chunk, END, start, true) + 1
+  end
+  return string.sub(chunk, start, string.find(chunk, END, start, true) - 1)
+end
+
+-- `texts`: chunk -> its text, of those that were read before.
+local function line_by_id(id, texts)
   local chunk, place = line_of(redis.call('ZSCORE', ORDINAL, id))
-  return line_at(redis.call('HGET', TEXT, chunk), place)
+  texts[chunk] = texts[chunk] or redis.call('HGET', TEXT, chunk)
+  return line_at(texts[chunk], place)
 end
 
 -- Of `ids` those whose line has it.
 local function containing(ids)
-  local kept = {}
+  local kept, texts = {}, {}
   for part in chunks(ids) do
     for i, row in ipairs(redis.call('HMGET', ROW, unpack(part))) do
-      local line = row and line_by_row(row) or line_by_id(part[i])
+      local line = row and line_by_row(row) or line_by_id(part[i], texts)
       if string.find(line, q.needle, 1, true) then
         kept[#kept + 1] = part[i]
       end

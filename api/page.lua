@@ -1,5 +1,6 @@
 -- Which groups of a mask are at some ranks of the list: every step-th from the first to the last. Ranks are from 0, both
--- are included. What answers ids may answer nil and an error reply instead.
+-- are included. Where a step is long, one near to such a rank will do. What answers ids may answer nil and an error reply
+-- instead.
 
 local FIELD = string.sub(BY_SORT, #PREFIX + 4)
 
@@ -97,9 +98,13 @@ local found_on_the_way
 -- are left; `count`: groups in it. Those of one score are in the order of ids, which have slices, too; those whose ids are
 -- alike are looked for one by one.
 local function narrowed(view, count, field, left, first, last, step)
-  if count <= math.max(spare() + math.floor((last - first) / step), 1) then
+  local will_do = last - first < step and count <= step * q.rough
+  if will_do or count <= math.max(spare() + math.floor((last - first) / step), 1) then
     if left < slices_of(field) then
       tell('slices', PREFIX .. 'bits:by:' .. field, count)
+    end
+    if will_do then
+      return {one_of(view)}
     end
     return page_listed(view, count, first, last, step)
   end

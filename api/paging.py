@@ -6,10 +6,11 @@ from typing import cast
 from msgspec import Struct
 
 from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
-from api.merge import CERTAIN, LADDER, SLACK, Span, guess, merged, narrowed, part, windows
+from api.merge import merged, part
 from api.query import Query
+from api.spans import LADDER, NARROW, Ladder, Span, guess, narrowed, windows
 
-# Rounds of one request, without those after which something was read in vain. Two or three are the rule for deep pages;
+# Rounds of one request, without those after which something was read in vain. Two to four are the rule for deep pages;
 # more are needed where a list changes fast.
 ROUNDS_MAX = 8
 
@@ -26,16 +27,16 @@ class Paging:
     HEADS or WHOLE.
     """
 
-    __slots__ = ("_ladder", "_parts", "_query", "_rotated", "_spans", "_windows", "_wrong")
+    __slots__ = ("_ladder", "_margin", "_parts", "_query", "_rotated", "_spans", "_windows")
 
-    def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: int = LADDER) -> None:
+    def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: Ladder = LADDER) -> None:
         self._query = query
         self._parts = parts
         self._ladder = ladder
+        self._margin = NARROW
         self._rotated = rotated
         self._spans: list[Span] = []
         self._windows: list[Window] = []
-        self._wrong = 0
 
     def windows(self, shards: int, *, is_known: bool = False) -> list[Window]:
         """One for each shard. Their number may change between two rounds, with the generation. `is_known`: what would
@@ -65,14 +66,9 @@ class Paging:
             if found is not None:
                 return Page(count, found)
             # Who was wrong looks further.
-            self._wrong += 1
+            self._margin = self._margin.doubled()
         self._spans = narrowed(
-            parts,
-            offset,
-            limit,
-            descending=descending,
-            certain=CERTAIN * 2**self._wrong,
-            slack=SLACK * 2**self._wrong,
+            parts, offset, limit, descending=descending, rough=self._ladder.rough, margin=self._margin
         )
         return None
 
@@ -85,4 +81,5 @@ class Paging:
         if len(self._spans) != shards:
             self._spans = guess(shards, min(query.offset, OFFSET_MAX), limit)
         widest = max(end - start for start, end in self._spans)
-        return windows(self._spans, limit, parts_asked(self._parts, widest, is_known=is_known), self._ladder)
+        told = parts_asked(self._parts, widest, is_known=is_known)
+        return windows(self._spans, limit, told, self._ladder, self._margin)

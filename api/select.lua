@@ -6,7 +6,7 @@
 --
 -- row             hash        group id -> JSON object of the default fields
 -- rest            hash        group id -> what follows them in the document
--- text, edited    see lines.lua
+-- text, edited    see lines.lua; with few groups the row tells what a line would
 -- by:id           sorted set  every group id
 -- by:sort         sorted set  every group id in the order of the list
 -- of:field:value  sorted set  group ids with that value, scored by created_at
@@ -22,7 +22,7 @@
 --   values      for each filtered field the list of its sets, any of which will do
 --   ranges      {key, sorted: it is by:sort, bounds: disjoint, ascending {lo, hi} as ZCOUNT takes them; pieces: the
 --               same, or, with left_out, what is between them}
---   needle      casefolded text to be found in `text`; empty: no filter
+--   needle      casefolded text to be found in a group's line; empty: no filter
 --   again       chunks of `text` that are searched here, beyond those that were searched before
 --   by_created  by:sort is scored by created_at
 --   tells       what is done is to be told: {step, key, groups} for each, behind all else in the answer
@@ -33,6 +33,7 @@
 --   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
+--   rough       of a step: by how much the rank of an every n-th place may be off
 --   part        bytes of a mask, or a quarter as many of a part of one: with fewer no smaller part is looked for that has
 --               all its bits
 --   at_once_listed  groups of a page that are listed and sorted here; of more who asks does that

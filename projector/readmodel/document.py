@@ -32,7 +32,7 @@ class OrderRow(Struct, frozen=True, gc=False):
 
 
 class Document(Struct, frozen=True, gc=False):
-    """One listed group. The order of the fields is part of the read model."""
+    """One listed group. The order of the fields is part of the read model: `q` finds id and customer id in the row."""
 
     id: str
     customer_id: str | None

@@ -17,6 +17,7 @@ from redis.cluster import RedisCluster
 
 from api.engine import Answer, Engine
 from api.query import Query, parse_list
+from api.spans import SPARE_MAX
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
@@ -58,8 +59,12 @@ def test_random_queries(api: Api, client: Any, shards: int) -> None:
     assert sum(count > 100 for count in counts) > QUERIES / 8
 
 
+@pytest.mark.parametrize("spare", [SPARE_MAX, 0])
 @pytest.mark.parametrize("shards", [3, 16])
-def test_deep_pages_with_many_ties(api: Api, client: Any, shards: int) -> None:
+def test_deep_pages_with_many_ties(
+    api: Api, client: Any, shards: int, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.spans.SPARE_MAX", spare)
     write(client, MANY, shards=shards)
     go_live(client, shards=shards)
     rng = random.Random(shards)
