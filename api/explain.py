@@ -17,7 +17,7 @@ class Step(Struct, frozen=True):
     `rank`    the page is read by its ranks in a sorted set
     `list`    members of a sorted set are listed
     `probe`   those listed are looked up in it
-    `search`  those whose line has the text
+    `search`  those whose line has the text, or whose row
     `bitmap`, `slices`  the groups of a filter, as a mask
     `and`     those in all masks
     `slices`, then `sort`  those that lie about as far as the page are listed and sorted
