@@ -59,8 +59,7 @@ def test_random_queries(api: Api, client: Any, shards: int) -> None:
     assert sum(count > 100 for count in counts) > QUERIES / 8
 
 
-@pytest.mark.parametrize("spare", [SPARE_MAX, 0])
-@pytest.mark.parametrize("shards", [3, 16])
+@pytest.mark.parametrize(("shards", "spare"), [(3, SPARE_MAX), (16, SPARE_MAX), (16, 0), (64, SPARE_MAX)])
 def test_deep_pages_with_many_ties(
     api: Api, client: Any, shards: int, spare: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
