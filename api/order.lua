@@ -3,54 +3,27 @@
 -- Groups that a walk looks at by one command at most.
 local STRIDE_GROUPS = 200
 
--- `ids`, which are of one score, in the order of by:sort.
-local function sorted_alike(ids)
-  local ranks, at = {}, {}
-  for i, id in ipairs(ids) do
-    ranks[i] = redis.call('ZRANK', BY_SORT, id)
-    at[ranks[i]] = id
-  end
-  table.sort(ranks)
-  for i, rank in ipairs(ranks) do
-    ids[i] = at[rank]
-  end
-  return ids
-end
-
--- `ids` in the ascending order of by:sort.
+-- `ids`, each once, in the ascending order of by:sort: so does Redis sort what two sets have in common.
 local function sorted(ids)
   tell('sort', BY_SORT, #ids)
-  -- Score -> the one that has it, or all of them.
-  local scores, having = {}, {}
+  local own = empty_mask()
   for part in chunks(ids) do
-    for i, answer in ipairs(redis.call('ZMSCORE', BY_SORT, unpack(part))) do
-      local id = part[i]
-      if not answer then
-        return nil, redis.error_reply('MISSING ' .. id)
-      end
-      local score = tonumber(answer)
-      score = ROTATED and score == math.huge and -math.huge or score
-      local others = having[score]
-      if not others then
-        scores[#scores + 1], having[score] = score, id
-      elseif type(others) == 'string' then
-        having[score] = {others, id}
-      else
-        others[#others + 1] = id
-      end
-    end
+    redis.call('SADD', own, unpack(part))
   end
-  table.sort(scores)
-  local ordered = {}
-  for _, score in ipairs(scores) do
-    local some = having[score]
-    if type(some) == 'string' then
-      ordered[#ordered + 1] = some
-    else
-      append(ordered, sorted_alike(some))
-    end
+  local common = {'ZINTER', 2, own, BY_SORT, 'WEIGHTS', 0, 1, ROTATED and 'WITHSCORES' or nil}
+  local ordered = redis.call(unpack(common))
+  if #ordered < (ROTATED and 2 or 1) * #ids then
+    return nil, redis.error_reply('MISSING members of ' .. BY_SORT)
+  elseif not ROTATED then
+    return ordered
   end
-  return ordered
+  local found, with_value = {}, {}
+  for i = 1, #ordered, 2 do
+    local some = ordered[i + 1] == 'inf' and found or with_value
+    some[#some + 1] = ordered[i]
+  end
+  append(found, with_value)
+  return found
 end
 
 -- Of `ids` in ascending order those with these ranks of the list.

@@ -46,7 +46,7 @@
 --   {position, -2, side, ...}                                gather.lua is, for these sides
 --   {position, -3, ordinals, last, change, sides, bits}      this one is, with these arguments
 --   {position, -4, count, places, moment}                    see window.lua
--- Strings are never compared here: Lua's `<` follows the locale. Ranks in by:sort carry the order of ids.
+-- Strings are never compared here: Lua's `<` follows the locale. Redis sorts them: see order.lua.
 
 local everyone = {
   name = BY_SORT,
