@@ -1,28 +1,21 @@
-"""Lists that were thought up to hold Redis for long: in how many calls they are answered, how long the longest takes.
+"""Lists that were thought up to hold Redis for long."""
 
-Of this project alone; how many groups each must find is counted on the way to PostgreSQL, or by a look at every one.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from msgspec import Struct
-
-from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
 from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLERS, UNTIL, Group, groups, time_text
 
 # As many values as a filter may have, and rows as a page.
 MANY = 1000
-# At least so often is each asked for, if it may be, however long it takes.
-REQUESTS_MIN = 5
 # Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2
+# Of a million groups they have some hundred each.
+_SMALL = {f"sel_{OTHER_SELLERS - n:05}" for n in range(2)}
 _DAY = timedelta(days=1)
 T = TypeVar("T")
-Tell = Callable[[str], None]
 _Parameters = list[tuple[str, str]]
 _PENDING, _WEB, _BY_TOTAL = [("status", "pending")], [("sales_channel_id", "sc_web")], [("order", "-total")]
 _BOTH = [*_PENDING, *_WEB]
@@ -34,31 +27,6 @@ class Hard(NamedTuple):
     name: str
     query: str
     matches: Callable[[Group], bool]
-
-
-class Took(Struct):
-    """Milliseconds; `calls` of scripts in Redis for one list, `call_p99` of all of them. `longest_call` of all lists,
-    and the median of each one's own.
-    """
-
-    name: str
-    count: int
-    requests: int
-    p50: float
-    p99: float
-    calls: float
-    call_p99: float
-    longest_call_median: float
-    longest_call: float
-
-
-class Asked(Protocol):
-    def answer(self, query: str) -> Answer: ...
-
-    def begin(self) -> None: ...
-
-    def calls(self) -> Calls:
-        """Since `begin`."""
 
 
 def hard(number: int) -> list[Hard]:
@@ -124,6 +92,11 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
             "a letter, status by total",
             [("q", "a"), *_PENDING, *_BY_TOTAL],
             lambda group: _is_pending(group) and _has(group, "a"),
+        ),
+        _hard(
+            "a letter, two small sellers, by sellers",
+            [("q", "a"), *_all("seller_id", _SMALL), ("order", "seller_count")],
+            lambda group: _sells(group, _SMALL) and _has(group, "a"),
         ),
         _hard(
             "1 000 ids, two letters",
@@ -201,55 +174,3 @@ def _sells(group: Group, sellers: set[str]) -> bool:
 
 def _has(group: Group, text: str) -> bool:
     return text in group.id.lower() or text in (group.customer_id or "")
-
-
-class Tally:
-    """Counts what each must find while somebody else goes through the groups."""
-
-    def __init__(self, asked: Sequence[Hard]) -> None:
-        self._asked = asked
-        self.counts = dict.fromkeys((one.name for one in asked), 0)
-
-    def over(self, made: Iterator[Group]) -> Iterator[Group]:
-        for group in made:
-            for one in self._asked:
-                self.counts[one.name] += one.matches(group)
-            yield group
-
-
-def measured(
-    asked: Asked, lists: Sequence[Hard], counts: Mapping[str, int], requests: int, seconds_max: float, tell: Tell
-) -> list[Took]:
-    """At most `requests` of each, and no more after `seconds_max`, but for a few. Raises Wrong."""
-    found = []
-    for one in lists:
-        tell(f"made to be hard: {one.name}")
-        asked.answer(one.query)
-        seconds: list[float] = []
-        calls: list[Calls] = []
-        while len(seconds) < requests and (len(seconds) < REQUESTS_MIN or sum(seconds) < seconds_max):
-            asked.begin()
-            answer = asked.answer(one.query)
-            if answer.count != counts[one.name]:
-                raise Wrong(f"{one.name}: expected {counts[one.name]:,} groups, there are {answer.count:,}")
-            seconds.append(answer.seconds)
-            calls.append(asked.calls())
-        longest = [some.longest for some in calls]
-        found.append(
-            Took(
-                name=one.name,
-                count=counts[one.name],
-                requests=len(seconds),
-                p50=_ms(quantile(seconds, 0.5)),
-                p99=_ms(quantile(seconds, 0.99)),
-                calls=round(sum(some.number for some in calls) / len(calls), 1),
-                call_p99=_ms(quantile_of_calls(calls, 0.99)),
-                longest_call_median=_ms(quantile(longest, 0.5)),
-                longest_call=_ms(max(longest)),
-            )
-        )
-    return found
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)

@@ -2,11 +2,12 @@
 
     python -m bench.lists     BENCH_GROUPS (1 000 000) order groups; of each shape BENCH_REQUESTS (200), in at most
                               BENCH_SECONDS (2), in BENCH_ROUNDS (5); results go to BENCH_RESULTS (bench/results);
-                              BENCH_POSTGRES=off leaves PostgreSQL out
+                              BENCH_POSTGRES=off leaves PostgreSQL out; BENCH_SHARDS (1) of the read model, all on one
+                              server
 
-At a million groups it takes seven minutes, 10 GB of disk and as much memory. Only the results of a million
-groups get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's page: if
-one is wrong, there are no results.
+At a million groups it takes seven minutes, 10 GB of disk and as much memory. Only the results of a million groups
+in one shard get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's
+page: if one is wrong, there are no results.
 """
 
 import os
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from bench import hard, marketplace, report, runs
+from bench import longest, marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
-from bench.hard import Tell
+from bench.hard import hard
+from bench.longest import Tell
 from bench.marketplace import Filled
 from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
@@ -46,6 +48,7 @@ HARD_SECONDS = SECONDS / 2
 # Calls of a script that always does the same, between any two contenders.
 LOOPS = 3
 LOG = "orders.db"
+SHARDS = int(os.environ.get("BENCH_SHARDS", 1))
 WITH_POSTGRES = os.environ.get("BENCH_POSTGRES") != "off"
 
 
@@ -60,8 +63,8 @@ class Postgres(NamedTuple):
 def main() -> None:
     console = Console(markup=False, highlight=False)
     started_s = time.monotonic()
-    asked, difficult = shapes(GROUPS), hard.hard(GROUPS)
-    tally = hard.Tally(difficult)
+    asked, difficult = shapes(GROUPS), hard(GROUPS)
+    tally = longest.Tally(difficult)
     with (
         console.status("") as status,
         tempfile.TemporaryDirectory() as name,
@@ -88,7 +91,7 @@ def main() -> None:
                     loop = Loop(client, slow)
                     contest = Contest(contenders, asked, expected, REQUESTS, SECONDS, ROUNDS, lambda: loop.run(LOOPS))
                     results = contest.run(status.update)
-                    longest = hard.measured(
+                    took = longest.measured(
                         asked_directly, difficult, tally.counts, REQUESTS, HARD_SECONDS, status.update
                     )
                 except Wrong as wrong:
@@ -100,6 +103,7 @@ def main() -> None:
             commit=runs.commit(),
             machine=machine,
             groups=GROUPS,
+            shards=SHARDS,
             build=made,
             postgresql_load_s=round(postgres.load_s, 1) if postgres else None,
             postgresql_trigrams=postgres.has_trigrams if postgres else None,
@@ -108,11 +112,11 @@ def main() -> None:
             rounds=ROUNDS,
             contenders=names,
             lines=report.lines(asked, expected, names, results),
-            hard=longest,
+            hard=took,
             loop=report.looped(loop.calls),
         )
     _show(console, found)
-    path = runs.save("lists", GROUPS, MILLION, found)
+    path = runs.save("lists" if SHARDS == 1 else f"lists-{SHARDS}-shards", GROUPS, MILLION, found)
     path.with_suffix(".svg").write_text(report.picture(found))
     console.print(f"{path}, and .svg")
     console.print(f"{time.monotonic() - started_s:,.0f} s in all")
@@ -120,13 +124,13 @@ def main() -> None:
 
 def _read_model(filled: Filled, server: RedisServer, folder: Path, tell: Tell) -> Build:
     tell(f"projector replay: {filled.events:,} events")
-    made = build(filled, server, sqlite_url(folder / LOG), folder)
+    made = build(filled, server, sqlite_url(folder / LOG), folder, SHARDS)
     (folder / LOG).unlink()
     return made
 
 
 @contextmanager
-def _postgres(console: Console, tally: hard.Tally, tell: Tell) -> Iterator[Postgres | None]:
+def _postgres(console: Console, tally: longest.Tally, tell: Tell) -> Iterator[Postgres | None]:
     """None, and says why, where it cannot be had."""
     if not WITH_POSTGRES:
         console.print("Without PostgreSQL: BENCH_POSTGRES=off.")
@@ -157,7 +161,7 @@ def _postgres(console: Console, tally: hard.Tally, tell: Tell) -> Iterator[Postg
         yield Postgres(server.version(), load_s, has_trigrams, one_table, joins)
 
 
-def _counts(asked: Sequence[Shape], postgres: Postgres | None, tally: hard.Tally, tell: Tell) -> Mapping[str, int]:
+def _counts(asked: Sequence[Shape], postgres: Postgres | None, tally: longest.Tally, tell: Tell) -> Mapping[str, int]:
     """What is right: by PostgreSQL, or without it by a look at every group."""
     tell("counting what each list must find")
     if postgres is None:
@@ -169,7 +173,8 @@ def _counts(asked: Sequence[Shape], postgres: Postgres | None, tally: hard.Tally
 def _show(console: Console, found: report.Report) -> None:
     made, machine = found.build, found.machine
     console.print(
-        f"{found.groups:,} groups, {machine.redis}, PostgreSQL {machine.postgresql or 'not there'}, "
+        f"{found.groups:,} groups, shards: {found.shards}, {machine.redis}, "
+        f"PostgreSQL {machine.postgresql or 'not there'}, "
         f"{machine.processors} processors (load before it: {machine.load_average}), commit {found.commit}"
     )
     console.print(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from rich.table import Table
 
-from bench import hard
+from bench import longest
 from bench.chart import Bar, chart
 from bench.contest import Calls, Results, Samples, quantile, quantile_of_calls
 from bench.runs import Run
@@ -52,6 +52,7 @@ class Looped(Struct):
 
 class Report(Run):
     groups: int
+    shards: int
     build: Build
     postgresql_load_s: float | None
     postgresql_trigrams: bool | None
@@ -60,7 +61,7 @@ class Report(Run):
     rounds: int
     contenders: list[str]
     lines: list[Line]
-    hard: list[hard.Took]
+    hard: list[longest.Took]
     loop: Looped
 
 

@@ -28,6 +28,7 @@ from tests.servers.redis import RedisServer
 
 # Of the groups, that are compared before the switch: all of a million would take a third of the whole run.
 _SAMPLE = 0.02
+_REPLAY = ("replay", "--yes", "--json", "--sample", str(_SAMPLE))
 _TIMEOUT_S = 120
 
 
@@ -50,14 +51,14 @@ class Build(Struct):
     bytes_for: dict[str, float]
 
 
-def build(filled: Filled, server: RedisServer, log_url: str, folder: Path) -> Build:
+def build(filled: Filled, server: RedisServer, log_url: str, folder: Path, shards: int) -> Build:
     """Into an empty Redis: one partition, hence one worker."""
     settings = {"EVENT_LOG_URL": log_url, "REDIS_URL": server.url}
     began_s: dict[str, float] = {}
     with (
         (folder / "replay.txt").open("w+b") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "projector", "replay", "--yes", "--json", "--sample", str(_SAMPLE)],
+            [sys.executable, "-m", "projector", *_REPLAY, "--shards", str(shards)],
             cwd=folder,
             env=environment(**settings),
             stdin=subprocess.DEVNULL,
