@@ -43,7 +43,8 @@ ROUGH = 1 / 8
 # Bytes of a mask from which on it is tried to go on with a part of it; of a part, a quarter of that: else that takes
 # longer than it spares.
 PART_BYTES = 4096
-# Groups of a page that the answer itself lists and sorts; of more that is done after it: see places.py.
+# Groups of a page that the answer itself lists and sorts; of more, as of spans of several shards, that is done after:
+# see places.py. Their documents are read after it, too.
 AT_ONCE_LISTED = 100
 # Where one call tells more rows, their documents are read after it: see documents.py.
 TOLD_ROWS = 100

@@ -20,7 +20,7 @@ def place(score: float, group_id: bytes, rotated: bool) -> Place:
 
 
 class Part(Struct, frozen=True):
-    """What one shard tells: how long its list is, and the places at `start`, `start + step`, ... of it.
+    """What one shard tells: how long its list is, and the places at `start`, `start + step`, ... of it, or near.
 
     `documents`: theirs, where every place was told; the ids, where documents are read afterwards.
     """

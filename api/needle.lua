@@ -7,7 +7,8 @@ local BITS, CHUNKS, EDITS = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 -- The line of a group by its row, which is read sooner than a chunk of lines and begins with the id and the customer id
 -- or null. Nil where one of them is escaped, or not ASCII: only of ASCII `string.lower` is casefolding.
 local PLAIN = '"([^"\\\128-\255]*)",'
-local ROW_OF_ONE, ROW_OF_NOBODY = '^{"id":' .. PLAIN .. '"customer_id":' .. PLAIN, '^{"id":' .. PLAIN .. '"customer_id":null,'
+local ROW_OF_ONE = '^{"id":' .. PLAIN .. '"customer_id":' .. PLAIN
+local ROW_OF_NOBODY = '^{"id":' .. PLAIN .. '"customer_id":null,'
 local function line_by_row(row)
   local id, customer = string.match(row, ROW_OF_ONE)
   if not id then

@@ -6,7 +6,7 @@ local STRIDE_GROUPS = 200
 -- `ids`, each once, in the ascending order of by:sort: so does Redis sort what two sets have in common.
 local function sorted(ids)
   tell('sort', BY_SORT, #ids)
-  local own = empty_mask()
+  local own = emptied(new_name())
   for part in chunks(ids) do
     redis.call('SADD', own, unpack(part))
   end

@@ -98,6 +98,7 @@ local found_on_the_way
 -- are left; `count`: groups in it. Those of one score are in the order of ids, which have slices, too; those whose ids are
 -- alike are looked for one by one.
 local function narrowed(view, count, field, left, first, last, step)
+  -- One place is asked for, and whichever is left is near enough.
   local will_do = last - first < step and count <= step * q.rough
   if will_do or count <= math.max(spare() + math.floor((last - first) / step), 1) then
     if left < slices_of(field) then

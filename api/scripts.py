@@ -6,7 +6,8 @@ from pathlib import Path
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
 READS = "#!lua flags=no-writes\n"
-# Bitmaps can only be combined into keys; these are gone when the script ends. Not even a full Redis need refuse that.
+# Bitmaps can only be combined into keys, and groups sorted in one; these are gone when the script ends. Not even a full
+# Redis need refuse that.
 COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent

@@ -16,8 +16,10 @@ from api.merge import Part
 
 # Documents of all shards that are read for a page, beyond twice its own: beyond that it is narrowed down first.
 SPARE_MAX = 600
-# What that leaves of a shard, beyond its margin, where it shows every second place. Many shards have more in all.
+# What that leaves of a shard, beyond thrice its margin: many shards have more in all, and a ladder makes it no less.
 SPARE_EACH = 16
+# Places of all shards that one round looks at, to go over which takes some microseconds each; and of one, at least.
+PLACES_MAX, PLACES_MIN = 4096, 8
 
 
 class Span(NamedTuple):
@@ -68,10 +70,11 @@ def windows(
     spans: Sequence[Span], limit: int, parts: int, ladder: Ladder = LADDER, margin: Margin = NARROW
 ) -> list[Window]:
     """All of the spans; if those were too many, a ladder of places in each, from its first to its last or nearly so."""
-    spare = max(SPARE_MAX, len(spans) * (2 * margin.ranks + SPARE_EACH))
+    spare = max(SPARE_MAX, len(spans) * (3 * margin.ranks + SPARE_EACH))
     if sum(end - start for start, end in spans) <= spare + 2 * limit:
         return [Window(start, end, 1, parts) for start, end in spans]
-    return [Window(start, end, max(2, (end - start - 1) // (ladder.places - 1)), NO_PARTS) for start, end in spans]
+    steps = max(PLACES_MIN, min(ladder.places, PLACES_MAX // len(spans))) - 1
+    return [Window(start, end, max(2, (end - start - 1) // steps), NO_PARTS) for start, end in spans]
 
 
 def narrowed(
@@ -86,15 +89,16 @@ def narrowed(
     """By the places that the parts show, and of those by what tells most. `rough`: see Ladder."""
     end, count = offset + limit, sum(part.count for part in parts)
     starts, ends = [0] * len(parts), [part.count for part in parts]
-    for number, known in chain(_borders(parts), _sweep(parts, margin.deviations, rough, descending=descending)):
+    for number, known in chain(_borders(parts, count), _sweep(parts, margin.deviations, rough, descending=descending)):
         share = parts[number].count / count
         starts[number] = max(starts[number], floor(known.rank_at(offset, share, -margin.deviations)))
         ends[number] = min(ends[number], ceil(known.rank_at(end, share, margin.deviations)))
     # Where they contradict each other, what lies between them is looked at.
     firsts, lasts = map(min, starts, ends), map(max, starts, ends)
     return [
-        Span(max(0, min(first, part.count) - margin.ranks), min(max(0, last) + margin.ranks, end))
-        for part, first, last in zip(parts, firsts, lasts, strict=True)
+        # A rank in a shard is none above that in all.
+        Span(max(0, min(first, offset) - margin.ranks), min(last + margin.ranks, end))
+        for first, last in zip(firsts, lasts, strict=True)
     ]
 
 
@@ -123,9 +127,8 @@ class _Known(NamedTuple):
 _FIRST = _Known(0, 0.0, 0.0, 0.0)
 
 
-def _borders(parts: Sequence[Part]) -> Iterator[tuple[int, _Known]]:
-    """Numbers of shards, and what is known of their lists before any place is shown."""
-    count = sum(part.count for part in parts)
+def _borders(parts: Sequence[Part], count: int) -> Iterator[tuple[int, _Known]]:
+    """Numbers of shards, and what is known of their lists before any place is shown. `count`: of all."""
     for number, part in enumerate(parts):
         yield number, _FIRST
         yield number, _Known(part.count, 0.0, count, 0.0)

@@ -7,7 +7,7 @@
 -- from, to    ranks in this shard's list, from 0, without `to` itself
 -- step        0: all in between, of a shard that is alone
 --             1: all in between, each beside what places it among those of other shards
---             n: every n-th place in between; `parts` is 0
+--             n: every n-th place in between, or one near it: see page.lua; `parts` is 0
 -- parts       2: whole documents; 1: only the default fields; 0: none, for who asks reads them afterwards
 --             -1, -2: none either, but of those that he does not know some are told. Behind all other arguments there are
 --                <ids> <bits> <ordinals> <last> <change> <changes> <most>: what he knows, the ids of some groups as a

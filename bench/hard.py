@@ -12,7 +12,7 @@ from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLER
 MANY = 1000
 # Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2
-# Of a million groups they have some hundred each.
+# Of a million groups the two have fewer than are looked up one by one.
 _SMALL = {f"sel_{OTHER_SELLERS - n:05}" for n in range(2)}
 _DAY = timedelta(days=1)
 T = TypeVar("T")

@@ -15,6 +15,8 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
+from api import spans
+from api.calls import Window
 from api.engine import Answer, Engine
 from api.query import Query, parse_list
 from api.spans import SPARE_MAX
@@ -22,6 +24,7 @@ from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
 from tests.integration.seed import Group, go_live, make_groups, prefix, shard_of, write
+from tests.integration.shop import force
 from tests.servers.cluster import Place
 
 LIST = "/admin/order-groups"
@@ -59,11 +62,33 @@ def test_random_queries(api: Api, client: Any, shards: int) -> None:
     assert sum(count > 100 for count in counts) > QUERIES / 8
 
 
-@pytest.mark.parametrize(("shards", "spare"), [(3, SPARE_MAX), (16, SPARE_MAX), (16, 0), (64, SPARE_MAX)])
+ROUGHLY = {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": 4, "AT_ONCE_MEMBERS": 10**9}
+
+
+@pytest.mark.parametrize(
+    ("shards", "spare", "thresholds", "step"),
+    [(3, SPARE_MAX, {}, 1), (16, SPARE_MAX, {}, 2), (3, 0, ROUGHLY, 16), (64, SPARE_MAX, {}, 2)],
+)
 def test_deep_pages_with_many_ties(
-    api: Api, client: Any, shards: int, spare: int, monkeypatch: pytest.MonkeyPatch
+    api: Api,
+    client: Any,
+    shards: int,
+    spare: int,
+    thresholds: dict[str, int],
+    step: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """`step`: of the longest ladder, at least."""
+    force(monkeypatch, **thresholds)
     monkeypatch.setattr("api.spans.SPARE_MAX", spare)
+    steps: list[int] = []
+
+    def windows(*arguments: Any) -> list[Window]:
+        found = spans.windows(*arguments)
+        steps.extend(window.step for window in found)
+        return found
+
+    monkeypatch.setattr("api.paging.windows", windows)
     write(client, MANY, shards=shards)
     go_live(client, shards=shards)
     rng = random.Random(shards)
@@ -76,6 +101,7 @@ def test_deep_pages_with_many_ties(
             query = f"limit={request.limit}&offset={request.offset}&order={'-' if descending else ''}{sort}"
             found = api.list(f"{query}&{name}={value}" if name else query)
             assert found == shown_as_json(answer(MANY, request)), query
+    assert max(steps) >= step
 
 
 def test_a_shard_may_be_empty_or_have_everything(api: Api, client: Any) -> None:
