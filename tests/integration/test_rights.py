@@ -32,7 +32,7 @@ def test_lists(redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> Non
         try:
             with running(redis_url.replace("//", "//api:secret@")) as api:
                 rng = random.Random(3)
-                for _ in range(40):
+                for _ in range(20):
                     request = random_request(rng, GROUPS)
                     query = query_string(rng, request)
                     assert api.list(query) == shown_as_json(answer(GROUPS, request)), query
