@@ -6,9 +6,10 @@ local STRIDE_GROUPS = 200
 -- `ids`, each once, in the ascending order of by:sort: so does Redis sort what two sets have in common.
 local function sorted(ids)
   tell('sort', BY_SORT, #ids)
-  local own = emptied(new_name())
+  local own = empty_mask()
   for part in chunks(ids) do
     redis.call('SADD', own, unpack(part))
+    has_key[own] = true
   end
   local common = {'ZINTER', 2, own, BY_SORT, 'WEIGHTS', 0, 1, ROTATED and 'WITHSCORES' or nil}
   local ordered = redis.call(unpack(common))

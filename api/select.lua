@@ -33,7 +33,7 @@
 --   again_groups  groups that came or changed since, and are looked up again here
 --   walked      groups that are looked at on the way to a page, where no more are to be expected
 --   listed      groups, beyond those of the page, that are listed and sorted
---   rough       of a step: by how much a place may be off that every n-th is asked of
+--   rough       where every n-th place is asked for: by how much of n one may be off
 --   part        bytes of a mask, or a quarter as many of a part of one: with fewer no smaller part is looked for that has
 --               all its bits
 --   at_once_listed  groups of a page that are listed and sorted here; of more who asks does that
