@@ -10,10 +10,8 @@ from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLER
 
 # As many values as a filter may have, and rows as a page.
 MANY = 1000
-# Sellers of the middle of the long tail: of a million groups each has about a thousand, too few for a bitmap.
+# Sellers of the middle of the long tail: of a million groups each has some hundred, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2
-# Of a million groups the two have fewer than are looked up one by one.
-_SMALL = {f"sel_{OTHER_SELLERS - n:05}" for n in range(2)}
 _DAY = timedelta(days=1)
 T = TypeVar("T")
 _Parameters = list[tuple[str, str]]
@@ -36,7 +34,7 @@ def hard(number: int) -> list[Hard]:
 
 
 def _of_many_values(sample: Sequence[Group]) -> list[Hard]:
-    few, some = _sellers(20), _sellers(400)
+    few, some = _sellers(_MIDDLE, 20), _sellers(_MIDDLE, 400)
     customers = _first(group.customer_id for group in sample if group.customer_id)
     cents = _first(group.total_cents for group in sample)
     prices = [f"{one / 100:.2f}" for one in cents]
@@ -67,6 +65,8 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
     since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
     ids = _first(group.id for group in sample)
     many = ("limit", str(MANY))
+    # Of a million groups the two have fewer than are looked up one by one.
+    small = _sellers(OTHER_SELLERS - 1, 2)
     ranges = {
         "created_at[$gte]": time_text(since),
         "created_at[$lt]": time_text(until),
@@ -95,8 +95,8 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
         ),
         _hard(
             "a letter, two small sellers, by sellers",
-            [("q", "a"), *_all("seller_id", _SMALL), ("order", "seller_count")],
-            lambda group: _sells(group, _SMALL) and _has(group, "a"),
+            [("q", "a"), *_all("seller_id", small), ("order", "seller_count")],
+            lambda group: _sells(group, small) and _has(group, "a"),
         ),
         _hard(
             "1 000 ids, two letters",
@@ -143,8 +143,8 @@ def _hard(name: str, parameters: _Parameters, matches: Callable[[Group], bool]) 
     return Hard(name, urlencode(parameters), matches)
 
 
-def _sellers(number: int) -> set[str]:
-    return {f"sel_{n:05}" for n in range(_MIDDLE, _MIDDLE + number)}
+def _sellers(first: int, number: int) -> set[str]:
+    return {f"sel_{n:05}" for n in range(first, first + number)}
 
 
 def _first(values: Iterable[T]) -> set[T]:

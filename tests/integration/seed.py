@@ -200,6 +200,13 @@ def go_live(client: "Redis | RedisCluster", number: int = 0, shards: int = 1, ve
     client.set("og:live", described(number, shards, version))
 
 
+def serve(client: "Redis", groups: Iterable[Group], shards: int = 1) -> None:
+    """These, and nothing else."""
+    client.flushdb()
+    write(client, groups, shards=shards)
+    go_live(client, shards=shards)
+
+
 def described(number: int, shards: int, version: int) -> str:
     return f'{{"number":{number},"shards":{shards},"version":{version}}}'
 

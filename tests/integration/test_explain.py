@@ -12,7 +12,7 @@ from redis import Redis
 
 from api.explain import Step
 from projector.cli.show_explain import MEANINGS
-from tests.integration.seed import go_live, iso, make_groups, write
+from tests.integration.seed import go_live, iso, make_groups, serve, write
 from tests.processes import projector
 
 # More than any filter may have to be read member by member.
@@ -134,9 +134,7 @@ def test_ids_that_one_millisecond_made_are_told_apart(
 
     groups = [{**group, "id": ulid("01K993TSZF" if n else "01JST8SPBZ")} for n, group in enumerate(GROUPS)]
     with Redis.from_url(one_redis_url) as client:
-        client.flushdb()
-        write(client, groups)
-        go_live(client)
+        serve(client, groups)
     told, _ = steps("sales_channel_id=sc_web&order=id&offset=1000")
     assert [what for what, _, _ in told[:2]] == ["bitmap", "and"]
     assert halved(told[2:], "bits:by:id", "by:id")

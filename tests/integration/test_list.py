@@ -1,7 +1,7 @@
 """The list against the naive answer, on a real Redis."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from tests.buckets import bucket
 from tests.integration.client import Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import SORTS, only_floats, query_string, random_request, shown_as_json
-from tests.integration.seed import JUNE_MS, go_live, iso, make_groups, write
+from tests.integration.seed import JUNE_MS, iso, make_groups, serve
 from tests.integration.shop import force
 
 GROUPS = make_groups(random.Random(20260601), 1000)
@@ -36,13 +36,6 @@ WAYS: dict[str, dict[str, int]] = {
     "places and documents afterwards": {**NO_SIDES, "WALKED_GROUPS": 0, "TOLD_ROWS": -1, "AT_ONCE_LISTED": -1},
     "bitmaps of members": {**NO_SIDES, "INTERVAL_MEMBERS": 10**9, "AT_ONCE_MEMBERS": 10**9},
 }
-
-
-def serve(redis: "Redis", groups: Sequence[dict[str, Any]], shards: int = 1) -> None:
-    """These, and nothing else."""
-    redis.flushdb()
-    write(redis, groups, shards=shards)
-    go_live(redis, shards=shards)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from redis import Redis
 from tests.integration.client import running
 from tests.integration.naive import answer
 from tests.integration.queries import query_string, random_request, shown_as_json
-from tests.integration.seed import go_live, make_groups, write
+from tests.integration.seed import make_groups, serve
 from tests.integration.shop import force
 from tests.integration.test_list import WAYS
 
@@ -25,9 +25,7 @@ def test_lists(redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> Non
     rights = re.findall(r"[+][@a-z]+", told)
     assert "+sadd" in rights
     with Redis.from_url(redis_url) as client:
-        client.flushdb()
-        write(client, GROUPS)
-        go_live(client)
+        serve(client, GROUPS)
         client.execute_command("ACL", "SETUSER", "api", "reset", "on", ">secret", "~og:*", "&*", *rights)
         try:
             with running(redis_url.replace("//", "//api:secret@")) as api:

@@ -19,7 +19,6 @@ from api import spans
 from api.calls import Window
 from api.engine import Answer, Engine
 from api.query import Query, parse_list
-from api.spans import SPARE_MAX
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
@@ -67,7 +66,7 @@ ROUGHLY = {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": 4, "AT_ONCE_M
 
 @pytest.mark.parametrize(
     ("shards", "spare", "thresholds", "step"),
-    [(3, SPARE_MAX, {}, 1), (16, SPARE_MAX, {}, 2), (3, 0, ROUGHLY, 16), (64, SPARE_MAX, {}, 2)],
+    [(3, spans.SPARE_MAX, {}, 1), (16, spans.SPARE_MAX, {}, 2), (3, 0, ROUGHLY, 16), (64, spans.SPARE_MAX, {}, 2)],
 )
 def test_deep_pages_with_many_ties(
     api: Api,

@@ -11,7 +11,7 @@ from redis import Redis
 from tests.integration.client import Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import shown_as_json
-from tests.integration.seed import CUSTOMERS, ODD_IDS, Group, go_live, make_groups, write
+from tests.integration.seed import CUSTOMERS, ODD_IDS, Group, make_groups, serve, write
 from tests.integration.shop import force
 
 ODD_CUSTOMERS = ("", "cus_\x01", "cus_\x7f", "cus_\\", "CUS_Kelvin K", "cus_ſ", "cus_İ")
@@ -39,9 +39,7 @@ NEEDLES = sorted(
 @pytest.fixture
 def redis(redis_url: str) -> Iterator["Redis"]:
     with Redis.from_url(redis_url) as client:
-        client.flushdb()
-        write(client, GROUPS)
-        go_live(client)
+        serve(client, GROUPS)
         yield client
 
 
