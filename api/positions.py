@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
+from api.errors import Unavailable
 from api.query import InvalidRequest
 from api.tree import shortened
 
@@ -17,6 +18,8 @@ HEADER = "X-Projection-Position"
 MIN_HEADER = "X-Min-Position"
 # Beside the positions: how often parked events were applied after all, which moves no position.
 _REDRIVEN = b"redriven"
+# And whether a commit failed halfway, and was not finished yet: documents and indexes of the shard may disagree.
+_UNFINISHED = b"unfinished"
 # Partitions that one X-Min-Position may name.
 PARTITIONS_MAX = 1000
 
@@ -43,7 +46,7 @@ class Instant(Struct, frozen=True):
 def instant(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Instant:
     """`generation`: what names it. `replies`: for each shard its position hash in Redis, name and offset by turns.
 
-    Raises ValueError.
+    Raises ValueError, Unavailable.
     """
     shards = tuple(offsets(reply) for reply in replies)
     text = written(lowest(shards))
@@ -76,7 +79,9 @@ def highest(shards: Iterable[Positions]) -> Positions:
 
 
 def offsets(reply: Sequence[bytes]) -> Positions:
-    """Of a hash of Redis, name and offset by turns. Raises ValueError."""
+    """Of a hash of Redis, name and offset by turns. Raises ValueError, Unavailable while a commit is unfinished."""
+    if _UNFINISHED in reply:
+        raise Unavailable("a commit failed halfway, and the projector has not finished it yet")
     return {name.decode(): int(offset) for name, offset in _pairs(reply) if name != _REDRIVEN}
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from events.errors import LogUnavailable
 from projector.errors import StoreUnavailable
+from projector.store.refusals import Refusal
 
 # The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
 PAUSE_FIRST_S = 0.05
@@ -38,7 +39,8 @@ class Waiter(Protocol):
 def insist(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
     """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend.
 
-    An incident has two lines in the log: when it begins, and when it is over.
+    An incident has two lines in the log: when it begins, and when it is over; in between one for each text that has no
+    name yet.
     """
     try:
         return call()
@@ -61,6 +63,8 @@ def _wait(
         try:
             answer = call()
         except (StoreUnavailable, LogUnavailable) as another:
+            if getattr(another, "refusal", None) == Refusal.OTHER and str(another) != str(error):
+                log.warning("waiting", reason=str(another))
             error = another
             continue
         if waiter is not None:

@@ -52,8 +52,9 @@ class Pipeline:
         self._flights: list[Flight] = []
 
     def start(self, partitions: Sequence[Partition]) -> None:
-        """Reads where Redis stands."""
+        """Reads where Redis stands, once what a commit has left half written is finished."""
         for shard, stands in enumerate(self._stands):
+            self._insist(partial(self._store.finish, self.generation, shard))
             positions = self._insist(partial(self._store.positions, self.generation, shard, partitions))
             stands.update(zip(partitions, positions, strict=True))
 

@@ -68,8 +68,8 @@ def answering(settings: Settings) -> Iterator[None]:
     """For a command at a terminal: says what to do where nothing answers."""
     try:
         yield
-    except StoreUnavailable:
-        if settings.embedded_redis:
+    except StoreUnavailable as error:
+        if settings.embedded_redis and error.refusal == Refusal.AWAY:
             raise BadSetting(f"nothing runs in {settings.data_dir}: start it with `projector up`") from None
         raise
 

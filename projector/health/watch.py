@@ -15,6 +15,7 @@ from projector.health.pulse import Pulse
 from projector.project import Decoded
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
+from projector.store.refusals import Refusal
 
 log = structlog.get_logger("projector")
 
@@ -65,10 +66,10 @@ class Watch:
         self._looked_at_s = monotonic()
         try:
             self.pulse.seen = look(store, generation)
-        except StoreUnavailable:
-            # Whoever needs Redis now says so.
-            return
-        except CannotGoOn as error:
+        except (StoreUnavailable, CannotGoOn) as error:
+            if isinstance(error, StoreUnavailable) and error.refusal != Refusal.OTHER:
+                # Whoever needs Redis now says so.
+                return
             if str(error) != self._blinded:
                 log.warning("some metrics stand still", reason=str(error))
             self._blinded = str(error)

@@ -125,6 +125,7 @@ class Builder:
         deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):
+            self.insist(partial(self._store.finish, self.generation, shard))
             found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
             self._stands.append(dict(zip(self._partitions, found, strict=True)))
         first = self.insist(self.log.first)

@@ -83,12 +83,12 @@ local function keep_slices_of_ids(prefix, fresh)
   end
 end
 
--- Of the groups ARGV[first], ARGV[first + 2], ... to `last`, which are all that this commit lists, unlists, or moves.
--- `listed`: {score, id, ...}, of which those that never had an ordinal get one. Answers the one that comes next.
-local function find_ordinals(prefix, first, last, listed)
+-- Of the groups arguments[first], arguments[first + 2], ... to `last`, which are all that this commit lists, unlists, or
+-- moves. `listed`: {score, id, ...}, of which those that never had an ordinal get one. Answers the one that comes next.
+local function find_ordinals(prefix, arguments, first, last, listed, is_redo)
   local key, ids = prefix .. 'ordinal', {}
   for i = first, last, 2 do
-    ids[#ids + 1] = ARGV[i]
+    ids[#ids + 1] = arguments[i]
   end
   each_chunk(ids, 1, #ids, function(...)
     local some = {...}
@@ -113,6 +113,16 @@ local function find_ordinals(prefix, first, last, listed)
   end
   each_chunk(fresh, 1, #fresh, function(...) redis.call('ZADD', key, ...) end)
   keep_slices_of_ids(prefix, fresh)
+  if is_redo then
+    -- Some may have got their ordinals in the first attempt, which did not come as far as the slices.
+    local reference = redis.call('ZRANGE', key, 0, 0)[1]
+    for i = 2, #listed, 2 do
+      local ordinal = ordinals[listed[i]]
+      for _, k in ipairs(ordinal < first_fresh and slices_of_id(listed[i], reference) or {}) do
+        flip(prefix .. 'bits:by:id:' .. k, ordinal, 1)
+      end
+    end
+  end
   return next_ordinal
 end
 
@@ -157,8 +167,9 @@ local function move(key, slices, ordinal, old, new)
 end
 
 -- Before the members of by:<field> are written: their scores as they were are still there. Without a score, as where a
--- group has just got its ordinal, all bits are 0; `score_of` has none for those that are removed.
-local function keep_slices(prefix, field, ids, score_of)
+-- group has just got its ordinal, all bits are 0; `score_of` has none for those that are removed. In a redo scores may
+-- have been written and bits not: each bit is set.
+local function keep_slices(prefix, field, ids, score_of, is_redo)
   local slices, bucket = SLICES[field], BUCKET[field]
   local key = prefix .. 'bits:by:' .. field .. ':'
   local columns, known = {}, {}
@@ -187,7 +198,7 @@ local function keep_slices(prefix, field, ids, score_of)
     for i, before in ipairs(redis.call('ZMSCORE', prefix .. 'by:' .. field, ...)) do
       local after = score_of[some[i]]
       local old, new = before and bucket(tonumber(before)) or 0, after and bucket(after) or 0
-      move(key, slices, ordinals[some[i]], old, new)
+      move(key, slices, ordinals[some[i]], is_redo and 2 ^ slices - 1 - new or old, new)
     end
   end)
 end
@@ -205,15 +216,19 @@ local function keep_value(prefix, index, ids, bit, broad)
     -- One in a commit, which is as much as it has time for; another one waits for its next member.
     converted = true
     local members = redis.call('ZRANGE', prefix .. index, 0, -1)
+    -- Under another name until it is complete: a redo takes one that is there for complete.
+    local unfinished = prefix .. 'bits:tmp:' .. index
+    redis.call('DEL', unfinished)
     each_chunk(members, 1, #members, function(...)
       for _, ordinal in ipairs(redis.call('ZMSCORE', prefix .. 'ordinal', ...)) do
-        redis.call('SETBIT', key, ordinal, '1')
+        redis.call('SETBIT', unfinished, ordinal, '1')
       end
     end)
+    redis.call('RENAME', unfinished, key)
   end
 end
 
-local function keep_bits_before(prefix, add, remove)
+local function keep_bits_before(prefix, add, remove, is_redo)
   for index, members in pairs(add) do
     local field = string.match(index, '^by:(.*)')
     if field == 'id' then
@@ -226,7 +241,7 @@ local function keep_bits_before(prefix, add, remove)
         ids[#ids + 1] = members[i + 1]
         score_of[members[i + 1]] = members[i]
       end
-      keep_slices(prefix, field, ids, score_of)
+      keep_slices(prefix, field, ids, score_of, is_redo)
     end
   end
   for index, ids in pairs(remove) do
@@ -236,7 +251,7 @@ local function keep_bits_before(prefix, add, remove)
         set_bit(prefix .. 'bits:all', ordinals[id], 0)
       end
     elseif field then
-      keep_slices(prefix, field, ids, {})
+      keep_slices(prefix, field, ids, {}, is_redo)
     end
   end
 end

@@ -39,6 +39,7 @@ class Outcome(StrEnum):
     CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
              Of a redrive or a discard also: some of its records are no longer parked.
     SEALED   the generation is closed, belongs to another version of the code, or is another one under the same number.
+    FINISHED nothing was done yet: a commit that was left half written had to be finished first. `Sent` sends it again.
     """
 
     STORED = "STORED"
@@ -47,6 +48,7 @@ class Outcome(StrEnum):
     AHEAD = "AHEAD"
     CHANGED = "CHANGED"
     SEALED = "SEALED"
+    FINISHED = "FINISHED"
 
 
 class Advance(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +62,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str | bytes]:
-    """The arguments of commit.lua behind its key."""
+    """The arguments of commit.lua behind its keys, but for the nonce."""
     sections: list[list[str | bytes]] = [
         list(chain.from_iterable(pairs.items()))
         for pairs in (

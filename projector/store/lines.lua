@@ -17,8 +17,9 @@ local function write_lines(key, chunk, changed)
   return is_edit
 end
 
--- `texts`: id -> line, those that this commit changes. Whoever gets an ordinal gets a line.
-local function keep_lines(prefix, texts, unlisted, ordinals_end)
+-- `texts`: id -> line, those that this commit changes. Whoever gets an ordinal gets a line. In a redo a line may be
+-- written already, and not be told as edited.
+local function keep_lines(prefix, texts, unlisted, ordinals_end, is_redo)
   local chunks, edited = {}, {}
   local function put(ordinal, line)
     local chunk, place = line_of(ordinal)
@@ -35,7 +36,7 @@ local function keep_lines(prefix, texts, unlisted, ordinals_end)
     put(ordinals[id], '')
   end
   for chunk, changed in pairs(chunks) do
-    if write_lines(prefix .. 'text', chunk, changed) then
+    if write_lines(prefix .. 'text', chunk, changed) or is_redo then
       edited[#edited + 1] = chunk
     end
   end

@@ -7,6 +7,7 @@ import redis
 
 from projector.readmodel.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes
+from projector.store.refusals import Refusal, refusal_of
 
 # Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
 SAMPLE_KEYS = 5_000
@@ -58,7 +59,9 @@ def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
         with nodes.errors():
             try:
                 found = client.info("memory").get("maxmemory_policy")
-            except redis.exceptions.NoPermissionError:
+            except redis.ResponseError as error:
+                if refusal_of(error) not in (Refusal.NOPERM, Refusal.OTHER):
+                    raise
                 found = None
         yield server, found
 

@@ -10,7 +10,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import StoreUnavailable
 from projector.readmodel.sentinels import sentinels
 from projector.store.refusals import Refusal, refusal_of
 
@@ -100,7 +100,7 @@ class Nodes:
     def errors(self) -> Iterator[None]:
         """No error of redis-py's leaves this block, but for NoScriptError: it is no trouble, only a reason to send it.
 
-        Raises StoreUnavailable where trying again may help, CannotGoOn where it will not.
+        Raises StoreUnavailable, also for an error that is not known: a server may have any reason, and get over it.
         """
         try:
             yield
@@ -109,15 +109,17 @@ class Nodes:
             self._refused(refusal)
             if refusal is Refusal.NOSCRIPT:
                 raise
-            if refusal is Refusal.OTHER:
-                raise CannotGoOn(f"Redis refuses: {error}") from error
             self._is_stale = True
+            if refusal is Refusal.MOVED and self._cluster is None:
+                # It has become a node of a cluster.
+                self._asked = False
+                self._of.clear()
             if refusal in _ELSEWHERE:
                 # The name may lead to another server by now, but a connection that stands never would.
                 self._first.connection_pool.disconnect(inuse_connections=False)
             said = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
             # Behind it, redis-py shows each sentinel that it asked, in a thousand characters.
-            raise StoreUnavailable(f"Redis {said}: {str(error).partition(' : <')[0]}") from error
+            raise StoreUnavailable(f"Redis {said}: {str(error).partition(' : <')[0]}", refusal) from error
 
     def _topology(self) -> RedisCluster | None:
         """None for a stand-alone server. A cluster is asked anew after trouble with any node."""

@@ -7,12 +7,13 @@ import structlog
 
 from events.log import Partition
 from projector.errors import CannotGoOn, OtherVersion
+from projector.project import Change
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
-from projector.store.commit import SCRIPT, Outcome
+from projector.store.commit import SCRIPT, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
 from projector.store.sent import Answered, Asked, Sent
@@ -176,12 +177,23 @@ class Store:
         return Asked(self.nodes, generation.keys(shard).state, group_ids)
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Sent:
-        return Sent(self.nodes, generation.keys(shard).meta, [*request, generation.nonce], self._answered)
+        return Sent(self.nodes, generation.keys(shard), [*request, generation.nonce], self._answered)
+
+    def finish(self, generation: Generation, shard: int) -> None:
+        """Writes what a commit that failed halfway has left unwritten. Looks only, where there is no such commit."""
+        note = generation.keys(shard).note
+        with self.nodes.errors():
+            is_left = self.nodes.of(note).exists(note)
+        if is_left:
+            self.commit(generation, shard, request(Change(), {})).outcome()
 
     def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
         """For what frees memory. The same script, which a Redis at its limit takes, too."""
-        meta = generation.keys(shard).meta
-        with self.nodes.errors():
-            client = self.nodes.of(meta)
-            answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 1, meta, *request, generation.nonce))
-        return Outcome(answer[0].decode())
+        keys, outcome = generation.keys(shard), Outcome.FINISHED
+        while outcome is Outcome.FINISHED:
+            with self.nodes.errors():
+                client = self.nodes.of(keys.meta)
+                arguments = (keys.meta, keys.absent, *request, generation.nonce)
+                answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 2, *arguments))
+            outcome = Outcome(answer[0].decode())
+        return outcome

@@ -22,7 +22,7 @@ class Refusal(StrEnum):
     CLUSTERDOWN the cluster, or a slot of it, is served by nobody
     MASTERDOWN  a replica whose master is away
     CLIENTS     has as many clients as it takes
-    OTHER       anything else: the projector stops, for waiting would not help
+    OTHER       anything else; its text is in the log
     """
 
     AWAY = "AWAY"
@@ -69,8 +69,14 @@ _WORDS = {
 }
 
 
-# Told in words alone.
-_TOO_MANY_CLIENTS = "max number of clients"
+# Told in words alone, most of them by a command within a script.
+_BY_WORDS = (
+    ("max number of clients", Refusal.CLIENTS),
+    ("access a non local key", Refusal.TRYAGAIN),
+    ("while the cluster is down", Refusal.CLUSTERDOWN),
+    ("The user executing the script can't", Refusal.NOPERM),
+    ("ACL failure in script", Refusal.NOPERM),
+)
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -79,6 +85,6 @@ def refusal_of(error: Exception) -> Refusal:
         # What redis-py makes of it behind a sentinel: the connection is gone, since it led to a replica.
         return Refusal.READONLY
     found = next((refusal for kind, refusal in _OF_TYPE if isinstance(error, kind)), None)
-    if found is Refusal.AWAY and _TOO_MANY_CLIENTS in str(error):
-        return Refusal.CLIENTS
+    if found is None or found is Refusal.AWAY:
+        found = next((refusal for words, refusal in _BY_WORDS if words in str(error)), found)
     return found or _WORDS.get(str(error).split(" ", 1)[0], Refusal.OTHER)

@@ -7,12 +7,16 @@ from hashlib import sha1
 from typing import Any
 
 import redis
+import structlog
 
 from projector.errors import StoreUnavailable
+from projector.readmodel.keys import Keys
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+log = structlog.get_logger("projector")
 
 Answered = Callable[[Outcome, float], None]
 Command = tuple[str | bytes | int, ...]
@@ -91,29 +95,31 @@ class Asked:
 class Sent:
     """A commit."""
 
-    def __init__(self, nodes: Nodes, meta: str, request: Sequence[str | bytes], answered: Answered) -> None:
-        self._wire = _Wire(nodes, meta)
+    def __init__(self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: Answered) -> None:
+        self._wire = _Wire(nodes, keys.meta)
         self._answered = answered
         self._sent_s = 0.0
-        self._command = ("EVALSHA", SHA, 1, meta, *request)
+        self._command = ("EVALSHA", SHA, 2, keys.meta, keys.absent, *request)
         # Whether it went out does not matter yet: `outcome` sends it again.
         with suppress(StoreUnavailable):
             self._send(self._command)
 
     def outcome(self) -> Outcome:
         """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""
-        if not self._wire.is_busy:
-            self._send(self._command)
-        try:
-            answer = self._wire.receive()
-        except redis.exceptions.NoScriptError:
-            self._send(("SCRIPT", "LOAD", SCRIPT))
-            self._wire.receive()
-            self._send(self._command)
-            answer = self._wire.receive()
-        outcome = Outcome(answer[0].decode())
-        self._answered(outcome, time.perf_counter() - self._sent_s)
-        return outcome
+        while True:
+            if not self._wire.is_busy:
+                self._send(self._command)
+            try:
+                answer = self._wire.receive()
+            except redis.exceptions.NoScriptError:
+                self._send(("SCRIPT", "LOAD", SCRIPT))
+                self._wire.receive()
+                continue
+            outcome = Outcome(answer[0].decode())
+            self._answered(outcome, time.perf_counter() - self._sent_s)
+            if outcome is not Outcome.FINISHED:
+                return outcome
+            log.warning("finished a commit that was left half written", key=self._command[3])
 
     def discard(self) -> None:
         """Without waiting for the answer: what it is, the positions in Redis will tell."""

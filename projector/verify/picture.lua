@@ -1,8 +1,9 @@
 -- What a shard holds of some groups, and how large some of its keys are: all of it at one instant.
 --
---   EVALSHA picture 1 <prefix>position <head> <group id> ...
+--   EVALSHA picture 2 <prefix>position <prefix>absent <head> <group id> ...
 --
--- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot; only the first is declared.
+-- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot.
+--   absent           never exists, so that nothing is read while the slot migrates
 --   position   hash  <topic>/<partition> -> next offset
 --   row        hash  group id -> JSON object of the list's default fields
 --   rest       hash  group id -> what follows them in the document

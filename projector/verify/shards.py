@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, cast
@@ -93,6 +94,9 @@ class Shards:
         slices, id_slices = (list(SLICES.items()), ID_SLICES) if self._has_slices else ([], 0)
         head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices, id_slices))
         found = self._call(shard, head, ids)
+        if b"unfinished" in found[0][::2]:
+            self._insist(partial(self._store.finish, self.generation, shard))
+            found = self._call(shard, head, ids)
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
         for (name, numbers), scores in zip(indexes.items(), found[6], strict=True):
@@ -173,13 +177,14 @@ class Shards:
                     break
 
     def _call(self, shard: int, head: bytes, ids: Sequence[str]) -> list[Any]:
-        key = self.generation.keys(shard).position
+        keys = self.generation.keys(shard)
 
         def evaluate(command: str, script: str) -> Callable[[], Any]:
             def call() -> Any:
                 with self._store.nodes.errors():
-                    client = self._store.nodes.of(key)
-                    return client.execute_command(command, script, 1, key, head, *ids)  # type: ignore[no-untyped-call]
+                    client = self._store.nodes.of(keys.position)
+                    arguments = (keys.position, keys.absent, head, *ids)
+                    return client.execute_command(command, script, 2, *arguments)  # type: ignore[no-untyped-call]
 
             return call
 
@@ -195,6 +200,11 @@ class Shards:
         for name, offset in zip(flat[::2], flat[1::2], strict=True):
             if name == b"redriven":
                 continue
+            if name == b"unfinished":
+                raise CannotGoOn(
+                    f"generation {self.generation.number} has a commit that failed halfway: run the projector that "
+                    "writes it, which finishes it"
+                )
             partition = self._partitions.get(name)
             if partition is None:
                 raise CannotGoOn(

@@ -17,14 +17,25 @@ SEEDS = int(os.environ.get("SIMULATION_SEEDS", 500))
 # Within which each planted bug has to show.
 PLANTED_SEEDS = 1000
 FAULTS = (
-    *("kill", "pause", "redis_away", "lose_writes", "log_away", "come_or_go", "flake", "empty_at_start", "switched"),
+    *(
+        "kill",
+        "pause",
+        "redis_away",
+        "lose_writes",
+        "log_away",
+        "come_or_go",
+        "flake",
+        "tear",
+        "empty_at_start",
+        "switched",
+    ),
     *("deafness", "add_partition", "retention", "truncated", "recreated", "look"),
 )
 
 
 @pytest.mark.timeout(120 + SEEDS // 5)
 def test_every_life_ends_well() -> None:
-    records = stale = 0
+    records = stale = torn = 0
     happened: Counter[str] = Counter()
     outcomes: Counter[Outcome] = Counter()
     with simulated():
@@ -38,9 +49,11 @@ def test_every_life_ends_well() -> None:
             outcomes += Counter(life.server.memory.outcomes)
             records += life.ledger.records
             stale += life.server.stale
+            torn += life.server.torn
     assert {fault for fault in FAULTS if happened[fault] * 100 < SEEDS} == set(), happened
     assert outcomes[Outcome.STORED] > 10 * SEEDS
     assert stale, "no answer was older than what it was read for"
+    assert torn > SEEDS / 50, "too few commits failed halfway"
     assert {outcome for outcome in Outcome if not outcomes[outcome]} == set(), outcomes
     survived("seeds of the simulation", SEEDS, records)
 

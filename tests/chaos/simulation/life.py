@@ -125,7 +125,7 @@ class Life:
             agenda.append((start_s + chance.uniform(0, TROUBLE_S), number, self.publish))
         faults = (
             *(self.kill, self.pause, self.redis_away, self.lose_writes),
-            *(self.log_away, self.come_or_go, self.flake, self.empty_at_start, self.switch),
+            *(self.log_away, self.come_or_go, self.flake, self.tear, self.empty_at_start, self.switch),
         )
         at_s = start_s
         for number in range(chance.randint(2, 9)):
@@ -217,6 +217,9 @@ class Life:
         memory, live = self.server.memory, self.server.memory.live
         if live is None or any("version" not in memory.shard(live, n).meta for n in range(live.shards)):
             return
+        if any(memory.shard(live, n).note for n in range(live.shards)):
+            # What a replay builds beside it knows of no half commit.
+            return
         shards = [memory.shard(live, number) for number in range(live.shards)]
         for shard in shards:
             shard.meta["sealed"] = f"replay at {self.world.now_s}"
@@ -250,6 +253,10 @@ class Life:
     def flake(self) -> None:
         self.server.flaky = self.world.chance.choice((0.0, 0.02, 0.2))
 
+    def tear(self) -> None:
+        """Commands fail in the midst of commits, for a while."""
+        self.server.tearing = self.world.chance.choice((0.0, 0.1, 0.7))
+
     def add_partition(self) -> None:
         self.topic.add_partition()
 
@@ -279,7 +286,7 @@ class Life:
 
     def calm(self) -> None:
         now_s = self.world.now_s
-        self.server.down_until_s = self.topic.down_until_s = self.server.flaky = 0.0
+        self.server.down_until_s = self.topic.down_until_s = self.server.flaky = self.server.tearing = 0.0
         for process in self.world.alive():
             process.paused_until_s = now_s
         if all(process.stopping for process in self.world.alive()) and not self._to_start_s:

@@ -52,6 +52,11 @@ _elsewhere, _write_content = Memory.elsewhere, Memory.write_content
 _outcome, _seek, _share = SimulatedSent.outcome, SimulatedSubscription.seek, Pipeline._share
 
 
+def forget_the_note(self: Memory, part: Any, told: Any) -> None:
+    """What the records do not confirm stays behind."""
+    part.note = None
+
+
 def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
     def elsewhere(self: Memory, part: Any, advances: Any) -> Outcome | None:
         found = _elsewhere(self, part, advances)
@@ -60,6 +65,7 @@ def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
     return elsewhere
 
 
+PLANTS["half a commit is not written again"] = plant((Memory, "redo", forget_the_note))
 PLANTS["no position check"] = plant((Memory, "elsewhere", nothing))
 PLANTS["BEHIND is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.BEHIND)))
 PLANTS["AHEAD is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.AHEAD)))

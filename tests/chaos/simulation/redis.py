@@ -11,7 +11,7 @@ from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed
 from projector.readmodel.keys import Generation
 from projector.store.commit import Outcome
-from tests.chaos.simulation.store import Memory, Shard, Told
+from tests.chaos.simulation.store import Memory, Shard, Told, Torn
 from tests.chaos.simulation.world import World
 
 # How long a process waits for an answer that does not come, in seconds.
@@ -41,10 +41,11 @@ class Wire:
         self.shard = shard
         self.told = told
         self.outcome: Outcome | None = None
+        self.is_torn = False
 
 
 class Server:
-    """`flaky`: how likely it is that a request, or an answer, is lost."""
+    """`flaky`: how likely it is that a request, or an answer, is lost; `tearing`: that a commit fails halfway."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -53,6 +54,8 @@ class Server:
         self.wires: list[Wire] = []
         self.down_until_s = 0.0
         self.flaky = 0.0
+        self.tearing = 0.0
+        self.torn = 0
         self.made = 0
         # Who takes the steps of a replay.
         self.replay: str | None = None
@@ -78,8 +81,14 @@ class Server:
     def arrive(self, wire: Wire) -> None:
         if wire in self.wires:
             self.wires.remove(wire)
-        if wire.outcome is None:
-            wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.told)
+        if wire.outcome is None and not wire.is_torn:
+            chance = self.world.chance
+            tear = chance if self.tearing and chance.random() < self.tearing else None
+            try:
+                wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.told, tear)
+            except Torn:
+                wire.is_torn = True
+                self.torn += 1
             if wire.outcome is Outcome.STORED and self.world.chance.randrange(SNAPSHOT) == 0:
                 self.snapshots = [*self.snapshots[-SNAPSHOTS_MAX:], self.memory.copy()]
 
@@ -149,6 +158,12 @@ class SimulatedStore:
     def belongs_to(self, generation: Generation, log: str) -> str:
         self._server.ask(self._process)
         return self._server.memory.shard(generation, 0).meta.setdefault("log", log)
+
+    def finish(self, generation: Generation, shard: int) -> None:
+        self._server.ask(self._process)
+        part = self._server.memory.shard(generation, shard)
+        if self._server.memory.closed(generation, part) is None:
+            self._server.memory.redo(part, None)
 
     def check_eviction(self) -> None:
         self._server.ask(self._process)
@@ -256,18 +271,25 @@ class SimulatedSent:
         self._server.wires.append(self._wire)
 
     def outcome(self) -> Outcome:
+        while (outcome := self._outcome()) is Outcome.FINISHED:
+            pass
+        return outcome
+
+    def _outcome(self) -> Outcome:
         if self._wire is None:
             self._send()
         wire, self._wire = self._wire, None
         assert wire is not None
         # Meanwhile the server may have received it, or have gone away, or be slow: then it arrives some time later.
         self._process.turn()
-        if wire.outcome is None:
+        if wire.outcome is None and not wire.is_torn:
             if wire not in self._server.wires:
                 raise StoreUnavailable("simulated: connection lost")
             self._server.lose(self._process)
             self._server.arrive(wire)
         self._server.lose(self._process)
+        if wire.is_torn:
+            raise StoreUnavailable("simulated: a command failed", "OTHER")
         assert wire.outcome is not None
         return wire.outcome
 

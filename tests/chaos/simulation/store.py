@@ -3,6 +3,7 @@
 `tests/chaos/test_store.py` holds it and real servers to the same: it must not be kinder than they are.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
@@ -28,6 +29,10 @@ class Told(list[str | bytes]):
         self.advances = dict(advances)
 
 
+class Torn(Exception):
+    """A command has failed in the midst of a commit."""
+
+
 class Shard(Struct):
     meta: dict[str, str] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)
@@ -37,9 +42,12 @@ class Shard(Struct):
     entries: dict[tuple[str, str], float] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)
+    # A commit of which only some is written.
+    note: "Told | None" = None
 
     def copy(self) -> "Shard":
-        return Shard(*(dict(getattr(self, name)) for name in self.__struct_fields__))
+        *parts, _ = (dict(getattr(self, name) or {}) for name in self.__struct_fields__)
+        return Shard(*parts, note=self.note)
 
 
 class Memory:
@@ -65,14 +73,40 @@ class Memory:
     def shard(self, generation: Generation, shard: int) -> Shard:
         return self.shards.setdefault((generation.number, shard), Shard())
 
-    def commit(self, generation: Generation, shard: int, told: Told) -> Outcome:
+    def commit(self, generation: Generation, shard: int, told: Told, tear: random.Random | None = None) -> Outcome:
+        """`tear`: if it writes at all, some command fails; chance says what was written by then. Raises Torn."""
         part = self.shards.get((generation.number, shard), Shard())
-        outcome = self.refusal(generation, part, told)
+        outcome = self.closed(generation, part) or self.redo(part, told) or self.refusal(generation, part, told)
         if outcome is None:
-            self.write(self.shard(generation, shard), told)
+            part = self.shard(generation, shard)
+            if tear is not None:
+                self.tear(part, told, tear)
+            self.write(part, told)
             outcome = Outcome.STORED
         self.outcomes[outcome] += 1
         return outcome
+
+    def tear(self, part: Shard, told: Told, chance: random.Random) -> None:
+        """Positions and tallies come last, and the latter as absolute values: it does not matter whether they did."""
+        whole = part.copy()
+        self.write(whole, told)
+        for name in ("state", "row", "rest", "parked"):
+            if chance.random() < 0.5:
+                setattr(part, name, getattr(whole, name))
+        for entry in sorted(part.entries.keys() | whole.entries.keys()):
+            if chance.random() < 0.5:
+                part.entries.pop(entry, None)
+                part.entries.update({entry: whole.entries[entry]} if entry in whole.entries else {})
+        part.note = told
+        raise Torn
+
+    def redo(self, part: Shard, told: Told | None) -> Outcome | None:
+        note = part.note
+        if note is None:
+            return None
+        self.write(part, note)
+        part.note = None
+        return Outcome.STORED if told is note else Outcome.FINISHED
 
     def refusal(self, generation: Generation, part: Shard, told: Told) -> Outcome | None:
         return self.closed(generation, part) or self.elsewhere(part, told.advances) or self.changed(part, told.change)
@@ -163,8 +197,8 @@ class Memory:
         return Found(documents, entries, positions, tally, parked)
 
     def stands_even(self) -> bool:
-        """Whether all shards have come equally far."""
+        """Whether all shards have come equally far, and none has half a commit."""
         if self.live is None:
             return True
         shards = [self.shards.get((self.live.number, number), Shard()) for number in range(self.live.shards)]
-        return all(shard.position == shards[0].position for shard in shards)
+        return all(shard.note is None and shard.position == shards[0].position for shard in shards)

@@ -1,0 +1,115 @@
+"""What Redis refuses a commit for writes nothing of it, whichever command it refuses; and all of it afterwards."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from projector.errors import StoreUnavailable
+from projector.store import commit
+from projector.store.commit import Outcome
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from tests import readmodel
+from tests.integration.torn import BROAD_GROUPS_MIN, COMMANDS, PARTITIONS, SEED, Torn, content, rich_batch
+from tests.servers.cluster import ClusterServer, Place
+from tests.servers.redis import RedisHome, RedisServer
+
+# HEXISTS is of redrives and discards.
+USED = sorted(COMMANDS - {"HEXISTS"})
+
+
+@pytest.fixture(autouse=True)
+def _small_values_have_bitmaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD_GROUPS_MIN)
+
+
+def refused_as(store: Store, life: Torn, request: list[str | bytes]) -> str:
+    with pytest.raises(StoreUnavailable) as refused:
+        store.commit(life.generation, 0, request).outcome()
+    return refused.value.refusal
+
+
+def test_without_the_right_to_any_one_command(redis_url: str) -> None:
+    life = Torn(Place(redis_url, is_cluster=False), SEED)
+    request = life.request(PARTITIONS[0], rich_batch(life))
+    before = life.content()
+    for command in USED:
+        life.client.execute_command("ACL", "SETUSER", "default", f"-{command.lower()}")
+        try:
+            assert refused_as(life.store, life, request) == "NOPERM", command
+        finally:
+            life.client.execute_command("ACL", "SETUSER", "default", f"+{command.lower()}")
+        assert life.content() == before, command
+    assert life.store.commit(life.generation, 0, request).outcome() is Outcome.STORED
+    life.check()
+    life.close()
+
+
+def test_on_a_server_without_any_one_command(redis_home: RedisHome) -> None:
+    """`rename-command`, as some providers have it."""
+    with RedisServer(redis_home, "--appendonly", "no") as server:
+        life = Torn(Place(server.url, is_cluster=False), SEED)
+        request = life.request(PARTITIONS[0], rich_batch(life))
+        before = life.content()
+        life.client.save()
+        for command in USED:
+            renamed = ("--appendonly", "no", "--rename-command", command, "HIDDEN" + command)
+            with RedisServer(redis_home, *renamed) as other, other.client() as client:
+                shutil.copy(server.directory / "dump.rdb", other.directory)
+                other.kill()
+                other.restart()
+                store = Store(Nodes(other.url))
+                assert refused_as(store, life, request) in ("NOPERM", "OTHER"), command
+                assert content(client, hidden=command) == before, command
+                store.nodes.close()
+        assert life.store.commit(life.generation, 0, request).outcome() is Outcome.STORED
+        life.check()
+        life.close()
+
+
+@pytest.fixture
+def cluster(cluster_server_home: RedisHome) -> Iterator[ClusterServer]:
+    with ClusterServer(cluster_server_home) as server:
+        yield server
+
+
+def test_while_the_slot_migrates(cluster: ClusterServer) -> None:
+    """Whatever has arrived by then, on either node."""
+    life = Torn(Place(cluster.url, is_cluster=True), SEED)
+    slot = life.client.keyslot(readmodel.PREFIX + "meta")
+    request = life.request(PARTITIONS[0], rich_batch(life))
+    before = life.content()
+    to = (cluster.owner(slot) + 1) % 3
+    begun = cluster.begin_move(slot, to)
+    keys = len(before)
+    for moved in (0, 1, keys // 2, keys):
+        if moved:
+            cluster.move_keys(slot, to, moved)
+        for _ in range(3):
+            assert refused_as(life.store, life, request) in ("ASK", "TRYAGAIN")
+        with cluster.node_clients() as clients:
+            held = content(clients[begun]) | content(clients[to], asking=True)
+        assert held == before
+    cluster.move(slot, to)
+    assert life.store.commit(life.generation, 0, request).outcome() is Outcome.STORED
+    life.check()
+    life.close()
+
+
+def test_while_a_migration_is_given_up(cluster: ClusterServer) -> None:
+    """New groups have keys that are not there yet: a script that runs fails at the first of them."""
+    life = Torn(Place(cluster.url, is_cluster=True), SEED)
+    slot = life.client.keyslot(readmodel.PREFIX + "meta")
+    request = life.request(PARTITIONS[0], rich_batch(life))
+    before = life.content()
+    begun = cluster.begin_move(slot, (cluster.owner(slot) + 1) % 3)
+    assert refused_as(life.store, life, request) == "TRYAGAIN"
+    assert life.content() == before
+    with cluster.node_clients() as clients:
+        node: Any = clients[begun]
+        node.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+    assert life.store.commit(life.generation, 0, request).outcome() is Outcome.STORED
+    life.check()
+    life.close()

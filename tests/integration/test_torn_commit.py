@@ -1,0 +1,110 @@
+"""Whatever command of a commit fails: nothing is lost, doubled or left behind once Redis takes writes again."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from projector.parked.book import entries
+from projector.parked.redrive import discard
+from projector.store.commit import Outcome
+from tests import readmodel
+from tests.chaos.survived import survived
+from tests.integration.torn import COMMANDS, PARTITIONS, SEED, Torn, make_faulty, rich_batch
+from tests.servers.cluster import Place
+
+# `make chaos` has 1000.
+BATCHES = int(os.environ.get("CHAOS_TORN_BATCHES", 60))
+
+
+@pytest.fixture
+def torn(any_redis: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Torn]]:
+    made: list[Torn] = []
+
+    def make(seed: int) -> Torn:
+        made.append(Torn(any_redis, seed))
+        return made[-1]
+
+    make_faulty(monkeypatch)
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_each_command_in_turn(torn: Callable[[int], Torn]) -> None:
+    """Of one batch that lists, unlists, changes and parks, after others."""
+    failed: set[str] = set()
+    at, torn_ones = 1, 0
+    while True:
+        life = torn(SEED)
+        batch = rich_batch(life)
+        with life.failing(at):
+            sent = life.send(PARTITIONS[0], batch)
+            assert sent.outcome() is Outcome.STORED
+        if not life.failed:
+            break
+        torn_ones += life.is_torn()
+        life.recover(sent, PARTITIONS[0])
+        life.check()
+        life.finish()
+        failed.update(life.failed)
+        at += 1
+    # HEXISTS is of a redrive or a discard.
+    assert COMMANDS - failed == {"HEXISTS"}
+    assert torn_ones > at / 2, "most commands come after the note"
+
+
+def test_each_command_of_a_discard_in_turn(torn: Callable[[int], Torn]) -> None:
+    failed: set[str] = set()
+    at = 1
+    while True:
+        life = torn(SEED)
+        life.publish(80)
+        life.apply(PARTITIONS[0])
+        parked = entries(life.store, life.generation)
+        assert len(parked) > 1
+        with life.failing(at):
+            discard(life.store, life.generation, parked)
+        # What the first attempt has decided is finished, whoever comes.
+        discard(life.store, life.generation, entries(life.store, life.generation))
+        life.store.finish(life.generation, 0)
+        model = readmodel.read(life.client)
+        assert not model.parked
+        assert model.discarded.keys() == {entry.position for entry in parked}
+        readmodel.check_accounting(model, model.tally["orders/0:received"])
+        if not life.failed:
+            break
+        failed.update(life.failed)
+        at += 1
+    assert failed >= {"HEXISTS", "SET", "HDEL", "HSET", "DEL"}
+
+
+@pytest.mark.timeout(60 + 2 * BATCHES)
+def test_random_batches_at_random_commands(torn: Callable[[int], Torn]) -> None:
+    done = torn_twice = records = 0
+    seeds = itertools.count()
+    while done < BATCHES:
+        life = torn(next(seeds))
+        chance = life.chance
+        for _ in range(20):
+            life.publish(chance.randint(2, 30))
+            partition = chance.choice(PARTITIONS)
+            if not (batch := life.batch(partition)):
+                continue
+            with life.failing(chance.randint(1, 150)):
+                sent = life.send(partition, batch[: chance.randint(1, len(batch))])
+                sent.outcome()
+                life.check()
+                continue
+            if chance.random() < 0.3:
+                with life.failing(chance.randint(1, 150)):
+                    sent.outcome()
+                torn_twice += life.is_torn()
+            life.recover(sent, partition)
+            life.check()
+            done += 1
+        life.finish()
+        records += life.ledger.records
+    assert torn_twice
+    survived("a commit that fails at any command", done, records)
