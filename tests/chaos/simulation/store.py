@@ -46,8 +46,9 @@ class Shard(Struct):
     note: "Told | None" = None
 
     def copy(self) -> "Shard":
-        *parts, _ = (dict(getattr(self, name) or {}) for name in self.__struct_fields__)
-        return Shard(*parts, note=self.note)
+        """Its own, down to what is replaced as a whole."""
+        names = [name for name in self.__struct_fields__ if name != "note"]
+        return Shard(**{name: dict(getattr(self, name)) for name in names}, note=self.note)
 
 
 class Memory:
