@@ -25,6 +25,7 @@ from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running
 from tests.integration.seed import VERSION, go_live, make_groups, write
 from tests.integration.test_commit import commit
+from tests.integration.test_errors import assert_unavailable
 from tests.poison import event
 from tests.processes import Api as ApiProcess
 from tests.processes import token
@@ -107,6 +108,16 @@ def test_the_header_is_what_redis_holds(api: Api, redis: "Redis") -> None:
 def test_a_position_that_is_none_is_a_fault_of_ours(api: Api, redis: "Redis") -> None:
     redis.hset(PREFIX + "position", "orders/10", "x")
     assert get(api, LIST).status_code == 500
+
+
+def test_half_a_commit_is_not_shown(api: Api, redis: "Redis") -> None:
+    tag = get(api, LIST).headers["ETag"]
+    redis.hset(PREFIX + "position", "unfinished", 1)
+    for path in PATHS:
+        assert_unavailable(get(api, path))
+    assert_unavailable(get(api, LIST, if_none_match=tag))
+    redis.hdel(PREFIX + "position", "unfinished")
+    assert get(api, LIST).headers["ETag"] == tag
 
 
 # --- what a client has already ---

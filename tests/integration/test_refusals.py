@@ -185,6 +185,17 @@ def silent(bench: Bench) -> Iterator[None]:
     bench.client.execute_command("CLIENT", "UNPAUSE")
 
 
+@contextmanager
+def spoilt(bench: Bench) -> Iterator[None]:
+    """Somebody else has put another type in the place of an index: an error without a name, in the midst of a commit."""
+    index, aside = PREFIX + "by:total", PREFIX + "aside"
+    bench.client.rename(index, aside)
+    bench.client.set(index, "not a sorted set")
+    yield
+    assert bench.client.hget(PREFIX + "position", "unfinished") == b"1"
+    bench.client.rename(aside, index)
+
+
 def hang_up(bench: Bench) -> None:
     bench.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -205,6 +216,7 @@ CASES = [
     Case("NOAUTH", locked),
     Case("NOPERM", forbidden),
     Case("TIMEOUT", silent),
+    Case("OTHER", spoilt),
 ]
 
 

@@ -36,15 +36,16 @@ class Place(NamedTuple):
 
 
 class ClusterServer:
-    """A cluster of one's own: an empty one, on free ports, gone after the `with` block.
+    """A cluster of one's own: an empty one, on free ports, gone after the `with` block. `spare`: masters without slots.
 
     `nodes` can be killed and restarted one by one; `url` is that of the first.
     """
 
-    def __init__(self, home: RedisHome, masters: int = MASTERS, settings: Sequence[str] = ()) -> None:
+    def __init__(self, home: RedisHome, masters: int = MASTERS, settings: Sequence[str] = (), spare: int = 0) -> None:
         self.home = home
+        self._owners = masters
         self._settings = settings
-        self.nodes = [RedisServer(home, *_cluster_settings(), *settings) for _ in range(masters)]
+        self.nodes = [RedisServer(home, *_cluster_settings(), *settings) for _ in range(masters + spare)]
         self.url = self.nodes[0].url
         self._stack = ExitStack()
 
@@ -114,6 +115,15 @@ class ClusterServer:
                 _run(client, "CLUSTER SETSLOT", slot, "NODE", _id(clients[to]))
         self.wait()
 
+    def slots(self, node: int) -> int:
+        """How many the node with that number has."""
+        with self.nodes[node].client() as client:
+            return len(_own_slots(client))
+
+    def id(self, node: int) -> str:
+        with self.nodes[node].client() as client:
+            return _id(client)
+
     def begin_move(self, slot: int, to: int) -> int:
         """From now on the owner, whose number is answered, sends who asks for a key that is not there to `to`."""
         begun = self.owner(slot)
@@ -136,8 +146,9 @@ class ClusterServer:
             for n, client in enumerate(clients):
                 # Nodes of one epoch would have to find out who gives way.
                 _run(client, "CLUSTER SET-CONFIG-EPOCH", n + 1)
-                start, end = SLOTS * n // len(clients), SLOTS * (n + 1) // len(clients) - 1
-                _run(client, "CLUSTER ADDSLOTSRANGE", start, end)
+                if n < self._owners:
+                    start, end = SLOTS * n // self._owners, SLOTS * (n + 1) // self._owners - 1
+                    _run(client, "CLUSTER ADDSLOTSRANGE", start, end)
                 if n:
                     address = clients[0].connection_pool.connection_kwargs
                     bus = _bus_port(first)
