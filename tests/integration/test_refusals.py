@@ -187,7 +187,7 @@ def silent(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def spoilt(bench: Bench) -> Iterator[None]:
-    """Somebody else has put another type in the place of an index: an error without a name, in the midst of a commit."""
+    """Another type is in the place of an index: an error without a name, in the midst of a commit."""
     index, aside = PREFIX + "by:total", PREFIX + "aside"
     bench.client.rename(index, aside)
     bench.client.set(index, "not a sorted set")
