@@ -1,14 +1,19 @@
-"""What `make chaos` came through, as a result for the README.
+"""The long runs of the chaos tests, family by family, and what they came through, as a result for the README.
 
-    CHAOS_SURVIVED=LINES pytest tests/chaos ...; python -m bench.chaos LINES
+    python -m bench.chaos [FAMILY ...]     all of them, if none is named; see FAMILIES
 
-LINES: JSON lines, a fault each, as tests/chaos/survived.py writes them. A fault that is not among them, or not as
-often as in a long run, is an error: nothing is saved then.
+Each run replaces the rows of its family in BENCH_RESULTS (bench/results): a full table can be made in several runs, of
+which each row names the commit. A fault that a run did not meet as often as it should is an error; its family's rows
+stay as they were then.
 """
 
 import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -17,31 +22,77 @@ from bench import runs
 from tests.servers.kafka import kafka_home
 from tests.servers.redis import redis_homes
 
-# How often each has to happen in a long run.
-TIMES = {
-    "`kill -9` at random moments at full load": 300,
-    "`kill -9` at each fail point of `run`": 300,
-    "`kill -9` at each fail point of `replay`": 720,
-    "`kill -9` of a build at random moments": 20,
-    "Redis loses writes: FLUSHALL": 34,
-    "Redis loses writes: an old RDB": 34,
-    "Redis loses writes: a cut AOF": 34,
-    "a process asleep beyond its session": 50,
-    "a commit whose result is unknown": 1_000,
-    "broker killed and started again": 30,
-    "partition added": 30,
-    "member joins or leaves, every 2 s": 120,
-    "seeds of the simulation": 100_000,
-    "broken records decoded": 5_000_000,
+
+class Family(NamedTuple):
+    """`tests`: arguments of pytest. `settings`: the environment that makes it a long run. `faults`: how often each has
+    to happen in it.
+    """
+
+    tests: Sequence[str]
+    settings: Mapping[str, str]
+    faults: Mapping[str, int]
+
+
+FAMILIES = {
+    "kills": Family(
+        ["tests/chaos/test_killed.py"],
+        {"CHAOS_KILLS": "300", "CHAOS_POINT_ROUNDS": "30"},
+        {"`kill -9` at random moments at full load": 300, "`kill -9` at each fail point of `run`": 300},
+    ),
+    "replay": Family(
+        [
+            "tests/chaos/test_replay_killed.py",
+            "tests/integration/test_replay_killed.py",
+            "tests/integration/test_replay_live.py",
+        ],
+        {"CHAOS_POINT_ROUNDS": "30", "REPLAY_EVENTS": "200000", "REPLAY_KILLS": "20"},
+        {"`kill -9` at each fail point of `replay`": 720, "`kill -9` of a build at random moments": 20},
+    ),
+    "lost-writes": Family(
+        ["tests/chaos/test_lost_writes.py"],
+        {"CHAOS_LOSSES": "100"},
+        {f"Redis loses writes: {kind}": 34 for kind in ("FLUSHALL", "an old RDB", "a cut AOF")},
+    ),
+    "zombies": Family(
+        ["tests/chaos/test_zombies.py"], {"CHAOS_ZOMBIES": "50"}, {"a process asleep beyond its session": 50}
+    ),
+    "unknown": Family(
+        ["tests/chaos/test_unknown_results.py"], {"CHAOS_UNKNOWN": "1000"}, {"a commit whose result is unknown": 1_000}
+    ),
+    "brokers": Family(
+        ["tests/chaos/test_brokers.py"],
+        {"CHAOS_BROKER_ROUNDS": "30"},
+        {"broker killed and started again": 30, "partition added": 30, "member joins or leaves, every 2 s": 120},
+    ),
+    "simulation": Family(
+        ["tests/chaos/test_simulation.py", "tests/chaos/test_store.py"],
+        {"SIMULATION_SEEDS": "100000"},
+        {"seeds of the simulation": 100_000},
+    ),
+    "fuzz": Family(
+        ["tests/chaos/test_decode_fuzz.py"], {"FUZZ_RECORDS": "5000000"}, {"broken records decoded": 5_000_000}
+    ),
+    "commands": Family(
+        ["tests/integration/test_torn_commit.py", "tests/integration/test_refused_commit.py"],
+        {"CHAOS_TORN_BATCHES": "1000"},
+        {"a commit that fails at any command": 1_000},
+    ),
+    "reshard": Family(
+        ["tests/chaos/test_reshard.py"],
+        {"CHAOS_RESHARD_EVENTS_S": "1000"},
+        {"a reshard of all slots of one master": 1, "a scale-out by two masters": 1},
+    ),
 }
 
 
 class Fault(Struct):
-    """`records`: of the log, each accounted for when it was over."""
+    """`records`: of the log, each accounted for when it was over. `commit`, `date`: of the run that met it."""
 
     name: str
     times: int
     records: int
+    commit: str = ""
+    date: str = ""
 
 
 class Report(runs.Run):
@@ -51,26 +102,63 @@ class Report(runs.Run):
 _DECODER = msgspec.json.Decoder(Fault)
 
 
-def main() -> None:
-    try:
-        faults = survived(Path(sys.argv[1]).read_bytes())
-    except ValueError as error:
-        raise SystemExit(f"bench: {error}") from None
-    # Those servers that the tests take where there is a choice.
-    machine = runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
-    found = Report(runs.now(), runs.commit(), machine, faults)
-    print(runs.save("chaos", 1, 1, found))
+def main(names: Sequence[str]) -> int:
+    """The exit code: that of the first family that failed."""
+    if unknown := [name for name in names if name not in FAMILIES]:
+        print(f"bench: expected families of {', '.join(FAMILIES)}, got {', '.join(unknown)}", file=sys.stderr)
+        return 2
+    for name in names or FAMILIES:
+        family = FAMILIES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            lines = Path(folder) / "survived"
+            code = _run(family, lines)
+            if code:
+                print(f"bench: the family {name} failed", file=sys.stderr)
+                return code
+            try:
+                found = survived(family, lines.read_bytes() if lines.exists() else b"")
+            except ValueError as error:
+                print(f"bench: {name}: {error}", file=sys.stderr)
+                return 1
+        # Those servers that the tests take where there is a choice.
+        machine = runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
+        before = runs.read(runs.RESULTS, "chaos", Report)
+        report = Report(runs.now(), runs.commit(), machine, before.faults if before else [])
+        print(runs.save("chaos", 1, 1, merged(report, found)))
+    return 0
 
 
-def survived(lines: bytes) -> list[Fault]:
-    """In the order of TIMES. Raises ValueError."""
-    found = {fault.name: fault for fault in _DECODER.decode_lines(lines)}
-    if lacking := [name for name, times in TIMES.items() if name not in found or found[name].times < times]:
+def survived(family: Family, lines: bytes) -> list[Fault]:
+    """`lines`: JSON, a fault each, as tests/chaos/survived.py writes them; several of one fault are added up.
+
+    In the order of the family. Raises ValueError where something lacks, or is none of its faults.
+    """
+    found: dict[str, Fault] = {}
+    for fault in _DECODER.decode_lines(lines):
+        before = found.setdefault(fault.name, Fault(fault.name, 0, 0))
+        before.times += fault.times
+        before.records += fault.records
+    if lacking := [name for name, times in family.faults.items() if name not in found or found[name].times < times]:
         raise ValueError(f"expected a long run of all faults, found fewer of {', '.join(lacking)}")
-    if unknown := found.keys() - TIMES.keys():
-        raise ValueError(f"expected faults of {Path(__file__).name}, found {', '.join(sorted(unknown))}")
-    return [found[name] for name in TIMES]
+    if unknown := found.keys() - family.faults.keys():
+        raise ValueError(f"expected faults of the family, found {', '.join(sorted(unknown))}")
+    return [found[name] for name in family.faults]
+
+
+def merged(report: Report, found: Sequence[Fault]) -> Report:
+    """With `found`, of its commit and date, in place of the rows of the same names; in the order of FAMILIES."""
+    rows = {fault.name: fault for fault in report.faults}
+    for fault in found:
+        rows[fault.name] = Fault(fault.name, fault.times, fault.records, report.commit, report.date)
+    report.faults = [rows[name] for family in FAMILIES.values() for name in family.faults if name in rows]
+    return report
+
+
+def _run(family: Family, lines: Path) -> int:
+    settings = {"PYTHONDONTWRITEBYTECODE": "1", "CHAOS_SURVIVED": str(lines)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *family.tests]
+    return subprocess.run(command, env={**os.environ, **family.settings, **settings}, check=False).returncode
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(sys.argv[1:]))

@@ -130,9 +130,9 @@ def _api(found: api.Report) -> str:
 
 
 def _chaos(found: chaos.Report) -> str:
-    rows = [[one.name, number(one.times), number(one.records)] for one in found.faults]
-    told = paragraph("None was lost, none doubled, none dropped in silence.", made(found))
-    return f"{table(['fault', 'times', 'records of the log'], rows)}\n{told}"
+    rows = [[one.name, number(one.times), number(one.records), one.commit] for one in found.faults]
+    told = paragraph("None was lost, none doubled, none dropped in silence. The last run:", made(found))
+    return f"{table(['fault', 'times', 'records of the log', 'commit'], rows)}\n{told}"
 
 
 _SECTIONS: dict[str, tuple[type[Run], Callable[[Any], str]]] = {

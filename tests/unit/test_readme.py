@@ -149,7 +149,12 @@ def measured_all() -> dict[str, Run]:
             loop=report.Looped(1_800, 2.5, 6.7, 19.0),
         ),
         "chaos": chaos.Report(
-            *RUN, faults=[chaos.Fault(name, times, 1000 * times) for name, times in chaos.TIMES.items()]
+            *RUN,
+            faults=[
+                chaos.Fault(name, times, 1000 * times, "abc1234", "2026-06-01")
+                for family in chaos.FAMILIES.values()
+                for name, times in family.faults.items()
+            ],
         ),
     }
 
@@ -197,8 +202,8 @@ def test_every_section_says_when_of_what_and_where(results: Path) -> None:
         ("lists", "| 20 sellers | 23 000 | 30, 40 ms | 22 | 2.2 ms | 3.2 ms | 8.0 ms |"),
         ("lists", "missed: a letter (5.2 ms)."),
         ("lists", "and takes 2.5 ms, took 6.7 ms (p99) and at most 19 ms"),
-        ("chaos", "| a process asleep beyond its session | 50 | 50 000 |"),
-        ("chaos", "None was lost, none doubled, none dropped in silence. 2026-06-01"),
+        ("chaos", "| a process asleep beyond its session | 50 | 50 000 | abc1234 |"),
+        ("chaos", "None was lost, none doubled, none dropped in silence. The last run: 2026-06-01"),
     ],
 )
 def test_a_section_tells_figures_and_what_was_missed(results: Path, name: str, told: str) -> None:
@@ -223,17 +228,26 @@ def test_only_a_full_run_gets_the_plain_name(results: Path) -> None:
 
 
 def test_a_long_run_counts_only_if_it_was_one() -> None:
-    told = [{"name": name, "times": times, "records": 7} for name, times in chaos.TIMES.items()]
-    assert [one.name for one in chaos.survived(lines(told))] == [*chaos.TIMES]
-    told[3]["times"] = 19
-    with pytest.raises(ValueError, match="found fewer of `kill -9` of a build at random moments"):
-        chaos.survived(lines(told))
-    with pytest.raises(ValueError, match=r"found fewer of .*seeds of the simulation"):
-        chaos.survived(lines(told[:5]))
+    family = chaos.FAMILIES["brokers"]
+    told: list[dict[str, object]] = [{"name": name, "times": n, "records": 7} for name, n in family.faults.items()]
+    assert [one.name for one in chaos.survived(family, lines(told[::-1]))] == [*family.faults]
+    half: list[dict[str, object]] = [{"name": "partition added", "times": 15, "records": 5}] * 2
+    assert chaos.survived(family, lines([told[0], *half, told[2]]))[1] == chaos.Fault("partition added", 30, 10)
+    with pytest.raises(ValueError, match="found fewer of partition added"):
+        chaos.survived(family, lines([told[0], half[0], told[2]]))
+    with pytest.raises(ValueError, match="found fewer of partition added, member joins"):
+        chaos.survived(family, lines(told[:1]))
     with pytest.raises(ValueError, match="found fire"):
-        chaos.survived(
-            lines([*told[:3], {**told[3], "times": 20}, *told[4:], {"name": "fire", "times": 1, "records": 1}])
-        )
+        chaos.survived(family, lines([*told, {"name": "fire", "times": 1, "records": 1}]))
+
+
+def test_a_run_of_one_family_leaves_the_rows_of_the_others() -> None:
+    fire, flood = chaos.Fault("partition added", 30, 7), chaos.Fault("`kill -9` at random moments at full load", 300, 9)
+    first = chaos.merged(chaos.Report("2026-06-01", "aaa", RUN[2], []), [fire])
+    both = chaos.merged(chaos.Report("2026-06-02", "bbb", RUN[2], first.faults), [flood])
+    assert [(one.name, one.commit) for one in both.faults] == [(flood.name, "bbb"), (fire.name, "aaa")]
+    again = chaos.merged(chaos.Report("2026-06-03", "ccc", RUN[2], both.faults), [fire])
+    assert [one.commit for one in again.faults] == ["bbb", "ccc"]
 
 
 def lines(told: list[dict[str, object]]) -> bytes:
