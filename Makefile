@@ -14,8 +14,8 @@ up: .venv/up-installed
 # as long as one. In the order of their names the long files come first, so that both end at the same time. What measures,
 # or loads the machine by itself, comes afterwards.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not chaos"
+	$(BIN)/pytest -m "alone and not chaos"
 
 lint: .venv/dev-installed
 	$(BIN)/ruff check

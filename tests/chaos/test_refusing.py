@@ -1,0 +1,148 @@
+"""Redis takes away what a commit needs, and gives it back, again and again, while events come."""
+
+import os
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events.errors import LogUnavailable
+from tests.chaos.stage import Stage
+from tests.chaos.survived import survived
+from tests.integration.torn import COMMANDS
+from tests.integration.watched import Projector
+from tests.servers.process import wait_until
+from tests.servers.redis import RedisHome, RedisServer
+
+# `make chaos` has 100.
+ROUNDS = int(os.environ.get("CHAOS_REFUSING_ROUNDS", 4))
+WAIT_S = 30.0
+# Of a small disk.
+DISK_BYTES = 48 * 1024**2
+
+
+class Bench:
+    """`disk`: where Redis' files lie."""
+
+    def __init__(self, disk: Path, stage: Stage, run: Projector) -> None:
+        self.client: Any = stage.client
+        self.disk = disk
+        self.stage = stage
+        self.chance = random.Random(3)
+        self._run = run
+
+    def refused(self, *names: str) -> float:
+        return sum(self._run.metric("redis_refusals_total", refusal=name) for name in names)
+
+    @contextmanager
+    def until_refused(self, *names: str) -> Iterator[None]:
+        """The block takes it away. Then events come, and some attempts are refused."""
+        before, attempts = self.refused(*names), self.chance.randint(1, 3)
+        yield
+        self.stage.publish(self.chance.randint(50, 400))
+        wait_until(lambda: self.refused(*names) >= before + attempts, WAIT_S, f"{names} to be counted")
+
+
+def flip_a_right(bench: Bench) -> None:
+    command = bench.chance.choice(sorted({*COMMANDS, "EVALSHA"} - {"HEXISTS"})).lower()
+    bench.stage.publish(bench.chance.randint(0, 2000))
+    with bench.until_refused("NOPERM"):
+        bench.client.execute_command("ACL", "SETUSER", "default", f"-{command}")
+    bench.client.execute_command("ACL", "SETUSER", "default", f"+{command}")
+
+
+def reach_the_limit(bench: Bench) -> None:
+    """Of memory: it is raised in steps, each of which is soon reached again."""
+    for _ in range(2):
+        with bench.until_refused("OOM"):
+            bench.client.config_set("maxmemory", bench.client.info("memory")["used_memory"] + 100_000)
+            bench.stage.publish(500)
+    bench.client.config_set("maxmemory", 0)
+
+
+def fill_the_disk(bench: Bench) -> None:
+    with full(bench.disk), bench.until_refused("MISCONF"):
+        bench.stage.publish(1000)
+
+
+FAULTS: dict[str, Callable[[Bench], None]] = {
+    "a right is taken away and given back": flip_a_right,
+    "the memory limit is reached and raised": reach_the_limit,
+    "the disk of Redis' append-only file is full": fill_the_disk,
+}
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 4096):
+            pass
+    yield
+    filler.unlink()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_refused_is_applied_once(cluster_server_home: RedisHome, tmp_path: Path, fault: str) -> None:
+    with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(tmp_path / "disk"))
+        settings = ("--dir", str(disk), "--auto-aof-rewrite-min-size", "4mb")
+        server = stack.enter_context(RedisServer(cluster_server_home, *settings))
+        stage = stack.enter_context(Stage(tmp_path, server.url))
+        run = stack.enter_context(Projector(tmp_path, **stage.settings))
+        bench = Bench(disk, stage, run)
+        for _ in range(ROUNDS):
+            FAULTS[fault](bench)
+            stage.wait()
+            stage.check_now()
+        server.kill()
+        server.restart()
+        stage.publish(100)
+        stage.check()
+        assert run.process.poll() is None, run.text()
+        assert run.stop() == 0
+    survived(fault, ROUNDS, stage.ledger.records)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120 + 10 * ROUNDS)
+def test_the_disk_of_the_log_is_full(cluster_server_home: RedisHome, tmp_path: Path) -> None:
+    """What is acknowledged is in it; what is not, is not."""
+    refused = 0
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        RedisServer(cluster_server_home) as server,
+        Stage(tmp_path, server.url, f"sqlite://{disk}/orders.db") as stage,
+        Projector(tmp_path, **stage.settings) as run,
+    ):
+        for _ in range(ROUNDS):
+            stage.publish(500)
+            with full(disk):
+                for _ in range(10):
+                    with suppress(LogUnavailable):
+                        stage.publish(200)
+                        continue
+                    refused += 1
+            stage.wait()
+            stage.check_now()
+        stage.check()
+        assert run.process.poll() is None, run.text()
+        assert run.stop() == 0
+    assert refused >= ROUNDS
+    survived("the disk of the SQLite log is full", ROUNDS, stage.ledger.records)
