@@ -53,13 +53,16 @@ class Process:
         self.output = cwd / f"{arguments[0]}-{free_port()}.txt"
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "projector", *arguments],
+                self.command(*arguments),
                 cwd=cwd,
                 env=environment(**settings),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "projector", *arguments]
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
         """Its exit code. Raises TimeoutExpired."""
