@@ -1,10 +1,9 @@
-"""The clock of the machine is set, forwards and back, while events come and a replay is made. By libfaketime (Debian's
-package faketime), which the projector, the replay and Redis get before their C library.
+"""The clock of the machine is set, forwards and back, while events come and a replay is made. Redis goes by libfaketime
+(Debian's package faketime), our own processes by tests/chaos/clocked.
 """
 
 import os
 import random
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,35 +27,31 @@ SIZES = (-86_400, -3_600, -10, -1, 1, 10, 3_600, 86_400)
 
 
 class Clock:
-    """`settings`: for processes that go by it. The steady clock is left alone, as the kernel leaves it."""
+    """`of_redis`, `ours`: settings of processes that go by it."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.settings = {
+    def __init__(self, folder: Path) -> None:
+        self._files = (folder / "clock-of-redis", folder / "clock")
+        self.of_redis = {
             "LD_PRELOAD": str(_LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_TIMESTAMP_FILE": str(self._files[0]),
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
+        self.ours = {"CLOCK_FILE": str(self._files[1]), "PYTHONPATH": str(Path(__file__).parent / "clocked")}
         self.set(0)
 
-    def shift(self) -> int:
-        """What processes that go by it see, in seconds ahead of ours."""
-        told = subprocess.run(["date", "+%s"], env=self.settings, capture_output=True, text=True, check=True)
-        return int(told.stdout) - int(time.time())
-
     def set(self, ahead_s: int) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{ahead_s:+}")
-        new.replace(self._file)
-        assert abs(self.shift() - ahead_s) <= 2, "the clock was not set"
+        for file in self._files:
+            new = file.with_suffix(".new")
+            new.write_text(f"{ahead_s:+}")
+            new.replace(file)
 
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
     if not _LIBRARY.exists():
         without("there is no libfaketime: apt-get install faketime")
-    return Clock(tmp_path / "clock")
+    return Clock(tmp_path)
 
 
 @pytest.mark.chaos
@@ -65,18 +60,19 @@ def test_steps_of_the_clock(tmp_path: Path, clock: Clock, monkeypatch: pytest.Mo
     """With the last home, the Valkey of the wheel: libfaketime does not go with the allocator of Debian's Redis."""
     chance = random.Random(6)
     with (
-        environment(monkeypatch, clock.settings),
+        environment(monkeypatch, clock.of_redis),
         RedisServer(startable_homes()[-1]) as server,
         Stage(tmp_path, server.url) as stage,
-        Projector(tmp_path, **stage.settings, **clock.settings) as run,
+        Projector(tmp_path, **stage.settings, **clock.ours) as run,
     ):
         for _ in range(STEPS):
             stage.publish(300)
-            # Of this process' own clock nothing depends.
-            replay = Process("replay", "--yes", "--park", cwd=tmp_path, **stage.settings, **clock.settings)
+            replay = Process("replay", "--yes", "--park", cwd=tmp_path, **stage.settings, **clock.ours)
             with replay:
                 wait_until(lambda: stage.client.exists("{og:live}:replay") == 1, 30, "a replay")
-                clock.set(chance.choice(SIZES))
+                size = chance.choice(SIZES)
+                clock.set(size)
+                assert abs(stage.client.time()[0] - int(time.time()) - size) <= 2, "the clock of Redis was not set"
                 stage.publish(300)
                 # Its lease may have expired by the step: then it says so, and the next one goes on.
                 assert replay.process.wait(60) in (0, 2), replay.text()
