@@ -77,11 +77,30 @@ FAMILIES = {
         {"CHAOS_TORN_BATCHES": "1000"},
         {"a commit that fails at any command": 1_000},
     ),
-    "reshard": Family(
-        ["tests/chaos/test_reshard.py"],
-        {"CHAOS_RESHARD_EVENTS_S": "1000"},
-        {"a reshard of all slots of one master": 1, "a scale-out by two masters": 1},
+    "cluster": Family(
+        ["tests/chaos/test_reshard.py", "tests/chaos/test_failover.py"],
+        {"CHAOS_RESHARD_EVENTS_S": "1000", "CHAOS_FAILOVER_ROUNDS": "30"},
+        {
+            "a reshard of all slots of one master": 1,
+            "a scale-out by two masters": 1,
+            "a replica of the cluster takes over": 30,
+        },
     ),
+    "refusing": Family(
+        ["tests/chaos/test_refusing.py"],
+        {"CHAOS_REFUSING_ROUNDS": "100"},
+        {
+            "a right is taken away and given back": 100,
+            "the memory limit is reached and raised": 100,
+            "the disk of Redis' append-only file is full": 100,
+            "the disk of the SQLite log is full": 100,
+        },
+    ),
+    "clock": Family(["tests/chaos/test_clock.py"], {"CHAOS_CLOCK_STEPS": "50"}, {"the clock is set, up to a day": 50}),
+    "hosts": Family(
+        ["tests/chaos/test_two_hosts.py"], {"CHAOS_HOSTS_ROUNDS": "20"}, {"two replays from two hosts": 20}
+    ),
+    "steady": Family(["tests/chaos/test_steady.py"], {"CHAOS_STEADY_MINUTES": "25"}, {"minutes of steady load": 25}),
 }
 
 
