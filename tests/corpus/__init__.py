@@ -1,4 +1,4 @@
-"""Answers of the API to random requests of a fixed seed, kept in a file: whatever is moved or renamed, they stay the same.
+"""Answers of the API to random requests of a fixed seed, kept in a file: whatever is moved or renamed, they stay.
 
     python -m tests.corpus REDIS_URL > tests/corpus/answers.tsv     writes them anew; Redis is emptied
 
@@ -45,7 +45,8 @@ def answers(redis_url: str) -> Iterator[tuple[str, str]]:
                 force(patch, **thresholds)
                 for number in range(REQUESTS):
                     query = query_string(rng, random_request(rng, GROUPS))
-                    answer = api.get(f"/admin/order-groups?{query}")
+                    while (answer := api.get(f"/admin/order-groups?{query}")).status_code == 503:
+                        """On a busy machine."""
                     body: Any = msgspec.json.decode(answer.content)
                     digest = sha256(answer.content).hexdigest()[:16]
                     position = answer.headers.get("X-Projection-Position", "-")
