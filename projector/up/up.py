@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
 import urllib.error
@@ -14,12 +15,15 @@ from types import FrameType
 from events.open import open_log
 from projector.errors import BadSetting, CannotGoOn
 from projector.health.port import check_port
+from projector.home import Home
 from projector.settings import Settings
 from projector.up.child import Child, stop
 from projector.up.demo import Demo
-from projector.up.valkey import start_valkey
+from projector.up.valkey import start_valkey, wait_for_valkey
 
 ANSWER_TIMEOUT_S = 20.0
+# How long what a killed `up` left behind may take to stop, in seconds: the API answers its requests first.
+LEFTOVERS_TIMEOUT_S = 10.0
 _LOOK_AGAIN_S = 0.1
 
 
@@ -30,9 +34,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
     """
     stopping = _stop_on_signals()
     home = settings.home
-    check_port("API", settings.api_host, settings.api_port, "set API_PORT, or give --port")
-    if settings.projector_port is not None:
-        check_port("PROJECTOR", settings.projector_host, settings.projector_port, "set another PROJECTOR_PORT, or none")
+    _wait_for_ports(settings, stopping)
     home.create()
     child_environment = {**environment, "API_PORT": str(settings.api_port), "DATA_DIR": str(home.path)}
     with ExitStack() as running:
@@ -40,6 +42,9 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         valkey = start_valkey(home) if settings.embedded_redis else None
         if valkey:
             running.callback(stop, valkey)
+            wait_for_valkey(home, valkey, stopping)
+            if stopping.is_set():
+                return
         with open_log(settings.log_url, environment) as log:
             log.create()
         children = []
@@ -86,7 +91,46 @@ def _only_one(settings: Settings) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+def _was_killed(home: Home) -> bool:
+    """Whether the last `up` in this data dir ended without a word: its process number is still in the lock file."""
+    try:
+        with home.lock.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return lock.read() != ""
+    except (FileNotFoundError, BlockingIOError):
+        return False
+
+
+def _wait_for_ports(settings: Settings, stopping: threading.Event) -> None:
+    """Waits only where processes of a killed `up`, which stop by themselves, may still have them. Raises BadSetting."""
+    was_killed = _was_killed(settings.home)
+    try:
+        _check_ports(settings)
+        return
+    except BadSetting as error:
+        if not was_killed:
+            raise
+        print(f"projector: {error}. Waiting for processes of a killed `projector up`", file=sys.stderr)
+    deadline = time.monotonic() + LEFTOVERS_TIMEOUT_S
+    while not stopping.wait(_LOOK_AGAIN_S):
+        try:
+            _check_ports(settings)
+            return
+        except BadSetting:
+            if time.monotonic() > deadline:
+                raise
+
+
+def _check_ports(settings: Settings) -> None:
+    check_port("API", settings.api_host, settings.api_port, "set API_PORT, or give --port")
+    if settings.projector_port is not None:
+        check_port("PROJECTOR", settings.projector_host, settings.projector_port, "set another PROJECTOR_PORT, or none")
 
 
 def _wait_for_answer(settings: Settings, children: list[Child], stopping: threading.Event) -> None:

@@ -1,10 +1,15 @@
 """The embedded Redis: the Valkey server of the `embedded` extra, on a unix socket, append-only file on."""
 
 import ctypes
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -32,11 +37,10 @@ def binary() -> Path:
 
 
 def start_valkey(home: Home) -> subprocess.Popen[bytes]:
-    """Returns once it answers. Raises BadSetting, CannotGoOn."""
+    """Does not wait until it answers. Raises BadSetting, CannotGoOn."""
     _stop_orphan(home)
-    output = home.output / "redis.log"
-    with output.open("ab") as file:
-        process = subprocess.Popen(
+    with _output(home).open("ab") as file:
+        return subprocess.Popen(
             [
                 *(str(binary()), "--port", "0", "--unixsocket", str(home.redis_socket), "--unixsocketperm", "700"),
                 *("--dir", str(home.redis), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
@@ -47,43 +51,64 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
             stderr=file,
             # Ctrl-C goes to the whole terminal group, but Redis must be the last to stop.
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=partial(_end_with_parent, os.getpid()),
         )
-    client = connect(home.redis_url)
+
+
+def wait_for_valkey(home: Home, process: subprocess.Popen[bytes], stopping: threading.Event) -> None:
+    """Returns once it answers, or when `stopping` is set. Raises CannotGoOn."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.ping():
-                client.close()
-                return process
-        except redis.BusyLoadingError:
-            # It reads its data, which takes as long as it takes.
-            deadline = time.monotonic() + START_TIMEOUT_S
-        except (redis.ConnectionError, redis.TimeoutError):
-            # It does not listen yet.
-            pass
-        time.sleep(_LOOK_AGAIN_S)
-    process.kill()
-    raise CannotGoOn(f"the embedded Redis did not start; {output} says why")
+    client = connect(home.redis_url)
+    try:
+        while time.monotonic() < deadline and process.poll() is None and not stopping.wait(_LOOK_AGAIN_S):
+            try:
+                if client.ping():
+                    return
+            except (redis.BusyLoadingError, redis.TimeoutError):
+                # It listens, and reads its data, which takes as long as it takes.
+                deadline = time.monotonic() + START_TIMEOUT_S
+            except redis.ConnectionError:
+                # It does not listen yet.
+                pass
+    finally:
+        client.close()
+    if not stopping.is_set():
+        raise CannotGoOn(f"the embedded Redis did not start; {_output(home)} says why")
 
 
-def _end_with_parent() -> None:
+def _output(home: Home) -> Path:
+    return home.output / "redis.log"
+
+
+def _end_with_parent(parent: int) -> None:
     """In the child, before it becomes Redis: a killed parent must not leave it behind. Linux alone can do that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _stop_orphan(home: Home) -> None:
-    """Elsewhere, one whose `projector up` was killed still has the data dir; we hold the lock, so it is nobody's."""
+    """One whose `projector up` was killed may still have the data dir; we hold the lock, so it is nobody's."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
     client = connect(home.redis_url)
     try:
-        client.shutdown(nosave=True)
-    except redis.ConnectionError:
-        return
+        # A killed server leaves its socket file behind, so that the file alone says nothing. One that stops by itself
+        # closes its socket when its data is written.
+        while _is_listening(home.redis_socket):
+            if time.monotonic() > deadline:
+                raise CannotGoOn(f"a Redis left over in {home.redis} does not stop")
+            with suppress(redis.RedisError):
+                client.shutdown(nosave=True)
+            time.sleep(_LOOK_AGAIN_S)
     finally:
         client.close()
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while home.redis_socket.exists():
-        if time.monotonic() > deadline:
-            raise CannotGoOn(f"a Redis left over in {home.redis} does not stop")
-        time.sleep(_LOOK_AGAIN_S)
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True

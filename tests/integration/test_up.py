@@ -22,8 +22,8 @@ ANSWER_S = 15.0
 class Up(Process):
     """`projector up --demo` in a fresh directory; `curl` runs the line that it printed."""
 
-    def __init__(self, cwd: Path, *options: str, **settings: str) -> None:
-        self.port = free_port()
+    def __init__(self, cwd: Path, *options: str, port: int | None = None, **settings: str) -> None:
+        self.port = port or free_port()
         self.started_s = time.monotonic()
         super().__init__("up", *options, "--port", str(self.port), cwd=cwd, **settings)
 
