@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, Raw, Struct
 
 from events.complaint import complaint
 from events.errors import InvalidEvent
-from events.log import Headers
+from events.header_names import bytes_of, is_utf8
+from events.log import UNREADABLE, Headers
 from events.order import Id, OrderCreated, OrderEvent, OrderUpdated, Time, order_event
 
 EVENT_BYTES_MAX = 1024 * 1024
@@ -60,8 +61,12 @@ _data: dict[str, msgspec.json.Decoder[Any]] = {
 
 def decode(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
     """The event of a record; None for an event of a type that is not ours. Raises InvalidEvent."""
+    for name, _ in headers:
+        if not is_utf8(name):
+            raise InvalidEvent("$", f"expected UTF-8 in the names of headers, got {bytes_of(name)[:40]!r}")
     if value is None:
-        raise InvalidEvent("$", "expected a CloudEvent, got a record without a value")
+        unreadable = [why.decode(errors="replace") for name, why in headers if name == UNREADABLE]
+        raise InvalidEvent("$", unreadable[0] if unreadable else "expected a CloudEvent, got a record without a value")
     if len(value) > EVENT_BYTES_MAX:
         raise InvalidEvent("$", f"expected at most {EVENT_BYTES_MAX} bytes, got {len(value)}")
     try:

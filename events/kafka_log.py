@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExist
 from kafka.serializer import Serializer
 
 from events.errors import LogMissing, LogUnavailable, RecordTooLarge
+from events.kafka_batches import sendable_name
 from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
 from events.kafka_reader import KafkaReader
 from events.kafka_subscription import KafkaSubscription
@@ -111,7 +112,7 @@ class KafkaLog:
         try:
             with kafka_errors(self._settings):
                 sent = [
-                    producer.send(self.topic, _sendable(entry), key=entry.key, headers=list(entry.headers))
+                    producer.send(self.topic, _sendable(entry), key=entry.key, headers=_sendable_headers(entry))
                     for entry in entries
                 ]
                 producer.flush(timeout=deadline_s - time.monotonic())
@@ -211,6 +212,10 @@ _NO_VALUE = object()
 
 def _sendable(entry: Entry) -> object:
     return _NO_VALUE if entry.value is None and entry.key is None else entry.value
+
+
+def _sendable_headers(entry: Entry) -> list[tuple[str, bytes]]:
+    return [(sendable_name(name), value) for name, value in entry.headers]
 
 
 class _Values(Serializer):  # type: ignore[misc]  # kafka-python has no types

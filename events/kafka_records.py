@@ -43,7 +43,7 @@ def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_recor
 def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
     # Taken apart by place, as the tuples they are: this line is half the cost of a record on our side.
     return [
-        Record(partition, offset, ms, key, value, tuple([(n, v or b"") for n, v in headers]) if headers else ())
+        Record(partition, offset, ms, key, value, tuple([(str(n), v or b"") for n, v in headers]) if headers else ())
         for _, _, _, offset, ms, _, key, value, headers, _, _, _, _ in found
     ]
 

@@ -5,8 +5,9 @@ A line is a CloudEvent in JSON, or, for a record that no such line could stand f
 {"$record": {"position": "orders/0@17", "timestamp_ms": 1780308000000,
              "key": null, "value": "AAAA", "headers": [["trace", "/w=="]]}}
 
-without line breaks, and with key, value and the headers' values in base64. `position` and `timestamp_ms` tell where
-it came from; the log that gets it gives it others. No CloudEvent begins so: `$` cannot be in an attribute's name.
+without line breaks, with key, value and the headers' values in base64, and the headers' names as header_names.py has
+them. `position` and `timestamp_ms` tell where it came from; the log that gets it gives it others. No CloudEvent begins
+so: `$` cannot be in an attribute's name.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from msgspec import Raw, Struct, field
 
 from events.decode import EVENT_BYTES_MAX, decode, is_binary
 from events.errors import InvalidEvent
+from events.header_names import bytes_of
 from events.log import Entry, Headers, Record
 from events.publisher import entry_of
 
@@ -141,7 +143,7 @@ def _entry_of_record(line: bytes) -> Entry:
 
 
 def _bytes(record: Record | Entry) -> int:
-    headers = sum(len(name.encode()) + len(value) + 10 for name, value in record.headers)
+    headers = sum(len(bytes_of(name)) + len(value) + 10 for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers
 
 

@@ -202,6 +202,12 @@ POISON = [
         _DATA,
         (*_BINARY, ("ce_id", b"\xff")),
     ),
+    _raw(
+        "a header's name not UTF-8",
+        "$: expected UTF-8 in the names of headers, got b'tr\\xffce'",
+        _DATA,
+        (*_BINARY, ("tr\U0010feffce", b"1")),
+    ),
     _raw("binary, data not an object", "$.data: expected object, got array", b"[]", _BINARY),
     _raw(
         "binary, bad field",

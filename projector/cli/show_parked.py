@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from events.header_names import bytes_of
 from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import legible
 from projector.parked.book import Entry, by_reason
@@ -59,7 +60,7 @@ def one(found: Parked, as_json: bool) -> None:
         "parked at": found.parked_at or "-",
         "time": f"{found.time or '-'} ({found.timestamp_ms} ms)",
         "key": _text(found.key),
-        **{f"header {name}": _text(value) for name, value in found.headers},
+        **{f"header {_text(bytes_of(name))}": _text(value) for name, value in found.headers},
     }
     width = max(map(len, rows))
     for name, value in rows.items():
