@@ -1,9 +1,10 @@
 """EVENT_LOG_URL to a log."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from events.errors import BadLogUrl
 from events.log import Log
@@ -55,12 +56,15 @@ def open_parked(url: str, environment: Mapping[str, str], topic: str | None) -> 
 
 
 def sqlite_url(path: Path) -> str:
-    return f"sqlite://{path.absolute()}"
+    """Of any path, also one that is not UTF-8."""
+    return f"sqlite://{quote(os.fsencode(path.absolute()))}"
 
 
 def _sqlite_path(url: str) -> Path:
     parts = urlsplit(url)
-    path = Path(unquote(parts.path))
-    if parts.netloc or parts.query or not path.name:
-        raise BadLogUrl(f"EVENT_LOG_URL: {_EXPECTED} (three slashes, no options), got {url!r}")
+    path = Path(os.fsdecode(unquote_to_bytes(parts.path)))
+    if parts.netloc or parts.query or parts.fragment or not path.name:
+        raise BadLogUrl(
+            f"EVENT_LOG_URL: {_EXPECTED} (three slashes, no options; %25, %23 and %3F for %, # and ?), got {url!r}"
+        )
     return path

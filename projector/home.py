@@ -22,9 +22,11 @@ class Home:
 
     @property
     def redis_socket(self) -> Path:
-        """In the data dir, or where its path is too long for a socket, under a name of its own in the temporary dir."""
+        """In the data dir. Where its path is too long for a socket, or not UTF-8, which redis-py would not find again,
+        under a name of its own in the temporary dir.
+        """
         inside = self.redis / "redis.sock"
-        if len(os.fsencode(inside)) <= SOCKET_PATH_MAX:
+        if len(os.fsencode(inside)) <= SOCKET_PATH_MAX and _is_utf8(inside):
             return inside
         name = blake2b(os.fsencode(self.path), digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"projector-{os.getuid()}-{name}.sock"
@@ -48,3 +50,11 @@ class Home:
             secret = secrets.token_urlsafe(32)
             file.write(secret + "\n")
         return secret
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -136,6 +136,26 @@ def test_a_taken_port_is_told_before_anything_starts(folder: Path) -> None:
         assert up.stop(signal.SIGINT, 15) == 0
 
 
+@pytest.mark.parametrize("name", ["x%41y", "x#y", "x?y", "a b", "größe", "line\nbreak", "quote\"'\\", "\udcff"])
+def test_the_log_lies_in_the_data_dir(folder: Path, name: str) -> None:
+    done = projector("publish", "--sample", "5", "--data-dir", name, cwd=folder)
+    assert (done.returncode, done.stdout.startswith("orders/0@")) == (0, True), done.stderr
+    assert os.listdir(folder) == [name]
+    assert (folder / name / "orders.db").exists()
+
+
+def test_any_name_of_the_data_dir(folder: Path) -> None:
+    name = "x%41 #?\n\"'ü"
+    (folder / name).mkdir()
+    with Up(folder, "--data-dir", name) as up:
+        up.wait()
+        assert projector("publish", "--sample", "50", "--data-dir", name, cwd=folder).returncode == 0
+        wait_until(lambda: up.curl()["count"] > 0, 10, "the sample")
+        assert up.stop(signal.SIGINT, 15) == 0
+    assert {path.name for path in folder.iterdir()} == {name, up.output.name}
+    assert {path.name for path in (folder / name).iterdir()} >= {"orders.db", "redis", "output", "up.lock"}
+
+
 def test_the_data_of_an_earlier_version(folder: Path) -> None:
     """A newer release takes it over by itself: nobody could replay what does not run."""
     with Up(folder, "--demo") as up:
