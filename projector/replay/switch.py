@@ -8,18 +8,14 @@ milliseconds. Whoever dies there leaves a seal, which the projector lifts once t
 
 from collections.abc import Mapping
 
-from msgspec import structs
-
 from events.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.patience import Insist
-from projector.readmodel.generations import State
 from projector.readmodel.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.parts import Positions
 from projector.replay.lease import Lease
 from projector.replay.teller import Teller
-from projector.store.catalogue import now
 from projector.store.redis import Store
 
 # A new generation that lags behind the log by no more can be brought up to it within a moment, in events.
@@ -34,7 +30,8 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
-            _mark_live(store, live, lease)
+            # As one to go back to: whoever made it live may have died before marking it.
+            store.catalogue.mark_live(live, lease.token)
             store.seal(live, lease.token)
             builder.advance(_reach(log, store, live, insist))
         if live is not None and store.seals(live) != [lease.token] * live.shards:
@@ -45,14 +42,7 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
         if live is not None:
             store.unseal(live, [lease.token] * live.shards)
         raise
-    insist(lambda: _mark_live(store, generation, lease))
-
-
-def _mark_live(store: Store, generation: Generation, lease: Lease) -> None:
-    """As one to go back to. Also of what is still live: whoever made it so may have died before."""
-    entry = store.catalogue.find(generation.number)
-    if entry is not None:
-        store.catalogue.put(structs.replace(entry, state=State.READY, live_at=now()), lease.token)
+    insist(lambda: store.catalogue.mark_live(generation, lease.token))
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:

@@ -1,11 +1,12 @@
 """Which generations there are, and which of them is live."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import cast
 
 import msgspec
+from msgspec import structs
 
 from projector.errors import CannotGoOn
 from projector.readmodel.document import VERSION
@@ -71,6 +72,14 @@ class Catalogue:
         if not self._write("put", token, str(entry.generation.number), msgspec.json.encode(entry)):
             raise _taken_over()
 
+    def mark_live(self, generation: Generation, token: str) -> None:
+        """As one to go back to. Later than every mark before, even where the clock of who made that was ahead."""
+        listed = self.listed()
+        entry = next((entry for entry in listed if entry.generation.number == generation.number), None)
+        if entry is not None:
+            live_at = _after(max(entry.live_at for entry in listed))
+            self.put(structs.replace(entry, state=State.READY, live_at=live_at), token)
+
     def remove(self, number: int, token: str) -> None:
         if not self._write("remove", token, str(number)):
             raise _taken_over()
@@ -120,3 +129,9 @@ def _taken_over() -> CannotGoOn:
 
 def now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+def _after(latest: str) -> str:
+    """The time; a microsecond after `latest` where that is later. All are of UTC, and sort as text."""
+    current = now()
+    return current if current > latest else (datetime.fromisoformat(latest) + timedelta(microseconds=1)).isoformat()

@@ -248,6 +248,22 @@ def test_the_way_back_leads_to_what_was_live_before(shop: Shop) -> None:
     shop.check()
 
 
+def test_the_way_back_does_not_go_by_the_clocks_of_hosts(shop: Shop) -> None:
+    """Generation 1 went live from a host whose clock was years ahead: it wrote that of itself and of generation 0."""
+    shop.publish(EVENTS)
+    shop.replay("--yes")
+    shop.replay("--yes")
+    with shop.place.client() as client:
+        for number, time in enumerate(("2099-01-01T00:00:00+00:00", "2099-01-01T00:00:00.000002+00:00")):
+            entry = json.loads(client.hget("{og:live}:generations", str(number)))
+            assert entry["live_at"]
+            client.hset("{og:live}:generations", str(number), json.dumps({**entry, "live_at": time}))
+    shop.replay("--yes")
+    assert shop.replay("rollback").stdout.startswith("Generation 1 is live. Generation 2 is kept")
+    assert shop.replay("rollback").stdout.startswith("Generation 2 is live. Generation 1 is kept")
+    shop.check()
+
+
 def test_workers_that_have_to_wait(shop: Shop) -> None:
     """What they say of it is not taken for how far they are."""
     shop.publish(40_000)
