@@ -70,6 +70,13 @@ class KafkaLog:
     def end(self) -> dict[Partition, int]:
         return {partition: found.offset for partition, found in self._offsets(OffsetSpec.LATEST).items()}
 
+    def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
+        wanted = {TopicPartition(*partition): OffsetSpec.LATEST for partition in end}
+        with kafka_errors(self._settings):
+            stable = self._admin().list_partition_offsets(wanted, isolation_level="read_committed")
+        # It may have grown since `end` was asked for.
+        return {partition: max(at - stable[TopicPartition(*partition)].offset, 0) for partition, at in end.items()}
+
     def losses(self) -> dict[Loss, str]:
         self.partitions()
         resource = ConfigResource(ConfigResourceType.TOPIC, self.topic, None)

@@ -150,6 +150,11 @@ class Log(Protocol):
     def end(self) -> dict[Partition, int]:
         """The offset that the next record will get, for each partition."""
 
+    def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
+        """How many offsets before `end` cannot be read yet, for each of its partitions: those from the first record of
+        the oldest open transaction on.
+        """
+
     def losses(self) -> dict[Loss, str]:
         """What the log's settings will have thrown away by the next rebuild, with a sentence each."""
 

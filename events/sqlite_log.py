@@ -62,6 +62,9 @@ class SqliteLog:
     def end(self) -> dict[Partition, int]:
         return {self._partition: self._read('SELECT COALESCE(MAX("offset") + 1, 0) FROM log')[0]}
 
+    def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
+        return dict.fromkeys(end, 0)
+
     def losses(self) -> dict[Loss, str]:
         return {}
 
@@ -76,11 +79,9 @@ class SqliteLog:
                 connection.executescript(_SCHEMA)
         except OSError as error:
             raise BadLogUrl(f"EVENT_LOG_URL: {error.strerror}: {error.filename}") from error
-        except sqlite3.OperationalError as error:
-            if not self.path.exists():
-                raise BadLogUrl(f"EVENT_LOG_URL: {self.path}: {error}") from error
-            raise LogUnavailable(f"{self.path}: {error}") from error
         except sqlite3.Error as error:
+            if isinstance(error, sqlite3.OperationalError) and self.path.exists():
+                raise LogUnavailable(f"{self.path}: {error}") from error
             raise BadLogUrl(f"EVENT_LOG_URL: {self.path}: {error}") from error
         return not existed
 

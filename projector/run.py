@@ -204,7 +204,7 @@ class Projector:
         self._watch.mark(subscription.owned(), positions)
         with suppress(LogUnavailable, StoreUnavailable):
             end = self._log.end()
-            self._watch.pulse.tell_end(end)
+            self._watch.pulse.tell_end(end, self._log.held_back(end))
             self._store.tell_end(pipeline.generation, end)
         self._watch.look(self._store, pipeline.generation)
 

@@ -12,6 +12,7 @@ from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX, W
 from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
+from projector.health.pulse import HELD_BACK_MAX_S
 from projector.home import Home
 from projector.parked.cap import PARKED_MAX
 from projector.readmodel.sentinels import check as check_redis_url
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
 
     projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)
     ready_lag_max: int = Field(default=READY_LAG_MAX, ge=0)
+    ready_held_back_max_s: int = Field(default=HELD_BACK_MAX_S, ge=0)
     ready_end_age_max_s: int = Field(default=READY_END_AGE_MAX_S, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

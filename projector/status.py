@@ -16,7 +16,8 @@ from projector.store.redis import Store
 
 
 class PartitionStatus(Struct, frozen=True):
-    """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`.
+    """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`. `held_back`:
+    those of them that cannot be read yet, because of an open transaction.
 
     `paused_at`: the offset at which it waits, as long as too much of it is parked.
     """
@@ -25,6 +26,7 @@ class PartitionStatus(Struct, frozen=True):
     position: int
     end: int
     lag: int
+    held_back: int
     rate: float
     received: int
     applied: int
@@ -72,6 +74,7 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
     tally = _tally(nodes, live)
     paused = _paused(nodes)
     end = log.end()
+    held_back = log.held_back(end)
     return Status(
         [
             PartitionStatus(
@@ -79,6 +82,7 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
                 position=after[partition],
                 end=end[partition],
                 lag=end[partition] - after[partition],
+                held_back=held_back[partition],
                 rate=round((after[partition] - before[partition]) / elapsed_s, 1) if elapsed_s else 0.0,
                 paused_at=paused.get(str(partition)),
                 **{fate: tally.get(f"{partition}:{fate}", 0) for fate in _FATES},

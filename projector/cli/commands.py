@@ -85,7 +85,7 @@ def run(
     if with_parent:
         stop_with_parent()
     spare_the_collector()
-    watch = Watch(settings.ready_lag_max)
+    watch = Watch(settings.ready_lag_max, settings.ready_held_back_max_s)
     with (
         health_port(settings.projector_host, settings.projector_port, watch.pulse, watch.metrics),
         open_log(settings.log_url, os.environ) as log,

@@ -87,12 +87,12 @@ def exported(found: Exported) -> None:
 
 
 def status(found: Status) -> None:
-    log = _table("Log", "partition", "position", "end", "lag", "events/s")
+    log = _table("Log", "partition", "position", "end", "lag", "held back", "events/s")
     fates = _table(
         "What became of the events", "partition", "received", "applied", "stale", "passed over", "parked", "discarded"
     )
     for row in found.partitions:
-        progress = (row.position, row.end, row.lag, row.rate)
+        progress = (row.position, row.end, row.lag, row.held_back, row.rate)
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
         counts = (row.received, row.applied, row.stale, row.passed_over, row.parked, row.discarded)
         fates.add_row(row.partition, *(f"{number:,}" for number in counts))

@@ -110,6 +110,9 @@ class _Gauges(Collector):
         yield _gauge("partitions", "Those that are ours.", len(pulse.owned or ()))
         lag, positions = pulse.lag, pulse.positions
         yield _gauges("lag", "Events between what is applied and the log's own end.", "partition", lag)
+        held_back = pulse.held_back
+        yield _gauges("held_back", "Events that an open transaction keeps from being read.", "partition", held_back)
+        yield _gauge("held_back_seconds", "How long the first of them has been kept by now.", pulse.held_back_s)
         yield _gauges("position", "The next offset to apply.", "partition", positions)
         yield _gauge("end_age_seconds", "Since the log last told its end.", pulse.end_age_s)
         age_s = pulse.oldest_unapplied_s(time.time() * 1000)

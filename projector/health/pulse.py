@@ -18,6 +18,8 @@ from projector.readmodel.generations import Progress
 TURN_MAX_S = 60.0
 # What the log's end is compared with is no older than this, in seconds, or the lag is unknown.
 END_AGE_MAX_S = 10.0
+# An open transaction may hold events back for so long before we are not ready, in seconds.
+HELD_BACK_MAX_S = 120
 
 
 class Waiting(Struct, frozen=True):
@@ -37,11 +39,27 @@ class Seen(Struct, frozen=True):
     replay: Progress | None = None
 
 
-class Pulse:
-    """`lag_max`: how many events our partitions may lag behind for us to be ready."""
+class HeldBack(Struct, frozen=True):
+    """`events`: by open transactions. `first`: the offset of the first one, which has stood there since `since_s`."""
 
-    def __init__(self, lag_max: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    events: int
+    first: int
+    since_s: float
+
+
+class Pulse:
+    """For us to be ready, our partitions may lag `lag_max` events behind, and transactions hold events back for
+    `held_back_max_s`.
+    """
+
+    def __init__(
+        self,
+        lag_max: int = 0,
+        held_back_max_s: int = HELD_BACK_MAX_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.lag_max = lag_max
+        self.held_back_max_s = held_back_max_s
         self._clock = clock
         self._turned_at_s = clock()
         self._end_at_s: float | None = None
@@ -52,6 +70,7 @@ class Pulse:
         # Of our partitions: what every shard has stored, and where the log ends.
         self.positions: Mapping[Partition, int] = {}
         self.end: Mapping[Partition, int] = {}
+        self._held_back: Mapping[Partition, HeldBack] = {}
         # The batch that has been under way for longest.
         self.oldest: Sequence[Decoded] = ()
         self.seen = Seen()
@@ -75,8 +94,16 @@ class Pulse:
     def mark(self, owned: AbstractSet[Partition] | None, positions: Mapping[Partition, int]) -> None:
         self.owned, self.positions = owned, positions
 
-    def tell_end(self, end: Mapping[Partition, int]) -> None:
+    def tell_end(self, end: Mapping[Partition, int], held_back: Mapping[Partition, int]) -> None:
+        """`held_back`: events before the end that an open transaction keeps from being read."""
         self.end, self._end_at_s = end, self._clock()
+        before, found = self._held_back, {}
+        for partition, events in held_back.items():
+            first, known = end[partition] - events, before.get(partition)
+            since_s = known.since_s if known is not None and known.first == first else self._clock()
+            if events:
+                found[partition] = HeldBack(events, first, since_s)
+        self._held_back = found
 
     # --- the readers' side ---
 
@@ -99,6 +126,18 @@ class Pulse:
         """Of our partitions, so far as both sides are known."""
         end = self.end
         return {p: max(end[p] - at, 0) for p, at in self.positions.items() if p in end}
+
+    @property
+    def held_back(self) -> dict[Partition, int]:
+        """Events of our partitions that the log keeps from us, because of open transactions."""
+        found = self._held_back
+        return {p: found[p].events if p in found else 0 for p in self.positions}
+
+    @property
+    def held_back_s(self) -> float:
+        """How long the oldest of these transactions has kept the first of its events from us by now."""
+        found = self._held_back
+        return max((self._clock() - found[p].since_s for p in self.positions if p in found), default=0.0)
 
     def oldest_unapplied_s(self, now_ms: float) -> float:
         """Its age by the log's own timestamp; 0 where nothing is under way."""
@@ -125,4 +164,9 @@ class Pulse:
             found.append("the end of the log is not known")
         elif lag > self.lag_max:
             found.append(f"{lag} events behind, READY_LAG_MAX is {self.lag_max}")
+        if self.held_back_s > self.held_back_max_s:
+            found.append(
+                f"{sum(self.held_back.values())} events held back by an open transaction for {self.held_back_s:.0f} s, "
+                f"READY_HELD_BACK_MAX_S is {self.held_back_max_s}"
+            )
         return found

@@ -11,7 +11,7 @@ from events.log import Partition
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.look import LOOK_EVERY_S, look
 from projector.health.metrics import Metrics
-from projector.health.pulse import Pulse
+from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.project import Decoded
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
@@ -21,10 +21,10 @@ log = structlog.get_logger("projector")
 
 
 class Watch:
-    """`lag_max`: how many events our partitions may lag behind for us to be ready."""
+    """`lag_max`, `held_back_max_s`: as Pulse has them."""
 
-    def __init__(self, lag_max: int = 0) -> None:
-        self.pulse = Pulse(lag_max)
+    def __init__(self, lag_max: int = 0, held_back_max_s: int = HELD_BACK_MAX_S) -> None:
+        self.pulse = Pulse(lag_max, held_back_max_s)
         self.metrics = Metrics(self.pulse)
         self._looked_at_s = float("-inf")
         # Why the last look failed.

@@ -1,6 +1,8 @@
 """How a projector is, and how far: its health port, and what the API makes of a projector that is away."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,12 +12,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
 from redis import Redis
 
+from events.kafka_url import kafka_settings
 from tests import oracle
+from tests.integration.test_kafka_reader import Transactions
 from tests.integration.test_way import marketplace
 from tests.integration.watched import Projector, append, samples
 from tests.poison import event
@@ -90,6 +95,42 @@ def check_that_metrics_stop_nothing(run: Projector, client: "Redis", url: str) -
     wait_until(lambda: bool(run.incidents("some metrics stand still")), 15, "a look at it")
     wait_until_applied(client, append(url, event(2)))
     assert len(run.incidents("some metrics stand still")) == 1
+
+
+def test_a_transaction_that_hangs(
+    kafka: str, kafka_topic: Callable[[int], str], one_redis_url: str, tmp_path: Path
+) -> None:
+    """What it holds back, of its own events and of those of others, is told; the lag alone would be small for ever."""
+    url = kafka_topic(1)
+    topic = kafka_settings(url, {}).topic
+    name, settings = f"{topic}/0", {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url, "READY_HELD_BACK_MAX_S": "1"}
+    ends = append(url, event(1))
+    with (
+        Projector(tmp_path, **settings) as run,
+        Redis.from_url(one_redis_url) as client,
+        Transactions(kafka, topic) as transactions,
+    ):
+        wait_until_applied(client, ends)
+        wait_until(run.is_ready, 10, "ready")
+        assert (run.metric("held_back", partition=name), run.metric("held_back_seconds")) == (0, 0)
+        transactions.begin(json.dumps(event(2)).encode())
+        append(url, event(3), event(4))
+        wait_until(lambda: not run.is_ready(), 10, "not ready")
+        (reason,) = run.why_not_ready()
+        assert re.fullmatch(r"3 events held back by an open transaction for \d+ s, READY_HELD_BACK_MAX_S is 1", reason)
+        assert (run.metric("held_back", partition=name), run.metric("lag", partition=name)) == (3, 3)
+        assert run.metric("held_back_seconds") > 1
+        (found,) = json.loads(projector("status", "--json", cwd=tmp_path, settings=settings).stdout)["partitions"]
+        assert (found["position"], found["end"], found["lag"], found["held_back"]) == (1, 4, 3, 3)
+        transactions.abort()
+        wait_until(run.is_ready, 10, "ready again")
+        assert run.metric("held_back_seconds") == 0
+        wait_until(lambda: live_groups(client) == {b"og_1", b"og_3", b"og_4"}, 10, "what was held back")
+        assert run.stop() == 0
+
+
+def live_groups(client: "Redis") -> set[bytes]:
+    return set(cast(list[bytes], client.hkeys(PREFIX + "row")))
 
 
 def test_without_redis_it_lives_and_is_not_ready(cluster_server_home: RedisHome, url: str, tmp_path: Path) -> None:

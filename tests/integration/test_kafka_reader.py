@@ -212,12 +212,14 @@ def test_an_open_transaction_is_waited_for(kafka: str, kafka_topic: NewTopic) ->
         log.append(entries(2))
         transactions.begin(b"open")
         log.append(entries(1))
+        assert (log.end(), log.held_back(log.end())) == ({partition: 4}, {partition: 2})
         with reading(log, {partition: 0}) as reader:
             assert offsets(read_to(reader, {partition: 2})) == [0, 1]
             assert reader.poll(0.3, 10, log.end()) == []
             assert reader.positions == {partition: 2}
             transactions.commit()
             assert offsets(read_to(reader, log.end())) == [2, 3]
+        assert (log.end(), log.held_back(log.end())) == ({partition: 5}, {partition: 0})
 
 
 def test_a_position_that_is_gone_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:

@@ -27,7 +27,7 @@ def pulse(clock: Clock) -> Pulse:
     """Of a loop at work."""
     pulse = Pulse(lag_max=10, clock=clock)
     pulse.mark({ONE}, {ONE: 90})
-    pulse.tell_end({ONE: 100, TWO: 5000})
+    pulse.tell_end({ONE: 100, TWO: 5000}, {})
     return pulse
 
 
@@ -51,7 +51,7 @@ def test_waiting_is_turning_but_not_being_ready(pulse: Pulse, clock: Clock) -> N
     for _ in range(100):
         clock.now_s += 2
         pulse.wait("redis", "Redis refuses for now (OOM): full")
-        pulse.tell_end({ONE: 100})
+        pulse.tell_end({ONE: 100}, {})
     assert pulse.is_live()
     assert pulse.troubles() == ["waiting for redis: Redis refuses for now (OOM): full"]
     assert pulse.waited_s == {"redis": 198.0, "log": 0.0}
@@ -60,13 +60,36 @@ def test_waiting_is_turning_but_not_being_ready(pulse: Pulse, clock: Clock) -> N
 
 
 def test_only_our_partitions_have_a_lag_of_ours(pulse: Pulse) -> None:
-    pulse.tell_end({ONE: 101, TWO: 5000})
+    pulse.tell_end({ONE: 101, TWO: 5000}, {})
     assert pulse.troubles() == ["11 events behind, READY_LAG_MAX is 10"]
     pulse.mark({ONE, TWO}, {ONE: 101, TWO: 4990})
     assert pulse.troubles() == []
     # A Redis that lost nothing may be ahead of an end that is a second old.
     pulse.mark({ONE, TWO}, {ONE: 150, TWO: 4990})
     assert pulse.lag == {ONE: 0, TWO: 10}
+
+
+def test_what_a_transaction_holds_back(pulse: Pulse, clock: Clock) -> None:
+    """Counted from when its first event has been held back; transactions that come and go are none."""
+    for second in range(300):
+        clock.now_s += 1
+        pulse.turn()
+        pulse.tell_end({ONE: 100 + second, TWO: 5000}, {ONE: 5, TWO: 0})
+        pulse.mark({ONE}, {ONE: 95 + second})
+    assert (pulse.held_back, pulse.held_back_s, pulse.troubles()) == ({ONE: 5}, 0.0, [])
+    for second in range(120):
+        pulse.tell_end({ONE: 400, TWO: 5000 + second}, {ONE: 6, TWO: second})
+        clock.now_s += 1
+        pulse.turn()
+        assert pulse.troubles() == []
+    pulse.tell_end({ONE: 400, TWO: 5120}, {ONE: 6, TWO: 120})
+    clock.now_s += 1
+    assert pulse.held_back_s == 121.0
+    assert pulse.troubles() == ["6 events held back by an open transaction for 121 s, READY_HELD_BACK_MAX_S is 120"]
+    pulse.mark({TWO}, {TWO: 5000})
+    assert (pulse.held_back, pulse.held_back_s) == ({TWO: 120}, 120.0)
+    pulse.tell_end({ONE: 400, TWO: 5000}, {ONE: 0, TWO: 0})
+    assert (pulse.held_back, pulse.held_back_s) == ({TWO: 0}, 0.0)
 
 
 def test_an_end_that_is_old_says_nothing(pulse: Pulse, clock: Clock) -> None:

@@ -98,6 +98,9 @@ class SimulatedLog:
         self.ask()
         return False
 
+    def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
+        return dict.fromkeys(end, 0)
+
     def losses(self) -> dict[Loss, str]:
         return {}
 
