@@ -54,12 +54,15 @@ class Projector:
         parked_max: int = PARKED_MAX,
         parked_topic: Log | None = None,
         watch: Watch | None = None,
+        stands_by: bool = False,
     ) -> None:
+        """`stands_by`: where another version is live at the start, waits for ours; else that is an error."""
         self._watch = watch or Watch()
         self._log = source
         self._store = store
         self._stop = stop
         self._accept_loss = accept_loss
+        self._stands_by = stands_by
         letters = Letters(parked_topic, store, stop) if parked_topic is not None else None
         self._intake = Intake(store, stop, parked_max, letters)
         self._pipeline: Pipeline
@@ -73,7 +76,12 @@ class Projector:
             self._check_losses()
             self._insist(self._store.check_eviction)
             self._intake.prepare()
-            self._open_generation()
+            try:
+                self._open_generation()
+            except OtherVersion:
+                if not self._stands_by:
+                    raise
+                self._stand_by()
             while not self._stop.is_set():
                 try:
                     self._take_part()

@@ -142,7 +142,7 @@ class Replay:
         if not kept:
             which = "no generation" if number is None else f"no generation {number}"
             raise BadSetting(f"there is {which} that was live and is kept: projector replay list")
-        generation = max(kept, key=lambda entry: entry.live_at).generation
+        generation = max(kept, key=lambda entry: (entry.generation.version == VERSION, entry.live_at)).generation
         if generation.version != VERSION:
             raise BadSetting(
                 f"generation {generation.number} has version {generation.version}, this code writes version {VERSION}: "

@@ -13,10 +13,13 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from events.open import open_log
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.health.port import check_port
 from projector.home import Home
+from projector.readmodel.document import VERSION
 from projector.settings import Settings
+from projector.store.catalogue import Catalogue
+from projector.store.nodes import Nodes
 from projector.up.child import Child, stop
 from projector.up.demo import Demo
 from projector.up.valkey import start_valkey, wait_for_valkey
@@ -60,6 +63,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         _wait_for_answer(settings, children, stopping)
         if not stopping.is_set():
             announce()
+            _complain_of_a_later_version(settings)
         while not stopping.wait(_LOOK_AGAIN_S):
             _check_alive(children)
             if valkey and valkey.poll() is not None:
@@ -146,6 +150,25 @@ def _wait_for_answer(settings: Settings, children: list[Child], stopping: thread
             _check_alive(children)
         if time.monotonic() > deadline:
             raise CannotGoOn(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
+
+
+def _complain_of_a_later_version(settings: Settings) -> None:
+    """The projector has to stand by then, and the API serves what is kept of our version, as it stands."""
+    nodes = Nodes(settings.store_url)
+    try:
+        live = Catalogue(nodes).live()
+    except StoreUnavailable:
+        # Of a Redis that is not ours: the projector waits for it, and its log says so.
+        return
+    finally:
+        nodes.close()
+    if live is not None and live.version > VERSION:
+        print(
+            f"projector: version {live.version} of the read model is live, made by a later release. This one writes "
+            f"version {VERSION}, and waits. To go back to it, in another terminal: projector replay rollback; where no "
+            "generation of it is kept: projector replay --accept-differences",
+            file=sys.stderr,
+        )
 
 
 def _check_alive(children: list[Child]) -> None:

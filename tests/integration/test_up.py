@@ -17,6 +17,7 @@ from tests.processes import Process, projector
 from tests.servers.process import free_port, wait_until
 
 ANSWER_S = 15.0
+LATER = str(Path(__file__).parent / "version_two")
 
 
 class Up(Process):
@@ -162,11 +163,59 @@ def test_the_data_of_an_earlier_version(folder: Path) -> None:
         up.wait()
         wait_until(lambda: up.curl()["count"] > 1000, 15, "the history of the demo")
         assert up.stop() == 0
-    with Up(folder, PYTHONPATH=str(Path(__file__).parent / "version_two")) as up:
+    with Up(folder, PYTHONPATH=LATER) as up:
         up.wait()
         wait_until(lambda: states(folder) == {0: "kept", 1: "live"}, 30, "the new version is live")
-        wait_until(lambda: min(row["seller_count"] for row in up.curl()["order_groups"]) > 1000, 10, "its documents")
+        wait_until(lambda: sellers(up) > 1000, 10, "its documents")
         assert up.stop() == 0
+
+
+def sellers(up: Up) -> int:
+    """The lowest number on the first page; in the documents of the later version it is above 1000."""
+    found: int = min(row["seller_count"] for row in up.curl()["order_groups"])
+    return found
+
+
+def test_back_from_a_later_version(folder: Path) -> None:
+    """By the release before, with what the later one applied; also where nothing is kept of its own."""
+    later = {"PYTHONPATH": LATER}
+    with Up(folder) as up:
+        up.wait()
+        publish_one(folder, 0)
+        wait_until(lambda: up.curl()["count"] == 1, 10, "its event")
+        assert up.stop() == 0
+    with Up(folder, PYTHONPATH=LATER) as up:
+        up.wait()
+        wait_until(lambda: states(folder) == {0: "kept", 1: "live"}, 30, "the later version is live")
+        assert projector("replay", "--yes", cwd=folder, settings=later).returncode == 0
+        publish_one(folder, 1)
+        wait_until(lambda: up.curl()["count"] == 2, 10, "its event")
+        assert up.stop() == 0
+    with Up(folder) as up:
+        up.wait()
+        wait_until(lambda: "To go back to it" in up.text(), 10, "the way back")
+        publish_one(folder, 2)
+        assert (up.curl()["count"], states(folder)[2]) == (1, "live")
+        assert projector("replay", "rollback", cwd=folder).returncode == 0
+        assert states(folder) == {0: "live", 1: "kept", 2: "kept"}
+        wait_until(lambda: up.curl()["count"] == 3, 10, "all events")
+        assert sellers(up) < 1000
+        publish_one(folder, 3)
+        wait_until(lambda: up.curl()["count"] == 4, 10, "the projector to go on")
+        assert projector("replay", "rollback", "2", cwd=folder, settings=later).returncode == 0
+        assert projector("replay", "drop", "0", cwd=folder).returncode == 0
+        done = projector("replay", "--yes", "--accept-differences", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert states(folder)[3] == "live"
+        publish_one(folder, 4)
+        wait_until(lambda: up.curl()["count"] == 5, 10, "the projector to go on")
+        assert sellers(up) < 1000
+        assert up.stop() == 0
+
+
+def publish_one(folder: Path, number: int) -> None:
+    done = projector("publish", "-", cwd=folder, stdin=json.dumps(event(number)).encode())
+    assert done.returncode == 0, done.stderr
 
 
 def states(folder: Path) -> dict[int, str]:
