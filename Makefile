@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: up test lint docs chaos bench lock clean
+.PHONY: up test lint docs chaos bench lock audit clean
 
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
@@ -50,6 +50,13 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet ".[dev]"
 	.venv-lock/bin/python -m pip freeze --exclude order-group-projector > constraints.txt
 	rm -rf .venv-lock
+
+# Known vulnerabilities of the versions in constraints.txt; docs/dependencies.md.
+audit:
+	rm -rf .venv-audit && $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+	rm -rf .venv-audit
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
