@@ -115,6 +115,7 @@ def test_a_transaction_that_hangs(
         assert (run.metric("held_back", partition=name), run.metric("held_back_seconds")) == (0, 0)
         transactions.begin(json.dumps(event(2)).encode())
         append(url, event(3), event(4))
+        wait_until(lambda: run.metric("held_back", partition=name) == 3, 10, "a look at all of them")
         wait_until(lambda: not run.is_ready(), 10, "not ready")
         (reason,) = run.why_not_ready()
         assert re.fullmatch(r"3 events held back by an open transaction for \d+ s, READY_HELD_BACK_MAX_S is 1", reason)
