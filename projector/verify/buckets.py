@@ -1,7 +1,10 @@
-"""The bits that index entries ought to have: buckets.lua once more, in Python."""
+"""The bits that index entries ought to have, as buckets.lua has them, and those that picture.lua found."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import floor, frexp, inf
+from typing import Any
+
+from projector.readmodel.keys import SLICES
 
 ID_BYTES, ID_WINDOW = 32, 12
 
@@ -35,6 +38,34 @@ def is_bitmap(name: str) -> bool:
 def index_of(name: str) -> str:
     """The sorted set whose members have a bit in that bitmap; of what is none, itself."""
     return "by:id" if name == "bits:all" else name.removeprefix("bits:")
+
+
+def bits_found(
+    ids: Sequence[str],
+    indexes: Mapping[str, Sequence[int]],
+    own: Sequence[Sequence[int]],
+    members: Sequence[Sequence[int]],
+) -> dict[str, dict[str, int]]:
+    """The last two as picture.lua answers them."""
+    names = ("ordinal", "bits:all", *(f"bits:by:{field}" for field in SLICES))
+    bits: dict[str, dict[str, int]] = {group_id: {} for group_id in ids}
+    for group_id, found in zip(ids, own, strict=False):
+        bits[group_id] = dict(zip(names, found, strict=False))
+    for (name, numbers), some in zip(indexes.items(), members, strict=False):
+        for number, bit in zip(numbers, some, strict=False):
+            if bit >= 0:
+                bits[ids[number - 1]]["bits:" + name] = bit
+    return bits
+
+
+def add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) -> None:
+    """How many are wrong. `told` as picture.lua answers it."""
+    if told:
+        reference, found = told
+        for (group_id, own), slices in zip(bits.items(), found, strict=False):
+            # Of a group without an ordinal none can be.
+            if "bits:all" in own:
+                own["bits:by:id"] = len(slices_of_id(group_id.encode(), reference) ^ {*slices})
 
 
 def _clipped(bucket: float, slices: int) -> int:

@@ -17,7 +17,7 @@ from projector.fold.view import Entries
 from projector.patience import Insist
 from projector.readmodel.keys import ID_SLICES, SLICES, Generation
 from projector.store.redis import Store
-from projector.verify.buckets import is_bitmap, slices_of_id
+from projector.verify.buckets import add_bits_of_ids, bits_found, is_bitmap
 from projector.verify.picture import Picture
 
 SCRIPT = (
@@ -103,9 +103,9 @@ class Shards:
             for number, score in zip(numbers, scores, strict=False):
                 if score is not None:
                     entries[ids[number - 1]][name] = float(score)
-        bits = _bits(ids, indexes, found[10], found[11])
+        bits = bits_found(ids, indexes, found[10], found[11])
         if self._has_slices:
-            _add_bits_of_ids(bits, found[12])
+            add_bits_of_ids(bits, found[12])
         if documents:
             parts = zip(ids, *found[2:6], strict=True)
             pictures = {
@@ -227,34 +227,6 @@ def lowest(shards: Shards) -> Positions:
     """What every shard has applied."""
     found = [shards.look(shard).positions for shard in range(shards.generation.shards)]
     return {partition: min(positions[partition] for positions in found) for partition in found[0]}
-
-
-def _bits(
-    ids: Sequence[str],
-    indexes: Mapping[str, Sequence[int]],
-    own: Sequence[Sequence[int]],
-    members: Sequence[Sequence[int]],
-) -> dict[str, dict[str, int]]:
-    """The last two as picture.lua answers them."""
-    names = ("ordinal", "bits:all", *(f"bits:by:{field}" for field in SLICES))
-    bits: dict[str, dict[str, int]] = {group_id: {} for group_id in ids}
-    for group_id, found in zip(ids, own, strict=False):
-        bits[group_id] = dict(zip(names, found, strict=False))
-    for (name, numbers), some in zip(indexes.items(), members, strict=False):
-        for number, bit in zip(numbers, some, strict=False):
-            if bit >= 0:
-                bits[ids[number - 1]]["bits:" + name] = bit
-    return bits
-
-
-def _add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) -> None:
-    """How many are wrong. `told` as picture.lua answers it."""
-    if told:
-        reference, found = told
-        for (group_id, own), slices in zip(bits.items(), found, strict=False):
-            # Of a group without an ordinal none can be.
-            if "bits:all" in own:
-                own["bits:by:id"] = len(slices_of_id(group_id.encode(), reference) ^ {*slices})
 
 
 def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:
