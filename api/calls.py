@@ -95,10 +95,9 @@ class Call(Struct, frozen=True):
     def command(
         self, keys: Keys, window: Window, found: Found | None = None, gathered: Gathered | None = None
     ) -> Command:
-        names = self.keys(keys)
-        head = ("EVALSHA", self.script.digest, str(len(names) + 1), *names, keys.position, *self.order)
         prepared = (*_told(found), *_gathered(gathered)) if self.prepares else ()
-        return (*head, *map(str, window), *self.arguments, *prepared)
+        arguments = (*self.order, *map(str, window), *self.arguments, *prepared)
+        return self.script.call(keys, (*self.keys(keys), keys.position), *arguments)
 
 
 def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:

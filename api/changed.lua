@@ -1,6 +1,6 @@
 -- Which groups are not as they were at some moment.
 --
---   EVALSHA <sha> 1 <position> <ordinals> <last> <change> <most>
+--   EVALSHA <sha> 2 <position> <absent> <ordinals> <last> <change> <most>
 --
 -- position  hash        <topic>/<partition> -> next offset to apply
 -- ordinal   sorted set  group id, scored by its ordinal

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
@@ -11,7 +11,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseErr
 
 from api.batches import Batches, Block, Command, Reply
 from api.errors import Unavailable
-from api.topology import Address, Topology, topology
+from api.topology import Address, Topology, named, topology
 from projector.readmodel.keys import LIVE
 
 # The first and the longest pause before commands are sent again, in seconds; in between each is twice the one before.
@@ -24,8 +24,7 @@ POINTER: Command = ("GET", LIVE)
 POINTER_SLOT = key_slot(LIVE.encode())
 
 _SLOTS: Command = ("CLUSTER", "SLOTS")
-# Of a script: a key that it did not declare is not here, for its slot is on its way.
-_AWAY = "access a non local key"
+_ASKING: Command = ("ASKING",)
 # The slot is elsewhere (MovedError is an AskError), or on its way, or nobody has it: that may pass.
 _PASSING = (AskError, TryAgainError, ClusterDownError)
 
@@ -39,6 +38,7 @@ class Cluster:
         self._wait_s = wait_s
         self._connections_max = connections_max
         self._topology: Topology | None = None
+        # Masters by what the topology calls them, and nodes that one of them has sent us to.
         self._nodes: dict[Address, Batches] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
@@ -84,13 +84,19 @@ class Cluster:
         nodes = [*self._nodes.values(), self._first]
         return nodes[n % len(nodes)].connection()
 
-    def _ask(self, command: Command | Block, slot: int) -> "asyncio.Future[Reply]":
+    async def _ask(self, command: Command | Block, slot: int) -> Reply:
         owner = self._topology.owner(slot) if self._topology else None
-        if owner is not None:
-            return self._node(owner).ask(command)
-        nobody: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        nobody.set_exception(Unavailable(f"no node of the Redis Cluster has slot {slot}"))
-        return nobody
+        if owner is None:
+            raise Unavailable(f"no node of the Redis Cluster has slot {slot}")
+        reply = await self._node(owner).ask(command)
+        value = reply.value
+        if type(value) is not AskError or isinstance(command, Block):
+            return reply
+        # The keys of this command have moved, others of the slot may not have. That is why each script declares a key
+        # that never exists: the new node refuses it, too, before it could take keys that are still to come for missing.
+        reply = await self._node((named(value.host, owner[0]), value.port)).ask(Block((_ASKING, command)))
+        told = reply.value
+        return reply if isinstance(told, ResponseError) else reply._replace(value=cast(list[object], told)[1])
 
     async def _look(self, looks: int, hint: Address | None) -> None:
         """Asks one node after the other who has which slots, unless that was done since. Raises Unavailable."""
@@ -118,9 +124,11 @@ class Cluster:
         return [*((address[0], self._node(address)) for address in dict.fromkeys(known)), (first, self._first)]
 
     def _adopt(self, found: Topology | None) -> None:
-        self._topology = found
+        before, self._topology = self._topology, found
         self._looks += 1
-        for address in self._nodes.keys() - set(found.nodes if found else ()):
+        # A node that is to get its first slots is in neither, and is asked already: it stays.
+        gone = set(before.nodes if before else ()) - set(found.nodes if found else ())
+        for address in gone & self._nodes.keys():
             task = asyncio.create_task(self._nodes.pop(address).close())
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
@@ -138,8 +146,7 @@ def _trouble(reply: Reply | BaseException) -> Exception | None:
     """What may pass."""
     if isinstance(reply, Reply):
         value = reply.value
-        passes = isinstance(value, _PASSING) or (isinstance(value, ResponseError) and _AWAY in str(value))
-        return value if passes and isinstance(value, ResponseError) else None
+        return value if isinstance(value, _PASSING) else None
     if isinstance(reply, Unavailable):
         return reply
     raise reply
@@ -147,8 +154,7 @@ def _trouble(reply: Reply | BaseException) -> Exception | None:
 
 def _is_under_way(trouble: Exception) -> bool:
     """The slot has its owner still, who knows when that is over."""
-    is_told = isinstance(trouble, AskError | TryAgainError) or _AWAY in str(trouble)
-    return is_told and not isinstance(trouble, MovedError)
+    return isinstance(trouble, AskError | TryAgainError) and not isinstance(trouble, MovedError)
 
 
 def _moved_to(trouble: Exception) -> Address | None:

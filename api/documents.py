@@ -32,7 +32,7 @@ class Documents:
         parts = (keys.row, keys.rest) if self._parts == WHOLE else (keys.row,)
         read: list[Command] = [("HMGET", key, *ids) for key in parts if ids]
         # After them: what was not changed by then had not been when they were read.
-        changed: Command = ("EVALSHA", CHANGED.digest, "1", keys.position, *known.moment, str(CHANGES_MAX))
+        changed: Command = CHANGED.call(keys, (keys.position,), *known.moment, str(CHANGES_MAX))
         return Block((*read, changed))
 
     def take(self, live: Live, replies: Sequence[object]) -> bool:

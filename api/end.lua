@@ -1,6 +1,6 @@
 -- Where the log ends, as the projector told it last, and how long ago that was.
 --
---   EVALSHA <sha> 2 <end> <end_at>
+--   EVALSHA <sha> 3 <end> <end_at> <absent>
 --
 -- end     hash    <topic>/<partition> -> offset
 -- end_at  string  when that was told, in milliseconds by the clock of Redis

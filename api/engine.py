@@ -135,7 +135,7 @@ class Engine:
         def commands(live: Live) -> Sequence[Command]:
             asked, number = _positions(live), live.generation.shard_of(group_id)
             keys = live.shards[number]
-            asked[number] = ("EVALSHA", ONE.digest, "3", keys.row, keys.rest, keys.position, command, group_id)
+            asked[number] = ONE.call(keys, (keys.row, keys.rest, keys.position), command, group_id)
             return asked
 
         seen = await self._reader.read(commands, ONE, self._reader.deadline_s())
@@ -158,7 +158,7 @@ class Engine:
 
 
 def _ends(live: Live) -> list[Command]:
-    return [("EVALSHA", END.digest, "2", keys.end, keys.end_at) for keys in live.shards]
+    return [END.call(keys, (keys.end, keys.end_at)) for keys in live.shards]
 
 
 def _positions(live: Live) -> list[Command]:

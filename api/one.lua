@@ -1,6 +1,6 @@
 -- One document, or whether it is there, and what that reflects.
 --
---   EVALSHA <sha> 3 <row> <rest> <position> read|look <group id>
+--   EVALSHA <sha> 4 <row> <rest> <position> <absent> read|look <group id>
 --
 -- row       hash  group id -> JSON object of the default fields
 -- rest      hash  group id -> what follows them in the document, from the comma to the last brace

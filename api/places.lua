@@ -1,6 +1,6 @@
 -- Which groups have some ordinals, and what places them in a list.
 --
---   EVALSHA <sha> 2 <ordinal> <by:sort> <ordinals>...
+--   EVALSHA <sha> 3 <ordinal> <by:sort> <absent> <ordinals>...
 --
 -- ordinal  sorted set  group id, scored by its ordinal
 -- by:sort  sorted set  every group id in the order of the list

@@ -34,9 +34,7 @@ class Places:
             self._left = []
             return [NOTHING] * len(live.shards)
         return [
-            ("EVALSHA", PLACES.digest, "2", keys.ordinal, keys.by(self._sort), *map(str, left[:SLICE_GROUPS]))
-            if left
-            else NOTHING
+            PLACES.call(keys, (keys.ordinal, keys.by(self._sort)), *map(str, left[:SLICE_GROUPS])) if left else NOTHING
             for left, keys in zip(self._left, live.shards, strict=True)
         ]
 

@@ -1,6 +1,6 @@
 -- Part of a sorted set that is the answer as it stands.
 --
---   EVALSHA <sha> 4 <row> <rest> <index> <position> <the six of window.lua> <lo> <hi>
+--   EVALSHA <sha> 5 <row> <rest> <index> <position> <absent> <the six of window.lua> <lo> <hi>
 --
 -- row       hash        group id -> JSON object of the default fields
 -- rest      hash        group id -> what follows them in the document

@@ -1,8 +1,12 @@
 """The Lua scripts of the read side, each with the digest by which Redis knows it."""
 
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from pathlib import Path
+
+from api.batches import Command
+from projector.readmodel.keys import Keys
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
 READS = "#!lua flags=no-writes\n"
@@ -23,6 +27,10 @@ class Script:
     def __init__(self, start: str, *parts: str) -> None:
         self.text = start + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Keys, names: Sequence[str], *arguments: str | bytes) -> Command:
+        """`names`: the keys that the script names, all of the shard `keys`. Behind them comes one that never exists."""
+        return ("EVALSHA", self.digest, str(len(names) + 1), *names, keys.absent, *arguments)
 
 
 _SHARD = ("keys", "changes")

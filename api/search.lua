@@ -1,6 +1,6 @@
 -- One slice of a search for a text through all lines: as much as Redis may be held for.
 --
---   EVALSHA <sha> 3 <text> <ordinal> <edited> <needle> <first chunk> <chunks>
+--   EVALSHA <sha> 4 <text> <ordinal> <edited> <absent> <needle> <first chunk> <chunks>
 --
 -- text, edited  see lines.lua
 -- ordinal       sorted set  group id, scored by its ordinal

@@ -93,7 +93,7 @@ class _Shard:
 
     def slice(self, keys: Keys, needle: str, chunks: int) -> Command:
         names = (keys.text, keys.ordinal, keys.edited)
-        return ("EVALSHA", SEARCH.digest, "3", *names, needle, str(self._looked), str(chunks))
+        return SEARCH.call(keys, names, needle, str(self._looked), str(chunks))
 
     def take(self, reply: Sequence[object]) -> None:
         bits, full, edits = cast(tuple[bytes, int, int], reply)

@@ -1,7 +1,7 @@
 -- Part of what passes some filters. Where one of them has few members it lists them, and the others are probed; where the
 -- only one has so many that the page is near, it is walked to; else bitmaps are combined.
 --
---   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position>
+--   EVALSHA <sha> <n> <row> <rest> <text> <by:id> <by:sort> [<of:field:value> | <by:field>]... <position> <absent>
 --     <the six of window.lua> <arguments> <bits> <chunks> <edit> <those of gathered.lua>
 --
 -- row             hash        group id -> JSON object of the default fields

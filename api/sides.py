@@ -100,7 +100,7 @@ def _of_ids(ids: Sequence[str], limits: Mapping[str, object]) -> Side:
 def _command(keys: Keys, filtered: Sequence[str], arguments: Mapping[str, object]) -> Command:
     names = (*first_keys(keys, "id"), *filtered, keys.position)
     told = msgspec.msgpack.encode({**_NOTHING, **arguments})
-    return ("EVALSHA", GATHER.digest, str(len(names)), *names, *_NO_LIST, told)
+    return GATHER.call(keys, names, *_NO_LIST, told)
 
 
 def _bound(value: float, is_open: bool) -> str:

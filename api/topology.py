@@ -46,6 +46,10 @@ def topology(reply: Sequence[Any], asked: str) -> Topology:
 def _address(node: Sequence[Any], asked: str) -> Address:
     """The preferred name, then the port; what else there is says how else the node is called."""
     host, port, *_ = node
-    text = host.decode() if host else ""
+    return named(host.decode() if host else "", asked), port
+
+
+def named(host: str, asked: str) -> str:
+    """The host of a node as the node `asked` writes it: without a name of its own it is that host."""
     # A question mark: its name was to be told, and nobody has given it one.
-    return (asked if text in ("", "?") else text), port
+    return asked if host in ("", "?") else host

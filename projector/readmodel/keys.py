@@ -91,6 +91,13 @@ class Keys:
         self.stored = prefix + "stored"
 
     @property
+    def absent(self) -> str:
+        """A key that never exists. A script that declares it is refused as long as the slot of the shard migrates in a
+        Redis Cluster, before its first line: then keys that it does not declare could lie on the other node.
+        """
+        return self.prefix + "absent"
+
+    @property
     def listed(self) -> str:
         """The bitmap of the listed groups; each slice has about its size."""
         return self.prefix + "bits:all"

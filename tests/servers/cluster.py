@@ -1,7 +1,8 @@
 """A real Redis Cluster: some masters without replicas, joined by plain commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -132,12 +133,28 @@ class ClusterServer:
             _run(clients[begun], "CLUSTER SETSLOT", slot, "MIGRATING", _id(clients[to]))
         return begun
 
-    def move_keys(self, slot: int, to: int, number: int | None = None) -> None:
-        """Moves that many of the slot's keys, or all; between `begin_move` and the end of a `move`."""
+    def give_up_move(self, slot: int) -> None:
+        """Ends what `begin_move` began, if it did: the owner stays the owner, and gets back the keys that had moved."""
+        owner = self.owner(slot)
+        with self.node_clients() as clients:
+            home = clients[owner].connection_pool.connection_kwargs
+            for client in clients[:owner] + clients[owner + 1 :]:
+                if keys := _run(client, "CLUSTER GETKEYSINSLOT", slot, 2**31 - 1):
+                    # While a slot moves, RESTORE goes where its owner says.
+                    _run(clients[owner], "CLUSTER SETSLOT", slot, "STABLE")
+                    _run(client, "MIGRATE", home["host"], home["port"], "", 0, 5000, "KEYS", *keys)
+            for client in clients:
+                _run(client, "CLUSTER SETSLOT", slot, "STABLE")
+
+    def move_keys(
+        self, slot: int, to: int, number: int | None = None, wanted: Callable[[str], bool] = lambda key: True
+    ) -> None:
+        """Moves that many of the slot's wanted keys, or all; between `begin_move` and the end of a `move`."""
         with self.node_clients() as clients:
             client = clients[self.owner(slot)]
             target = clients[to].connection_pool.connection_kwargs
-            if keys := _run(client, "CLUSTER GETKEYSINSLOT", slot, 2**31 - 1 if number is None else number):
+            found = filter(wanted, _run(client, "CLUSTER GETKEYSINSLOT", slot, 2**31 - 1))
+            if keys := list(islice(found, number)):
                 _run(client, "MIGRATE", target["host"], target["port"], "", 0, 5000, "KEYS", *keys)
 
     def _join(self) -> None:

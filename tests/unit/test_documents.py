@@ -53,7 +53,7 @@ def test_what_is_asked_of_each_shard(known: list[Known], parts: int, read: tuple
         prefix = f"og:{{1.{shard}}}:"
         *first, last = command.commands
         assert first == [("HMGET", prefix + part, *ids) for part in read]
-        assert last[:7] == ("EVALSHA", CHANGED.digest, "1", prefix + "position", *MOMENT)
+        assert last[:8] == ("EVALSHA", CHANGED.digest, "2", prefix + "position", prefix + "absent", *MOMENT)
 
 
 @pytest.mark.parametrize("parts", [HEADS, WHOLE])

@@ -32,7 +32,8 @@ def test_each_shard_is_asked_for_its_groups_some_at_a_time(monkeypatch: pytest.M
     known = known_in(served, bytes([0b01010011, 0b10000000]), b"", bytes([0b00000001]))
     places = Places(known, "total")
     prefix = "og:{1.%d}:"
-    head = [("EVALSHA", PLACES.digest, "2", prefix % n + "ordinal", prefix % n + "by:total") for n in range(3)]
+    names = [[prefix % n + name for name in ("ordinal", "by:total", "absent")] for n in range(3)]
+    head = [("EVALSHA", PLACES.digest, "3", *some) for some in names]
     assert places.slices(served) == [(*head[0], "1", "3", "6"), ("PING",), (*head[2], "7")]
     places.take([[[b"a", b"b", b"c"], [b"1", b"2", b"3"]], b"PONG", [[b"z"], [b"9"]]])
     assert not places.is_done

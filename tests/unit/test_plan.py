@@ -66,9 +66,9 @@ def test_the_call_of_a_scan() -> None:
     assert isinstance(scan, Scan)
     command = call(scan, asked).command(KEYS, page(asked, HEADS))
     assert command[:2] == ("EVALSHA", SCAN.digest)
-    keys = ("og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b", "og:{7.0}:position")
-    assert command[2:7] == ("4", *keys)
-    assert command[7:] == ("1", "0", "4", "7", "0", "1", str(JUNE_MS), "(+inf")
+    keys = ("og:{7.0}:row", "og:{7.0}:rest", "og:{7.0}:of:seller_id:a:b", "og:{7.0}:position", "og:{7.0}:absent")
+    assert command[2:8] == ("5", *keys)
+    assert command[8:] == ("1", "0", "4", "7", "0", "1", str(JUNE_MS), "(+inf")
 
 
 def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
@@ -94,7 +94,7 @@ def test_the_call_of_a_select() -> None:
     assert isinstance(blob, bytes)
     arguments = msgspec.msgpack.decode(blob)
     assert all(key.startswith("og:{7.0}:") for key in keys)
-    assert keys[-1] == "og:{7.0}:position"
+    assert keys[-2:] == ["og:{7.0}:position", "og:{7.0}:absent"]
 
     def name(number: int) -> str:
         return keys[number - 1].removeprefix("og:{7.0}:")
@@ -139,9 +139,9 @@ def test_the_calls_that_gather() -> None:
         keys = [str(key) for key in command[3 : 3 + int(command[2])]]
         assert command[3 + len(keys) : -1] == ("0",) * 6
         assert keys[:5] == first
-        assert keys[-1] == KEYS.position
+        assert keys[-2:] == [KEYS.position, KEYS.absent]
         assert isinstance(command[-1], bytes)
-        return keys[5:-1], msgspec.msgpack.decode(command[-1])
+        return keys[5:-2], msgspec.msgpack.decode(command[-1])
 
     keys, arguments = told(total.gather(KEYS, 0))
     assert keys == [KEYS.by("total")]
