@@ -153,8 +153,8 @@ def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRou
     async def text(request: Request) -> Response:
         try:
             metrics.see(await engine.behind(METRICS_WAIT_S))
-        except errors.Unavailable:
-            metrics.redis_unavailable.inc()
+        except errors.Unavailable as error:
+            metrics.unavailable(error.refusal)
             metrics.see(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
@@ -215,9 +215,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """The metric and the access log have every request, the log what is one incident."""
+    assert isinstance(error, errors.Unavailable)
     state = request.app.state
-    state.observer.metrics.redis_unavailable.inc()
-    state.incident.meet(str(error), exchange_of(request.scope).request_id.decode("ascii"))
+    state.observer.metrics.unavailable(error.refusal)
+    state.incident.meet(str(error), error.refusal, exchange_of(request.scope).request_id.decode("ascii"))
     return errors.unavailable()
 
 

@@ -164,7 +164,7 @@ class Batches:
 def _refuse(futures: Iterable["asyncio.Future[Reply]"], error: BaseException) -> None:
     for future in futures:
         if not future.done():
-            future.set_exception(Unavailable(f"Redis: {error!r:.200}"))
+            future.set_exception(Unavailable.of(error))
 
 
 async def _reply(connection: AbstractConnection) -> object:

@@ -13,6 +13,7 @@ from api.batches import Batches, Block, Command, Reply
 from api.errors import Unavailable
 from api.topology import Address, Topology, named, topology
 from projector.readmodel.keys import LIVE
+from projector.readmodel.refusals import Refusal
 
 # The first and the longest pause before commands are sent again, in seconds; in between each is twice the one before.
 PAUSE_FIRST_S = 0.01
@@ -70,7 +71,7 @@ class Cluster:
             if not troubles:
                 return [reply.value for reply in replies if isinstance(reply, Reply)]
             if asyncio.get_running_loop().time() + pause_s >= deadline_s:
-                raise Unavailable(f"Redis Cluster: {troubles[0]!r}")
+                raise troubles[0] if isinstance(troubles[0], Unavailable) else Unavailable.of(troubles[0])
             # Who was told where to go need not wait, unless he is sent from one to the other.
             if pause_s > PAUSE_FIRST_S or not all(isinstance(trouble, MovedError) for trouble in troubles):
                 await asyncio.sleep(pause_s)
@@ -87,7 +88,7 @@ class Cluster:
     async def _ask(self, command: Command | Block, slot: int) -> Reply:
         owner = self._topology.owner(slot) if self._topology else None
         if owner is None:
-            raise Unavailable(f"no node of the Redis Cluster has slot {slot}")
+            raise Unavailable(f"no node of the Redis Cluster has slot {slot}", Refusal.CLUSTERDOWN)
         reply = await self._node(owner).ask(command)
         value = reply.value
         if type(value) is not AskError or isinstance(command, Block):
@@ -113,7 +114,7 @@ class Cluster:
                     return self._adopt(topology(slots, host))
                 if isinstance(slots, ResponseError) and node is self._first:
                     return self._adopt(None)
-        raise Unavailable("no node of Redis tells who has which slots")
+        raise Unavailable("no node of Redis tells who has which slots", Refusal.AWAY)
 
     def _whom(self, hint: Address | None) -> list[tuple[str, Batches]]:
         """The hint, then all nodes, beginning each time with another one: one may be cut off and not know it."""

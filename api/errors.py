@@ -8,8 +8,13 @@ ApiError
 └── ReadModelFault      the read model contradicts itself: a fault of ours, 500
 """
 
+from typing import Self
+
 import msgspec
+from redis.exceptions import RedisClusterException, RedisError
 from starlette.responses import Response
+
+from projector.readmodel.refusals import Refusal, refusal_of
 
 # Seconds a client is asked to wait before it tries again. Redis is back, or is not, within about that time.
 RETRY_AFTER_S = 1
@@ -28,7 +33,23 @@ class WorkerFailed(ApiError):
 
 
 class Unavailable(ApiError):
-    """Trying again may help. The text goes to the log, never to the client."""
+    """Trying again may help. The text goes to the log, never to the client.
+
+    `refusal`: what Redis refused, None where it answered, and the answer does not do.
+    """
+
+    def __init__(self, text: str, refusal: Refusal | None = None) -> None:
+        super().__init__(text)
+        self.refusal = refusal
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """`error`: of redis-py, of the connection, or the end of the time for it."""
+        if isinstance(error, RedisError | RedisClusterException):
+            refusal = refusal_of(error)
+        else:
+            refusal = Refusal.TIMEOUT if isinstance(error, TimeoutError) else Refusal.AWAY
+        return cls(f"Redis: {refusal}: {str(error) or type(error).__name__:.200}", refusal)
 
 
 class NotYet(Unavailable):

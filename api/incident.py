@@ -18,12 +18,12 @@ class Incident:
         # That have met it; 0 while there is none.
         self._requests = 0
 
-    def meet(self, reason: str, request_id: str) -> None:
+    def meet(self, reason: str, refusal: str | None, request_id: str) -> None:
         """By a request that was refused because of it."""
         self._last_s = monotonic()
         if self._requests == 0:
             self._began_s = self._last_s
-            _log.warning("unavailable", reason=reason, request_id=request_id)
+            _log.warning("unavailable", reason=reason, refusal=refusal or "-", request_id=request_id)
             self._look_in(self._quiet_s)
         self._requests += 1
 

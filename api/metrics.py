@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from api.engine import Behind
 from api.seat import Seat, taken
+from projector.readmodel.refusals import Refusal
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -58,11 +59,14 @@ class Metrics:
         self._refused = Counter(
             "order_groups_api_refused", "Requests and connections refused.", ("reason",), registry=self.registry
         )
-        self.redis_unavailable = Counter(
+        unavailable = Counter(
             "order_groups_api_redis_unavailable",
-            "Requests that Redis did not answer in time, or not at all.",
+            "Requests that Redis refused, or did not answer in time.",
+            ("refusal",),
             registry=self.registry,
         )
+        # All from the start: a rate sees no series that begins with 1.
+        self._unavailable = {refusal: unavailable.labels(refusal or "-") for refusal in (*Refusal, None)}
         self.log_lines_lost = Counter(
             "order_groups_api_access_lines_lost",
             "Lines of the access log that could not be written.",
@@ -118,6 +122,9 @@ class Metrics:
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
+
+    def unavailable(self, refusal: Refusal | None) -> None:
+        self._unavailable[refusal].inc()
 
     def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
         self._watched.append((gauge, read))

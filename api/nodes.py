@@ -11,6 +11,7 @@ from api.batches import Batches, Block, Command
 from api.cluster import POINTER, POINTER_SLOT, Cluster
 from api.errors import Unavailable
 from api.pools import node_of, target_of
+from projector.readmodel.refusals import Refusal
 
 
 class Told(NamedTuple):
@@ -50,7 +51,8 @@ class Nodes:
             return Told(values, (pointer,))
         told = await self._read_one(commands)
         if _is_sent_away(told):
-            raise Unavailable("a node of a Redis Cluster does not tell its slots: may this user run CLUSTER SLOTS?")
+            told_nothing = "a node of a Redis Cluster does not tell its slots: may this user run CLUSTER SLOTS?"
+            raise Unavailable(told_nothing, Refusal.NOPERM)
         self._stands_alone = True
         return told
 

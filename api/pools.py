@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -36,6 +36,7 @@ def pool(target: Mapping[str, Any], wait_s: float, connections_max: int) -> Conn
         "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        "redis_connect_func": _greet,
     }
     found: Sentinels | None = target.get(_SENTINELS)
     if found is None:
@@ -45,6 +46,13 @@ def pool(target: Mapping[str, Any], wait_s: float, connections_max: int) -> Conn
     manager = Sentinel(found.hosts, sentinel_kwargs={**found.sentinel, **asking})  # type: ignore[no-untyped-call]
     made: ConnectionPool = SentinelConnectionPool(found.service, manager, **found.target, **options)  # type: ignore[no-untyped-call]
     return made
+
+
+async def _greet(connection: AbstractConnection) -> None:
+    """Makes a server that lets nobody in say so. To a long command it may hang up without a word."""
+    await connection.on_connect()
+    await connection.send_command("PING")
+    await connection.read_response()
 
 
 async def close(made: ConnectionPool) -> None:

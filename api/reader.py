@@ -1,6 +1,7 @@
 """Asks all shards of the generation that is served. One round trip: the shards, and which generation that is."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
@@ -16,11 +17,12 @@ from api.nodes import Nodes, has_any
 from api.scripts import Script
 from projector.readmodel.generations import GENERATIONS
 from projector.readmodel.keys import LIVE, Generation
+from projector.readmodel.refusals import Refusal
 
 # Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
 ATTEMPTS_MAX = 4
-# Redis is at work on something slow of somebody else's.
-_BUSY = "BUSY"
+# Errors that are no refusal: a document or an index is not there, or of another type; a fault of Lua in a script.
+_OURS = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
 # One for each shard, in their order.
@@ -74,7 +76,7 @@ class Reader:
                     else:
                         return Seen(live, [_checked(value) for value in values[: len(live.shards)]])
         except TimeoutError as error:
-            raise Unavailable(f"Redis gave no answer within {self._wait_s} s") from error
+            raise Unavailable(f"Redis gave no answer within {self._wait_s} s", Refusal.TIMEOUT) from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
 
     async def _look(self, deadline_s: float) -> Live | None:
@@ -91,7 +93,9 @@ class Reader:
     async def _load(self, script: Script, live: Live, values: Sequence[object], deadline_s: float) -> None:
         """Into the nodes that did not know it."""
         slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
-        await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
+        replies, _ = await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
+        for reply in replies:
+            _checked(reply)
 
 
 def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) -> bool:
@@ -108,7 +112,7 @@ def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) 
 def _checked(reply: object) -> object:
     """Raises for an error reply: ReadModelFault where the fault is ours, else Unavailable."""
     if isinstance(reply, ResponseError):
-        if type(reply) is ResponseError and not str(reply).startswith(_BUSY):
+        if _OURS.match(str(reply)):
             raise ReadModelFault(str(reply)) from reply
-        raise Unavailable(f"Redis: {reply!r}") from reply
+        raise Unavailable.of(reply) from reply
     return reply

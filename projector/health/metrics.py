@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from projector.health.pulse import Pulse
 from projector.project import Fate
 from projector.readmodel.generations import Progress
+from projector.readmodel.refusals import Refusal
 from projector.store.commit import Outcome
-from projector.store.refusals import Refusal
 
 # Upper bounds of the histograms, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)

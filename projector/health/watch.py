@@ -15,7 +15,7 @@ from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.project import Decoded
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
-from projector.store.refusals import Refusal
+from projector.readmodel.refusals import Refusal
 
 log = structlog.get_logger("projector")
 

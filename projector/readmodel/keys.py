@@ -50,7 +50,6 @@ class Keys:
     """The key names of one shard."""
 
     __slots__ = (
-        "absent",
         "discarded",
         "edited",
         "end",
@@ -72,8 +71,6 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.meta = prefix + "meta"
-        # Never exists. A script that declares it beside another key is refused while the slot migrates.
-        self.absent = prefix + "absent"
         self.note = prefix + "note"
         self.row = prefix + "row"
         self.rest = prefix + "rest"

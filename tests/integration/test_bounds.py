@@ -370,8 +370,8 @@ def assert_away(api: Api) -> None:
     assert ask(api, "/health/ready", most_s=TOLD_S).status_code == 503
 
 
-@pytest.mark.parametrize("fault", ["killed", "stopped"])
-def test_redis_away_and_back(redis: RedisServer, tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize(("fault", "refusal"), [("killed", "AWAY"), ("stopped", "TIMEOUT")])
+def test_redis_away_and_back(redis: RedisServer, tmp_path: Path, fault: str, refusal: str) -> None:
     with Api(tmp_path, redis.url) as api:
         for _ in range(2):
             assert_back(api)
@@ -384,7 +384,7 @@ def test_redis_away_and_back(redis: RedisServer, tmp_path: Path, fault: str) -> 
                 assert_away(api)
                 resume(redis)
             assert_back(api)
-        assert metric(api, "order_groups_api_redis_unavailable_total") == 6
+        assert metric(api, f'order_groups_api_redis_unavailable_total{{refusal="{refusal}"}}') == 6
         assert "Traceback" not in api.text()
 
 

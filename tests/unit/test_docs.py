@@ -19,9 +19,9 @@ from projector.project import Fate
 from projector.readmodel import generations
 from projector.readmodel.generations import State
 from projector.readmodel.keys import LIVE, Generation
+from projector.readmodel.refusals import Refusal
 from projector.settings import Settings
 from projector.store.commit import Outcome
-from projector.store.refusals import Refusal
 from tests.chaos.armed.sitecustomize import POINTS
 
 ROOT = Path(__file__).parents[2]

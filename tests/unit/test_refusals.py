@@ -4,7 +4,9 @@ import pytest
 import redis
 from redis._parsers.base import BaseParser
 
-from projector.store.refusals import Refusal, refusal_of
+from projector.readmodel.refusals import Refusal, refusal_of
+
+NOPERM, TRYAGAIN, CLUSTERDOWN = Refusal.NOPERM, Refusal.TRYAGAIN, Refusal.CLUSTERDOWN
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,13 @@ from projector.store.refusals import Refusal, refusal_of
         ("CLUSTERDOWN Hash slot not served", Refusal.CLUSTERDOWN),
         ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Refusal.MASTERDOWN),
         ("ERR max number of clients reached", Refusal.CLIENTS),
+        (
+            "ERR The user executing the script can't run this command or subcommand script: 1f, on @user_script:2.",
+            NOPERM,
+        ),
+        ("ERR ACL failure in script: User api has no permissions to run the 'bitop' command script: on @u:2.", NOPERM),
+        ("ERR Script attempted to access a non local key in a cluster node script: 1f, on @user_script:2.", TRYAGAIN),
+        ("ERR Script attempted to execute a command while the cluster is down script: 1f, on @u:2.", CLUSTERDOWN),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", Refusal.OTHER),
         ("ERR unknown command 'HGET'", Refusal.OTHER),
     ],

@@ -69,14 +69,14 @@ _WORDS = {
 }
 
 
-# Told in words alone, most of them by a command within a script.
-_BY_WORDS = (
-    ("max number of clients", Refusal.CLIENTS),
-    ("access a non local key", Refusal.TRYAGAIN),
-    ("while the cluster is down", Refusal.CLUSTERDOWN),
-    ("The user executing the script can't", Refusal.NOPERM),
-    ("ACL failure in script", Refusal.NOPERM),
-)
+# Told in words alone: by a server that hangs up, and of what a script does, by Redis 7.0 and since.
+_IN_WORDS = {
+    "max number of clients": Refusal.CLIENTS,
+    "The user executing the script can't": Refusal.NOPERM,
+    "ACL failure in script": Refusal.NOPERM,
+    "Script attempted to access a non local key": Refusal.TRYAGAIN,
+    "while the cluster is down": Refusal.CLUSTERDOWN,
+}
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -85,6 +85,8 @@ def refusal_of(error: Exception) -> Refusal:
         # What redis-py makes of it behind a sentinel: the connection is gone, since it led to a replica.
         return Refusal.READONLY
     found = next((refusal for kind, refusal in _OF_TYPE if isinstance(error, kind)), None)
-    if found is None or found is Refusal.AWAY:
-        found = next((refusal for words, refusal in _BY_WORDS if words in str(error)), found)
-    return found or _WORDS.get(str(error).split(" ", 1)[0], Refusal.OTHER)
+    if found not in (None, Refusal.AWAY):
+        return found
+    text = str(error)
+    in_words = next((refusal for words, refusal in _IN_WORDS.items() if words in text), None)
+    return in_words or found or _WORDS.get(text.split(" ", 1)[0], Refusal.OTHER)
