@@ -47,6 +47,7 @@ class ApiConfig:
     concurrency_max: int = limits.CONCURRENCY_MAX
     request_timeout_ms: int = limits.REQUEST_TIMEOUT_MS
     connections_max: int = limits.CONNECTIONS_MAX
+    connections_per_address_max: int = limits.CONNECTIONS_PER_ADDRESS_MAX
     url_bytes_max: int = limits.URL_BYTES_MAX
     redis_wait_ms: int = REDIS_WAIT_MS
     redis_connections_max: int = REDIS_CONNECTIONS_MAX

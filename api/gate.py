@@ -1,13 +1,25 @@
 """In front of every route: who asks, and what a request may look like at all."""
 
 import time
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from api.auth import Credentials
-from api.limits import URL_BYTES_KEY, refused
+from api.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
 from api.observe import exchange_of
+
+
+class Wire(Protocol):
+    """The connection of a request."""
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it has a place only for what is open to all."""
+
+    def know(self) -> None:
+        """A request with credentials came on it."""
 
 
 class Gate:
@@ -24,19 +36,34 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["raw_path"] not in self._open_paths and not self._allowed(scope):
-            exchange_of(scope).refused = "credentials"
-            await errors.unauthorized()(scope, receive, send)
-        else:
-            url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
-            refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
-            if refusal is None:
-                await self._app(scope, receive, send)
+            return
+        # It has the scope: kept in it, both would wait for the garbage collector.
+        wire: Wire | None = scope.pop(WIRE_KEY, None)
+        if scope["raw_path"] not in self._open_paths:
+            if wire is not None and wire.is_spare:
+                await _refuse(TOO_MANY_CONNECTIONS, scope, receive, send)
                 return
-            exchange_of(scope).refused = refusal.reason
-            closing = {"Connection": "close"}
-            await errors.problem(refusal.status, refusal.kind, refusal.message, closing)(scope, receive, send)
+            if not self._allowed(scope):
+                exchange_of(scope).refused = "credentials"
+                await errors.unauthorized()(scope, receive, send)
+                return
+            if wire is not None:
+                wire.know()
+        url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
+        refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await _refuse(refusal, scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         return self._credentials.allow(authorization, time.time())
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    exchange_of(scope).refused = refusal.reason
+    headers = {"Connection": "close"}
+    if refusal.status == 503:
+        headers["Retry-After"] = str(errors.RETRY_AFTER_S)
+    await errors.problem(refusal.status, refusal.kind, refusal.message, headers)(scope, receive, send)

@@ -2,7 +2,7 @@
 
 Who enforces what:
 
-`Wire`       what must be stopped while it still arrives: time, bytes of the head, connections
+`Wire`       what must be stopped while it still arrives: time, bytes of the head, connections (connections.py)
 `Gate`       what is told to those with credentials: the length of the URL, headers, a body
 `Admission`  requests at a time, and the time for each
 """
@@ -34,6 +34,12 @@ LINGER_S = 1.0
 
 # Connections at a time; each costs a file and some ten kilobytes.
 CONNECTIONS_MAX = 2000
+# Of them from one address; 0: as many as there are. Behind a proxy all come from one.
+CONNECTIONS_PER_ADDRESS_MAX = 0
+# So many more, on which only the paths that are open to all are answered.
+SPARE_CONNECTIONS = 100
+# In the scope of a request on a connection that is not known yet, or is a spare one: its `Wire`.
+WIRE_KEY = "order_groups.wire"
 # Files that are no connections: to Redis, the log, the interpreter's own.
 OTHER_FILES_MAX = 100
 # Requests on one connection that wait for the answer of an earlier one, in number.
@@ -59,6 +65,9 @@ class Refusal(NamedTuple):
 BAD_REQUEST = Refusal("protocol", 400, "invalid_data", "Expected an HTTP/1.1 request")
 TOO_SLOW = Refusal("receive_timeout", 408, "invalid_data", f"Expected a request within {RECEIVE_S:g} s")
 TOO_MANY_CONNECTIONS = Refusal("connections", 503, "unavailable", "Too many connections. Try again.")
+TOO_MANY_OF_ADDRESS = Refusal("address", 503, "unavailable", "Too many connections from this address. Try again.")
+# Closed without an answer, for another connection.
+GAVE_WAY = Refusal("gave_way", 503, "unavailable", "")
 HEADERS_TOO_LARGE = Refusal(
     "headers", 431, "invalid_data", f"Expected at most {HEADERS_MAX} headers of {HEADERS_BYTES_MAX} bytes together"
 )

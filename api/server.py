@@ -16,6 +16,7 @@ import uvicorn
 from api import limits
 from api.app import create_app
 from api.config import ApiConfig
+from api.connections import Connections
 from api.metrics import Metrics
 from api.observe import Observer
 from api.seat import Seat
@@ -57,7 +58,8 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | No
     """
     app = create_app(config, seat)
     observer: Observer = app.state.observer
-    wire = partial(Wire, on_refused=observer.refused_on_the_wire, connections_max=config.connections_max)
+    places = Connections(config.connections_max, per_address=config.connections_per_address_max)
+    wire = partial(Wire, on_refused=observer.refused_on_the_wire, places=places)
     server = Server(
         uvicorn.Config(
             app,
@@ -77,7 +79,7 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | No
         seat,
     )
     observer.metrics.watch(observer.metrics.connections, lambda: len(server.server_state.connections))
-    _allow_files(config.connections_max + limits.OTHER_FILES_MAX)
+    _allow_files(config.connections_max + limits.SPARE_CONNECTIONS + limits.OTHER_FILES_MAX)
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api import limits
+from api.connections import Connections
 from api.errors import RETRY_AFTER_S
 from api.limits import Refusal
 
@@ -33,11 +34,13 @@ class Wire(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         on_refused: OnRefused,
-        connections_max: int = limits.CONNECTIONS_MAX,
+        places: Connections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._on_refused = on_refused
-        self._connections_max = connections_max
+        self._places = places
+        # A request with credentials came on it.
+        self._is_known = False
         # The loop's time at which this has lasted too long; infinite while the next step is ours.
         self.due_s = math.inf
         # Bytes since the last complete head, or since the connection.
@@ -49,8 +52,13 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self.due_s = self.loop.time() + limits.RECEIVE_S
-        if len(self.connections) > self._connections_max:
-            self._refuse(limits.TOO_MANY_CONNECTIONS)
+        refusal = self._places.enter(self, self.client[0] if self.client else "")
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._places.leave(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -71,6 +79,8 @@ class Wire(HttpToolsProtocol):
         if len(self.url) > limits.URL_BYTES_MAX:
             self.scope[limits.URL_BYTES_KEY] = len(self.url)  # type: ignore[literal-required]
             self.url = self.url[: limits.URL_BYTES_MAX]
+        if not self._is_known:
+            self.scope[limits.WIRE_KEY] = self  # type: ignore[literal-required]
         super().on_headers_complete()
         self.due_s = math.inf
         self._head_bytes = 0
@@ -97,7 +107,7 @@ class Wire(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._deaf and not self._answering():
+        if self._deaf and not self.is_answering:
             self.transport.abort()
 
     def linger(self) -> None:
@@ -119,13 +129,28 @@ class Wire(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _answering(self) -> bool:
+    @property
+    def is_spare(self) -> bool:
+        return self._places.is_spare(self)
+
+    @property
+    def is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def know(self) -> None:
+        """A request with credentials came on it."""
+        self._is_known = True
+        self._places.know(self)
+
+    def give_way(self) -> None:
+        self._on_refused(limits.GAVE_WAY)
+        self._deaf = True
+        self.transport.abort()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Where an earlier request waits for its answer, a refusal would be taken for that: only the close comes."""
         request_id = self._on_refused(refusal)
-        if self._answering():
+        if self.is_answering:
             self._deaf = True
             self.due_s = math.inf
             self.cycle.keep_alive = False

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX, WORKERS, WORKERS_MAX
-from api.limits import CONCURRENCY_MAX, REQUEST_TIMEOUT_MS
+from api.limits import CONCURRENCY_MAX, CONNECTIONS_PER_ADDRESS_MAX, REQUEST_TIMEOUT_MS
 from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.health.pulse import HELD_BACK_MAX_S
@@ -41,6 +41,7 @@ class Settings(BaseSettings):
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
     api_concurrency_max: int = Field(default=CONCURRENCY_MAX, ge=1, le=10_000)
+    api_connections_per_address_max: int = Field(default=CONNECTIONS_PER_ADDRESS_MAX, ge=0)
     api_request_timeout_ms: int = Field(default=REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
 
     parked_max: int = Field(default=PARKED_MAX, ge=1)

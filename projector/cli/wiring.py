@@ -106,6 +106,7 @@ def api_config(settings: Settings) -> ApiConfig:
             metrics_access=Access(settings.metrics_access),
             access_log=_access_log(settings),
             concurrency_max=settings.api_concurrency_max,
+            connections_per_address_max=settings.api_connections_per_address_max,
             request_timeout_ms=settings.api_request_timeout_ms,
             projection_wait_ms=settings.projection_wait_ms,
             ready_lag_max=settings.ready_lag_max,

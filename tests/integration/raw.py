@@ -27,8 +27,9 @@ def request(target: str = LIST, headers: bytes = AUTHORIZATION, method: str = "G
 class Connection:
     """Reads whole answers; `None` is the end of the connection."""
 
-    def __init__(self, port: int, timeout_s: float = 15.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout_s)
+    def __init__(self, port: int, timeout_s: float = 15.0, source: str = "") -> None:
+        """`source`: an address of this machine to come from; empty: any."""
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout_s, source_address=(source, 0))
         self._buffer = b""
 
     def __enter__(self) -> "Connection":

@@ -19,7 +19,6 @@ from redis import Redis
 
 from tests.integration.raw import AUTHORIZATION, LIST, Connection, request
 from tests.integration.seed import go_live, make_groups, write
-from tests.integration.test_server import serving
 from tests.processes import Api
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
@@ -140,24 +139,6 @@ def test_a_client_that_takes_its_time_below_the_limit_is_served(api: Api) -> Non
             time.sleep(0.3)
             connection.send(part)
         assert connection.got().status == 200
-
-
-def test_one_more_connection_than_there_may_be(one_redis_url: str) -> None:
-    with serving(one_redis_url, connections_max=5) as (_, url), ExitStack() as open_ones:
-        port = int(url.rsplit(":")[-1])
-        time.sleep(0.2)
-        held = [open_ones.enter_context(Connection(port)) for _ in range(5)]
-        with Connection(port) as sixth:
-            answer = sixth.got()
-            assert answer.status == 503
-            assert answer.headers["retry-after"] == "1"
-            assert answer.json()["type"] == "unavailable"
-            assert sixth.answer() is None
-        held.pop().socket.close()
-        time.sleep(0.2)
-        with Connection(port) as again:
-            again.send(request("/health/live"))
-            assert again.got().status == 200
 
 
 # --- size ---

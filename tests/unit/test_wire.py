@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from api import limits
+from api.connections import Connections
 from api.wire import Wire, look
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -61,7 +62,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def wire(loop: asyncio.AbstractEventLoop) -> Wire:
     config = Config(app, ws="none", log_config=None, lifespan="off", proxy_headers=False)
     config.load()
-    wire = Wire(config, ServerState(), {}, loop, on_refused=lambda refusal: refusal.reason)
+    wire = Wire(config, ServerState(), {}, loop, on_refused=lambda refusal: refusal.reason, places=Connections(9))
     wire.connection_made(Transport())
     return wire
 
