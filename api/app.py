@@ -28,7 +28,7 @@ from api.positions import HEADER
 from api.query import InvalidRequest, Query, parse_list, parse_one
 from api.reference import reference_routes
 from api.seat import Seat
-from api.splice import list_body, one_body, pick
+from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting
 
 LIST_PATH = "/admin/order-groups"
@@ -109,7 +109,10 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
                 return _not_modified(asked.headers(instant))
         answer = await waiting.fresh(asked.minimum, partial(engine.list, query), client)
         exchange.rows = max(0, min(query.limit, answer.count - query.offset))
-        rows = answer.rows if heads_suffice(query) else pick(answer.rows, query.fields, query.any_of("seller_id"))
+        if heads_suffice(query):
+            rows = answer.rows
+        else:
+            rows = await pick_in_slices(answer.documents, query.fields, query.any_of("seller_id"))
         body = list_body(rows, answer.count, query.offset, query.limit)
         return errors.json_response(body, headers=asked.headers(answer.instant))
 

@@ -21,11 +21,16 @@ from api.scripts import END, ONE
 
 
 class Answer(Struct, frozen=True):
-    """`rows`: JSON objects joined by commas, the default fields or whole documents, as the query asks."""
+    """`documents`: JSON objects, the default fields or whole documents, as the query asks."""
 
     count: int
-    rows: bytes
+    documents: Sequence[bytes]
     instant: Instant
+
+    @property
+    def rows(self) -> bytes:
+        """The documents joined by commas."""
+        return b",".join(self.documents)
 
     @property
     def positions(self) -> Positions:
@@ -112,11 +117,11 @@ class Engine:
         """`steps`, if given, gets what is done for it."""
         chosen = plan(query)
         if isinstance(chosen, Nothing):
-            return Answer(0, b"", await self.now())
+            return Answer(0, (), await self.now())
         found = await Listing(self._reader, self._preparing, query, chosen, steps).listed()
         if found is None:
-            return Answer(0, b"", NOTHING_LIVE)
-        return Answer(found.count, found.rows, self._instant(found.live, found.positions))
+            return Answer(0, (), NOTHING_LIVE)
+        return Answer(found.count, found.documents, self._instant(found.live, found.positions))
 
     async def one(self, group_id: str) -> Found:
         document, instant = await self._one("read", group_id)

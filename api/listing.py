@@ -11,8 +11,8 @@ from typing import cast
 from msgspec import Struct
 
 from api.batches import Command
-from api.calls import call, gathering, is_rotated
-from api.documents import Documents
+from api.calls import WHOLE, call, gathering, is_rotated
+from api.documents import FIRST_ROWS, ROWS_MAX, Documents
 from api.errors import Unavailable
 from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
@@ -32,10 +32,10 @@ PREPARING_MAX = 2
 
 
 class Listed(Struct, frozen=True):
-    """`rows`: JSON objects joined by commas. `positions`: the hash of each shard of `live`, name and offset in turn."""
+    """`documents`: JSON objects. `positions`: the hash of each shard of `live`, name and offset in turn."""
 
     count: int
-    rows: bytes
+    documents: Sequence[bytes]
     live: Live
     positions: Sequence[object]
 
@@ -131,7 +131,7 @@ class Listing:
         positions = [reply[0] for reply in replies]
         if not self._paging.is_read_after:
             page = self._paging.page(replies)
-            return None if page is None else Listed(page.count, b",".join(page.told), live, positions)
+            return None if page is None else Listed(page.count, page.told, live, positions)
         known, is_first = self._known, not self._known
         if is_first:
             known = [Known(live.generation, reply, self._asked.parts) for reply in replies]
@@ -148,7 +148,7 @@ class Listing:
                 for one in known:
                     rows |= one.rows
                 if rows.keys() >= set(page.told):
-                    told = b",".join([rows[group_id] for group_id in page.told])
+                    told = [rows[group_id] for group_id in page.told]
                     return Listed(page.count, told, live, positions)
         if is_first:
             # What may be in the page by then, too.
@@ -166,12 +166,18 @@ class Listing:
 
     async def _read(self, live: Live, known: Sequence[Known], ids: Sequence[Sequence[bytes]]) -> bool:
         """`ids`: of documents of each shard. Whether all is as it was at the moment of the list."""
-        if not any(ids):
-            return True
-        documents = Documents(known, ids, self._asked.parts)
-        seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
-        self._tell("read", [keys.row for keys in live.shards], [len(some) for some in ids])
-        return seen is not None and documents.take(seen.live, seen.values)
+        left, is_right, rows = list(ids), True, FIRST_ROWS if self._asked.parts == WHOLE else ROWS_MAX
+        while any(left):
+            documents = Documents(known, [some[:rows] for some in left], self._asked.parts)
+            seen = await self._reader.read(documents.commands, CHANGED, self._deadline_s)
+            if seen is None:
+                return False
+            is_right &= documents.take(seen.live, seen.values)
+            left = [some[rows:] for some in left]
+            rows = documents.next_rows()
+        if any(ids):
+            self._tell("read", [keys.row for keys in live.shards], [len(some) for some in ids])
+        return is_right
 
     def _of_shards(self, live: Live, ids: Sequence[bytes]) -> list[list[bytes]]:
         found: list[list[bytes]] = [[] for _ in live.shards]

@@ -6,7 +6,7 @@ import pytest
 
 from api.batches import Block
 from api.calls import HEADS, WHOLE
-from api.documents import Documents
+from api.documents import READ_BYTES, ROWS_MAX, Documents
 from api.errors import ReadModelFault
 from api.known import Known, Placed
 from api.live import Live
@@ -105,3 +105,12 @@ def test_another_generation_has_other_documents(known: list[Known]) -> None:
     documents = Documents(known, SHARDS, HEADS)
     assert documents.commands(other) == [("PING",)] * 2
     assert not documents.take(other, [b"PONG"] * 2)
+
+
+def test_the_next_read_has_about_as_many_bytes_as_it_may() -> None:
+    """Of all shards together; the first one has few documents, for nobody knows how large they are."""
+    for size, rows in ((READ_BYTES, 1), (READ_BYTES // 30, 10), (300, ROWS_MAX)):
+        known = [Known(GENERATION, [[], 7, ids, [], MOMENT], HEADS) for ids in SHARDS]
+        documents = Documents(known, SHARDS, HEADS)
+        assert documents.take(live(GENERATION), [[[b"x" * size for _ in ids], []] for ids in SHARDS])
+        assert documents.next_rows() == rows

@@ -204,24 +204,31 @@ def test_a_page_near_the_start_is_read_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shards", "offset", "limit", "is_known", "parts"),
+    ("shards", "offset", "limit", "is_known", "wanted", "parts"),
     [
-        (1, 0, 100, False, WHOLE),
-        (1, 0, 101, False, NO_PARTS),
-        (1, 0, 101, True, -WHOLE),
-        (2, 0, 50, False, WHOLE),
+        (1, 0, 100, False, HEADS, HEADS),
+        (1, 0, 101, False, HEADS, NO_PARTS),
+        (1, 0, 101, True, HEADS, -HEADS),
+        (2, 0, 50, False, HEADS, HEADS),
         # Each shard would have to tell more than a hundred for a page of fifty.
-        (2, 900, 50, False, NO_PARTS),
-        (2, 900, 50, True, -WHOLE),
-        (16, 200, 50, False, WHOLE),
+        (2, 900, 50, False, HEADS, NO_PARTS),
+        (2, 900, 50, True, HEADS, -HEADS),
+        (16, 200, 50, False, HEADS, HEADS),
+        # One whole document may be a quarter of a megabyte.
+        (1, 0, 10, False, WHOLE, WHOLE),
+        (1, 0, 11, False, WHOLE, NO_PARTS),
+        (1, 0, 11, True, WHOLE, -WHOLE),
+        (2, 0, 50, False, WHOLE, NO_PARTS),
     ],
 )
-def test_of_many_rows_no_documents_are_told(shards: int, offset: int, limit: int, is_known: bool, parts: int) -> None:
-    paging = Paging(query(offset, limit, descending=False), WHOLE, rotated=False)
+def test_of_many_rows_no_documents_are_told(
+    shards: int, offset: int, limit: int, is_known: bool, wanted: int, parts: int
+) -> None:
+    paging = Paging(query(offset, limit, descending=False), wanted, rotated=False)
     asked = paging.windows(shards, is_known=is_known)
     assert {window.parts for window in asked} == {parts}
     assert {window.step for window in asked} == {int(shards > 1)}
-    assert paging.is_read_after == (parts != WHOLE)
+    assert paging.is_read_after == (parts != wanted)
 
 
 def test_a_ladder_has_nothing_to_be_read_after_it() -> None:

@@ -1,10 +1,14 @@
 """Bodies of responses, byte by byte."""
 
+import asyncio
+import json
+from decimal import Decimal
+
 import pytest
 
 from api.errors import ReadModelFault
 from api.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
-from api.splice import list_body, one_body, pick
+from api.splice import SLICE_BYTES, list_body, one_body, pick, pick_in_slices, slices
 
 HUGE = b"123456789012345678901234567890.123456"
 
@@ -69,3 +73,44 @@ def test_fields_of_orders() -> None:
 def test_a_document_that_is_not_one(document: bytes) -> None:
     with pytest.raises(ReadModelFault):
         pick(document, Fields(("total", "orders"), ("id",)), None)
+
+
+def test_others_have_a_turn_between_slices_of_documents() -> None:
+    """A slice ends with the document that makes it large enough, however many there are."""
+    large = HEAD + TAIL[:-2] + b"," + b",".join([order(3, b"a")] * 1000) + b"]}"
+    documents = [large, *[DOCUMENT] * 500, large, large]
+    assert len(large) > SLICE_BYTES > 10 * len(DOCUMENT)
+    found = list(slices(documents))
+    assert [one for some in found for one in some] == documents
+    for some in found:
+        assert sum(map(len, some[:-1])) < SLICE_BYTES
+    assert all(sum(map(len, some)) >= SLICE_BYTES for some in found[:-1])
+    turns = 0
+
+    async def counted() -> bytes:
+        nonlocal turns
+        picking = asyncio.ensure_future(pick_in_slices(documents, Fields(("id", "orders"), ("total",)), None))
+        while not picking.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return picking.result()
+
+    # Independently of how it is done: each document has what it has on its own.
+    body = json.loads(b"[" + asyncio.run(counted()) + b"]", parse_float=Decimal)
+    expected = json.loads(b"[" + b",".join(documents) + b"]", parse_float=Decimal)
+    assert body == [
+        {"id": one["id"], "orders": [{"total": order["total"]} for order in one["orders"]]} for one in expected
+    ]
+    assert len(found) >= 4
+    assert turns >= len(found)
+
+
+def test_sellers_that_are_not_told_of() -> None:
+    assert (
+        pick(DOCUMENT, Fields(("orders",), ("id", "total")), ["\u00e4"])
+        == b'{"orders":[{"id":"order_2","total":%b}]}' % HUGE
+    )
+    assert (
+        pick(DOCUMENT, Fields(("orders",), ("id", "seller_id")), ["a"])
+        == b'{"orders":[{"id":"order_1","seller_id":"a"}]}'
+    )
