@@ -1,5 +1,6 @@
 """Who may ask for which route. Each route says so itself: there is no default that a new one could fall into."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 
@@ -24,6 +25,8 @@ class RuledRoute(Route):
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
         assert access is not Access.OPEN or "{" not in path, "an open path is compared as it is, before routing"
         super().__init__(path, endpoint)
+        # An id may have line ends in it, and one behind a path makes another path.
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z", re.DOTALL)
         self.access = access
         self._slashes = path.count("/")
 

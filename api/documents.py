@@ -13,8 +13,8 @@ from api.live import Live
 from api.scripts import CHANGED
 from projector.readmodel.keys import Keys
 
-# Documents of a shard that are read at once. A whole one may have less than a kilobyte or a quarter of a megabyte, hence
-# few at first, and then about so many bytes. That holds Redis and this process for about a millisecond.
+# Documents of a shard that are read at once. A whole one may have a kilobyte or a quarter of a megabyte. Hence few at
+# first, and then about so many bytes. That holds Redis and this process for about a millisecond.
 FIRST_ROWS = 10
 READ_BYTES = 1024 * 1024
 ROWS_MAX = 1000

@@ -116,11 +116,12 @@ def test_what_changes_after_the_list(
 
     asyncio.run(ask())
     assert sum(rows) > 50 * QUERIES
-    assert sum(one.was_right == [True] and not one.told for one in watched) > QUERIES / 4
+    assert sum(set(one.was_right) == {True} and not one.told for one in watched) > QUERIES / 4
     again = [one for one in watched if one.told]
     assert len(again) > QUERIES / 20
     # Nothing is read after a list that is told again, and few groups are told with it.
-    assert all(len(one.was_right) <= 2 for one in watched)
+    # Whole documents are read in two parts, the first of which is small.
+    assert all(len(one.was_right) <= 4 for one in watched)
     assert all(told <= most * 2**n for one in again for n, told in enumerate(one.told))
     assert sum(told for one in again for told in one.told) < sum(rows) / 10
     if (listed, most) == ("afterwards", 5):
