@@ -14,8 +14,8 @@ from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.project import Decoded
 from projector.readmodel.keys import Generation
-from projector.store.redis import Store
 from projector.readmodel.refusals import Refusal
+from projector.store.redis import Store
 
 log = structlog.get_logger("projector")
 
