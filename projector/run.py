@@ -75,6 +75,7 @@ class Projector:
                 log.info("made the log, to keep every event for ever", topic=self._log.topic)
             self._check_losses()
             self._insist(self._store.check_eviction)
+            self._rewrite_files()
             self._intake.prepare()
             try:
                 self._open_generation()
@@ -122,6 +123,11 @@ class Projector:
     def _rewound(self, rewind: Rewind) -> None:
         self._watch.metrics.rewound(rewind.reason)
         log.warning(f"{REWOUND[rewind.reason]}: reading the log again from where it stands")
+        self._rewrite_files()
+
+    def _rewrite_files(self) -> None:
+        """Before anything is written that a torn file would begin with."""
+        self._watch.pulse.unhealed = self._insist(self._store.rewrite_files)
 
     def _check_losses(self) -> None:
         losses = self._insist(self._log.losses)
@@ -210,6 +216,8 @@ class Projector:
         positions = {partition: pipeline.lowest(partition) for partition in pipeline.partitions}
         subscription.mark(positions)
         self._watch.mark(subscription.owned(), positions)
+        with suppress(StoreUnavailable):
+            self._watch.pulse.unhealed = self._store.rewrite_files()
         with suppress(LogUnavailable, StoreUnavailable):
             end = self._log.end()
             self._watch.pulse.tell_end(end, self._log.held_back(end))

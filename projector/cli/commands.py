@@ -96,7 +96,7 @@ def run(
         if auto_replay:
             store_url, home = settings.store_url, settings.data_dir
             bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse)
-        store = Store(nodes, watch.metrics.answered)
+        store = Store(nodes, watch.metrics.answered, watch.metrics.rewritten)
         Projector(log, store, stop, accepted, settings.parked_max, topic, watch, stands_by=auto_replay).run()
 
 

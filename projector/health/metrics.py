@@ -13,6 +13,7 @@ from projector.health.pulse import Pulse
 from projector.project import Fate
 from projector.readmodel.generations import Progress
 from projector.readmodel.refusals import Refusal
+from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
 
 # Upper bounds of the histograms, in seconds.
@@ -49,6 +50,12 @@ class Metrics:
             ("refusal",),
             registry=self.registry,
         )
+        rewrites = Counter(
+            "order_groups_projector_aof_rewrites",
+            "Rewrites of an append-only file of Redis that were due, by what became of them.",
+            ("rewrite",),
+            registry=self.registry,
+        )
         self._commit_seconds = Histogram(
             "order_groups_projector_commit_duration_seconds",
             "From sending a commit to reading its answer.",
@@ -65,6 +72,7 @@ class Metrics:
         self._records = {fate: records.labels(fate.value) for fate in Fate}
         self._commits = {outcome: commits.labels(outcome.value) for outcome in Outcome}
         self._rewinds = {reason: rewinds.labels(reason) for reason in REWINDS}
+        self._rewrites = {rewrite: rewrites.labels(rewrite.value) for rewrite in Rewrite}
         self._refusals = {refusal: refusals.labels(refusal.value) for refusal in Refusal}
 
     def stored(self, tally: Mapping[str, Mapping[Fate, int]]) -> None:
@@ -85,6 +93,9 @@ class Metrics:
 
     def refused(self, refusal: Refusal) -> None:
         self._refusals[refusal].inc()
+
+    def rewritten(self, rewrite: Rewrite) -> None:
+        self._rewrites[rewrite].inc()
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""

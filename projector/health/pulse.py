@@ -65,6 +65,8 @@ class Pulse:
         self._end_at_s: float | None = None
         self.waiting: Waiting | None = None
         self.standing_by = False
+        # What Redis still has to do before a loss is healed.
+        self.unhealed: Sequence[str] = ()
         # None: not, or not yet, a member of the group that shares the log.
         self.owned: AbstractSet[Partition] | None = None
         # Of our partitions: what every shard has stored, and where the log ends.
@@ -156,6 +158,7 @@ class Pulse:
             found.append(f"the loop has made no turn for {self.turn_age_s:.0f} s")
         if waiting:
             found.append(f"waiting for {waiting.on}: {waiting.reason}")
+        found += self.unhealed
         if self.standing_by:
             found.append("another version of the read model is live")
         elif self.owned is None:

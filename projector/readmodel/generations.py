@@ -27,6 +27,7 @@ PAUSED = "{og:live}:paused"
 UNTOLD = "{og:live}:untold"
 STARTED = "{og:live}:started"
 DEADLY = "{og:live}:deadly"
+REWRITES = "{og:live}:rewrites"
 
 
 class State(StrEnum):

@@ -122,6 +122,8 @@ class Builder:
 
     def _start(self) -> Windows:
         self._cache.clear()
+        # Before anything is written that a torn file would begin with.
+        self.insist(self._store.rewrite_files)
         deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):

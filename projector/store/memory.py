@@ -7,7 +7,7 @@ import redis
 
 from projector.readmodel.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.readmodel.refusals import Refusal, refusal_of
-from projector.store.nodes import Nodes
+from projector.store.nodes import Nodes, address_of
 
 # Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
 SAMPLE_KEYS = 5_000
@@ -49,13 +49,6 @@ def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
     be had.
     """
     for client in nodes.all():
-        pool = client.connection_pool
-        target = pool.connection_kwargs
-        server = str(
-            getattr(pool, "service_name", None)
-            or target.get("path")
-            or f"{target.get('host', 'localhost')}:{target.get('port', 6379)}"
-        )
         with nodes.errors():
             try:
                 found = client.info("memory").get("maxmemory_policy")
@@ -63,7 +56,7 @@ def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
                 if refusal_of(error) not in (Refusal.NOPERM, Refusal.OTHER):
                     raise
                 found = None
-        yield server, found
+        yield address_of(client), found
 
 
 def _shards(generation: Generation) -> list[Keys]:

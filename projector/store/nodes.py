@@ -58,6 +58,16 @@ def close(client: redis.Redis) -> None:
             sentinel.close()
 
 
+def address_of(client: redis.Redis) -> str:
+    """Where the server is that it leads to: the name of a service, too, where sentinels say where that is."""
+    pool = client.connection_pool
+    target = pool.connection_kwargs
+    if isinstance(pool, SentinelConnectionPool):
+        host, port = pool.master_address or ("unknown", 0)
+        return f"{pool.service_name} ({host}:{port})"
+    return str(target.get("path") or f"{target.get('host', 'localhost')}:{target.get('port', 6379)}")
+
+
 class Nodes:
     """Not thread-safe: a Nodes for each thread. `refused` is told of each call that failed, and why."""
 

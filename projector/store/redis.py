@@ -12,6 +12,7 @@ from projector.readmodel.document import VERSION
 from projector.readmodel.generations import DEADLY
 from projector.readmodel.keys import Generation
 from projector.store import memory
+from projector.store.aof import AppendOnlyFiles, Counted
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome, request
 from projector.store.nodes import Nodes
@@ -39,13 +40,24 @@ log = structlog.get_logger("projector")
 class Store:
     """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while.
 
-    `answered` is told of every commit: the outcome, and the seconds from sending it to reading that.
+    `answered` is told of every commit: the outcome, and the seconds from sending it to reading that. `rewritten`: see
+    AppendOnlyFiles.
     """
 
-    def __init__(self, nodes: Nodes, answered: Answered = lambda outcome, seconds: None) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        answered: Answered = lambda outcome, seconds: None,
+        rewritten: Counted = lambda rewrite: None,
+    ) -> None:
         self.nodes = nodes
         self._answered = answered
         self.catalogue = Catalogue(nodes)
+        self._files = AppendOnlyFiles(nodes, rewritten)
+
+    def rewrite_files(self) -> list[str]:
+        """Has each master rewrite its append-only file where that is due, and returns what is still waited for."""
+        return self._files.look()
 
     def check_eviction(self) -> None:
         """Raises CannotGoOn where Redis may throw away what we wrote: a position would outlive its documents."""

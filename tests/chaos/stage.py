@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -66,8 +66,11 @@ class Stage:
 
     def publish(self, number: int) -> None:
         """Most are good, some come again, some are bad, some are not for us."""
-        made = [self._record() for _ in range(number)]
-        for start in range(0, number, CHUNK):
+        self.append([self._record() for _ in range(number)])
+
+    def append(self, made: Sequence[tuple[Entry, Any]]) -> None:
+        """Records, each with the event in it."""
+        for start in range(0, len(made), CHUNK):
             some = made[start : start + CHUNK]
             for (partition, stop), (_, event) in zip(self.log.append([entry for entry, _ in some]), some, strict=True):
                 self.ledger.note(str(partition), stop - 1, event)
@@ -87,7 +90,7 @@ class Stage:
                 event = deleted(chance.choice(self._past), event)
             else:
                 self._past.append(event)
-        return Entry(event["data"]["order_group_id"].encode(), json.dumps(event).encode()), event
+        return good(event)
 
     def start(self, *arguments: str, **armed: object) -> Process:
         """`projector ...`; `fail_at="send:after"` and the like arm it, and its workers."""
@@ -132,6 +135,11 @@ class Stage:
 
     def _is_complete(self) -> bool:
         return self.client.exists("og:live") == 1 and applied(self.client, *live(self.client)) == self.ledger.ends
+
+
+def good(event: Mapping[str, Any]) -> tuple[Entry, Any]:
+    """A record of an event that keeps the contract."""
+    return Entry(event["data"]["order_group_id"].encode(), json.dumps(event).encode()), event
 
 
 def deleted(event: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,16 @@ def startable_homes() -> list[RedisHome]:
     return redis_homes({})
 
 
+def binary_homes(environment: Mapping[str, str]) -> list[RedisHome]:
+    """Those whose files a test sees: each server that REDIS_SERVERS names by its path, parted by colons, and those of
+    this machine.
+    """
+    named = [_binary(Path(path)) for path in environment.get("REDIS_SERVERS", "").split(":") if path]
+    found = shutil.which("redis-server")
+    homes = [*named, *([_binary(Path(found))] if found else []), *_wheel()]
+    return list({home.name: home for home in homes}.values())
+
+
 def _primary(environment: Mapping[str, str]) -> list[RedisHome]:
     if environment.get("REDIS_URL"):
         return [RedisHome("given-redis", url=environment["REDIS_URL"])]
@@ -141,6 +151,13 @@ class RedisServer:
     def restart(self) -> None:
         """Raises ServerFailed."""
         self._start(first=False)
+
+    def shut_down(self) -> None:
+        """In an orderly way; not of one in Docker."""
+        process = self.process
+        assert process is not None, "its process is not ours"
+        process.terminate()
+        process.wait(READY_S)
 
     def client(self) -> "redis.Redis":
         """Bytes in, bytes out. The caller closes it."""

@@ -111,6 +111,10 @@ class SimulatedStore:
         # It has the methods of a catalogue, too, and those of its nodes.
         self.catalogue = self.nodes = self
 
+    def rewrite_files(self) -> list[str]:
+        """It has none."""
+        return []
+
     def generation(self, shards: int = 1) -> Generation:
         memory = self._server.memory
         while True:

@@ -1,0 +1,182 @@
+"""Has each master rewrite its append-only file once after it has started.
+
+A server that starts with a file that ends within a transaction cuts it: Redis up to 8.2 and Valkey up to 8.1 cut behind
+the last whole command, and leave the beginning of the transaction there. What is written afterwards is appended to it,
+and the next start applies that beginning together with the first transaction behind it. A rewritten file has neither.
+
+Positions do not always show that a file was torn: what was lost may not have been answered, or no projector ran. So the
+reason is that a server has started, whatever was lost. INFO counts the rewrites since then; hence it does not matter
+which process has asked for one, nor whether that process lives to see its end.
+
+Redis holds, for each master, the run of which a rewrite is due. If that server starts again before it is done, its data
+may be wrong already, and the log says so.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, cast
+
+import redis
+import structlog
+from msgspec import Struct
+
+from projector.readmodel.generations import REWRITES
+from projector.store.nodes import Nodes, address_of
+from projector.readmodel.refusals import Refusal, refusal_of
+
+# The first and the longest pause after a rewrite that failed, in seconds.
+PAUSE_FIRST_S = 1.0
+PAUSE_MAX_S = 60.0
+# The first Valkey that cuts a whole transaction. Of Redis, no version is known to do so.
+VALKEY_SOUND = 9
+
+ADVICE = (
+    "run BGREWRITEAOF by hand after each start of Redis, or let our user do it: ACL SETUSER ... +info +bgrewriteaof. Else "
+    "the next start may apply half a transaction"
+)
+
+log = structlog.get_logger("projector")
+
+
+class Rewrite(StrEnum):
+    """DONE     the file is whole.
+    FAILED   Redis could not do it, as on a full disk. It is tried again.
+    REFUSED  our user may not ask for it, or the server has no such command.
+    LATE     the server started again before it was done.
+    """
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    LATE = "late"
+
+
+Counted = Callable[[Rewrite], None]
+
+
+class Run(Struct):
+    """A server from one start to the next. `try_at_s`: when a rewrite may be asked for, by the monotonic clock."""
+
+    is_settled: bool = False
+    is_asked: bool = False
+    try_at_s: float = 0.0
+    pause_s: float = PAUSE_FIRST_S
+
+
+class AppendOnlyFiles:
+    """Not thread-safe. `counted` gets what becomes of each rewrite."""
+
+    def __init__(self, nodes: Nodes, counted: Counted = lambda rewrite: None) -> None:
+        self._nodes = nodes
+        self._counted = counted
+        self._runs: dict[str, Run] = {}
+        self._is_blind = False
+
+    def look(self) -> list[str]:
+        """Asks for each rewrite that is due, and returns what is still waited for, in words. Returns at once.
+
+        Raises StoreUnavailable.
+        """
+        seen = {}
+        for client in self._nodes.all():
+            info = self._info(client)
+            if info is not None:
+                seen[str(info["run_id"])] = client, info
+        self._runs = {run_id: self._runs.get(run_id, Run()) for run_id in seen}
+        if all(run.is_settled for run in self._runs.values()):
+            return []
+        noted = self._noted()
+        waits = []
+        for run_id, (client, info) in seen.items():
+            run, server = self._runs[run_id], address_of(client)
+            if not run.is_settled:
+                self._step(client, info, run_id, run, server, noted.get(server))
+            if not run.is_settled:
+                waits.append(f"Redis at {server} rewrites its append-only file")
+        return waits
+
+    def _step(
+        self, client: redis.Redis, info: Mapping[str, Any], run_id: str, run: Run, server: str, due: str | None
+    ) -> None:
+        if due is not None and due != run_id:
+            self._counted(Rewrite.LATE)
+            log.error(
+                "Redis was started again before its append-only file was rewritten, and may have applied half a "
+                "transaction: `projector verify` tells, and `projector replay` mends it",
+                server=server,
+            )
+        is_under_way = bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))
+        if _is_whole(info) and not is_under_way:
+            if due is not None:
+                self._nodes.keep_book(REWRITES, "HDEL", REWRITES, server)
+            if due == run_id:
+                self._counted(Rewrite.DONE)
+                log.info("Redis has rewritten its append-only file", server=server)
+            run.is_settled = True
+            return
+        if due != run_id:
+            # Before the rewrite begins: it may be the last that we do.
+            self._nodes.keep_book(REWRITES, "HSET", REWRITES, server, run_id)
+        if is_under_way:
+            run.is_asked = True
+        elif run.is_asked:
+            self._failed(run, server, "it ended with an error; the log of Redis has the reason")
+        else:
+            self._ask(client, run, server)
+
+    def _ask(self, client: redis.Redis, run: Run, server: str) -> None:
+        if time.monotonic() >= run.try_at_s:
+            with self._nodes.errors():
+                try:
+                    client.bgrewriteaof()
+                    run.is_asked = True
+                except redis.ResponseError as error:
+                    match refusal_of(error):
+                        case Refusal.NOPERM:
+                            self._refused(run, server, str(error))
+                        case Refusal.OTHER if "unknown command" in str(error):
+                            self._refused(run, server, str(error))
+                        case Refusal.OTHER if "already in progress" in str(error):
+                            run.is_asked = True
+                        case Refusal.OTHER:
+                            self._failed(run, server, str(error))
+                        case _:
+                            raise
+
+    def _failed(self, run: Run, server: str, reason: str) -> None:
+        self._counted(Rewrite.FAILED)
+        log.warning(
+            "Redis could not rewrite its append-only file", server=server, reason=reason, again_in_s=run.pause_s
+        )
+        run.is_asked = False
+        run.try_at_s = time.monotonic() + run.pause_s
+        run.pause_s = min(2 * run.pause_s, PAUSE_MAX_S)
+
+    def _refused(self, run: Run, server: str, reason: str) -> None:
+        self._counted(Rewrite.REFUSED)
+        run.is_settled = True
+        log.error(f"Redis does not let us rewrite its append-only file: {ADVICE}", server=server, reason=reason)
+
+    def _info(self, client: redis.Redis) -> Mapping[str, Any] | None:
+        """None where our user may not ask."""
+        with self._nodes.errors():
+            try:
+                return cast(Mapping[str, Any], client.info("server", "persistence"))
+            except redis.exceptions.NoPermissionError as error:
+                if not self._is_blind:
+                    self._is_blind = True
+                    self._refused(Run(), address_of(client), str(error))
+                return None
+
+    def _noted(self) -> dict[str, str]:
+        with self._nodes.errors():
+            found = cast(dict[bytes, bytes], self._nodes.of(REWRITES).hgetall(REWRITES))
+        return {server.decode(): run_id.decode() for server, run_id in found.items()}
+
+
+def _is_whole(info: Mapping[str, Any]) -> bool:
+    """Also where there is none, and where a torn one is cut as it should be."""
+    if not info.get("aof_enabled") or int(str(info.get("valkey_version", 0)).split(".")[0]) >= VALKEY_SOUND:
+        return True
+    return bool(info.get("aof_rewrites")) and info.get("aof_last_bgrewrite_status") == "ok"
