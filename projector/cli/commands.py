@@ -37,6 +37,7 @@ from projector.store.redis import Store
 from projector.token import make_token
 from projector.up.child import stop_with_parent
 from projector.up.up import up as run_up
+from projector.verify.selfcheck import self_checking
 
 app = typer.Typer(
     help="Order events from Kafka to order-group documents in Redis. Without EVENT_LOG_URL and REDIS_URL every "
@@ -97,7 +98,8 @@ def run(
             store_url, home = settings.store_url, settings.data_dir
             bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse)
         store = Store(nodes, watch.metrics.answered, watch.metrics.rewritten)
-        Projector(log, store, stop, accepted, settings.parked_max, topic, watch, stands_by=auto_replay).run()
+        with self_checking(settings.store_url, watch.metrics.checked):
+            Projector(log, store, stop, accepted, settings.parked_max, topic, watch, stands_by=auto_replay).run()
 
 
 @app.command()

@@ -56,6 +56,17 @@ class Metrics:
             ("rewrite",),
             registry=self.registry,
         )
+        self._checks = Counter(
+            "order_groups_projector_checks", "Steps of the self-check, each of some groups.", registry=self.registry
+        )
+        self._checked_groups = Counter(
+            "order_groups_projector_checked_groups", "Groups that the self-check looked at.", registry=self.registry
+        )
+        self._check_differences = Counter(
+            "order_groups_projector_check_differences",
+            "Parts of documents, index entries and bits that differ from what the group's state gives.",
+            registry=self.registry,
+        )
         self._commit_seconds = Histogram(
             "order_groups_projector_commit_duration_seconds",
             "From sending a commit to reading its answer.",
@@ -96,6 +107,11 @@ class Metrics:
 
     def rewritten(self, rewrite: Rewrite) -> None:
         self._rewrites[rewrite].inc()
+
+    def checked(self, groups: int, differences: int) -> None:
+        self._checks.inc()
+        self._checked_groups.inc(groups)
+        self._check_differences.inc(differences)
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""

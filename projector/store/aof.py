@@ -32,8 +32,8 @@ PAUSE_MAX_S = 60.0
 VALKEY_SOUND = 9
 
 ADVICE = (
-    "run BGREWRITEAOF by hand after each start of Redis, or let our user do it: ACL SETUSER ... +info +bgrewriteaof. Else "
-    "the next start may apply half a transaction"
+    "run BGREWRITEAOF by hand after each start of Redis, or let our user do it: ACL SETUSER ... +info +bgrewriteaof. "
+    "Else the next start may apply half a transaction"
 )
 
 log = structlog.get_logger("projector")

@@ -63,14 +63,20 @@ class Answer(Struct, frozen=True):
 
 
 class Shards:
-    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass."""
+    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass.
 
-    def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
+    `partitions`: of the log; None where no positions are wanted.
+    """
+
+    def __init__(
+        self, store: Store, generation: Generation, partitions: Sequence[Partition] | None, insist: Insist
+    ) -> None:
         self.generation = generation
         self.has_bits = generation.version >= BITS_SINCE
         self._has_slices = generation.version >= SLICES_SINCE
         self._store = store
-        self._partitions = {str(partition).encode(): partition for partition in partitions}
+        self._has_positions = partitions is not None
+        self._partitions = {str(partition).encode(): partition for partition in partitions or ()}
         self._insist = insist
 
     def look(
@@ -196,6 +202,8 @@ class Shards:
 
     def _positions(self, flat: Sequence[bytes]) -> Positions:
         """0 where nothing has been applied."""
+        if not self._has_positions:
+            return {}
         positions = dict.fromkeys(self._partitions.values(), 0)
         for name, offset in zip(flat[::2], flat[1::2], strict=True):
             if name == b"redriven":
