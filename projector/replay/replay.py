@@ -172,22 +172,10 @@ class Replay:
     def _go_over(self, generation: Generation, park: bool) -> Switched:
         self._must_follow(generation)
         before = self._catalogue.live()
-        self._await_files()
         # A kept one may be read: by an API of its version, while another one is live.
         with closing(self._builder(generation, park, WHOLE_RECORDS)) as builder:
             go_over(self._log, self._store, builder, self._lease, self._insist, self._teller)
         return Switched(generation, before)
-
-    def _await_files(self) -> None:
-        """What may follow half a transaction in an append-only file is not read before that file is rewritten."""
-        said = False
-        while waits := self._insist(self._store.rewrite_files):
-            if not said:
-                self._teller.say(waits[0])
-                said = True
-            self._lease.check()
-            if self._stop.wait(LOOK_S):
-                raise Stopped
 
     def _is_measure(self, live: Generation, built: Positions) -> bool:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""

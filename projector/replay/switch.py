@@ -6,6 +6,7 @@ next request on, and the projector, which looks for its successor, goes on in it
 milliseconds. Whoever dies there leaves a seal, which the projector lifts once the lease has expired.
 """
 
+import time
 from collections.abc import Mapping
 
 from events.log import Log, Partition
@@ -22,11 +23,14 @@ from projector.store.redis import Store
 NEAR_EVENTS = 2_000
 # How often it is brought up to the log before the seal; a publisher faster than we are would keep us for ever.
 ROUNDS_MAX = 10
+# How often the rewriting of append-only files is looked at, in seconds.
+LOOK_S = 0.1
 
 
 def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
     """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
     generation, live = builder.generation, store.catalogue.live()
+    _await_files(store, lease, insist, teller)
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
@@ -43,6 +47,18 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
             store.unseal(live, [lease.token] * live.shards)
         raise
     insist(lambda: store.catalogue.mark_live(generation, lease.token))
+
+
+
+def _await_files(store: Store, lease: Lease, insist: Insist, teller: Teller) -> None:
+    """Redis may start anew: what follows half a transaction in its file must not be read before that is rewritten."""
+    said = False
+    while waits := insist(store.rewrite_files):
+        if not said:
+            teller.say(waits[0])
+            said = True
+        lease.check()
+        time.sleep(LOOK_S)
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:

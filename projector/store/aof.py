@@ -1,8 +1,9 @@
 """Has each master rewrite its append-only file once after it has started.
 
-A server that starts with a file that ends within a transaction cuts it: Redis up to 8.2 and Valkey up to 8.1 cut behind
-the last whole command, and leave the beginning of the transaction there. What is written afterwards is appended to it,
-and the next start applies that beginning together with the first transaction behind it. A rewritten file has neither.
+A server that starts with a file that ends within a transaction cuts it: Redis up to 8.2 and Valkey up to 9.1.1 cut it
+behind the last whole command, and leave the beginning of the transaction there. What is written afterwards is appended,
+and the next start applies that beginning together with the first transaction behind it. A rewritten file has no such
+beginning.
 
 Positions do not always show that a file was torn: what was lost may not have been answered, or no projector ran. So the
 reason is that a server has started, whatever was lost. INFO counts the rewrites since then; hence it does not matter
@@ -12,6 +13,7 @@ Redis holds, for each master, the run of which a rewrite is due. If that server 
 may be wrong already, and the log says so.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -22,14 +24,14 @@ import structlog
 from msgspec import Struct
 
 from projector.readmodel.generations import REWRITES
-from projector.store.nodes import Nodes, address_of
 from projector.readmodel.refusals import Refusal, refusal_of
+from projector.store.nodes import Nodes, address_of
 
 # The first and the longest pause after a rewrite that failed, in seconds.
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0
-# The first Valkey that cuts a whole transaction. Of Redis, no version is known to do so.
-VALKEY_SOUND = 9
+# The first Valkey that cuts off a transaction as a whole. Of Redis no version is known to do so.
+SOUND_VALKEY = (9, 1, 2)
 
 ADVICE = (
     "run BGREWRITEAOF by hand after each start of Redis, or let our user do it: ACL SETUSER ... +info +bgrewriteaof. "
@@ -177,6 +179,7 @@ class AppendOnlyFiles:
 
 def _is_whole(info: Mapping[str, Any]) -> bool:
     """Also where there is none, and where a torn one is cut as it should be."""
-    if not info.get("aof_enabled") or int(str(info.get("valkey_version", 0)).split(".")[0]) >= VALKEY_SOUND:
+    valkey = tuple(int(part) for part in re.findall(r"\d+", str(info.get("valkey_version", "")))[:3])
+    if not info.get("aof_enabled") or valkey >= SOUND_VALKEY:
         return True
     return bool(info.get("aof_rewrites")) and info.get("aof_last_bgrewrite_status") == "ok"

@@ -63,20 +63,14 @@ class Answer(Struct, frozen=True):
 
 
 class Shards:
-    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass.
+    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass."""
 
-    `partitions`: of the log; None where no positions are wanted.
-    """
-
-    def __init__(
-        self, store: Store, generation: Generation, partitions: Sequence[Partition] | None, insist: Insist
-    ) -> None:
+    def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
         self.generation = generation
         self.has_bits = generation.version >= BITS_SINCE
         self._has_slices = generation.version >= SLICES_SINCE
         self._store = store
-        self._has_positions = partitions is not None
-        self._partitions = {str(partition).encode(): partition for partition in partitions or ()}
+        self._partitions = {str(partition).encode(): partition for partition in partitions}
         self._insist = insist
 
     def look(
@@ -201,12 +195,10 @@ class Shards:
         return cast(list[Any], found)
 
     def _positions(self, flat: Sequence[bytes]) -> Positions:
-        """0 where nothing has been applied."""
-        if not self._has_positions:
-            return {}
+        """0 where nothing has been applied. None are wanted of a log without partitions."""
         positions = dict.fromkeys(self._partitions.values(), 0)
         for name, offset in zip(flat[::2], flat[1::2], strict=True):
-            if name == b"redriven":
+            if name == b"redriven" or not self._partitions:
                 continue
             if name == b"unfinished":
                 raise CannotGoOn(

@@ -9,6 +9,7 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from tests.conftest import without
+from tests.integration.rebuilding import Shop
 from tests.integration.watched import Projector, append
 from tests.poison import event
 from tests.processes import wait_until_applied
@@ -25,7 +26,7 @@ LATE = (
 @pytest.fixture
 def home() -> RedisHome:
     """One that leaves half a transaction in a torn file."""
-    found = [home for home in binary_homes(os.environ) if not home.name.startswith("valkey-9")]
+    found = [home for home in binary_homes(os.environ) if home.name.startswith("redis-")]
     if not found:
         without("there is no Redis that a rewrite is due on: install redis-server")
     return found[0]
@@ -132,6 +133,21 @@ def test_a_start_before_it_is_done_is_told(server: RedisServer, tmp_path: Path, 
     with started(tmp_path, url, server.url) as run:
         wait_until_ready(run)
         assert count(run, "late") == 0
+
+
+def test_a_replay_switches_when_it_is_done(server: RedisServer, tmp_path: Path) -> None:
+    shop = Shop(tmp_path, server.url)
+    shop.publish(200)
+    obstacle = obstruct(server)
+    with shop.start_replay("--yes") as replay, server.client() as client:
+        wait_until(lambda: "rewrites its append-only file" in replay.text(), READY_S, "the replay to wait")
+        assert replay.process.poll() is None
+        assert not client.exists("og:live")
+        clear(obstacle)
+        assert replay.process.wait(READY_S) == 0, replay.text()
+        assert client.hlen("{og:live}:rewrites") == 0
+    assert rewrites(server.url) >= 1
+    shop.check()
 
 
 @pytest.mark.parametrize(

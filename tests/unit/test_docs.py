@@ -21,6 +21,7 @@ from projector.readmodel.generations import State
 from projector.readmodel.keys import LIVE, Generation
 from projector.readmodel.refusals import Refusal
 from projector.settings import Settings
+from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
 from tests.chaos.armed.sitecustomize import POINTS
 
@@ -115,6 +116,7 @@ def test_every_key_is_in_the_table() -> None:
     assert len(names) >= 7
     outside = [LIVE, generations.GENERATIONS, generations.NUMBERS, generations.REPLAY]
     outside += [generations.PAUSED, generations.UNTOLD, generations.STARTED, generations.DEADLY]
+    outside += [generations.REWRITES]
     assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
 
 
@@ -141,7 +143,7 @@ def test_every_metric_is_in_the_table() -> None:
 
 
 def test_every_label_of_a_refusal_a_rewind_and_a_fate_is_told() -> None:
-    for value in (*Refusal, *Outcome, *REWINDS, *Fate):
+    for value in (*Refusal, *Outcome, *REWINDS, *Fate, *Rewrite):
         assert f"`{value}`" in OPERATIONS, value
 
 
@@ -178,6 +180,7 @@ def test_alerts_ask_for_labels_that_there_are() -> None:
         "reason": {*REWINDS, "concurrency"},
         "fate": set(Fate),
         "outcome": set(Outcome),
+        "rewrite": set(Rewrite),
     }
     found = [
         (label, value)
