@@ -26,7 +26,7 @@ from projector.verify.picture import BY, EMPTY, Difference, Picture, difference,
 from projector.verify.shards import Shards
 
 # From one step to the next, in seconds, and at about how many groups each looks: 72 000 an hour. If 50 of a million are
-# damaged, that finds one within the hour with a probability of 97 %. A step is one call, and takes Redis 2 to 4 ms.
+# damaged, that finds one within the hour with a probability of 97 %. A step takes Redis about 3 ms.
 STEP_S = 0.5
 STEP_GROUPS = 10
 # How often a difference is told in the log at most, in seconds.
