@@ -49,7 +49,6 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
     insist(lambda: store.catalogue.mark_live(generation, lease.token))
 
 
-
 def _await_files(store: Store, lease: Lease, insist: Insist, teller: Teller) -> None:
     """Redis may start anew: what follows half a transaction in its file must not be read before that is rewritten."""
     said = False
