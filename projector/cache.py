@@ -22,6 +22,9 @@ class Cache:
     def take(self, group_id: str) -> Known | None:
         return self._known.pop(group_id, None)
 
+    def get(self, group_id: str) -> Known | None:
+        return self._known.get(group_id)
+
     def __contains__(self, group_id: str) -> bool:
         return group_id in self._known
 

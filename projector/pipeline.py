@@ -11,14 +11,15 @@ from functools import partial
 import structlog
 
 from events.log import Partition
+from projector.batches import commits
 from projector.cache import Cache
 from projector.flight import Flight, Next, Projected, Tally
 from projector.parked.record import now_text
 from projector.patience import Insist
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.keys import Generation
-from projector.steering import Closed, Rejoin, Rewind, TooMuch
-from projector.store.commit import REQUEST_BYTES_MAX, Advance, Outcome, request
+from projector.steering import Closed, Rejoin, Rewind
+from projector.store.commit import Advance, Outcome, request
 from projector.store.redis import Store
 from projector.store.sent import Asked
 
@@ -116,28 +117,31 @@ class Pipeline:
             self.push(())
 
     def _project_next(self) -> list[Projected]:
-        """On top of what is under way. Nothing, where it was too much and has been applied in halves instead."""
+        """On top of what is under way. Where its groups are too large for one commit, only the last part of it is left:
+        those before have been sent.
+        """
         if self._next is None:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()
         for asked in self._next.asked:
             states |= self._insist(asked.states)
         self._next = None
-        try:
-            return self._project_all(decoded, states)
-        except TooMuch:
+        *earlier, last = commits(decoded, partial(self._size, states))
+        for part in earlier:
+            projected = self._project_all(part, states)
             self._settle()
-            self._apply_halves(decoded)
-            return []
+            self._send(projected)
+        return self._project_all(last, states)
 
-    def _apply_halves(self, decoded: Sequence[Decoded]) -> None:
-        half = len(decoded) // 2
-        for part in (decoded[:half], decoded[half:]):
-            try:
-                self._send(self._project_all(part, {}))
-            except TooMuch:
-                self._apply_halves(part)
-            self._settle()
+    def _size(self, states: Mapping[str, bytes | None], group_id: str) -> int:
+        """Of its state, in bytes. 0 also for a group that has been pushed out of the cache since the states were asked
+        for: what it adds to a commit is not worth a round trip.
+        """
+        for flight in self._flights:
+            if group_id in flight.projected.after:
+                return flight.projected.after[group_id].size
+        cached = self._cache.get(group_id)
+        return cached.size if cached else len(states.get(group_id) or b"")
 
     def _ask(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> list[Asked]:
         under_way = [flight.projected.after for flight in self._flights]
@@ -149,7 +153,7 @@ class Pipeline:
         return [self._store.ask(self.generation, shard, ids) for shard, ids in missing.items()]
 
     def _project_all(self, decoded: Sequence[Decoded], states: Mapping[str, bytes | None]) -> list[Projected]:
-        """Every shard's part, where it has not had it yet. Raises TooMuch."""
+        """Every shard's part, where it has not had it yet."""
         found = []
         stops = {item.record.partition: item.record.offset + 1 for item in decoded}
         for shard in range(self.generation.shards):
@@ -157,11 +161,7 @@ class Pipeline:
             advances = {p: Advance(heads[p], stop) for p, stop in stops.items() if stop > (heads[p] or 0)}
             if advances:
                 items = self._share(shard, heads, decoded)
-                part = self._project(shard, items, advances, self._known(shard, items, states))
-                # One group is written whole, however few of its events: halves would only write it twice.
-                if len(part.after) > 1 and sum(map(len, part.request)) > REQUEST_BYTES_MAX:
-                    raise TooMuch
-                found.append(part)
+                found.append(self._project(shard, items, advances, self._known(shard, items, states)))
         return found
 
     def _heads_for(self, shard: int) -> dict[Partition, int | None]:

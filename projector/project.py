@@ -44,12 +44,16 @@ class Decoded(Struct, frozen=True, gc=False):
 
 
 class Known(Struct, gc=False):
-    """A group as Redis has it: the revision of its state, its orders, its index entries, its text if it is listed."""
+    """A group as Redis has it: the revision of its state, its orders, its index entries, its text if it is listed.
+
+    `size`: of its state, in bytes.
+    """
 
     revision: bytes
     group: Group
     entries: Entries
     text: bytes | None
+    size: int
 
 
 class Change(Struct, gc=False):
@@ -103,7 +107,7 @@ def group_ids(batch: Iterable[Decoded]) -> list[str]:
 def known(group_id: str, state: bytes | None) -> Known:
     """From the state as stored, None for a group not yet seen. Raises CannotGoOn for a damaged state."""
     if state is None:
-        return Known(b"", {}, {}, None)
+        return Known(b"", {}, {}, None, 0)
     try:
         group = unpack(state)
     except (msgspec.DecodeError, IndexError, TypeError) as error:
@@ -111,7 +115,7 @@ def known(group_id: str, state: bytes | None) -> Known:
             f"the state of group {group_id!r} in Redis is damaged ({error}): projector replay makes all of it anew"
         ) from None
     seen = view(group_id, group)
-    return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None)
+    return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None, len(state))
 
 
 def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | None = None) -> Change:
@@ -142,7 +146,7 @@ def _render(group_id: str, old: Known, change: Change) -> None:
     state = pack(old.group)
     new = view(group_id, old.group)
     text = search_text(new) if new else None
-    after = Known(revision_of(state), old.group, entries(new), text)
+    after = Known(revision_of(state), old.group, entries(new), text, len(state))
     change.state[group_id] = state
     if new:
         change.row[group_id], change.rest[group_id] = document(new)

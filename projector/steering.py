@@ -18,7 +18,3 @@ class Rejoin(Exception):
 
 class Closed(Exception):
     """The generation is not ours to write any more: look for the live one."""
-
-
-class TooMuch(Exception):
-    """The batch changes more bytes than one commit may: apply its halves."""

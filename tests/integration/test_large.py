@@ -12,6 +12,7 @@ import redis
 
 from events.log import Entry, Partition, Record
 from events.sqlite_log import SqliteLog
+from projector.batches import BATCH_RECORDS_MAX, COMMIT_STATE_BYTES_MAX
 from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record
 from projector.run import Projector
@@ -22,7 +23,7 @@ from tests import readmodel
 from tests.poison import event
 from tests.processes import wait_until_applied
 
-GROUPS, ORDERS = 10, 1000
+GROUPS, ORDERS = 30, 1000
 
 
 @contextmanager
@@ -51,7 +52,8 @@ def append(log: SqliteLog, events: list[dict[str, Any]]) -> dict[str, int]:
 
 
 @pytest.mark.timeout(180)
-def test_a_batch_of_large_groups_is_halved_until_it_fits(redis_url: str, tmp_path: Path) -> None:
+def test_a_batch_rewrites_each_large_group_once(redis_url: str, tmp_path: Path) -> None:
+    """Updates of ten groups in turn are one commit; thirty groups are more than one commit rewrites."""
     path = tmp_path / "orders.db"
     events = [order(group, number) for group in range(GROUPS) for number in range(ORDERS)]
     with SqliteLog(path) as log, redis.Redis.from_url(redis_url) as client:
@@ -59,18 +61,30 @@ def test_a_batch_of_large_groups_is_halved_until_it_fits(redis_url: str, tmp_pat
         ends = append(log, events)
         with projecting(path, redis_url):
             wait_until_applied(client, ends)
-            updates = [order(group, 1, version=2, status="completed") for group in range(GROUPS)]
-            for update in updates:
-                update["id"] += "_completed"
+            # One transaction, hence one batch.
+            some = [updated(n % 10, n // 10) for n in range(BATCH_RECORDS_MAX)]
             client.config_resetstat()
-            wait_until_applied(client, append(log, updates))
-        commits = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+            wait_until_applied(client, append(log, some))
+            assert commits(client) == 1
+            each = [updated(group, 500) for group in range(GROUPS)]
+            client.config_resetstat()
+            wait_until_applied(client, append(log, each))
+            assert commits(client) == 2
         model = readmodel.read(client)
-    written = sum(map(len, model.documents.values()))
-    assert written > 2 * REQUEST_BYTES_MAX, "the batch was small: nothing was shown"
-    assert commits >= 3
-    readmodel.check(model, events + updates)
-    readmodel.check_accounting(model, len(events) + len(updates))
+        states = sum(map(len, client.hvals(readmodel.PREFIX + "state")))
+    assert COMMIT_STATE_BYTES_MAX < states < 2 * COMMIT_STATE_BYTES_MAX, "the groups were small: nothing was shown"
+    readmodel.check(model, events + some + each)
+    readmodel.check_accounting(model, len(events) + len(some) + len(each))
+
+
+def updated(group: int, number: int) -> dict[str, Any]:
+    found = order(group, number, version=2, status="completed")
+    return {**found, "id": found["id"] + "_completed"}
+
+
+def commits(client: "redis.Redis") -> int:
+    found: int = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    return found
 
 
 def test_one_order_too_many_is_parked(redis_url: str, tmp_path: Path) -> None:

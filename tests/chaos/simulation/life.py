@@ -51,7 +51,7 @@ class Stop:
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """The clock, the chance and the voice of the real code are ours."""
+    """The clock, the chance, the voice, and the room in a commit, of the real code are ours."""
 
     def nothing(*_: object, **__: object) -> None:
         pass
@@ -60,6 +60,8 @@ def simulated() -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: _current[-1].now_s, perf_counter=lambda: _current[-1].now_s)
     chance = SimpleNamespace(uniform=lambda low, high: _current[-1].chance.uniform(low, high))
     with (
+        # As if its groups were large: some batches are cut into several commits, and others are not.
+        patch("projector.batches.COMMIT_STATE_BYTES_MAX", 500),
         patch("projector.pipeline.request", Told),
         patch("projector.run.time", clock),
         patch("projector.patience.random", chance),
