@@ -3,6 +3,7 @@
 No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 
@@ -17,7 +18,7 @@ from projector.errors import CannotGoOn
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
-from projector.parked.record import parked
+from projector.parked.record import counted, parked
 
 ORDERS_MAX = 1000
 
@@ -33,6 +34,10 @@ class Fate(StrEnum):
     PASSED_OVER = "passed_over"
     PARKED = "parked"
     DISCARDED = "discarded"
+
+
+# Beside the fates in the tally: the bytes that count for the parked records of a partition, against the limit.
+PARKED_BYTES = "parked_bytes"
 
 
 class Decoded(Struct, frozen=True, gc=False):
@@ -62,7 +67,8 @@ class Change(Struct, gc=False):
     `expected`: group id -> the revision that its state must still have, for every group that the batch met.
     `row`, `rest`: the two parts of each document; `text`: only what changed; `unlisted`: groups no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
-    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate.
+    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate; `parked_bytes`: `orders/0` -> how many more
+    of them are parked.
     `after`: what is known of all these groups once this is stored, and not a moment earlier.
     Of what an operator does to parked records: `unparked`: those that must still be parked, and are no more but for
     those in `parked`; `discarded`: position -> JSON of what is thrown away; `redriven`: whether documents change
@@ -79,6 +85,7 @@ class Change(Struct, gc=False):
     remove: dict[str, list[str]] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, dict[Fate, int]] = field(default_factory=dict)
+    parked_bytes: Counter[str] = field(default_factory=Counter)
     after: dict[str, Known] = field(default_factory=dict)
     unparked: list[str] = field(default_factory=list)
     discarded: dict[str, bytes] = field(default_factory=dict)
@@ -172,7 +179,8 @@ def _apply(before: Mapping[str, Known], item: Decoded, change: Change, now: str 
             "$.data.order_group_id", f"expected at most {ORDERS_MAX} orders in a group, got one more"
         )
     if problem:
-        change.parked[str(item.record)] = parked(item.record, problem, now)
+        stored = change.parked[str(item.record)] = parked(item.record, problem, now)
+        change.parked_bytes[str(item.record.partition)] += counted(stored)
         return Fate.PARKED
     return Fate.PASSED_OVER
 

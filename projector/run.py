@@ -16,7 +16,7 @@ from events.log import Log, Loss, Partition, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
-from projector.parked.cap import PARKED_MAX
+from projector.parked.cap import Limits
 from projector.parked.intake import Intake
 from projector.parked.letters import Letters
 from projector.patience import Stopped, insist
@@ -51,7 +51,7 @@ class Projector:
         store: Store,
         stop: threading.Event,
         accept_loss: frozenset[Loss] = frozenset(),
-        parked_max: int = PARKED_MAX,
+        limits: Limits | None = None,
         parked_topic: Log | None = None,
         watch: Watch | None = None,
         stands_by: bool = False,
@@ -64,7 +64,7 @@ class Projector:
         self._accept_loss = accept_loss
         self._stands_by = stands_by
         letters = Letters(parked_topic, store, stop) if parked_topic is not None else None
-        self._intake = Intake(store, stop, parked_max, letters)
+        self._intake = Intake(store, stop, limits or Limits(), letters)
         self._pipeline: Pipeline
         self._marked_at_s = 0.0
 
@@ -183,6 +183,7 @@ class Projector:
             if self._mark_is_due():
                 self._pipeline.check()
                 self._intake.look(self._pipeline, subscription)
+                self._watch.pulse.parked_bytes = self._intake.parked_bytes
         except Closed:
             self._watch.metrics.rewound("generation")
             self._await_successor()

@@ -14,7 +14,7 @@ from events.open import sqlite_url
 from projector.errors import BadSetting
 from projector.health.pulse import HELD_BACK_MAX_S
 from projector.home import Home
-from projector.parked.cap import PARKED_MAX
+from projector.parked.cap import PARKED_BYTES_MAX, PARKED_MAX
 from projector.readmodel.sentinels import check as check_redis_url
 
 
@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     api_request_timeout_ms: int = Field(default=REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
 
     parked_max: int = Field(default=PARKED_MAX, ge=1)
+    # At least what one event takes.
+    parked_bytes_max: int = Field(default=PARKED_BYTES_MAX, ge=2 * 1024 * 1024)
     parked_topic: str | None = None
 
     projection_wait_ms: int = Field(default=PROJECTION_WAIT_MS, ge=0, le=60_000)

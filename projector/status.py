@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from events.log import Log, Partition
+from projector.project import PARKED_BYTES
 from projector.readmodel.generations import PAUSED, UNTOLD, Listed, State
 from projector.readmodel.keys import Generation
 from projector.store import memory
@@ -19,7 +20,8 @@ class PartitionStatus(Struct, frozen=True):
     """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`. `held_back`:
     those of them that cannot be read yet, because of an open transaction.
 
-    `paused_at`: the offset at which it waits, as long as too much of it is parked.
+    `parked_bytes`: of those parked, about what they take in Redis; what earlier releases parked is not in it.
+    `paused_at`: the offset at which it waits, as long as too much of it is parked; `paused_by`: the limit's setting.
     """
 
     partition: str
@@ -34,7 +36,9 @@ class PartitionStatus(Struct, frozen=True):
     passed_over: int
     parked: int
     discarded: int
+    parked_bytes: int
     paused_at: int | None
+    paused_by: str | None
 
 
 class GenerationStatus(Struct, frozen=True):
@@ -57,6 +61,13 @@ class Status(Struct, frozen=True):
     partitions: list[PartitionStatus]
     generations: list[GenerationStatus]
     untold: int
+
+
+class _Paused(Struct, frozen=True):
+    """`limit` as by default for what a projector of an earlier release noted."""
+
+    offset: int
+    limit: str = "PARKED_MAX"
 
 
 _FATES = ("received", "applied", "stale", "passed_over", "parked", "discarded")
@@ -84,7 +95,9 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
                 lag=end[partition] - after[partition],
                 held_back=held_back[partition],
                 rate=round((after[partition] - before[partition]) / elapsed_s, 1) if elapsed_s else 0.0,
-                paused_at=paused.get(str(partition)),
+                parked_bytes=tally.get(f"{partition}:{PARKED_BYTES}", 0),
+                paused_at=paused[str(partition)].offset if str(partition) in paused else None,
+                paused_by=paused[str(partition)].limit if str(partition) in paused else None,
                 **{fate: tally.get(f"{partition}:{fate}", 0) for fate in _FATES},
             )
             for partition in partitions
@@ -123,10 +136,10 @@ def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:
     return tally
 
 
-def _paused(nodes: Nodes) -> dict[str, int]:
+def _paused(nodes: Nodes) -> dict[str, _Paused]:
     with nodes.errors():
         found = cast(dict[bytes, bytes], nodes.of(PAUSED).hgetall(PAUSED))
-    return {partition.decode(): msgspec.json.decode(told)["offset"] for partition, told in found.items()}
+    return {partition.decode(): msgspec.json.decode(told, type=_Paused) for partition, told in found.items()}
 
 
 def _untold(nodes: Nodes) -> int:

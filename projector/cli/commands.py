@@ -28,6 +28,7 @@ from projector.export import export_log, output
 from projector.health.port import health_port
 from projector.health.watch import Watch
 from projector.logs import configure_logs
+from projector.parked.cap import Limits
 from projector.publish import BadLines, publish_entries, publish_file
 from projector.replay.auto import bring_to_our_version
 from projector.run import Projector
@@ -98,8 +99,9 @@ def run(
             store_url, home = settings.store_url, settings.data_dir
             bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse)
         store = Store(nodes, watch.metrics.answered, watch.metrics.rewritten)
+        limits = Limits(settings.parked_max, settings.parked_bytes_max)
         with self_checking(settings.store_url, watch.metrics.checked):
-            Projector(log, store, stop, accepted, settings.parked_max, topic, watch, stands_by=auto_replay).run()
+            Projector(log, store, stop, accepted, limits, topic, watch, stands_by=auto_replay).run()
 
 
 @app.command()

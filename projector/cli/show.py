@@ -88,13 +88,12 @@ def exported(found: Exported) -> None:
 
 def status(found: Status) -> None:
     log = _table("Log", "partition", "position", "end", "lag", "held back", "events/s")
-    fates = _table(
-        "What became of the events", "partition", "received", "applied", "stale", "passed over", "parked", "discarded"
-    )
+    names = ("received", "applied", "stale", "passed over", "parked", "discarded", "bytes parked")
+    fates = _table("What became of the events", "partition", *names)
     for row in found.partitions:
         progress = (row.position, row.end, row.lag, row.held_back, row.rate)
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
-        counts = (row.received, row.applied, row.stale, row.passed_over, row.parked, row.discarded)
+        counts = (row.received, row.applied, row.stale, row.passed_over, row.parked, row.discarded, row.parked_bytes)
         fates.add_row(row.partition, *(f"{number:,}" for number in counts))
     model = _table("Read model", "generation", "state", "version", "shards", "groups", "memory", "bytes/group")
     for generation in found.generations:
@@ -112,7 +111,7 @@ def status(found: Status) -> None:
     for row in found.partitions:
         if row.paused_at is not None:
             _out.print(
-                f"{row.partition} is paused at {row.paused_at}: too many of its events are parked (PARKED_MAX). "
+                f"{row.partition} is paused at {row.paused_at}: too many of its events are parked ({row.paused_by}). "
                 "To go on: projector parked list, then redrive or discard."
             )
     if found.untold:

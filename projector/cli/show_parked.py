@@ -15,7 +15,7 @@ from events.header_names import bytes_of
 from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import legible
 from projector.parked.book import Entry, by_reason
-from projector.parked.record import Parked, encode
+from projector.parked.record import Parked, shown
 from projector.parked.redrive import Redriven
 
 # How many lines of a value's bytes are shown, 16 a line, where they are no text.
@@ -51,7 +51,7 @@ def listed(generation: int, found: Sequence[Entry], limit: int, reason: str | No
 
 def one(found: Parked, as_json: bool) -> None:
     if as_json:
-        print(encode(found).decode())
+        print(shown(found).decode())
         return
     rows = {
         "position": found.position,

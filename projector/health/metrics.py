@@ -142,6 +142,8 @@ class _Gauges(Collector):
         yield _gauge("held_back_seconds", "How long the first of them has been kept by now.", pulse.held_back_s)
         yield _gauges("position", "The next offset to apply.", "partition", positions)
         yield _gauge("end_age_seconds", "Since the log last told its end.", pulse.end_age_s)
+        parked_bytes = pulse.parked_bytes
+        yield _gauges("parked_bytes", "About what parked events take in Redis.", "partition", parked_bytes)
         age_s = pulse.oldest_unapplied_s(time.time() * 1000)
         yield _gauge("oldest_unapplied_seconds", "Age of the oldest event that was read and is not stored.", age_s)
 

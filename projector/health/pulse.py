@@ -76,6 +76,8 @@ class Pulse:
         # The batch that has been under way for longest.
         self.oldest: Sequence[Decoded] = ()
         self.seen = Seen()
+        # Of our partitions: about what their parked events take in Redis.
+        self.parked_bytes: Mapping[Partition, int] = {}
 
     # --- the loop's side ---
 

@@ -1,7 +1,8 @@
-"""A limit on what is parked of each partition: a publisher that sends nothing but poison must not fill Redis.
+"""Limits on what is parked of each partition: a publisher that sends nothing but poison must not fill Redis.
 
-At the limit the partition pauses at the event that would be parked next: nothing is skipped, its position stays, other
-partitions go on. It goes on by itself when there is room, after a redrive, a discard, or with a higher limit.
+At a limit, of records or of bytes, the partition pauses at the event that would be parked next: nothing is skipped, its
+position stays, other partitions go on. It goes on by itself when there is room, after a redrive, a discard, or with a
+higher limit.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -9,41 +10,81 @@ from functools import partial
 
 import msgspec
 import structlog
+from msgspec import Struct, structs
 
 from events.log import Partition
-from projector.parked.record import now_text
+from projector.parked.record import counted, now_text, parked
 from projector.patience import Insist
-from projector.project import Decoded, Fate
+from projector.project import PARKED_BYTES, Decoded, Fate
 from projector.readmodel.generations import PAUSED
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
 
 # By default, of each partition.
 PARKED_MAX = 10_000
+PARKED_BYTES_MAX = 256 * 1024 * 1024
 
 log = structlog.get_logger("projector")
 
 
-class Cap:
-    """`parked_max`: of each partition. `insist` calls until there is an answer."""
+class Amount(Struct, frozen=True):
+    """Of what is parked of a partition."""
 
-    def __init__(self, store: Store, parked_max: int, insist: Insist) -> None:
+    records: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.records + other.records, self.bytes + other.bytes)
+
+    def highest(self, other: "Amount") -> "Amount":
+        """Each of the two where it is higher."""
+        return Amount(max(self.records, other.records), max(self.bytes, other.bytes))
+
+    def beyond(self, other: "Amount") -> bool:
+        return self.records > other.records or self.bytes > other.bytes
+
+
+NOTHING = Amount()
+
+
+class Limits(Struct, frozen=True):
+    """Of each partition."""
+
+    parked_max: int = PARKED_MAX
+    parked_bytes_max: int = PARKED_BYTES_MAX
+
+    def exceeded_by(self, parked: Amount) -> str | None:
+        """Which: the name of its setting."""
+        if parked.records > self.parked_max:
+            return "PARKED_MAX"
+        return "PARKED_BYTES_MAX" if parked.bytes > self.parked_bytes_max else None
+
+
+class Cap:
+    """`insist` calls until there is an answer."""
+
+    def __init__(self, store: Store, limits: Limits, insist: Insist) -> None:
         self._store = store
         self._insist = insist
-        self._parked_max = parked_max
-        # How many are parked, or under way to it, at least.
-        self._counts: dict[Partition, int] = {}
+        self._limits = limits
+        # What is parked, or under way to it, at least.
+        self._parked: dict[Partition, Amount] = {}
         # Events of groups with too many orders are found out too late to stop at the first of them: what has grown
         # beyond this by them pauses at its next event.
-        self._tolerated: dict[Partition, int] = {}
+        self._tolerated: dict[Partition, Amount] = {}
         self._over: set[Partition] = set()
         self.paused: dict[Partition, int] = {}
+        # What each of these needs room for.
+        self._needed: dict[Partition, Amount] = {}
+        # How many bytes are parked, as of the last look.
+        self.bytes: dict[Partition, int] = {}
 
     def start(self, generation: Generation, partitions: Collection[Partition]) -> None:
         """They are read from where Redis stands."""
-        counts = self._stored(generation, partitions)
-        self._counts |= counts
-        self._tolerated |= {partition: max(count, self._parked_max) for partition, count in counts.items()}
+        stored = self._stored(generation, partitions)
+        limits = Amount(self._limits.parked_max, self._limits.parked_bytes_max)
+        self._parked |= stored
+        self._tolerated |= {partition: found.highest(limits) for partition, found in stored.items()}
         self._over.difference_update(partitions)
         for partition in partitions:
             self.paused.pop(partition, None)
@@ -51,7 +92,7 @@ class Cap:
 
     def leave(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
-            self._counts.pop(partition, None)
+            self._parked.pop(partition, None)
             self.paused.pop(partition, None)
 
     def admit(self, decoded: Sequence[Decoded], stored: Callable[[], Generation]) -> Sequence[Decoded]:
@@ -62,50 +103,62 @@ class Cap:
         if not self.paused and not self._over and all(item.problem is None for item in decoded):
             return decoded
         admitted: list[Decoded] = []
-        poison: dict[Partition, int] = {}
+        poison: dict[Partition, Amount] = {}
         for item in decoded:
             partition = item.record.partition
             if partition in self.paused:
                 continue
-            counts = item.problem is not None
-            if partition in self._over or (counts and self._counts.get(partition, 0) >= self._parked_max):
+            one = _amount(item)
+            expected = self._parked.get(partition, NOTHING) + one
+            if partition in self._over or (item.problem is not None and self._limits.exceeded_by(expected)):
                 # Somebody may have made room.
-                self._counts |= self._stored(stored(), [partition])
-                found = self._counts[partition] = self._counts[partition] + poison.get(partition, 0)
-                if found >= self._parked_max:
-                    self._pause(partition, item.record.offset, found)
+                found = self._stored(stored(), [partition])[partition] + poison.get(partition, NOTHING)
+                self._parked[partition] = found
+                if limit := self._limits.exceeded_by(found + one):
+                    self._needed[partition] = one
+                    self._pause(partition, item.record.offset, found, limit)
                     continue
                 self._over.discard(partition)
-            if counts:
-                self._counts[partition] = self._counts.get(partition, 0) + 1
-                poison[partition] = poison.get(partition, 0) + 1
+            self._parked[partition] = self._parked.get(partition, NOTHING) + one
+            poison[partition] = poison.get(partition, NOTHING) + one
             admitted.append(item)
         return admitted
 
     def look(self, generation: Generation) -> list[Partition]:
         """Returns those that have room again; to be called when all that was admitted is stored, where any pauses."""
-        counts = self._stored(generation, self._counts)
-        self._over = {p for p, count in counts.items() if count > self._tolerated[p] and p not in self.paused}
-        self._counts = {partition: max(count, self._counts[partition]) for partition, count in counts.items()}
-        freed = [partition for partition in self.paused if counts[partition] < self._parked_max]
+        stored = self._stored(generation, self._parked)
+        self.bytes = {partition: found.bytes for partition, found in stored.items()}
+        self._over = {p for p, found in stored.items() if found.beyond(self._tolerated[p]) and p not in self.paused}
+        self._parked = {partition: found.highest(self._parked[partition]) for partition, found in stored.items()}
+        freed = [one for one in self.paused if not self._limits.exceeded_by(stored[one] + self._needed[one])]
         for partition in freed:
             del self.paused[partition]
-            self._counts[partition] = counts[partition]
+            self._parked[partition] = stored[partition]
             log.info("going on: there is room for parked events again", partition=str(partition))
         self._unmark(freed)
         return freed
 
-    def _pause(self, partition: Partition, offset: int, count: int) -> None:
+    def _pause(self, partition: Partition, offset: int, found: Amount, limit: str) -> None:
         self.paused[partition] = offset
         log.error(
             "paused: too many parked events. It goes on by itself when there are fewer",
             partition=str(partition),
             at=offset,
-            parked=count,
-            PARKED_MAX=self._parked_max,
-            to_go_on="projector parked list, then redrive or discard; or a higher PARKED_MAX",
+            parked=found.records,
+            bytes=found.bytes,
+            limit=limit,
+            PARKED_MAX=self._limits.parked_max,
+            PARKED_BYTES_MAX=self._limits.parked_bytes_max,
+            to_go_on=f"projector parked list, then redrive or discard; or a higher {limit}",
         )
-        told = {"offset": offset, "parked": count, "parked_max": self._parked_max, "since": now_text()}
+        told = {
+            "offset": offset,
+            "parked": found.records,
+            "bytes": found.bytes,
+            "limit": limit,
+            **structs.asdict(self._limits),
+            "since": now_text(),
+        }
         told_as = msgspec.json.encode(told)
         self._insist(lambda: self._store.nodes.keep_book(PAUSED, "HSET", PAUSED, str(partition), told_as))
 
@@ -114,10 +167,18 @@ class Cap:
             names = [str(partition) for partition in partitions]
             self._insist(lambda: self._store.nodes.keep_book(PAUSED, "HDEL", PAUSED, *names))
 
-    def _stored(self, generation: Generation, partitions: Collection[Partition]) -> dict[Partition, int]:
-        counts = dict.fromkeys(partitions, 0)
-        for shard in range(generation.shards if counts else 0):
-            found = self._insist(partial(self._store.tallied, generation, shard, list(counts), Fate.PARKED))
-            for partition, parked in zip(counts, found, strict=True):
-                counts[partition] += parked
-        return counts
+    def _stored(self, generation: Generation, partitions: Collection[Partition]) -> dict[Partition, Amount]:
+        found = dict.fromkeys(partitions, NOTHING)
+        for shard in range(generation.shards if found else 0):
+            names = [f"{partition}:{what}" for what in (Fate.PARKED, PARKED_BYTES) for partition in found]
+            numbers = self._insist(partial(self._store.tallied, generation, shard, names))
+            for i, partition in enumerate(found):
+                found[partition] += Amount(numbers[i], numbers[len(found) + i])
+        return found
+
+
+def _amount(item: Decoded) -> Amount:
+    """What it adds, so far as that is known before it is projected."""
+    if item.problem is None:
+        return NOTHING
+    return Amount(1, counted(parked(item.record, item.problem, now_text())))

@@ -7,7 +7,7 @@ from functools import partial
 
 from events.log import Partition, Position, Record, Subscription
 from projector.errors import StoreUnavailable
-from projector.parked.cap import Cap
+from projector.parked.cap import Cap, Limits
 from projector.parked.letters import Letters
 from projector.parked.suspects import Suspects
 from projector.patience import insist
@@ -20,10 +20,15 @@ from projector.store.redis import Store
 class Intake:
     """Every method raises Stopped."""
 
-    def __init__(self, store: Store, stop: threading.Event, parked_max: int, letters: Letters | None) -> None:
-        self._cap = Cap(store, parked_max, partial(insist, stop))
+    def __init__(self, store: Store, stop: threading.Event, limits: Limits, letters: Letters | None) -> None:
+        self._cap = Cap(store, limits, partial(insist, stop))
         self._suspects = Suspects(store, partial(insist, stop))
         self.letters = letters
+
+    @property
+    def parked_bytes(self) -> Mapping[Partition, int]:
+        """As of the last `look`."""
+        return self._cap.bytes
 
     def prepare(self) -> None:
         if self.letters is not None:

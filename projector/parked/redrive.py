@@ -14,7 +14,7 @@ from msgspec import Struct, field, structs
 
 from projector.errors import CannotGoOn
 from projector.parked.book import Entry, read
-from projector.parked.record import Parked, decode, encode, now_text
+from projector.parked.record import Parked, counted, decode, encode, now_text
 from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
 from projector.readmodel.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
@@ -58,6 +58,7 @@ def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> l
             change.discarded = {position: _trace(parked) for position, parked in found.items()}
             for partition, count in _by_partition(found.values()).items():
                 change.tally[partition] = {Fate.DISCARDED: count, Fate.PARKED: -count}
+            change.parked_bytes.subtract(_bytes_by_partition(found.values()))
             if (
                 _checked(generation, store.commit_even_if_full(generation, shard, request(change, {})))
                 is Outcome.STORED
@@ -121,10 +122,12 @@ class _Redriver:
         """False where something has changed in between: it has to be done again."""
         if shard == home:
             return _commit(self._store, self._generation, home, sendable) is Outcome.STORED
-        fold = structs.replace(change, unparked=[], parked={}, tally={})
+        fold = structs.replace(change, unparked=[], parked={}, tally={}, parked_bytes=Counter())
         if fold.state and _commit(self._store, self._generation, shard, request(fold, {})) is not Outcome.STORED:
             return False
-        kept = Change(unparked=change.unparked, parked=change.parked, tally=change.tally)
+        kept = Change(
+            unparked=change.unparked, parked=change.parked, tally=change.tally, parked_bytes=change.parked_bytes
+        )
         return _commit(self._store, self._generation, home, request(kept, {})) is Outcome.STORED
 
     def _count(self, change: Change) -> None:
@@ -138,14 +141,18 @@ class _Redriver:
 def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
     """What takes all of them off the parked records, but for those that have to stay."""
     stay = {}
+    more = Counter({partition: -size for partition, size in _bytes_by_partition(before.values()).items()})
     for position, told in folded.parked.items():
         reason, old = decode(position, told).reason, before[position]
         stay[position] = encode(structs.replace(old, reason=reason, attempts=old.attempts + 1))
+        more[old.partition_name] += counted(stay[position])
     tally = {}
     for partition, fates in folded.tally.items():
         left = sum(fates.values()) - fates[Fate.PARKED]
         tally[partition] = {**fates, Fate.PARKED: -left}
-    return structs.replace(folded, parked=stay, unparked=list(before), tally=tally, redriven=bool(folded.state))
+    return structs.replace(
+        folded, parked=stay, unparked=list(before), tally=tally, parked_bytes=more, redriven=bool(folded.state)
+    )
 
 
 def _trace(parked: Parked) -> bytes:
@@ -154,8 +161,15 @@ def _trace(parked: Parked) -> bytes:
     return msgspec.json.encode({"reason": parked.reason, **told})
 
 
+def _bytes_by_partition(found: Iterable[Parked]) -> "Counter[str]":
+    sizes = Counter[str]()
+    for parked in found:
+        sizes[parked.partition_name] += parked.counted
+    return sizes
+
+
 def _by_partition(found: Iterable[Parked]) -> Mapping[str, int]:
-    return Counter(str(parked.record.partition) for parked in found)
+    return Counter(parked.partition_name for parked in found)
 
 
 def _commit(store: Store, generation: Generation, shard: int, sendable: list[str | bytes]) -> Outcome:

@@ -6,6 +6,7 @@ the last part of a window names the position behind it: a builder that dies with
 fold takes what it has seen before for what it is.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -73,6 +74,7 @@ class Builder:
         self._flight: Flight | None = None
         # Of each shard, what became of the records of its parts that no position has passed yet.
         self._tally: dict[int, Tally] = {}
+        self._parked_bytes: defaultdict[int, Counter[str]] = defaultdict(Counter)
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -140,6 +142,7 @@ class Builder:
         much of the log is read on as is written.
         """
         self._tally = {}
+        self._parked_bytes.clear()
         cut = parts(self.generation, self._stands, window, reached)
         for part, following in zip_longest(cut, cut[1:]):
             states = self._states(part)
@@ -194,8 +197,11 @@ class Builder:
         if change.parked and not self._park:
             raise Poison(poison(change))
         # What became of the records counts once a position passes them.
-        tally = added(self._tally.get(part.shard, {}), change.tally) if part.advances else {}
-        return change, request(structs.replace(change, tally=tally), part.advances)
+        told = structs.replace(change, tally={}, parked_bytes=Counter())
+        if part.advances:
+            told.tally = added(self._tally.get(part.shard, {}), change.tally)
+            told.parked_bytes = self._parked_bytes[part.shard] + change.parked_bytes
+        return change, request(told, part.advances)
 
     def _settle(self) -> None:
         """Waits until what was sent is stored."""
@@ -210,6 +216,7 @@ class Builder:
             case Outcome.STORED | Outcome.ALREADY:
                 self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())
                 self._tally[part.shard] = added(self._tally.get(part.shard, {}), change.tally)
+                self._parked_bytes[part.shard] += change.parked_bytes
                 self._cache.put(change.after)
             case Outcome.SEALED:
                 raise CannotGoOn(f"generation {self.generation.number} was closed while it was written")

@@ -8,7 +8,7 @@ from itertools import chain
 import msgspec
 
 from events.log import Partition
-from projector.project import Change
+from projector.project import PARKED_BYTES, Change
 from projector.readmodel.document import VERSION
 
 SCRIPT = "#!lua\n" + "\n".join(
@@ -97,4 +97,5 @@ def _tally(change: Change) -> dict[str, int]:
     for partition, fates in change.tally.items():
         tally |= {f"{partition}:{fate}": records for fate, records in fates.items() if records}
         tally[f"{partition}:received"] = sum(fates.values())
+    tally |= {f"{partition}:{PARKED_BYTES}": size for partition, size in change.parked_bytes.items() if size}
     return tally

@@ -151,12 +151,12 @@ class Store:
         except ValueError:
             raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
 
-    def tallied(self, generation: Generation, shard: int, partitions: Sequence[Partition], fate: str) -> list[int]:
-        """How many records of each partition have met that fate."""
+    def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
+        """`orders/0:parked` -> how many records of that partition are parked, and so on."""
         key = generation.keys(shard).tally
         with self.nodes.errors():
-            found = self.nodes.of(key).hmget(key, [f"{partition}:{fate}" for partition in partitions])
-        return [int(records or 0) for records in found]
+            found = self.nodes.of(key).hmget(key, list(names))
+        return [int(number or 0) for number in found]
 
     def deadly(self, generation: Generation) -> frozenset[str]:
         """Positions in its log of events that killed who read them."""

@@ -15,6 +15,7 @@ from events.log import Entry, Partition
 from events.open import open_log
 from projector import project as projecting
 from projector.parked.book import entries
+from projector.parked.cap import Limits
 from projector.parked.redrive import discard, redrive
 from projector.readmodel.keys import Generation
 from projector.run import Projector
@@ -63,7 +64,7 @@ def running(shop: Shop) -> Iterator[None]:
     stop = threading.Event()
     store = Store(Nodes(shop.place.url))
     with open_log(shop.log_url, {}) as log:
-        thread = threading.Thread(target=Projector(log, store, stop, parked_max=MAX).run)
+        thread = threading.Thread(target=Projector(log, store, stop, limits=Limits(MAX)).run)
         thread.start()
         try:
             yield

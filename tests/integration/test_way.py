@@ -164,7 +164,7 @@ def test_bad_events_are_parked_and_the_good_ones_around_them_applied(
         assert parked["reason"] == poison.reason
         assert (parked["topic"], parked["partition"], parked["offset"]) == (topic, 0, 2 * number)
         assert base64.b64decode(parked["key"]) == b"k"
-        assert (None if parked["value"] is None else base64.b64decode(parked["value"])) == poison.value
+        assert readmodel.parked_value(parked) == poison.value
         assert [(name, base64.b64decode(value)) for name, value in parked["headers"]] == list(poison.headers)
         assert datetime.fromisoformat(parked["time"]).year >= 2026
     readmodel.check_accounting(model, len(sent))

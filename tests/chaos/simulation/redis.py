@@ -172,10 +172,10 @@ class SimulatedStore:
     def check_eviction(self) -> None:
         self._server.ask(self._process)
 
-    def tallied(self, generation: Generation, shard: int, partitions: Sequence[Partition], fate: str) -> list[int]:
+    def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
         self._server.ask(self._process)
         tally = self._server.memory.shard(generation, shard).tally
-        return [tally.get(f"{partition}:{fate}", 0) for partition in partitions]
+        return [tally.get(name, 0) for name in names]
 
     def deadly(self, generation: Generation) -> frozenset[str]:
         """Here a process that dies never does of an event."""

@@ -155,6 +155,8 @@ class Memory:
         for index, members in change.add.items():
             for score, member in zip(members[::2], members[1::2], strict=True):
                 part.entries[index, str(member)] = float(score)
+        for partition, size in change.parked_bytes.items():
+            self.count(part, f"{partition}:parked_bytes", size)
         for partition, told in change.tally.items():
             for fate, records in told.items():
                 self.count(part, f"{partition}:{fate}", records)
