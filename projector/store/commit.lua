@@ -6,7 +6,7 @@
 --   absent             never   never exists: while the slot migrates, Redis refuses a script that declares a missing key
 --                              beside others, before it runs. Without it, a migration could stop the script halfway
 --   meta      hash     read   version of the read model, nonce, sealed, log
---   note      string   write  all of this commit, in msgpack, while it is being written: see "Redo" below
+--   note      list     write  all of this commit, while it is being written: see "Redo" below
 --   position  hash     write  <topic>/<partition> -> next offset; redriven -> how often documents changed without one;
 --                             unfinished -> 1 while there is a note: readers answer nothing from it
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
@@ -48,7 +48,7 @@ local note_key = prefix .. 'note'
 
 -- What the writes below need, with arguments of the kind that they have there.
 local COMMANDS = {
-  {'SET', 'note', ''}, {'GET', 'note'}, {'DEL', 'note'}, {'EXISTS', 'bits:all'}, {'RENAME', 'bits:tmp', 'bits:all'},
+  {'RPUSH', 'note', ''}, {'LRANGE', 'note', 0, -1}, {'DEL', 'note'}, {'EXISTS', 'bits:all'}, {'RENAME', 'bits:tmp', 'bits:all'},
   {'HGET', 'text', ''}, {'HSET', 'row', '', ''}, {'HDEL', 'row', ''},
   {'ZADD', 'by:id', 0, ''}, {'ZREM', 'by:id', ''}, {'ZREMRANGEBYRANK', 'changed', 0, 0}, {'ZCARD', 'ordinal'},
   {'ZMSCORE', 'ordinal', ''}, {'ZRANGE', 'ordinal', 0, 0}, {'ZREVRANGE', 'edited', 0, 0},
@@ -68,7 +68,7 @@ local function forbidden()
 end
 
 -- `arguments`: as ARGV. `tallies`: {name, records, ...}. `redriven`: how often by now, or false.
-local function apply(arguments, tallies, redriven, is_redo)
+local function apply(arguments, is_redo, tallies, redriven)
   local _, positions, sections, unlisted, add, remove, _, broad, unparked = unpack(cmsgpack.unpack(arguments[1]), 1, 10)
   each_chunk(unparked, 1, #unparked, function(...) redis.call('HDEL', prefix .. 'parked', ...) end)
   local states = 2 + sections[1]
@@ -110,8 +110,14 @@ local function apply(arguments, tallies, redriven, is_redo)
   return reached
 end
 
-local function write_note(note)
-  redis.call('SET', note_key, note)
+-- Its first element is `values`, then come the arguments as they are: to pack them would take half as long as the commit.
+-- It gets its name once it is complete.
+local function write_note(values, arguments)
+  local unfinished = note_key .. ':tmp'
+  redis.call('DEL', unfinished)
+  redis.call('RPUSH', unfinished, values)
+  each_chunk(arguments, 1, #arguments, function(...) redis.call('RPUSH', unfinished, ...) end)
+  redis.call('RENAME', unfinished, note_key)
   redis.call('HSET', prefix .. 'position', 'unfinished', 1)
 end
 
@@ -120,16 +126,17 @@ local function delete_note()
   redis.call('DEL', note_key)
 end
 
--- Returns an error, or nothing. `is_redo`: `note` is there already, and others may know it.
-local function write(note, arguments, tallies, redriven, is_redo)
+-- Returns an error, or nothing. `values`: what the writes depend on beside the arguments, in msgpack. `is_redo`: the note
+-- is there already, and others may know it.
+local function write(values, arguments, is_redo)
   if not is_redo then
     redis.set_repl(redis.REPL_NONE)
-    write_note(note)
+    write_note(values, arguments)
     redis.set_repl(redis.REPL_ALL)
   end
-  local is_written, reached = pcall(apply, arguments, tallies, redriven, is_redo)
+  local is_written, reached = pcall(apply, arguments, is_redo, unpack(cmsgpack.unpack(values), 2, 3))
   if not is_written then
-    write_note(note)
+    write_note(values, arguments)
     return type(reached) == 'table' and reached or redis.error_reply('ERR ' .. tostring(reached))
   end
   if not is_redo then
@@ -165,17 +172,17 @@ if known[1] and (known[1] ~= version or known[2] or known[3] and known[3] ~= ARG
   return {'SEALED'}
 end
 
-local note = redis.call('GET', note_key)
-if note then
-  local format, tallies, times, arguments = unpack(cmsgpack.unpack(note), 1, 4)
-  if format ~= NOTE_FORMAT then
+if redis.call('EXISTS', note_key) == 1 then
+  local left = redis.call('LRANGE', note_key, 0, -1)
+  local values = table.remove(left, 1)
+  if cmsgpack.unpack(values)[1] ~= NOTE_FORMAT then
     return redis.error_reply('ERR ' .. note_key .. ' holds an unfinished commit of another release: run that one')
   end
   local refusal = forbidden()
   if refusal then
     return refusal
   end
-  return write(note, arguments, tallies, times, true) or {is_same(arguments, ARGV) and 'STORED' or 'FINISHED'}
+  return write(values, left, true) or {is_same(left, ARGV) and 'STORED' or 'FINISHED'}
 end
 
 -- Positions: {name, from, to, ...}; from is false where nothing has been applied yet. A replay writes what it has folded
@@ -229,4 +236,4 @@ for name, records in pairs(tally) do
   tallies[#tallies + 1] = name
   tallies[#tallies + 1] = string.format('%.0f', (redis.call('HGET', prefix .. 'tally', name) or 0) + records)
 end
-return write(cmsgpack.pack({NOTE_FORMAT, tallies, times, ARGV}), ARGV, tallies, times, false) or {'STORED'}
+return write(cmsgpack.pack({NOTE_FORMAT, tallies, times}), ARGV, false) or {'STORED'}

@@ -50,8 +50,8 @@ def test_each_command_in_turn(torn: Callable[[int], Torn]) -> None:
         life.finish()
         failed.update(life.failed)
         at += 1
-    # HEXISTS is of a redrive or a discard.
-    assert COMMANDS - failed == {"HEXISTS"}
+    # HEXISTS is of a redrive or a discard, LRANGE of a redo.
+    assert COMMANDS - failed == {"HEXISTS", "LRANGE"}
     assert torn_ones > at / 2, "most commands come after the note"
 
 
@@ -77,7 +77,7 @@ def test_each_command_of_a_discard_in_turn(torn: Callable[[int], Torn]) -> None:
             break
         failed.update(life.failed)
         at += 1
-    assert failed >= {"HEXISTS", "SET", "HDEL", "HSET", "DEL"}
+    assert failed >= {"HEXISTS", "RPUSH", "HDEL", "HSET", "DEL"}
 
 
 @pytest.mark.timeout(60 + 2 * BATCHES)
