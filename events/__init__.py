@@ -1,6 +1,15 @@
 """The contract and the log: what publishers and the projector agree on."""
 
-from events.errors import BadLogUrl, EventsError, InvalidEvent, LogError, LogGap, LogMissing, LogUnavailable
+from events.errors import (
+    BadLogUrl,
+    EventsError,
+    InvalidEvent,
+    LogDiverged,
+    LogError,
+    LogGap,
+    LogMissing,
+    LogUnavailable,
+)
 from events.log import Partition, Position
 from events.publisher import Publisher
 
@@ -8,6 +17,7 @@ __all__ = [
     "BadLogUrl",
     "EventsError",
     "InvalidEvent",
+    "LogDiverged",
     "LogError",
     "LogGap",
     "LogMissing",

@@ -7,6 +7,7 @@ EventsError
     ├── LogUnavailable  the log does not answer now; trying again may help
     ├── LogMissing      there is no such log
     ├── LogGap          the log no longer holds a position that is needed
+    ├── LogDiverged     the log holds other records than those that were applied
     ├── LogCorrupt      a record that cannot be read at all, so that not even parking it is possible
     └── RecordTooLarge  the log takes no record of that size
 """
@@ -46,6 +47,10 @@ class LogMissing(LogError):
 
 
 class LogGap(LogError):
+    pass
+
+
+class LogDiverged(LogError):
     pass
 
 

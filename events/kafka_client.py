@@ -72,6 +72,9 @@ class Brokers:
         # broker's retention, and lose events.
         self.client.cluster.config["allow_auto_create_topics"] = False
         self._connected_at_s = time.monotonic()
+        # How often a node was connected again. Counted before anything is read from the new connection.
+        self.reconnections = 0
+        self._count_reconnections()
 
     def check(self, settings: KafkaSettings) -> None:
         """For a poll that found nothing. Raises LogUnavailable where that is because no broker can be reached."""
@@ -81,6 +84,25 @@ class Brokers:
         elif now_s - self._connected_at_s > DISCONNECTED_MAX_S:
             away_s = round(now_s - self._connected_at_s)
             raise LogUnavailable(f"{settings}: no broker has been reachable for {away_s} s")
+
+    def _count_reconnections(self) -> None:
+        manager = self.client._manager
+        get_connection = manager.get_connection
+        known: set[Any] = set(manager._conns)
+        last: dict[Any, Any] = {}
+
+        def connected_to(node: Any) -> None:
+            self.reconnections += node in known
+            known.add(node)
+
+        def counted(node: Any, *arguments: Any, **options: Any) -> Any:
+            connection = get_connection(node, *arguments, **options)
+            if last.get(node) is not connection:
+                last[node] = connection
+                connection.init_future.add_callback(lambda _: connected_to(node))
+            return connection
+
+        manager.get_connection = counted
 
     def partitions_of(self, topic: str) -> Set[int]:
         """As the brokers last told; empty for a topic that they do not have."""

@@ -13,10 +13,11 @@ from kafka.serializer import Serializer
 from events.errors import LogMissing, LogUnavailable, RecordTooLarge
 from events.kafka_batches import sendable_name
 from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
+from events.kafka_look_up import KafkaLookUp
 from events.kafka_reader import KafkaReader
 from events.kafka_subscription import KafkaSubscription
 from events.kafka_url import KafkaSettings
-from events.log import Entry, Loss, Partition, Position, Reader, Subscription
+from events.log import Entry, Loss, Partition, Position, Reader, Record, Subscription
 
 # How long an append may take, in milliseconds.
 DELIVERY_MS = 30_000
@@ -55,6 +56,7 @@ class KafkaLog:
         self._delivery_ms = DELIVERY_MS if delivery_ms is None else delivery_ms
         self._opened_admin: Any = None
         self._opened_producer: Any = None
+        self._look_up = KafkaLookUp(settings)
 
     def partitions(self) -> list[Partition]:
         partitions = self._described()["partitions"]
@@ -113,6 +115,12 @@ class KafkaLog:
             self._admin().wait_for_topics([self.topic], timeout_ms=REQUEST_MS)
         return True
 
+    def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
+        first, end = self.first(), self.end()
+        there = {p: offset for p, offset in offsets.items() if p in first and first[p] <= offset < end[p]}
+        found = self._look_up.at(there)
+        return {partition: found.get(partition) for partition in offsets}
+
     def append(self, entries: Sequence[Entry]) -> list[Position]:
         producer = self._producer()
         deadline_s = time.monotonic() + self._delivery_ms / 1000
@@ -147,6 +155,7 @@ class KafkaLog:
 
     def close(self) -> None:
         self._close_producer()
+        self._look_up.close()
         admin, self._opened_admin = self._opened_admin, None
         if admin is not None:
             admin.close()

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 
 from events.errors import LogMissing
 from events.kafka_client import REQUEST_MS, Brokers, connected, missing
-from events.kafka_records import SLICE_S, found_by, records_of
+from events.kafka_records import SLICE_S, drop_fetched, found_by, records_of
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Record
 
@@ -33,10 +33,14 @@ log = logging.getLogger(__name__)
 
 
 class KafkaReader:
-    """Connects on the first poll that has something to read, as a subscription does."""
+    """Connects on the first poll that has something to read, as a subscription does.
 
-    def __init__(self, settings: KafkaSettings, start: Mapping[Partition, int]) -> None:
+    `committed`: records of open and of aborted transactions do not come.
+    """
+
+    def __init__(self, settings: KafkaSettings, start: Mapping[Partition, int], committed: bool = True) -> None:
         self._settings = settings
+        self._isolation = "read_committed" if committed else "read_uncommitted"
         self._positions = dict(start)
         self._names = {partition: TopicPartition(*partition) for partition in start}
         self._consumer: Any = None
@@ -63,6 +67,14 @@ class KafkaReader:
                 break
         return []
 
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        """Reads on from there, and nothing that was fetched before. All are partitions that it was made for."""
+        self._positions.update(positions)
+        if self._consumer is not None:
+            drop_fetched(self._consumer)
+            for partition, offset in positions.items():
+                self._consumer.seek(self._names[partition], offset)
+
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
@@ -80,7 +92,7 @@ class KafkaReader:
                 enable_auto_commit=False,
                 # An offset that the log no longer holds is an error, never a jump.
                 auto_offset_reset="none",
-                isolation_level="read_committed",
+                isolation_level=self._isolation,
                 check_crcs=True,
                 request_timeout_ms=REQUEST_MS,
                 metadata_max_age_ms=METADATA_AGE_MAX_MS,

@@ -40,11 +40,17 @@ def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_recor
     return found
 
 
+def drop_fetched(consumer: Any) -> None:
+    """What was fetched and not handed out yet: kafka-python keeps it where a seek leads to just its place."""
+    consumer._fetcher.close()
+    consumer._fetcher._completed_fetches.clear()
+
+
 def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
     # Taken apart by place, as the tuples they are: this line is half the cost of a record on our side.
     return [
-        Record(partition, offset, ms, key, value, tuple([(str(n), v or b"") for n, v in headers]) if headers else ())
-        for _, _, _, offset, ms, _, key, value, headers, _, _, _, _ in found
+        Record(partition, offset, ms, key, value, tuple([(str(n), v or b"") for n, v in headers]) if headers else (), epoch)
+        for _, _, epoch, offset, ms, _, key, value, headers, _, _, _, _ in found
     ]
 
 

@@ -10,7 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 
 from events.kafka_client import REQUEST_MS, Brokers, connected
-from events.kafka_records import SLICE_S, found_by, records_of
+from events.kafka_records import SLICE_S, drop_fetched, found_by, records_of
 from events.kafka_url import KafkaSettings
 from events.log import Partition, Polled, Position, Record
 
@@ -54,6 +54,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         self._revoked: set[Partition] = set()
         # kafka-python's name of each partition to ours, made once: there are far more records than partitions.
         self._partitions: dict[Any, Partition] = {}
+        # Of each partition that was sought, the next offset that has not been handed out.
+        self._next: dict[Any, int] = {}
+        self._reconnections = 0
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         consumer = self._opened()
@@ -62,12 +65,16 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             left_s = max(deadline_s - time.monotonic(), 0.0)
             slice_s = 0.0 if self._unsought else min(left_s, SLICE_S)
             records = self._records(consumer, slice_s, max_records)
-            if records or self._unsought or left_s <= slice_s:
+            interrupted = self._is_interrupted(consumer)
+            if interrupted:
+                records = []
+            if records or interrupted or self._unsought or left_s <= slice_s:
                 if not records:
                     assert self._brokers is not None, "there is no consumer without"
                     self._brokers.check(self._settings)
+                self._next.update({TopicPartition(*record.partition): record.offset + 1 for record in records})
                 revoked, self._revoked = self._revoked, set()
-                return Polled(list(self._unsought.values()), records, sorted(revoked))
+                return Polled(list(self._unsought.values()), records, sorted(revoked), interrupted)
 
     def seek(self, position: Position) -> None:
         topic_partition = TopicPartition(*position.partition)
@@ -77,6 +84,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         # before it hands it out.
         self._consumer.seek(topic_partition, position.offset)
         self._consumer.resume(topic_partition)
+        self._next[topic_partition] = position.offset
         self._unsought.pop(topic_partition, None)
 
     def pause(self, partition: Partition) -> None:
@@ -117,6 +125,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         for topic_partition in assigned:
             self._consumer.seek(topic_partition, _PLACEHOLDER)
             self._consumer.pause(topic_partition)
+            self._next.pop(topic_partition, None)
             partition = self._partitions.setdefault(topic_partition, Partition(*topic_partition))
             self._unsought[topic_partition] = partition
             self._revoked.discard(partition)
@@ -150,8 +159,23 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
                 metrics_enabled=False,
             )
             self._unsought.clear()
+            self._next.clear()
+            self._reconnections = self._brokers.reconnections
             self._consumer.subscribe([self._settings.topic], listener=self)
         return self._consumer
+
+    def _is_interrupted(self, consumer: Any) -> bool:
+        """Whether a broker was connected anew since the last poll. It may have come back with other files: then what
+        was fetched before does not go with what comes next, and all that was not handed out is fetched again.
+        """
+        assert self._brokers is not None, "there is no consumer without"
+        if self._brokers.reconnections == self._reconnections:
+            return False
+        self._reconnections = self._brokers.reconnections
+        drop_fetched(consumer)
+        for topic_partition in self._next.keys() & consumer.assignment():
+            consumer.seek(topic_partition, self._next[topic_partition])
+        return True
 
     def _records(self, consumer: Any, timeout_s: float, max_records: int) -> list[Record]:
         # A join that outlasts a poll is awaited by the next one, but only while kafka-python sees a need to join: as

@@ -41,7 +41,10 @@ UNREADABLE = "kafka-unreadable"
 
 
 class Record(Struct, frozen=True, gc=False):
-    """One record as it lies in the log. `timestamp_ms` is the log's own, in Unix milliseconds."""
+    """One record as it lies in the log. `timestamp_ms` is the log's own, in Unix milliseconds.
+
+    `epoch`: of the leader that took it, where a log has leaders.
+    """
 
     partition: Partition
     offset: int
@@ -49,6 +52,7 @@ class Record(Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    epoch: int | None = None
 
     def __str__(self) -> str:
         return f"{self.partition}@{self.offset}"
@@ -66,11 +70,14 @@ class Polled(NamedTuple):
     """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them.
 
     `revoked`: partitions that have been taken from us. It may come late, and not at all for one that comes back.
+    `interrupted`: what comes next may be of another log than what came before, as after a connection that broke: a
+    backup may have been restored meanwhile. What was fetched before is dropped: call `seek` for all partitions.
     """
 
     assigned: Sequence[Partition]
     records: Sequence[Record]
     revoked: Sequence[Partition] = ()
+    interrupted: bool = False
 
 
 class Loss(StrEnum):
@@ -160,6 +167,11 @@ class Log(Protocol):
 
     def create(self) -> bool:
         """Makes the topic, set up to keep every event for ever, if there is none; tells whether it did."""
+
+    def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
+        """The record with exactly that offset, of each partition. None where the log has none: retention or compaction
+        took it, the offset is a transaction marker's, or it lies behind the end. Raises LogMissing, LogUnavailable.
+        """
 
     def append(self, entries: Sequence[Entry]) -> list[Position]:
         """Returns when all are durable, with the position just behind each. Order is kept within a key."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -11,10 +11,9 @@ from typing import Any, Self
 import msgspec
 
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
-from events.log import Entry, Headers, Loss, Partition, Polled, Position, Reader, Record, Subscription
+from events.log import Entry, Headers, Loss, Partition, Position, Reader, Record, Subscription
+from events.sqlite_subscription import LOOK_AGAIN_S, SqliteSubscription
 
-# How often a reader at the end looks again, in seconds. SQLite has no way to be woken by another process.
-LOOK_AGAIN_S = 0.01
 # More than any offset.
 OFFSET_MAX = 2**63 - 1
 # How long a writer waits for another writer's transaction, in seconds.
@@ -85,6 +84,14 @@ class SqliteLog:
             raise BadLogUrl(f"EVENT_LOG_URL: {self.path}: {error}") from error
         return not existed
 
+    def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
+        # With a fresh connection: one that stands may never see that another file was copied over this one.
+        self.close()
+        found: dict[Partition, Record | None] = dict.fromkeys(offsets)
+        if (offset := offsets.get(self._partition)) is not None:
+            found[self._partition] = next(iter(self.records(offset, 1, offset + 1)), None)
+        return found
+
     def append(self, entries: Sequence[Entry]) -> list[Position]:
         connection = self._connection()
         now_ms = time.time_ns() // 1_000_000
@@ -104,7 +111,7 @@ class SqliteLog:
         return [Position(self._partition, end + i + 1) for i in range(len(entries))]
 
     def subscribe(self) -> Subscription:
-        return _Subscription(self, self._partition)
+        return SqliteSubscription(self, self._partition)
 
     def read(self, start: Mapping[Partition, int]) -> Reader:
         absent = [str(partition) for partition in start.keys() - set(self.partitions())]
@@ -177,56 +184,6 @@ class SqliteLog:
 
     def _read(self, sql: str) -> Any:
         return self._rows(sql)[0]
-
-
-class _Subscription:
-    """The one partition is ours from the start: a second projector on the file is found out by its commits."""
-
-    def __init__(self, log: SqliteLog, partition: Partition) -> None:
-        self._log = log
-        self._partition = partition
-        self._next: int | None = None
-        self._is_paused = False
-        self._file = (0, 0)
-
-    def poll(self, timeout_s: float, max_records: int) -> Polled:
-        if self._next is None:
-            return Polled([self._partition], [])
-        deadline = time.monotonic() + timeout_s
-        while True:
-            records: Sequence[Record] = []
-            is_last_look = time.monotonic() >= deadline
-            if not self._is_paused:
-                records = self._log.records(self._next, max_records)
-                if self._log.file != self._file:
-                    raise LogGap(f"the log at {self._log.path} was deleted and made anew while it was read")
-                # Offsets have no gaps here: one shows that the log no longer has what comes next.
-                if records[0].offset != self._next if records else is_last_look:
-                    self._log.check(Position(self._partition, self._next))
-            if records:
-                self._next = records[-1].offset + 1
-                return Polled([], records)
-            if is_last_look:
-                return Polled([], [])
-            time.sleep(LOOK_AGAIN_S)
-
-    def seek(self, position: Position) -> None:
-        self._log.check(position)
-        self._file = self._log.file
-        self._next = position.offset
-        self._is_paused = False
-
-    def pause(self, partition: Partition) -> None:
-        self._is_paused = True
-
-    def mark(self, positions: Mapping[Partition, int]) -> None:
-        """Nobody asks an SQLite file for its readers' lag."""
-
-    def owned(self) -> Set[Partition]:
-        return {self._partition}
-
-    def close(self) -> None:
-        self._log.close()
 
 
 class _Reader:

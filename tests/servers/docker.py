@@ -55,6 +55,23 @@ def start_again(killed: Any) -> None:
     killed.get_wrapped_container().start()
 
 
+def run_beside(stopped: Any, image: str, directory: str, command: str) -> None:
+    """A shell command, as root, in a directory of one of the volumes of a container."""
+    client = docker.from_env()
+    try:
+        client.containers.run(
+            image,
+            ["sh", "-c", command],
+            entrypoint="",
+            user="root",
+            working_dir=directory,
+            volumes_from=[stopped.get_wrapped_container().id],
+            remove=True,
+        )
+    finally:
+        client.close()
+
+
 def pid(running: Any) -> int:
     """The server's process on the engine's machine."""
     wrapped = running.get_wrapped_container()

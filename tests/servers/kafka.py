@@ -47,6 +47,9 @@ _SETTINGS = {
     "group.min.session.timeout.ms": "1000",
     "auto.create.topics.enable": "false",
 }
+# A volume of the image, and where the data lies in it or in the directory of a server of ours.
+_VOLUME = "/var/lib/kafka/data"
+_DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class KafkaServer:
     """A broker of one's own, empty, gone after the `with` block.
 
     `settings` are lines for server.properties; where they ask for credentials, `login` is some `user:password` that
-    PLAIN accepts. `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files.
+    PLAIN accepts. `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files, or with those
+    that `keep` has copied, after `put_back`; both while it is killed.
     """
 
     def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None, login: str | None = None) -> None:
@@ -145,6 +149,18 @@ class KafkaServer:
             docker.start_again(self._container)
             self._wait_for_container()
 
+    def keep(self) -> None:
+        self._run(f"rm -rf kept && cp -a {_DATA} kept")
+
+    def put_back(self) -> None:
+        self._run(f"rm -rf {_DATA} && cp -a kept {_DATA}")
+
+    def _run(self, command: str) -> None:
+        if self.home.image:
+            docker.run_beside(self._container, self.home.image, _VOLUME, command)
+        else:
+            subprocess.run(["sh", "-c", command], cwd=self._directory.name, check=True)
+
     def _start_java(self) -> None:
         directory = Path(self._directory.name)
         outer = self.bootstrap
@@ -154,7 +170,7 @@ class KafkaServer:
             "listeners": f"OUTER://{outer},INNER://{inner},CONTROLLER://{controller}",
             "advertised.listeners": f"OUTER://{outer},INNER://{inner}",
             "controller.quorum.bootstrap.servers": controller,
-            "log.dirs": str(directory / "data"),
+            "log.dirs": str(directory / _DATA),
         }
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         java = [shutil.which("java") or "java", *_JVM, "-cp", f"{kafka_libraries()}/*"]
@@ -175,6 +191,7 @@ class KafkaServer:
             "listeners": "OUTER://0.0.0.0:9092,INNER://127.0.0.1:9093,CONTROLLER://127.0.0.1:9094",
             "advertised.listeners": f"OUTER://{self.bootstrap},INNER://127.0.0.1:9093",
             "controller.quorum.voters": "1@127.0.0.1:9094",
+            "log.dirs": f"{_VOLUME}/{_DATA}",
         }
         # How the image wants server.properties: KAFKA_NODE_ID for node.id.
         for name, value in settings.items():
