@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from events.log import Partition
+from projector.anchors import newest
 from projector.batches import commits
 from projector.cache import Cache
 from projector.flight import Flight, Next, Projected, Tally
@@ -22,6 +23,7 @@ from projector.steering import Closed, Rejoin, Rewind
 from projector.store.commit import Advance, Outcome, request
 from projector.store.redis import Store
 from projector.store.sent import Asked
+from projector.trail import Trail
 
 log = structlog.get_logger("projector")
 
@@ -49,6 +51,7 @@ class Pipeline:
         self._cache = Cache()
         # For each shard, what is stored; None where nothing of the partition has been applied yet.
         self._stands: list[dict[Partition, int | None]] = [{} for _ in range(generation.shards)]
+        self._trail = Trail(generation.shards)
         self._next: Next | None = None
         self._flights: list[Flight] = []
 
@@ -56,8 +59,8 @@ class Pipeline:
         """Reads where Redis stands, once what a commit has left half written is finished."""
         for shard, stands in enumerate(self._stands):
             self._insist(partial(self._store.finish, self.generation, shard))
-            positions = self._insist(partial(self._store.positions, self.generation, shard, partitions))
-            stands.update(zip(partitions, positions, strict=True))
+            found = self._insist(partial(self._store.stands, self.generation, shard, partitions))
+            stands.update(self._trail.start(shard, partitions, found))
 
     @property
     def partitions(self) -> list[Partition]:
@@ -78,6 +81,9 @@ class Pipeline:
     def lowest(self, partition: Partition) -> int:
         """What every shard has stored."""
         return min(stands[partition] or 0 for stands in self._stands)
+
+    def highest(self, partition: Partition) -> int:
+        return max(stands[partition] or 0 for stands in self._stands)
 
     def check(self) -> None:
         """Raises Rewind where Redis has less than we know to be stored. The next commit would meet that too, but while
@@ -155,11 +161,11 @@ class Pipeline:
     def _project_all(self, decoded: Sequence[Decoded], states: Mapping[str, bytes | None]) -> list[Projected]:
         """Every shard's part, where it has not had it yet."""
         found = []
-        stops = {item.record.partition: item.record.offset + 1 for item in decoded}
+        anchors = newest(item.record for item in decoded)
+        stops = {partition: anchor.offset + 1 for partition, anchor in anchors.items()}
         for shard in range(self.generation.shards):
             heads = self._heads_for(shard)
-            advances = {p: Advance(heads[p], stop) for p, stop in stops.items() if stop > (heads[p] or 0)}
-            if advances:
+            if advances := self._trail.advances(shard, heads, stops, anchors):
                 items = self._share(shard, heads, decoded)
                 found.append(self._project(shard, items, advances, self._known(shard, items, states)))
         return found

@@ -51,9 +51,11 @@ class Keys:
 
     __slots__ = (
         "discarded",
+        "diverged",
         "edited",
         "end",
         "end_at",
+        "last",
         "meta",
         "note",
         "ordinal",
@@ -79,8 +81,10 @@ class Keys:
         self.edited = prefix + "edited"
         self.ordinal = prefix + "ordinal"
         self.position = prefix + "position"
+        self.last = prefix + "last"
         self.end = prefix + "end"
         self.end_at = prefix + "end_at"
+        self.diverged = prefix + "diverged"
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         self.discarded = prefix + "discarded"

@@ -25,6 +25,7 @@ from projector.rebuild.windows import WINDOW_RECORDS, Windows
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Store
 from projector.store.sent import Asked, Sent
+from projector.trail import Trail
 
 # A window of so few is one part, which comes with its position: for a generation that somebody may read.
 WHOLE_RECORDS = PART_GROUPS
@@ -69,6 +70,7 @@ class Builder:
         self._window_records = window
         self._cache = Cache()
         self._stands: list[dict[Partition, int | None]] = []
+        self._trail = Trail(generation.shards)
         self._windows: Windows | None = None
         self._asked: Asked | None = None
         self._flight: Flight | None = None
@@ -130,8 +132,8 @@ class Builder:
         self._stands = []
         for shard in range(self.generation.shards):
             self.insist(partial(self._store.finish, self.generation, shard))
-            found = self.insist(partial(self._store.positions, self.generation, shard, self._partitions))
-            self._stands.append(dict(zip(self._partitions, found, strict=True)))
+            found = self.insist(partial(self._store.stands, self.generation, shard, self._partitions))
+            self._stands.append(self._trail.start(shard, self._partitions, found))
         first = self.insist(self.log.first)
         # What the log no longer has was accepted as lost when this was planned.
         start = {p: max(offset, first[p]) for p, offset in self.positions.items()}
@@ -143,7 +145,7 @@ class Builder:
         """
         self._tally = {}
         self._parked_bytes.clear()
-        cut = parts(self.generation, self._stands, window, reached)
+        cut = parts(self.generation, self._stands, self._trail, window, reached)
         for part, following in zip_longest(cut, cut[1:]):
             states = self._states(part)
             self._asked = self._ask(following) if following else None

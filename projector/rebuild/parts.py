@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from events.log import Partition
+from projector.anchors import newest
 from projector.project import Change, Decoded, Fate
 from projector.readmodel.keys import Generation
 from projector.store.commit import Advance
+from projector.trail import Trail
 
 # How many groups one script writes: at a million groups that takes Redis about 5 ms.
 PART_GROUPS = 50
@@ -37,10 +39,14 @@ class Part(Struct):
 def parts(
     generation: Generation,
     stands: Sequence[Mapping[Partition, int | None]],
+    trail: Trail,
     window: Sequence[Decoded],
     reached: Positions,
 ) -> list[Part]:
-    """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands."""
+    """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands,
+    and `trail`: what that is a position of.
+    """
+    anchors = newest(item.record for item in window)
     groups: list[dict[str, list[Decoded]]] = [{} for _ in stands]
     loose = []
     for item in window:
@@ -54,8 +60,7 @@ def parts(
             loose.append(item)
     found = []
     for shard, (heads, of_shard) in enumerate(zip(stands, groups, strict=True)):
-        advances = {p: Advance(heads[p], stop) for p, stop in reached.items() if stop > (heads[p] or 0)}
-        if advances:
+        if advances := trail.advances(shard, heads, reached, anchors):
             *others, last = slices(list(of_shard), PART_GROUPS) or [[]]
             found += [Part(shard, {group_id: of_shard[group_id] for group_id in ids}, {}, []) for ids in others]
             last_groups = {group_id: of_shard[group_id] for group_id in last}

@@ -9,6 +9,7 @@
 --   note      list     write  all of this commit, while it is being written: see "Redo" below
 --   position  hash     write  <topic>/<partition> -> next offset; redriven -> how often documents changed without one;
 --                             unfinished -> 1 while there is a note: readers answer nothing from it
+--   last      hash     write  <topic>/<partition> -> JSON: what that position is a position of, see anchors.py
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
 --   rest      hash     write  group id -> what follows them in the document
@@ -69,7 +70,8 @@ end
 
 -- `arguments`: as ARGV. `tallies`: {name, records, ...}. `redriven`: how often by now, or false.
 local function apply(arguments, is_redo, tallies, redriven)
-  local _, positions, sections, unlisted, add, remove, _, broad, unparked = unpack(cmsgpack.unpack(arguments[1]), 1, 10)
+  local _, positions, sections, unlisted, add, remove, _, broad, unparked, _, anchors =
+    unpack(cmsgpack.unpack(arguments[1]), 1, 11)
   each_chunk(unparked, 1, #unparked, function(...) redis.call('HDEL', prefix .. 'parked', ...) end)
   local states = 2 + sections[1]
   local first = states
@@ -99,6 +101,7 @@ local function apply(arguments, is_redo, tallies, redriven)
   keep_bits_after(prefix, add, remove, broad, ordinals_end)
   keep_lines(prefix, texts, unlisted, ordinals_end, is_redo)
   each_chunk(tallies, 1, #tallies, function(...) redis.call('HSET', prefix .. 'tally', ...) end)
+  each_chunk(anchors, 1, #anchors, function(...) redis.call('HSET', prefix .. 'last', ...) end)
   local reached = {}
   for i = 1, #positions, 3 do
     reached[positions[i]] = string.format('%.0f', positions[i + 2])

@@ -8,6 +8,7 @@ from itertools import chain
 import msgspec
 
 from events.log import Partition
+from projector.anchors import Last, packed
 from projector.project import PARKED_BYTES, Change
 from projector.readmodel.document import VERSION
 
@@ -52,10 +53,14 @@ class Outcome(StrEnum):
 
 
 class Advance(msgspec.Struct, frozen=True, gc=False):
-    """The batch takes a partition from one position to the next; `start` is None where nothing was applied yet."""
+    """The batch takes a partition from one position to the next; `start` is None where nothing was applied yet.
+
+    `last`: what is stored next to `stop`; None where nothing is known.
+    """
 
     start: int | None
     stop: int
+    last: Last | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -87,6 +92,7 @@ def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str |
             BROAD_GROUPS_MIN,
             change.unparked,
             change.redriven,
+            list(chain.from_iterable((str(p), packed(a.last)) for p, a in advances.items() if a.last)),
         )
     )
     return [head, *chain.from_iterable(sections)]

@@ -1,11 +1,12 @@
 """The write side's view of the generations: what is stored, and the commit."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
 from events.log import Partition
+from projector.anchors import Last, unpacked
 from projector.errors import CannotGoOn, OtherVersion
 from projector.project import Change
 from projector.readmodel.document import VERSION
@@ -30,6 +31,10 @@ _TELL_END = """#!lua flags=allow-oom
 redis.call('HSET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')
 redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
+"""
+# Both of one moment: the generation may be written.
+_STANDS = """#!lua flags=no-writes
+return {redis.call('HMGET', KEYS[1], unpack(ARGV)), redis.call('HMGET', KEYS[2], unpack(ARGV))}
 """
 
 _EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
@@ -145,11 +150,31 @@ class Store:
         """The next offset to apply, for each partition; None where nothing has been applied yet."""
         key = generation.keys(shard).position
         with self.nodes.errors():
-            stored = self.nodes.of(key).hmget(key, [str(partition) for partition in partitions])
-        try:
-            return [None if offset is None else int(offset) for offset in stored]
-        except ValueError:
-            raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
+            return _offsets(key, self.nodes.of(key).hmget(key, [str(partition) for partition in partitions]))
+
+    def stands(
+        self, generation: Generation, shard: int, partitions: Sequence[Partition]
+    ) -> list[tuple[int | None, Last | None]]:
+        """The position of each partition, and what that is a position of, where it is known."""
+        keys, names = generation.keys(shard), [str(partition) for partition in partitions]
+        if not names:
+            return []
+        with self.nodes.errors():
+            client = self.nodes.of(keys.position)
+            stored, lasts = cast(Any, client.eval(_STANDS, 2, keys.position, keys.last, *names))
+        positions = _offsets(keys.position, stored)
+        return [(at, unpacked(last, at)) for at, last in zip(positions, lasts, strict=True)]
+
+    def mark_diverged(self, generation: Generation, reasons: Mapping[Partition, str]) -> None:
+        """For the API, which cannot compare with the log: why nothing of these partitions is applied any more."""
+        key = generation.keys(0).diverged
+        for partition, reason in reasons.items():
+            self.nodes.keep_book(key, "HSET", key, str(partition), reason)
+
+    def unmark_diverged(self, generation: Generation, partitions: Sequence[Partition]) -> None:
+        key = generation.keys(0).diverged
+        if partitions:
+            self.nodes.keep_book(key, "HDEL", key, *map(str, partitions))
 
     def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
         """`orders/0:parked` -> how many records of that partition are parked, and so on."""
@@ -209,3 +234,10 @@ class Store:
                 answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 2, *arguments))
             outcome = Outcome(answer[0].decode())
         return outcome
+
+
+def _offsets(key: str, stored: Sequence[bytes | str | None]) -> list[int | None]:
+    try:
+        return [None if offset is None else int(offset) for offset in stored]
+    except ValueError:
+        raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None

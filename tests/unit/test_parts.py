@@ -11,6 +11,7 @@ from projector.project import Decoded
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, parts
+from projector.trail import Trail
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
 GROUPS = 400
@@ -40,7 +41,7 @@ def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
         for _ in range(shards)
     ]
     made = window(chance, reached)
-    cut = parts(generation, stands, made, reached)
+    cut = parts(generation, stands, Trail(shards), made, reached)
     for shard, heads in enumerate(stands):
         of_shard = [part for part in cut if part.shard == shard]
         wanted = [
@@ -66,5 +67,5 @@ def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
 
 
 def test_a_window_of_nothing_but_gaps_moves_the_position() -> None:
-    (part,) = parts(Generation(0, 1, VERSION, "n"), [{ONE: 3}], [], {ONE: 5})
+    (part,) = parts(Generation(0, 1, VERSION, "n"), [{ONE: 3}], Trail(1), [], {ONE: 5})
     assert (part.items, part.advances[ONE].start, part.advances[ONE].stop) == ([], 3, 5)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from events.log import Partition
+from projector.anchors import Last
 from projector.project import Change
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
@@ -36,6 +37,7 @@ class Torn(Exception):
 class Shard(Struct):
     meta: dict[str, str] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)
+    last: dict[str, Last] = field(default_factory=dict)
     state: dict[str, bytes] = field(default_factory=dict)
     row: dict[str, bytes] = field(default_factory=dict)
     rest: dict[str, bytes] = field(default_factory=dict)
@@ -57,6 +59,8 @@ class Memory:
     def __init__(self) -> None:
         self.live: Generation | None = None
         self.end: dict[str, int] = {}
+        # Partitions whose log is known to hold something else than was applied.
+        self.diverged: set[str] = set()
         self.shards: dict[tuple[int, int], Shard] = {}
         self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
 
@@ -140,6 +144,7 @@ class Memory:
 
     def write_positions(self, part: Shard, advances: Mapping[Partition, Advance]) -> None:
         part.position.update({str(partition): advance.stop for partition, advance in advances.items()})
+        part.last.update({str(partition): advance.last for partition, advance in advances.items() if advance.last})
 
     def write_content(self, part: Shard, change: Change) -> None:
         part.state.update(change.state)
@@ -169,6 +174,15 @@ class Memory:
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
         part = self.shards.get((generation.number, shard), Shard())
         return [part.position.get(str(partition)) for partition in partitions]
+
+    def stands(
+        self, generation: Generation, shard: int, partitions: Sequence[Partition]
+    ) -> list[tuple[int | None, Last | None]]:
+        lasts = self.shards.get((generation.number, shard), Shard()).last
+        return [
+            (at, last if (last := lasts.get(str(partition))) and last.position == at else None)
+            for partition, at in zip(partitions, self.positions(generation, shard, partitions), strict=True)
+        ]
 
     def is_of_another(self, generation: Generation, shard: int) -> bool:
         return self.shard(generation, shard).meta.get("nonce", generation.nonce) != generation.nonce

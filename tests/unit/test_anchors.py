@@ -1,0 +1,85 @@
+"""What a position is a position of."""
+
+from itertools import pairwise
+
+import pytest
+from msgspec import structs
+
+from events.log import Partition, Record
+from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of, follow, newest, packed, unpacked
+
+ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
+RECORD = Record(ONE, 5, 1_780_000_000_000, b"key", b"value", (("name", b"one"), ("other", b"")), 3)
+
+
+def test_a_digest_is_stored_and_so_must_never_change() -> None:
+    assert anchor_of(RECORD) == Anchor(5, "0b7c31a8e0363f21", 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"timestamp_ms": 1_780_000_000_001},
+        {"key": None},
+        {"key": b""},
+        {"value": None},
+        {"key": b"keyv", "value": b"alue"},
+        {"headers": ()},
+        {"headers": (("name", b"one"),)},
+        {"headers": (("other", b""), ("name", b"one"))},
+        {"headers": (("nameo", b"ne"), ("other", b""))},
+        {"headers": (("nam\udce9", b"one"), ("other", b""))},
+        {"epoch": 4},
+        {"epoch": None},
+    ],
+)
+def test_whatever_differs_shows(other: dict[str, object]) -> None:
+    assert anchor_of(structs.replace(RECORD, **other)) != anchor_of(RECORD)
+
+
+def test_of_each_partition_the_newest_record_counts() -> None:
+    records = [structs.replace(RECORD, partition=p, offset=n) for n in (7, 8) for p in (ONE, OTHER)]
+    assert newest(records[:3]) == {ONE: anchor_of(records[2]), OTHER: anchor_of(records[1])}
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 20_000])
+def test_older_anchors_grow_fewer_with_their_distance(step: int) -> None:
+    last: Last | None = None
+    applied = []
+    for offset in range(0, 20_000 * step, step):
+        applied.append(offset)
+        last = follow(last, Anchor(offset, "", None), offset + 1)
+        assert last is not None
+        assert len(last.anchors) <= ANCHORS_MAX
+        assert last.anchors[0].offset == offset
+    assert last is not None
+    offsets = [anchor.offset for anchor in last.anchors]
+    assert offsets == sorted(set(offsets), reverse=True)
+    assert set(offsets) <= set(applied)
+    distances = [offsets[0] - offset for offset in offsets[1:]]
+    assert distances[0] <= 4 * step
+    # One that is missing is never far: a difference is bounded by its neighbours.
+    assert all(farther < 64 * nearer for nearer, farther in pairwise(distances))
+    assert distances[-1] >= applied[-1] / 64
+
+
+def test_what_moves_without_a_record_keeps_what_is_known() -> None:
+    """The marker of a transaction; a window that ends with some."""
+    last = Last(6, (Anchor(5, "a", 0), Anchor(1, "b", 0)))
+    assert follow(last, None, 9) == Last(9, last.anchors)
+    assert follow(None, None, 9) is None
+    assert follow(last, Anchor(5, "a", 0), 9) == Last(9, last.anchors)
+
+
+def test_what_is_done_again_in_smaller_parts_knows_of_none_that_comes_later() -> None:
+    last = follow(Last(6, (Anchor(5, "a", 0),)), Anchor(99, "z", 0), 100)
+    assert follow(last, Anchor(49, "m", 0), 50) == Last(50, (Anchor(49, "m", 0), Anchor(5, "a", 0)))
+
+
+def test_only_what_fits_the_position_is_known() -> None:
+    last = Last(6, (Anchor(5, "a", None),))
+    stored = packed(last).encode()
+    assert stored == b'[6,[[5,"a",null]]]'
+    assert unpacked(stored, 6) == last
+    assert unpacked(stored, 7) is unpacked(stored, None) is unpacked(None, 6) is unpacked(b"{}", 6) is None
+    assert unpacked(b"[6,[]]", 6) is None
