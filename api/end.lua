@@ -1,14 +1,16 @@
--- Where the log ends, as the projector told it last, and how long ago that was.
+-- Where the log ends, as the projector told it last, how long ago that was, and whether it has stopped since because the
+-- log holds other events than it has applied.
 --
---   EVALSHA <sha> 3 <end> <end_at> <absent>
+--   EVALSHA <sha> 4 <end> <end_at> <diverged> <absent>
 --
--- end     hash    <topic>/<partition> -> offset
--- end_at  string  when that was told, in milliseconds by the clock of Redis
+-- end       hash    <topic>/<partition> -> offset
+-- end_at    string  when that was told, in milliseconds by the clock of Redis
+-- diverged  hash    <topic>/<partition> -> why it is not applied any more
 --
--- Answers {end, milliseconds}, nil for the latter where nobody has told.
+-- Answers {end, milliseconds, partitions that diverged}, nil for the milliseconds where nobody has told.
 -- Reads only.
 
 local at = redis.call('GET', KEYS[2])
 local now = redis.call('TIME')
 local age = at and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - at)
-return {redis.call('HGETALL', KEYS[1]), age}
+return {redis.call('HGETALL', KEYS[1]), age, redis.call('HLEN', KEYS[3])}

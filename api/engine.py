@@ -50,12 +50,12 @@ class Found(Struct, frozen=True):
 
 class Behind(Struct, frozen=True):
     """`lag`: events between the log's end and what is served. `end_age_s`: how long ago the projector told that end.
-
-    Both are NaN where Redis does not say.
+    Both are NaN where Redis does not say. `diverged`: whether the log holds other events than those that are served.
     """
 
     lag: float
     end_age_s: float
+    diverged: bool = False
 
 
 class Engine:
@@ -87,7 +87,8 @@ class Engine:
         await self._reader.close()
 
     async def ready(self) -> bool:
-        """Whether Redis answers, what is live can be read, and it lags behind the log's own end by no more than it may.
+        """Whether Redis answers, what is live can be read, is of the log as it is now, and lags behind that log's end
+        by no more than it may.
 
         The projector tells that end every second. One that is away tells nothing: what it left is served on, unless
         there is a bound for the age of the end.
@@ -97,7 +98,7 @@ class Engine:
         except Unavailable:
             return False
         live = self._reader.live
-        if behind is None or live is None or live.is_stale:
+        if behind is None or behind.diverged or live is None or live.is_stale:
             return False
         return behind.lag <= self._ready_lag_max and behind.end_age_s <= self._ready_end_age_max_s
 
@@ -108,10 +109,11 @@ class Engine:
         seen = await self._reader.read(_ends, END, self._reader.deadline_s(wait_s))
         if seen is None:
             return None
-        told = cast(list[tuple[list[bytes], bytes | None]], seen.values)
-        end = highest([offsets(reply) for reply, _ in told])
-        age_s = min((int(age_ms) / 1000 for _, age_ms in told if age_ms is not None), default=inf)
-        return Behind(lag(end, (await self.now(wait_s)).positions), max(age_s, 0.0))
+        told = cast(list[tuple[list[bytes], bytes | None, int]], seen.values)
+        end = highest([offsets(reply) for reply, _, _ in told])
+        age_s = min((int(age_ms) / 1000 for _, age_ms, _ in told if age_ms is not None), default=inf)
+        diverged = any(partitions for _, _, partitions in told)
+        return Behind(lag(end, (await self.now(wait_s)).positions), max(age_s, 0.0), diverged)
 
     async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
         """`steps`, if given, gets what is done for it."""
@@ -163,7 +165,7 @@ class Engine:
 
 
 def _ends(live: Live) -> list[Command]:
-    return [END.call(keys, (keys.end, keys.end_at)) for keys in live.shards]
+    return [END.call(keys, (keys.end, keys.end_at, keys.diverged)) for keys in live.shards]
 
 
 def _positions(live: Live) -> list[Command]:

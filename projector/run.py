@@ -12,8 +12,9 @@ from typing import TypeVar
 import structlog
 
 from events.errors import LogError, LogGap, LogUnavailable
-from events.log import Log, Loss, Partition, Position, Subscription
+from events.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
+from projector.continuity import REBUILD, check_continuity
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import Limits
@@ -33,8 +34,8 @@ MARK_EVERY_S = 1.0
 # How often a sealed generation is looked at for its successor, and one of another version for ours, in seconds.
 SUCCESSOR_S = 0.02
 STAND_BY_S = 1.0
-
-REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
+# How often the log is compared with what was applied of it while nothing comes, in seconds.
+COMPARE_EVERY_S = 10.0
 
 REWOUND = {"lost_writes": "Redis has lost writes", "generation": "another generation is live"}
 
@@ -67,6 +68,7 @@ class Projector:
         self._intake = Intake(store, stop, limits or Limits(), letters)
         self._pipeline: Pipeline
         self._marked_at_s = 0.0
+        self._compared_at_s = 0.0
 
     def run(self) -> None:
         """Until `stop` is set. Makes the log if there is none. Raises CannotGoOn, LogGap."""
@@ -175,6 +177,9 @@ class Projector:
             if polled.assigned:
                 self._pipeline.flush()
                 self._start(subscription, polled.assigned)
+            if polled.interrupted or self._is_to_be_compared(polled):
+                self._pipeline.flush()
+                self._compare(self._pipeline.partitions)
             for batch in batches(polled.records):
                 for decoded in self._intake.take(self._pipeline, batch, subscription):
                     self._push(decoded)
@@ -207,6 +212,10 @@ class Projector:
         self._open_generation(self._pipeline.generation.shards)
         self._start(subscription, partitions)
 
+    def _is_to_be_compared(self, polled: Polled) -> bool:
+        is_idle = not polled.records and not self._pipeline.busy
+        return is_idle and time.monotonic() - self._compared_at_s >= COMPARE_EVERY_S
+
     def _mark_is_due(self) -> bool:
         return time.monotonic() - self._marked_at_s >= MARK_EVERY_S
 
@@ -234,10 +243,10 @@ class Projector:
         self._intake.start(self._pipeline, partitions)
         first, end = self._insist(self._log.first), self._insist(self._log.end)
         for partition in partitions:
-            offset = self._pipeline.lowest(partition)
-            if offset > end[partition]:
+            offset, highest = self._pipeline.lowest(partition), self._pipeline.highest(partition)
+            if highest > end[partition]:
                 raise LogGap(
-                    f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}: it was "
+                    f"Redis has applied {partition} up to {highest}, but the log ends at {end[partition]}: it was "
                     f"truncated or made anew. {REBUILD}"
                 )
             if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
@@ -248,6 +257,13 @@ class Projector:
             offset = max(offset, first[partition])
             log.info("reading", partition=str(partition), position=offset, end=end[partition])
             subscription.seek(Position(partition, offset))
+        self._compare(partitions)
+
+    def _compare(self, partitions: Sequence[Partition]) -> None:
+        """Raises LogDiverged where the log holds other records than those that were applied."""
+        generation, compared = self._pipeline.generation, self._watch.metrics.compared
+        check_continuity(self._log, self._store, generation, partitions, self._insist, compared)
+        self._compared_at_s = time.monotonic()
 
     def _check_identity(self) -> None:
         """Positions mean nothing in another log, even if that has grown longer than ours was."""

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from projector.continuity import Compared
 from projector.health.pulse import Pulse
 from projector.project import Fate
 from projector.readmodel.generations import Progress
@@ -20,6 +21,8 @@ from projector.store.commit import Outcome
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 # Why the log is read again from where Redis stands.
 REWINDS = ("lost_writes", "other_writer", "generation")
+# What a log can be found to be, beside what was applied of it: see Compared.
+LOG_CHECKS = ("same", "unknown", "diverged")
 
 # Twice as many series, for the time at which each began.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -79,11 +82,18 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        checks = Counter(
+            "order_groups_projector_log_checks",
+            "Partitions of the log compared with what was applied of them, by what was found.",
+            ("found",),
+            registry=self.registry,
+        )
         # All of them from the start, so that the first one is an increase; and found without a look at labels.
         self._records = {fate: records.labels(fate.value) for fate in Fate}
         self._commits = {outcome: commits.labels(outcome.value) for outcome in Outcome}
         self._rewinds = {reason: rewinds.labels(reason) for reason in REWINDS}
         self._rewrites = {rewrite: rewrites.labels(rewrite.value) for rewrite in Rewrite}
+        self._log_checks = {found: checks.labels(found) for found in LOG_CHECKS}
         self._refusals = {refusal: refusals.labels(refusal.value) for refusal in Refusal}
 
     def stored(self, tally: Mapping[str, Mapping[Fate, int]]) -> None:
@@ -112,6 +122,10 @@ class Metrics:
         self._checks.inc()
         self._checked_groups.inc(groups)
         self._check_differences.inc(differences)
+
+    def compared(self, found: Compared) -> None:
+        for name in LOG_CHECKS:
+            self._log_checks[name].inc(len(getattr(found, name)))
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""

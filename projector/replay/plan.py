@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from msgspec import Struct
 
 from events.log import Log, Loss, Partition
+from projector.continuity import compare
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
@@ -132,10 +133,17 @@ def _losses(
     if known is not None and known != log.identity():
         yield Loss.RECREATED, f"{log.topic} was deleted and made anew: what only the former log had would be lost"
         return
+    sentences = [
+        f"{divergence}. {divergence.lost} events that the live read model has applied are no longer in the log, the "
+        f"first of them at {divergence.first_lost} or behind it"
+        for divergence in compare(log, store, live, list(reached)).diverged
+    ]
     ahead = {partition: at for partition, at in reached.items() if at > end[partition]}
     if ahead:
         where = ", ".join(f"{p} is applied up to {at} and ends at {end[p]}" for p, at in ahead.items())
-        yield Loss.RECREATED, f"the log is shorter than what the live read model has of it: {where}"
+        sentences.append(f"the log is shorter than what the live read model has of it: {where}")
+    if sentences:
+        yield Loss.RECREATED, "; ".join(sentences)
 
 
 def _memory(nodes: Nodes, live: Generation | None, applied: int, events: int) -> int:

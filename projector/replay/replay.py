@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from events.log import Log
-from projector.errors import BadSetting, CannotGoOn
+from projector.continuity import compare
+from projector.errors import BadSetting
 from projector.patience import Stopped, Waiter, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
@@ -23,6 +24,7 @@ from projector.rebuild.builder import WHOLE_RECORDS, Builder
 from projector.rebuild.parts import Positions
 from projector.rebuild.windows import WINDOW_RECORDS
 from projector.replay.drop import delete_keys
+from projector.replay.follow import check_log, must_follow
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
 from projector.replay.switch import NEAR_EVENTS, go_over
@@ -74,7 +76,7 @@ class Replay:
         entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
         self._store.open(generation)
-        self._check_log(generation)
+        check_log(self._log, self._store, generation, self._partitions, self._insist)
         done_before = 0
         while True:
             stretches = self._stretches(generation)
@@ -181,6 +183,8 @@ class Replay:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
         if self._store.log_of(live) not in (None, self._insist(self._log.identity)):
             return False
+        if self._insist(lambda: compare(self._log, self._store, live, self._partitions)).diverged:
+            return False
         before, moved_s = -1, time.monotonic()
         while True:
             reached = lowest_positions(self._nodes, live, self._partitions)
@@ -207,36 +211,12 @@ class Replay:
         return Builder(self._log, self._store, generation, self._partitions, self._insist, park, window)
 
     def _must_follow(self, generation: Generation) -> None:
-        """Raises where the log is not one that takes the generation on from where it stands."""
-        self._check_log(generation)
-        number = generation.number
-        reached = lowest_positions(self._nodes, generation, self._partitions)
-        first, end = self._insist(self._log.first), self._insist(self._log.end)
-        for partition, at in reached.items():
-            if 0 < at < first[partition]:
-                raise CannotGoOn(
-                    f"generation {number} stands at {partition}@{at}, but the log begins at {first[partition]}: what "
-                    f"lies between is gone. projector replay drop {number}, and build it from what there is"
-                )
-            if at > end[partition]:
-                raise CannotGoOn(
-                    f"generation {number} stands at {partition}@{at}, but the log ends at {end[partition]}: it was "
-                    f"truncated. projector replay drop {number}, and build it from what there is"
-                )
+        must_follow(self._log, self._store, generation, self._partitions, self._insist)
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
         self._lease.check()
-
-    def _check_log(self, generation: Generation) -> None:
-        ours = self._insist(self._log.identity)
-        if self._store.belongs_to(generation, ours) != ours:
-            number = generation.number
-            raise BadSetting(
-                f"generation {number} was made from another log, which {self._log.topic} is no more: "
-                f"projector replay drop {number}"
-            )
 
     def _begun(self) -> Listed | None:
         return unfinished(self._catalogue.listed(), self._catalogue.live())

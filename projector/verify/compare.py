@@ -6,8 +6,9 @@ from contextlib import closing
 
 from msgspec import Struct
 
-from events.errors import LogGap
+from events.errors import LogDiverged, LogGap
 from events.log import Log
+from projector.continuity import REBUILD, compare
 from projector.errors import CannotGoOn
 from projector.patience import Insist
 from projector.readmodel.document import VERSION
@@ -124,9 +125,9 @@ def verify_log(
 
     `tell`: see Tell.
     `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
-    Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap where the generation is of another log;
-    CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of it lags and no
-    projector brings it on.
+    Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap and LogDiverged where the generation is
+    of another log; CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of
+    it lags and no projector brings it on.
     """
     started_s = time.monotonic()
     if generation.version != VERSION:
@@ -136,6 +137,8 @@ def verify_log(
     ours, known = insist(log.identity), insist(lambda: store.log_of(generation))
     if known not in (None, ours):
         raise LogGap(f"generation {generation.number} has the events of another log than {log.topic} as it is now")
+    for divergence in insist(lambda: compare(log, store, generation, insist(log.partitions))).diverged:
+        raise LogDiverged(f"generation {generation.number}: {divergence}. {REBUILD}")
     deadly = insist(lambda: store.deadly(generation))
     with (
         closing(Book(first)) as book,

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from events.errors import LogGap
+from events.errors import LogDiverged, LogGap
 from events.log import Partition, Record
 from projector.run import Projector
 from tests.chaos.ledger import Ledger
@@ -80,7 +80,7 @@ class Life:
         self.server = Server(self.world)
         self.topic = Topic(self.world, chance.randint(1, 3))
         self.topic.on_mark = self.on_mark
-        self.ending = chance.choices((None, "retention", "truncated", "recreated"), (16, 1, 1, 1))[0]
+        self.ending = chance.choices((None, "retention", "truncated", "recreated", "put back"), (20, 1, 1, 1, 1))[0]
         self.has_more = self.ending is None and chance.random() < 0.1
         self.by_group = chance.random() < 0.6
         self.shards = chance.choice((1, 2))
@@ -164,7 +164,7 @@ class Life:
 
     def _check_processes(self) -> None:
         for process in self.world.processes:
-            if process.error and not (self.ending and isinstance(process.error, LogGap)):
+            if process.error and not (self.ending and isinstance(process.error, LogGap | LogDiverged)):
                 raise AssertionError(f"{process.name} has ended: {process.error!r}") from process.error
 
     # What happens.
@@ -244,6 +244,7 @@ class Life:
 
     def log_away(self) -> None:
         self.topic.down_until_s = self.world.now_s + self.world.chance.uniform(0.05, 2.0)
+        self.topic.interruptions += 1
 
     def come_or_go(self) -> None:
         alive = self.world.alive()
@@ -339,13 +340,18 @@ class Life:
         elif self.ending == "truncated":
             for partition in lost:
                 del self.topic.records[partition][-self.world.chance.randint(1, 2) :]
+        elif self.ending == "put back":
+            for partition in lost:
+                self._put_back(partition)
         else:
             self._make_anew(lost)
         end_s = self.world.now_s + 2 * LAG_S
         assert self.until(end_s, lambda: not self.world.alive() and not self._to_start_s), (
             "goes on although the log has lost events"
         )
-        assert any(isinstance(process.error, LogGap) for process in self.world.processes)
+        diverged = any(isinstance(process.error, LogDiverged) for process in self.world.processes)
+        assert diverged or (self.ending != "put back" and any(process.error for process in self.world.processes))
+        assert bool(self.server.memory.diverged) == diverged, "readers are not told, or told wrongly"
         found = self.server.memory.found()
         if self.ending == "retention":
             # A partition of one record has lost none.
@@ -354,6 +360,18 @@ class Life:
             self.ledger.check(found, complete=False)
         else:
             self.ledger.check(found)
+
+    def _put_back(self, partition: Partition) -> None:
+        """To an older state, from which it has grown past where it was."""
+        former = self.topic.records[partition]
+        chance = self.world.chance
+        kept = former[: -chance.randint(1, len(former))]
+        first = kept[-1].offset + 1 if kept else self.topic.first[partition]
+        grown = []
+        for offset in range(first, self.topic.end(partition) + chance.randint(0, 3)):
+            _, entry = self.events.next()
+            grown.append(Record(partition, offset, 1_790_000_000_000, entry.key, entry.value, entry.headers))
+        self.topic.put_back(partition, kept + grown)
 
     def _make_anew(self, partitions: list[Partition]) -> None:
         """Longer than it was."""

@@ -23,6 +23,8 @@ class Topic:
         self.first: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
         self.down_until_s = 0.0
+        # How often all connections broke.
+        self.interruptions = 0
         self.on_mark: Callable[[Partition, int], None] = lambda partition, offset: None
         # Records are not handed out, though the brokers answer.
         self.is_deaf = False
@@ -39,6 +41,11 @@ class Topic:
         self.records[partition] = []
         self.first[partition] = 0
         self.rebalance()
+
+    def put_back(self, partition: Partition, records: list[Record]) -> None:
+        """Whoever is connected learns no more than that the connection broke."""
+        self.records[partition] = records
+        self.interruptions += 1
 
     def append(self, partition: Partition, entry: Entry) -> int:
         lines = self.records[partition]
@@ -120,6 +127,11 @@ class SimulatedLog:
         self.ask()
         return self._topic.identity
 
+    def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
+        self.ask()
+        there = {p: {record.offset: record for record in self._topic.records[p]} for p in offsets}
+        return {partition: there[partition].get(offset) for partition, offset in offsets.items()}
+
     def subscribe(self) -> "SimulatedSubscription":
         return SimulatedSubscription(self._topic, self, self._process)
 
@@ -135,10 +147,14 @@ class SimulatedSubscription:
         self._owned: set[Partition] = set()
         self._next: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
+        self._interruptions = topic.interruptions
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
         self._log.ask()
         topic = self._topic
+        if self._interruptions != topic.interruptions:
+            self._interruptions = topic.interruptions
+            return Polled([], [], interrupted=True)
         topic.seen(self._process)
         before = set(self._owned)
         self._take_and_give()

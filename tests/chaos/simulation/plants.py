@@ -2,7 +2,8 @@
 
 Not among them, since other checks make them harmless, which is what those are for: a cache that is filled before the
 commit (the revision is compared), and a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is
-compared, and what was not stored is read again). Two of them together are not harmless.
+compared, and what was not stored is read again). Nor is a log whose identity is not asked: the records that were
+applied are compared. Two of them together are not harmless.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any
 from unittest.mock import patch
 
 from events.errors import LogUnavailable
-from events.log import Loss, Position
+from events.log import Loss, Polled, Position
+from projector.anchors import Last
 from projector.errors import StoreUnavailable
 from projector.fold.order import Order, merge
 from projector.fold.view import Entries
@@ -188,7 +190,18 @@ PLANTS["lag from our own mark"] = plant((Projector, "_mark", own_lag))
 PLANTS["reading begins where Kafka says"] = plant((SimulatedSubscription, "seek", seek_marked))
 PLANTS["the log is not read again"] = plant((SimulatedSubscription, "seek", never_seek_back))
 PLANTS["Redis is not looked at while nothing comes"] = plant((Pipeline, "check", nothing))
-PLANTS["the log's identity is not asked"] = plant((Projector, "_check_identity", nothing))
+
+
+def uninterrupted(self: SimulatedSubscription, timeout_s: float, max_records: int) -> Polled:
+    return _poll(self, timeout_s, max_records)._replace(interrupted=False)
+
+
+_poll = SimulatedSubscription.poll
+PLANTS["a log that was put back is compared too late"] = plant((SimulatedSubscription, "poll", uninterrupted))
+PLANTS["the log is not compared with what was applied"] = plant((Projector, "_compare", nothing))
+PLANTS["the log's identity is not asked, nor is it compared"] = together(
+    plant((Projector, "_check_identity", nothing)), PLANTS["the log is not compared with what was applied"]
+)
 
 
 def accepting(self: Projector, *arguments: Any) -> None:
@@ -200,12 +213,12 @@ _init = Projector.__init__
 PLANTS["a gap in the log is jumped over"] = plant((Projector, "__init__", accepting))
 
 
-def shifted(by: int) -> Callable[[int | None, int], Advance]:
-    return lambda start, stop: Advance(start, stop + by)
+def shifted(by: int) -> Callable[[int | None, int, Last | None], Advance]:
+    return lambda start, stop, last: Advance(start, stop + by, last)
 
 
-PLANTS["a position too far"] = plant(("projector.pipeline", "Advance", shifted(1)))
-PLANTS["a position too short"] = plant(("projector.pipeline", "Advance", shifted(-1)))
+PLANTS["a position too far"] = plant(("projector.trail", "Advance", shifted(1)))
+PLANTS["a position too short"] = plant(("projector.trail", "Advance", shifted(-1)))
 
 
 def forget_positions(self: Pipeline, partitions: Any) -> None:

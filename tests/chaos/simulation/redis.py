@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from events.log import Partition
+from projector.anchors import Last
 from projector.errors import StoreUnavailable
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed
@@ -210,6 +211,20 @@ class SimulatedStore:
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
         self._server.ask(self._process)
         return self._server.memory.positions(generation, shard, partitions)
+
+    def stands(
+        self, generation: Generation, shard: int, partitions: Sequence[Partition]
+    ) -> list[tuple[int | None, Last | None]]:
+        self._server.ask(self._process)
+        return self._server.memory.stands(generation, shard, partitions)
+
+    def mark_diverged(self, generation: Generation, reasons: Mapping[Partition, str]) -> None:
+        self._server.ask(self._process)
+        self._server.memory.diverged.update(map(str, reasons))
+
+    def unmark_diverged(self, generation: Generation, partitions: Sequence[Partition]) -> None:
+        self._server.ask(self._process)
+        self._server.memory.diverged.difference_update(map(str, partitions))
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         return self.ask(generation, shard, group_ids).states()

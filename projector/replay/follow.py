@@ -1,0 +1,43 @@
+"""Is a log the one that takes a generation on from where it stands?"""
+
+from collections.abc import Sequence
+
+from events.log import Log, Partition
+from projector.continuity import compare
+from projector.errors import BadSetting, CannotGoOn
+from projector.patience import Insist
+from projector.readmodel.keys import Generation
+from projector.status import lowest_positions
+from projector.store.redis import Store
+
+
+def check_log(log: Log, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
+    """Raises BadSetting for a generation that was made from another log, or from one that was put back since."""
+    number = generation.number
+    ours = insist(log.identity)
+    if store.belongs_to(generation, ours) != ours:
+        raise BadSetting(
+            f"generation {number} was made from another log, which {log.topic} is no more: "
+            f"projector replay drop {number}"
+        )
+    for divergence in insist(lambda: compare(log, store, generation, partitions)).diverged:
+        raise BadSetting(f"generation {number} was made from another log: {divergence}. projector replay drop {number}")
+
+
+def must_follow(log: Log, store: Store, generation: Generation, partitions: list[Partition], insist: Insist) -> None:
+    """Raises as `check_log`, and CannotGoOn where the log has lost what comes next, or what came before."""
+    check_log(log, store, generation, partitions, insist)
+    number = generation.number
+    reached = lowest_positions(store.nodes, generation, partitions)
+    first, end = insist(log.first), insist(log.end)
+    for partition, at in reached.items():
+        if 0 < at < first[partition]:
+            raise CannotGoOn(
+                f"generation {number} stands at {partition}@{at}, but the log begins at {first[partition]}: what "
+                f"lies between is gone. projector replay drop {number}, and build it from what there is"
+            )
+        if at > end[partition]:
+            raise CannotGoOn(
+                f"generation {number} stands at {partition}@{at}, but the log ends at {end[partition]}: it was "
+                f"truncated. projector replay drop {number}, and build it from what there is"
+            )
