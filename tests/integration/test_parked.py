@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import redis
 from typer.testing import CliRunner
 
 from events.log import Entry
+from events.open import open_log
 from projector.cli.commands import app
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.parked.book import entries
@@ -22,7 +24,7 @@ from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel
 from tests.integration.client import BEARER, running
-from tests.integration.parking import BAD, apply, events_of, mixture, records
+from tests.integration.parking import BAD, ORDERS, apply, events_of, mixture, records
 from tests.integration.rebuilding import Shop
 from tests.poison import event
 from tests.processes import environment, projector
@@ -311,8 +313,9 @@ def log_of(shop: Shop) -> dict[str, str]:
 def test_beside_a_projector_that_runs_and_before_a_replay(shop: Shop, lone: Store, lone_client: Any) -> None:
     """What had been refused is in the log, as is what is discarded: a refold and a replay come to the same."""
     values, refused = mixture()
-    written = records(values)
-    shop.append([Entry(one.key, one.value, one.headers) for one in written])
+    shop.append([Entry(one.key, one.value, one.headers) for one in records(values)])
+    with open_log(shop.log_url, {}) as log, closing(log.read({ORDERS: 0})) as reader:
+        written = reader.poll(0, 500, log.end())
     generation = lone.generation()
     apply(lone, generation, written, refused)
     shop.events = events_of(values)
