@@ -13,7 +13,7 @@ from kafka.errors import (
 from events.errors import LogCorrupt, LogGap, LogUnavailable
 from events.kafka_client import kafka_errors
 from events.kafka_url import KafkaSettings
-from events.log import Partition, Position, Record
+from events.log import Headers, Partition, Position, Record
 
 # Waiting for records is done in slices of this length, in seconds. kafka-python tells of new partitions only to a
 # listener in another thread, and nobody that a position has passed a transaction's marker: these are looked at in
@@ -49,9 +49,13 @@ def drop_fetched(consumer: Any) -> None:
 def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
     # Taken apart by place, as the tuples they are: this line is half the cost of a record on our side.
     return [
-        Record(partition, offset, ms, key, value, tuple([(str(n), v or b"") for n, v in headers]) if headers else (), epoch)
+        Record(partition, offset, ms, key, value, _headers(headers) if headers else (), epoch)
         for _, _, epoch, offset, ms, _, key, value, headers, _, _, _, _ in found
     ]
+
+
+def _headers(found: Sequence[Any]) -> Headers:
+    return tuple([(str(name), value or b"") for name, value in found])
 
 
 def _meaning(settings: KafkaSettings, error: LogUnavailable) -> LogCorrupt | LogGap | LogUnavailable | None:

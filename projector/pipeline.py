@@ -123,9 +123,7 @@ class Pipeline:
             self.push(())
 
     def _project_next(self) -> list[Projected]:
-        """On top of what is under way. Where its groups are too large for one commit, only the last part of it is left:
-        those before have been sent.
-        """
+        """On top of what is under way. Of a batch too large for one commit the last part: those before have been sent."""
         if self._next is None:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()

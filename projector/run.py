@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -23,17 +22,14 @@ from projector.parked.letters import Letters
 from projector.patience import Stopped, insist
 from projector.pipeline import Pipeline
 from projector.project import Decoded
-from projector.readmodel.document import VERSION
 from projector.steering import Closed, Rejoin, Rewind
 from projector.store.redis import Store
+from projector.succession import await_successor, stand_by
 
 # How long one poll waits for records, in seconds; also how soon a stop is noticed.
 POLL_S = 0.2
 # How often the log is told how far we are, Redis how far the log goes, and Redis is asked what it has, in seconds.
 MARK_EVERY_S = 1.0
-# How often a sealed generation is looked at for its successor, and one of another version for ours, in seconds.
-SUCCESSOR_S = 0.02
-STAND_BY_S = 1.0
 # How often the log is compared with what was applied of it while nothing comes, in seconds.
 COMPARE_EVERY_S = 10.0
 
@@ -141,31 +137,9 @@ class Projector:
         generation = self._insist(lambda: self._store.generation(shards))
         self._pipeline = Pipeline(self._store, generation, self._insist, self._intake.tell, self._watch.metrics.stored)
 
-    def _await_successor(self) -> None:
-        """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
-        sealed, catalogue = self._pipeline.generation, self._store.catalogue
-        seals_of = partial(self._store.seals, sealed)
-        while self._insist(catalogue.live) == sealed and any(seals := self._insist(seals_of)):
-            # Who sealed it before nobody held the lease is gone; another one may seal it this very moment.
-            if self._insist(catalogue.replay) is None:
-                log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)
-                self._insist(partial(self._store.unseal, sealed, seals))
-            self._watch.pulse.turn()
-            if self._stop.wait(SUCCESSOR_S):
-                return
-
     def _stand_by(self) -> None:
-        """During a deployment two versions of the code run: the one that is not live leaves the log to the other, and
-        goes on if its generation should become live again.
-        """
-        log.warning("another version is live: standing by until ours is again", ours=VERSION)
-        with self._watch.standing_by():
-            while not self._stop.wait(STAND_BY_S):
-                live = self._insist(self._store.catalogue.live)
-                if live is None or live.version == VERSION:
-                    self._open_generation()
-                    return
-                self._watch.look(self._store, None)
+        if stand_by(self._store, self._insist, self._stop, self._watch):
+            self._open_generation()
 
     def _step(self, subscription: Subscription) -> None:
         # With something under way there is no time to wait for more.
@@ -191,7 +165,7 @@ class Projector:
                 self._watch.pulse.parked_bytes = self._intake.parked_bytes
         except Closed:
             self._watch.metrics.rewound("generation")
-            self._await_successor()
+            await_successor(self._store, self._pipeline.generation, self._insist, self._stop, self._watch)
             self._start_again(subscription)
         except Rewind as rewind:
             self._rewound(rewind)

@@ -17,7 +17,18 @@ SEEDS = int(os.environ.get("SIMULATION_SEEDS", 500))
 # Within which each planted bug has to show.
 PLANTED_SEEDS = 1000
 FAULTS = (
-    *("kill", "pause", "redis_away", "lose_writes", "log_away", "come_or_go", "flake", "tear", "empty_at_start", "switched"),
+    *(
+        "kill",
+        "pause",
+        "redis_away",
+        "lose_writes",
+        "log_away",
+        "come_or_go",
+        "flake",
+        "tear",
+        "empty_at_start",
+        "switched",
+    ),
     *("deafness", "add_partition", "retention", "truncated", "recreated", "put back", "look"),
 )
 

@@ -66,6 +66,7 @@ def simulated() -> Iterator[None]:
         patch("projector.run.time", clock),
         patch("projector.patience.random", chance),
         patch("projector.run.log", silent),
+        patch("projector.succession.log", silent),
         patch("projector.pipeline.log", silent),
         patch("projector.patience.log", silent),
     ):
