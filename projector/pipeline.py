@@ -123,7 +123,7 @@ class Pipeline:
             self.push(())
 
     def _project_next(self) -> list[Projected]:
-        """On top of what is under way. Of a batch too large for one commit, the last part: the others have been sent."""
+        """On top of what is under way. Of a batch too large for one commit the last part: others have been sent."""
         if self._next is None:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()
