@@ -77,6 +77,19 @@ FAMILIES = {
         {"CHAOS_TORN_BATCHES": "1000"},
         {"a commit that fails at any command": 1_000},
     ),
+    "logs": Family(
+        ["tests/chaos/test_log_put_back.py", "tests/chaos/test_log_compared.py"],
+        {},
+        {
+            f"log put back while the projector {how}: {kind}": 1
+            for how in ("is stopped", "runs")
+            for kind in ("restore", "copy", "kafka")
+        },
+    ),
+    "append-only": Family(["tests/chaos/test_torn_file.py"], {}, {"an append-only file ends within a transaction": 4}),
+    "large": Family(
+        ["tests/integration/test_large_load.py"], {}, {"200 updates/s of groups of 1000 orders, beside others": 2}
+    ),
     "cluster": Family(
         ["tests/chaos/test_reshard.py", "tests/chaos/test_failover.py"],
         {"CHAOS_RESHARD_EVENTS_S": "1000", "CHAOS_FAILOVER_ROUNDS": "30"},

@@ -14,6 +14,7 @@ import redis
 
 from events.log import Entry, Partition
 from events.open import open_log
+from tests.chaos.survived import survived
 from tests.integration.rebuilding import Shop
 from tests.poison import event
 from tests.processes import applied
@@ -71,6 +72,7 @@ def test_other_events_are_visible_within_a_second(
                 wait_until(partial(has_at_least, sent, (number + 1) * RATE // 4), 60, "more updates")
         assert max(late_s) < LATE_MAX_S, late_s
         assert run.process.poll() is None
+    survived("200 updates/s of groups of 1000 orders, beside others", 1, len(filled) + len(sent) + OTHERS)
 
 
 def is_applied(client: "redis.Redis", partition: Partition, position: int) -> bool:
