@@ -25,7 +25,7 @@ class RuledRoute(Route):
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
         assert access is not Access.OPEN or "{" not in path, "an open path is compared as it is, before routing"
         super().__init__(path, endpoint)
-        # An id may have line ends in it, and one behind a path makes another path.
+        # An id may contain line ends. Starlette's pattern stops at one, and its `$` also matches before the last one.
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z", re.DOTALL)
         self.access = access
         self._slashes = path.count("/")

@@ -48,7 +48,7 @@ PART_BYTES = 4096
 AT_ONCE_LISTED = 100
 # Where one call tells more rows, their documents are read after it: see documents.py.
 TOLD_ROWS = 100
-# The same for whole documents, for one may have 1000 orders: a quarter of a megabyte, which takes Lua milliseconds.
+# The same for whole documents: one of 1000 orders takes a quarter of a megabyte, and Lua some milliseconds.
 TOLD_WHOLE_ROWS = 10
 
 

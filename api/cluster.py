@@ -39,7 +39,7 @@ class Cluster:
         self._wait_s = wait_s
         self._connections_max = connections_max
         self._topology: Topology | None = None
-        # Masters by what the topology calls them, and nodes that one of them has sent us to.
+        # Masters under the names of the topology, and nodes that a master has sent us to.
         self._nodes: dict[Address, Batches] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Lock()
@@ -93,8 +93,8 @@ class Cluster:
         value = reply.value
         if type(value) is not AskError or isinstance(command, Block):
             return reply
-        # The keys of this command have moved, others of the slot may not have. That is why each script declares a key
-        # that never exists: the new node refuses it, too, before it could take keys that are still to come for missing.
+        # The keys of this command have moved; other keys of the slot may not have, and a script on the new node would
+        # take those for missing. So each script declares a key that never exists: the new node refuses to run it.
         reply = await self._node((named(value.host, owner[0]), value.port)).ask(Block((_ASKING, command)))
         told = reply.value
         return reply if isinstance(told, ResponseError) else reply._replace(value=cast(list[object], told)[1])
@@ -127,7 +127,7 @@ class Cluster:
     def _adopt(self, found: Topology | None) -> None:
         before, self._topology = self._topology, found
         self._looks += 1
-        # A node that is to get its first slots is in neither, and is asked already: it stays.
+        # Keeps a node that is getting its first slots: it is asked already, and neither topology has it.
         gone = set(before.nodes if before else ()) - set(found.nodes if found else ())
         for address in gone & self._nodes.keys():
             task = asyncio.create_task(self._nodes.pop(address).close())

@@ -1,8 +1,9 @@
-"""Who may stay connected when there are too many connections. Pure.
+"""Which connections stay open when there are too many. Pure.
 
-A connection is *known* once a request with credentials came on it. The others may be anybody's: when there is no place
-left, they make room, the oldest first. Where all places are taken by known ones, there are some more, on which only the
-paths that are open to all are answered: an orchestrator must not take a busy API for a dead one.
+A connection is *known* once it has carried a request with credentials. When all places are taken, the oldest connection
+that is not known, and has no answer under way, is closed for the new one. When known connections hold all places, some
+spare places remain. Only the paths that are open to all are answered there: an orchestrator must not take a busy API
+for a dead one.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Protocol
 from api import limits
 from api.limits import Refusal
 
-# An IPv6 network that one customer gets: its addresses are counted as one.
+# Bytes of an IPv6 address that name the network. A customer gets a whole network: its addresses count as one.
 _NETWORK_BYTES = 8
 
 
@@ -23,11 +24,11 @@ class Connection(Protocol):
         """Whether a request on it waits for its answer."""
 
     def give_way(self) -> None:
-        """Ends at once."""
+        """Closes at once, without an answer."""
 
 
 class Connections:
-    """At most `most`, and `spare` more. `per_address`: of one address; 0: as many as there are."""
+    """At most `most` connections, and `spare` more. `per_address`: of them from one address; 0: no limit of its own."""
 
     def __init__(
         self, most: int, spare: int = limits.SPARE_CONNECTIONS, per_address: int = limits.CONNECTIONS_PER_ADDRESS_MAX
@@ -43,7 +44,7 @@ class Connections:
         self._of_address: Counter[str | bytes] = Counter()
 
     def enter(self, one: Connection, address: str) -> Refusal | None:
-        """None: it may stay. Another one may have given way for it."""
+        """Returns why it is refused; None if it may stay. Another one may have been closed for it."""
         if self._per_address and not self._note(one, address):
             return limits.TOO_MANY_OF_ADDRESS
         if len(self._unknown) + len(self._known) < self._most or self._make_room(self._unknown):
@@ -64,7 +65,7 @@ class Connections:
             self._known[one] = None
 
     def leave(self, one: Connection) -> None:
-        """At any time, as often as you like."""
+        """May be called at any time, and more than once. The oldest spare connection gets the free place."""
         self._drop(one)
         if self._spare and len(self._unknown) + len(self._known) < self._most:
             oldest = next(iter(self._spare))

@@ -13,8 +13,8 @@ from api.live import Live
 from api.scripts import CHANGED
 from projector.readmodel.keys import Keys
 
-# Documents of a shard that are read at once. A whole one may have a kilobyte or a quarter of a megabyte. Hence few at
-# first, and then about so many bytes. That holds Redis and this process for about a millisecond.
+# Documents of a shard that one call reads. A whole one takes from a kilobyte to a quarter of a megabyte. So the first
+# call reads few, and each of the next about READ_BYTES, which takes Redis and this process about a millisecond.
 FIRST_ROWS = 10
 READ_BYTES = 1024 * 1024
 ROWS_MAX = 1000
@@ -35,7 +35,7 @@ class Documents:
         return [self._block(*one) for one in zip(live.shards, self._known, self._ids, strict=True)]
 
     def next_rows(self) -> int:
-        """How many of a shard may be read next, if they are as large as these. After `take`."""
+        """How many documents of a shard to read next, if they are as large as these. Call it after `take`."""
         sizes = [
             len(known.rows.get(one, b"")) for known, ids in zip(self._known, self._ids, strict=True) for one in ids
         ]

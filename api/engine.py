@@ -87,8 +87,8 @@ class Engine:
         await self._reader.close()
 
     async def ready(self) -> bool:
-        """Whether Redis answers, what is live can be read, is of the log as it is now, and lags behind that log's end
-        by no more than it may.
+        """Whether Redis answers, and the live generation can be read, holds what the log holds, and lags behind the
+        log's end by no more than it may.
 
         The projector tells that end every second. One that is away tells nothing: what it left is served on, unless
         there is a bound for the age of the end.

@@ -35,7 +35,7 @@ class WorkerFailed(ApiError):
 class Unavailable(ApiError):
     """Trying again may help. The text goes to the log, never to the client.
 
-    `refusal`: what Redis refused, None where it answered, and the answer does not do.
+    `refusal`: how Redis refused; None where it answered, but with nothing that can be served.
     """
 
     def __init__(self, text: str, refusal: Refusal | None = None) -> None:
@@ -44,7 +44,7 @@ class Unavailable(ApiError):
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """`error`: of redis-py, of the connection, or the end of the time for it."""
+        """`error`: from redis-py or the connection, or a time-out."""
         if isinstance(error, RedisError | RedisClusterException):
             refusal = refusal_of(error)
         else:

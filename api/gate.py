@@ -16,7 +16,7 @@ class Wire(Protocol):
 
     @property
     def is_spare(self) -> bool:
-        """Whether it has a place only for what is open to all."""
+        """Whether only the paths that are open to all are answered on it."""
 
     def know(self) -> None:
         """A request with credentials came on it."""
@@ -37,7 +37,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # It has the scope: kept in it, both would wait for the garbage collector.
+        # Taken out, since the wire refers to the scope: only the garbage collector would free such a cycle.
         wire: Wire | None = scope.pop(WIRE_KEY, None)
         if scope["raw_path"] not in self._open_paths:
             if wire is not None and wire.is_spare:

@@ -34,11 +34,11 @@ LINGER_S = 1.0
 
 # Connections at a time; each costs a file and some ten kilobytes.
 CONNECTIONS_MAX = 2000
-# Of them from one address; 0: as many as there are. Behind a proxy all come from one.
+# Of them from one address; 0: no limit of its own, since behind a proxy all come from one address.
 CONNECTIONS_PER_ADDRESS_MAX = 0
-# So many more, on which only the paths that are open to all are answered.
+# Connections beyond CONNECTIONS_MAX. Only the paths that are open to all are answered on them.
 SPARE_CONNECTIONS = 100
-# In the scope of a request on a connection that is not known yet, or is a spare one: its `Wire`.
+# The key of a request's `Wire` in its scope, as long as the connection is not known: see connections.py.
 WIRE_KEY = "order_groups.wire"
 # Files that are no connections: to Redis, the log, the interpreter's own.
 OTHER_FILES_MAX = 100
@@ -66,7 +66,7 @@ BAD_REQUEST = Refusal("protocol", 400, "invalid_data", "Expected an HTTP/1.1 req
 TOO_SLOW = Refusal("receive_timeout", 408, "invalid_data", f"Expected a request within {RECEIVE_S:g} s")
 TOO_MANY_CONNECTIONS = Refusal("connections", 503, "unavailable", "Too many connections. Try again.")
 TOO_MANY_OF_ADDRESS = Refusal("address", 503, "unavailable", "Too many connections from this address. Try again.")
-# Closed without an answer, for another connection.
+# Closed without an answer, to make room for another connection.
 GAVE_WAY = Refusal("gave_way", 503, "unavailable", "")
 HEADERS_TOO_LARGE = Refusal(
     "headers", 431, "invalid_data", f"Expected at most {HEADERS_MAX} headers of {HEADERS_BYTES_MAX} bytes together"

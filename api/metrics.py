@@ -65,7 +65,7 @@ class Metrics:
             ("refusal",),
             registry=self.registry,
         )
-        # All from the start: a rate sees no series that begins with 1.
+        # All of them from the start, so that the first one is an increase.
         self._unavailable = {refusal: unavailable.labels(refusal or "-") for refusal in (*Refusal, None)}
         self.log_lines_lost = Counter(
             "order_groups_api_access_lines_lost",

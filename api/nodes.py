@@ -51,8 +51,8 @@ class Nodes:
             return Told(values, (pointer,))
         told = await self._read_one(commands)
         if _is_sent_away(told):
-            told_nothing = "a node of a Redis Cluster does not tell its slots: may this user run CLUSTER SLOTS?"
-            raise Unavailable(told_nothing, Refusal.NOPERM)
+            reason = "a node of a Redis Cluster does not tell its slots: may this user run CLUSTER SLOTS?"
+            raise Unavailable(reason, Refusal.NOPERM)
         self._stands_alone = True
         return told
 

@@ -49,7 +49,7 @@ def pool(target: Mapping[str, Any], wait_s: float, connections_max: int) -> Conn
 
 
 async def _greet(connection: AbstractConnection) -> None:
-    """Makes a server that lets nobody in say so. To a long command it may hang up without a word."""
+    """Sends PING first: a server that refuses connections answers that, but may just hang up on a long command."""
     await connection.on_connect()
     await connection.send_command("PING")
     await connection.read_response()

@@ -18,7 +18,7 @@ HEADER = "X-Projection-Position"
 MIN_HEADER = "X-Min-Position"
 # Beside the positions: how often parked events were applied after all, which moves no position.
 _REDRIVEN = b"redriven"
-# And whether a commit failed halfway, and was not finished yet: documents and indexes of the shard may disagree.
+# Beside the positions too, as long as a commit is half written: documents and indexes of the shard may disagree.
 _UNFINISHED = b"unfinished"
 # Partitions that one X-Min-Position may name.
 PARTITIONS_MAX = 1000

@@ -21,7 +21,7 @@ from projector.readmodel.refusals import Refusal
 
 # Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
 ATTEMPTS_MAX = 4
-# Errors that are no refusal: a document or an index is not there, or of another type; a fault of Lua in a script.
+# Error replies that are faults of ours: a document or an index is missing or of another type; a script has a Lua error.
 _OURS = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
 _LISTED: Command = ("HGETALL", GENERATIONS)
 

@@ -29,7 +29,7 @@ class Script:
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def call(self, keys: Keys, names: Sequence[str], *arguments: str | bytes) -> Command:
-        """`names`: the keys that the script names, all of the shard `keys`. Behind them comes one that never exists."""
+        """`names`: the keys of the shard `keys` that the script uses. Behind them comes `absent`: see Keys.absent."""
         return ("EVALSHA", self.digest, str(len(names) + 1), *names, keys.absent, *arguments)
 
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw
 from api.errors import ReadModelFault
 from api.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
 
-# Bytes of documents after which other requests have a turn. A group of 1000 orders has four times as many, and is not
+# Bytes of documents after which other requests get a turn. A group of 1000 orders is four times as large, and is not
 # divided: it takes some hundred microseconds.
 SLICE_BYTES = 64 * 1024
 # Choices of fields whose decoders are kept.
@@ -30,7 +30,7 @@ def one_body(row: bytes) -> bytes:
 
 
 async def pick_in_slices(documents: Sequence[bytes], fields: Fields, seller_ids: Iterable[str] | None) -> bytes:
-    """As `pick`, of all documents, with a turn for others between slices of them."""
+    """As `pick`, slice by slice: other requests get a turn in between."""
     parts: list[bytes] = []
     for some in slices(documents):
         if parts:
@@ -40,7 +40,7 @@ async def pick_in_slices(documents: Sequence[bytes], fields: Fields, seller_ids:
 
 
 def slices(documents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Each ends with the document with which it reaches SLICE_BYTES."""
+    """Runs of consecutive documents. Each ends with the document that takes it to SLICE_BYTES."""
     start = size = 0
     for n, document in enumerate(documents, 1):
         size += len(document)
@@ -57,13 +57,13 @@ def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes
     sellers = None if seller_ids is None else frozenset(seller_ids)
     if fields.group == GROUP_FIELDS and fields.order == ORDER_FIELDS and sellers is None:
         return rows
-    # Without orders there is nothing to keep.
+    # Without orders in the answer there is nothing to filter.
     by_seller = sellers is not None and bool(fields.order)
     try:
         picked = _decoder(fields, by_seller).decode(b"[" + rows + b"]")
         if sellers is not None and by_seller:
             for group in picked:
-                group.orders = _of_sellers(group.orders, sellers, told="seller_id" in fields.order)
+                group.orders = _of_sellers(group.orders, sellers, with_seller_id="seller_id" in fields.order)
     except msgspec.DecodeError as error:
         raise ReadModelFault(f"a document is not as it was agreed: {error!r}") from error
     return msgspec.json.encode(picked)[1:-1]
@@ -71,7 +71,7 @@ def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes
 
 @lru_cache(KNOWN_FIELDS)
 def _decoder(fields: Fields, by_seller: bool) -> "msgspec.json.Decoder[list[Any]]":
-    """Of groups that have the wanted fields alone, in the order of the document; what they hold stays as it is."""
+    """Decodes groups to structs of the wanted fields, in the order of the document. The values stay raw JSON."""
     names = [name for name in ORDER_FIELDS if name in fields.order or (by_seller and name == "seller_id")]
     order = msgspec.defstruct("Order", [(name, Raw) for name in names], gc=False)
     orders = list[order] if by_seller or fields.order != ORDER_FIELDS else Raw  # type: ignore[valid-type]
@@ -79,9 +79,9 @@ def _decoder(fields: Fields, by_seller: bool) -> "msgspec.json.Decoder[list[Any]
     return msgspec.json.Decoder(list[group])  # type: ignore[valid-type]
 
 
-def _of_sellers(orders: Sequence[Any], sellers: frozenset[str], *, told: bool) -> list[Any]:
+def _of_sellers(orders: Sequence[Any], sellers: frozenset[str], *, with_seller_id: bool) -> list[Any]:
     kept = [order for order in orders if _text.decode(order.seller_id) in sellers]
-    if not told:
+    if not with_seller_id:
         for order in kept:
             order.seller_id = UNSET
     return kept

@@ -50,6 +50,6 @@ def _address(node: Sequence[Any], asked: str) -> Address:
 
 
 def named(host: str, asked: str) -> str:
-    """The host of a node as the node `asked` writes it: without a name of its own it is that host."""
+    """Where to connect to a node. `host`: as the node `asked` writes it; without a name it means `asked` itself."""
     # A question mark: its name was to be told, and nobody has given it one.
     return asked if host in ("", "?") else host
