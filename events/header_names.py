@@ -2,8 +2,8 @@
 
 In the text, a byte that is not part of UTF-8 is one of the 128 characters from U+10FE80, which Unicode leaves to
 private use. So JSON, msgpack and Redis take the name as any other; none of them takes the lone surrogates that Python
-has for such bytes. A name that holds one of these characters has its four bytes written in the same way: no two names
-become the same text.
+has for such bytes. Where a name itself holds one of the 128, that character's four bytes are written in the same way,
+so no two names become the same text.
 """
 
 import re
@@ -15,7 +15,7 @@ _TO_SURROGATES = {escape: surrogate for surrogate, escape in _TO_ESCAPES.items()
 
 
 def name_of(raw: bytes) -> str:
-    """The text that stands for any bytes."""
+    """The text that stands for a name of any bytes."""
     text = raw.decode(errors="surrogateescape")
     if text.isascii():
         return text

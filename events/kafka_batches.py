@@ -57,7 +57,7 @@ class RawName(str):
 
 
 def sendable_name(name: str) -> str:
-    """For a producer of kafka-python."""
+    """The name as a producer of kafka-python needs it to send the bytes that it stands for."""
     return name if name.isascii() else RawName(name)
 
 
@@ -71,7 +71,7 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
     def __init__(self, buffer: Any) -> None:
         super().__init__(buffer)
         self._is_control: bool = self.is_control_batch
-        # As compaction leaves it. Without gaps the offsets follow from the order, whatever the producer has written.
+        # Compaction leaves gaps. Without them the order gives the offsets, whatever the producer has written.
         self._has_gaps: bool = self.last_offset_delta + 1 != self._num_records
         self._unreadable: str | None = None
 
@@ -86,17 +86,17 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
             try:
                 return self._record(number)
             except (IndexError, ValueError) as error:
-                # Where the next record begins is not known either.
+                # Of the rest too: where the next record begins is unknown.
                 self._give_up(number, f"expected records, got bytes that are none: {error}")
         return self._stand_in(number)
 
     next = __next__
 
     def _record(self, number: int) -> DefaultRecord:
-        """Raises IndexError, ValueError."""
+        """The record at `_pos`, which moves behind it. Raises IndexError, ValueError for bytes that are none."""
         buffer = self._buffer
         length, start = decode_varint(buffer, self._pos)
-        # A byte of attributes comes first, none of which mean anything yet.
+        # Skips a byte of attributes, which Kafka does not use.
         after_ms, pos = decode_varint(buffer, start + 1)
         delta, pos = decode_varint(buffer, pos)
         size, pos = decode_varint(buffer, pos)
@@ -159,14 +159,14 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
 
 
 def _decompressed(codec: int, data: bytes) -> bytes:
-    """Not much more than BATCH_BYTES_MAX, where there is more. Raises any of _NOT_READABLE."""
+    """Cut off soon behind BATCH_BYTES_MAX, if there is more. Raises any of _NOT_READABLE."""
     limit = BATCH_BYTES_MAX + 1
     match codec:
         case DefaultRecordBatch.CODEC_GZIP:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
                 return file.read(limit)
         case DefaultRecordBatch.CODEC_SNAPPY:
-            # Makes at most some twenty bytes of each.
+            # Needs no limit: it makes at most some twenty bytes of each.
             found: bytes = snappy_decode(data)
             return found
         case DefaultRecordBatch.CODEC_LZ4:
@@ -180,7 +180,7 @@ def _decompressed(codec: int, data: bytes) -> bytes:
 
 
 def _int64(number: int) -> int:
-    """As a sum of 64 bits comes out in Kafka."""
+    """Wrapped around, as sums of 64 bits are in Kafka."""
     return (number + 2**63) % 2**64 - 2**63
 
 

@@ -86,6 +86,7 @@ class Brokers:
             raise LogUnavailable(f"{settings}: no broker has been reachable for {away_s} s")
 
     def _count_reconnections(self) -> None:
+        """Wraps a method of kafka-python's connection manager, which reports no new connection by itself."""
         manager = self.client._manager
         get_connection = manager.get_connection
         known: set[Any] = set(manager._conns)

@@ -76,7 +76,7 @@ class KafkaLog:
         wanted = {TopicPartition(*partition): OffsetSpec.LATEST for partition in end}
         with kafka_errors(self._settings):
             stable = self._admin().list_partition_offsets(wanted, isolation_level="read_committed")
-        # It may have grown since `end` was asked for.
+        # The log may have grown since `end` was asked for.
         return {partition: max(at - stable[TopicPartition(*partition)].offset, 0) for partition, at in end.items()}
 
     def losses(self) -> dict[Loss, str]:

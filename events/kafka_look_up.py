@@ -1,4 +1,4 @@
-"""Looking up single records of Kafka, now and then."""
+"""Looks up single records of Kafka by their offsets."""
 
 import time
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from events.errors import LogError, LogGap, LogUnavailable
 from events.kafka_reader import KafkaReader
 from events.kafka_url import KafkaSettings
-from events.log import Partition, Record
+from events.log import Partition, Position, Record
 
-# How long some records may take to come, and each poll for them, in seconds.
+# How long a look-up may take, and each poll in it, in seconds.
 LOOK_UP_S = 10.0
 POLL_S = 0.2
 
@@ -21,7 +21,7 @@ class KafkaLookUp:
         self._reader: KafkaReader | None = None
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record]:
-        """What there is at these offsets, all within the log. Raises LogUnavailable, LogMissing, LogCorrupt."""
+        """The records at these offsets, all within the log. Raises LogUnavailable, LogMissing, LogCorrupt."""
         try:
             return self._read(offsets)
         except LogError as error:
@@ -39,9 +39,10 @@ class KafkaLookUp:
         found: dict[Partition, Record] = {}
         reader, deadline_s = self._sought(offsets), time.monotonic() + LOOK_UP_S
         stop = {partition: offset + 1 for partition, offset in offsets.items()}
-        while any(reader.positions[partition] < behind for partition, behind in stop.items()):
+        while late := [Position(p, offset) for p, offset in offsets.items() if reader.positions[p] <= offset]:
             if time.monotonic() > deadline_s:
-                raise LogUnavailable(f"{self._settings}: {len(offsets)} records did not come within {LOOK_UP_S:.0f} s")
+                where = ", ".join(map(str, late))
+                raise LogUnavailable(f"{self._settings}: {where} could not be read within {LOOK_UP_S:.0f} s")
             found.update({record.partition: record for record in reader.poll(POLL_S, len(offsets), stop)})
         return found
 
@@ -49,7 +50,7 @@ class KafkaLookUp:
         reader = self._reader
         if reader is None or not offsets.keys() <= reader.positions.keys():
             self.close()
-            # A transaction that is open, there or before it, must not hide a record.
+            # An open transaction must not hide a record.
             reader = self._reader = KafkaReader(self._settings, offsets, committed=False)
         reader.seek(offsets)
         return reader

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class KafkaReader:
     """Connects on the first poll that has something to read, as a subscription does.
 
-    `committed`: records of open and of aborted transactions do not come.
+    `committed`: leaves out the records of open and of aborted transactions.
     """
 
     def __init__(self, settings: KafkaSettings, start: Mapping[Partition, int], committed: bool = True) -> None:
@@ -68,7 +68,7 @@ class KafkaReader:
         return []
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        """Reads on from there, and nothing that was fetched before. All are partitions that it was made for."""
+        """Reads on from there, and drops what was fetched before. `positions`: of partitions that it was made for."""
         self._positions.update(positions)
         if self._consumer is not None:
             drop_fetched(self._consumer)

@@ -41,7 +41,7 @@ def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_recor
 
 
 def drop_fetched(consumer: Any) -> None:
-    """What was fetched and not handed out yet: kafka-python keeps it where a seek leads to just its place."""
+    """Drops what was fetched and not handed out yet: kafka-python keeps it if a seek leads to its very offset."""
     consumer._fetcher.close()
     consumer._fetcher._completed_fetches.clear()
 
@@ -55,6 +55,7 @@ def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
 
 
 def _headers(found: Sequence[Any]) -> Headers:
+    # `str`: a name may be a RawName of kafka_batches.py.
     return tuple([(str(name), value or b"") for name, value in found])
 
 

@@ -54,7 +54,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         self._revoked: set[Partition] = set()
         # kafka-python's name of each partition to ours, made once: there are far more records than partitions.
         self._partitions: dict[Any, Partition] = {}
-        # Of each partition that was sought, the next offset that has not been handed out.
+        # For each partition that was sought, the next offset to hand out.
         self._next: dict[Any, int] = {}
         self._reconnections = 0
 
@@ -165,8 +165,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return self._consumer
 
     def _is_interrupted(self, consumer: Any) -> bool:
-        """Whether a broker was connected anew since the last poll. It may have come back with other files: then what
-        was fetched before does not go with what comes next, and all that was not handed out is fetched again.
+        """Whether a broker was connected anew since the last poll. It may have come back with other files, so what was
+        fetched and not handed out is dropped, and fetched again.
         """
         assert self._brokers is not None, "there is no consumer without"
         if self._brokers.reconnections == self._reconnections:

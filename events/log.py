@@ -43,7 +43,7 @@ UNREADABLE = "kafka-unreadable"
 class Record(Struct, frozen=True, gc=False):
     """One record as it lies in the log. `timestamp_ms` is the log's own, in Unix milliseconds.
 
-    `epoch`: of the leader that took it, where a log has leaders.
+    `epoch`: of the leader that took it; None where a log has no leaders.
     """
 
     partition: Partition
@@ -70,8 +70,8 @@ class Polled(NamedTuple):
     """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them.
 
     `revoked`: partitions that have been taken from us. It may come late, and not at all for one that comes back.
-    `interrupted`: what comes next may be of another log than what came before, as after a connection that broke: a
-    backup may have been restored meanwhile. What was fetched before is dropped: call `seek` for all partitions.
+    `interrupted`: what comes next may be of another log than what came before, for a backup may have been restored: a
+    connection broke, or an SQLite file has changed. Then no records come, and those that were fetched are read again.
     """
 
     assigned: Sequence[Partition]
@@ -158,8 +158,8 @@ class Log(Protocol):
         """The offset that the next record will get, for each partition."""
 
     def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
-        """How many offsets before `end` cannot be read yet, for each of its partitions: those from the first record of
-        the oldest open transaction on.
+        """For each partition, how many offsets before `end` cannot be read yet: those from the first record of the
+        oldest open transaction on.
         """
 
     def losses(self) -> dict[Loss, str]:

@@ -85,7 +85,7 @@ class SqliteLog:
         return not existed
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
-        # With a fresh connection: one that stands may never see that another file was copied over this one.
+        # With a new connection: an open one may never see that another file was copied over this one.
         self.close()
         found: dict[Partition, Record | None] = dict.fromkeys(offsets)
         if (offset := offsets.get(self._partition)) is not None:

@@ -23,7 +23,7 @@ class SqliteSubscription:
         self._next: int | None = None
         self._is_paused = False
         self._file = (0, 0)
-        # What lay before `_next` when that was sought or handed out.
+        # The record just before `_next`, as of when `_next` was set.
         self._before: Record | None = None
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
@@ -52,8 +52,8 @@ class SqliteSubscription:
             time.sleep(LOOK_AGAIN_S)
 
     def _read(self, start: int, count: int) -> tuple[Record | None, Sequence[Record]]:
-        """What lies just before `start`, and what comes from there on, of one moment: a backup that was restored into
-        the file shows by the former.
+        """The record just before `start`, and those from `start` on, of one snapshot. A backup that was restored into
+        the file shows in the former.
         """
         records = self._log.records(start - 1, count + 1)
         if records and records[0].offset < start:
