@@ -1,4 +1,4 @@
-"""What a position is a position *of*: digests of some of the records before it, by which a log is known again. Pure.
+"""Digests of some of the records before a position, by which a log is recognized. Pure.
 
 Offsets alone do not tell one log from another: a log that is put back to an older state, and then grows past the
 position, holds other records at the same offsets.
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from events.log import Partition, Record
 
-# Behind the newest anchor there is at most one for each range of distances from 4^k to 4^(k+1), in offsets.
+# Beside the newest anchor there is at most one for each range of distances from 4^k to 4^(k+1), in offsets.
 ANCHORS_MAX = 16
 _BITS_PER_RANGE = 2
 
@@ -26,7 +26,7 @@ class Anchor(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Last(Struct, frozen=True, array_like=True, gc=False):
-    """What is stored next to `position`: the last record applied before it, then older ones, ever fewer of them."""
+    """Stored next to `position`: anchors of the last record applied before it, then of older ones, fewer and fewer."""
 
     position: int
     anchors: tuple[Anchor, ...]
@@ -44,12 +44,12 @@ def anchor_of(record: Record) -> Anchor:
 
 
 def newest(records: Iterable[Record]) -> dict[Partition, Anchor]:
-    """Of each partition, whose records come in its order."""
+    """The anchor of the last record of each partition. The records of a partition come in its order."""
     return {p: anchor_of(record) for p, record in {record.partition: record for record in records}.items()}
 
 
 def follow(last: Last | None, anchor: Anchor | None, position: int) -> Last | None:
-    """What stands next to `position`, after `last`. `anchor`: of the newest record between the two, if there is one."""
+    """What to store next to `position`, given `last`, the one before. `anchor`: of the newest record since, if any."""
     older = [one for one in last.anchors if one.offset < position] if last else []
     if anchor is None or (older and older[0].offset >= anchor.offset):
         return Last(position, tuple(older)) if older else None
@@ -57,7 +57,7 @@ def follow(last: Last | None, anchor: Anchor | None, position: int) -> Last | No
 
 
 def _thinned(offset: int, older: Sequence[Anchor]) -> list[Anchor]:
-    """Of each range of distances the oldest: it is the next one to reach the range behind it."""
+    """Keeps the oldest of each range of distances: it is the next one to reach the following range."""
     kept = {((offset - anchor.offset).bit_length() - 1) // _BITS_PER_RANGE: anchor for anchor in older}
     return list(kept.values())[: ANCHORS_MAX - 1]
 

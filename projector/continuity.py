@@ -1,7 +1,7 @@
-"""Is the log still the one that was applied? What Redis has next to its positions is compared with the log's records.
+"""Is the log still the one that was applied? Compares the anchors next to Redis' positions with the log's records.
 
-Where the newest of these records is gone (retention, compaction), or nothing fits the position (an older release has
-moved it), nothing is known, which is no difference.
+Where these records are gone (retention, compaction), or no anchors fit the position (an older release has moved it),
+the answer is `unknown`, which stops nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Divergence(Struct, frozen=True):
         return (
             f"log_diverged: Redis has applied {self.partition} up to {self.position}, but the log holds another record "
             f"at {Position(self.partition, self.newest)} than Redis has applied: it was put back to an older state, or "
-            f"another one took its place; {common}"
+            f"replaced by another log; {common}"
         )
 
     @property
@@ -53,7 +53,7 @@ class Divergence(Struct, frozen=True):
 
 
 class Compared(Struct, frozen=True):
-    """Partitions by what was found. Those that nothing was applied of are not among them."""
+    """Partitions by what was found; without those of which nothing was applied."""
 
     same: Sequence[Partition]
     unknown: Sequence[Partition]
@@ -61,7 +61,7 @@ class Compared(Struct, frozen=True):
 
 
 def compare(log: Log, store: Store, generation: Generation, partitions: Sequence[Partition]) -> Compared:
-    """What every shard has applied counts. Raises LogMissing, LogUnavailable, StoreUnavailable."""
+    """Compares what each shard has applied. Raises LogMissing, LogUnavailable, StoreUnavailable."""
     applied: dict[Partition, set[Last]] = {}
     for shard in range(generation.shards):
         stands = store.stands(generation, shard, partitions)
@@ -91,7 +91,7 @@ def check_continuity(
     insist: Insist,
     tell: Callable[[Compared], None],
 ) -> None:
-    """Raises LogDiverged. The generation is marked for the API then, and not any more where nothing differs."""
+    """Raises LogDiverged, and marks the generation for the API; where nothing differs, removes such a mark."""
     found: Compared = insist(lambda: compare(log, store, generation, partitions))
     tell(found)
     if not found.diverged:
@@ -103,7 +103,7 @@ def check_continuity(
 
 
 class _Records:
-    """Of the log, each looked up once."""
+    """Records of the log. Each is looked up once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -114,7 +114,7 @@ class _Records:
             self._found[partition, offsets[partition]] = anchor_of(record) if record else None
 
     def compare(self, partition: Partition, last: Last) -> Divergence | bool:
-        """Whether it is known to be the same."""
+        """The divergence; else whether the log is known to be the same."""
         different: list[int] = []
         common = None
         for anchor, found in self._looked_up(partition, last):

@@ -22,8 +22,8 @@ class Home:
 
     @property
     def redis_socket(self) -> Path:
-        """In the data dir. Where its path is too long for a socket, or not UTF-8, which redis-py would not find again,
-        under a name of its own in the temporary dir.
+        """In the data dir. Where that path is too long for a socket, or not UTF-8, which redis-py needs, under a name
+        of its own in the temporary dir.
         """
         inside = self.redis / "redis.sock"
         if len(os.fsencode(inside)) <= SOCKET_PATH_MAX and _is_utf8(inside):

@@ -39,8 +39,8 @@ class Waiter(Protocol):
 def insist(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
     """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend.
 
-    An incident has two lines in the log: when it begins, and when it is over; in between one for each text that has no
-    name yet.
+    An incident has two lines in the log: when it begins, and when it is over. In between, an error without a name
+    (OTHER) has a line whenever the text changes.
     """
     try:
         return call()

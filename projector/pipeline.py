@@ -56,7 +56,7 @@ class Pipeline:
         self._flights: list[Flight] = []
 
     def start(self, partitions: Sequence[Partition]) -> None:
-        """Reads where Redis stands, once what a commit has left half written is finished."""
+        """Finishes what a commit has left half written, then reads where Redis stands."""
         for shard, stands in enumerate(self._stands):
             self._insist(partial(self._store.finish, self.generation, shard))
             found = self._insist(partial(self._store.stands, self.generation, shard, partitions))
@@ -123,7 +123,7 @@ class Pipeline:
             self.push(())
 
     def _project_next(self) -> list[Projected]:
-        """On top of what is under way. Of a batch too large for one commit the last part: others have been sent."""
+        """On top of what is under way. Where a batch takes several commits, all but the last are sent."""
         if self._next is None:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()
@@ -138,8 +138,8 @@ class Pipeline:
         return self._project_all(last, states)
 
     def _size(self, states: Mapping[str, bytes | None], group_id: str) -> int:
-        """Of its state, in bytes. 0 also for a group that has been pushed out of the cache since the states were asked
-        for: what it adds to a commit is not worth a round trip.
+        """Of the group's state, in bytes. 0 also where it was pushed out of the cache after the states were asked for:
+        that is rare, and not worth a round trip.
         """
         for flight in self._flights:
             if group_id in flight.projected.after:

@@ -36,7 +36,7 @@ class Fate(StrEnum):
     DISCARDED = "discarded"
 
 
-# Beside the fates in the tally: the bytes that count for the parked records of a partition, against the limit.
+# In the tally, beside the fates: the bytes of a partition's parked records that count against the limit.
 PARKED_BYTES = "parked_bytes"
 
 
@@ -67,8 +67,8 @@ class Change(Struct, gc=False):
     `expected`: group id -> the revision that its state must still have, for every group that the batch met.
     `row`, `rest`: the two parts of each document; `text`: only what changed; `unlisted`: groups no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
-    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate; `parked_bytes`: `orders/0` -> how many more
-    of them are parked.
+    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate. `parked_bytes`: `orders/0` -> by how many
+    bytes its parked records grow.
     `after`: what is known of all these groups once this is stored, and not a moment earlier.
     Of what an operator does to parked records: `unparked`: those that must still be parked, and are no more but for
     those in `parked`; `discarded`: position -> JSON of what is thrown away; `redriven`: whether documents change

@@ -53,7 +53,7 @@ class Projector:
         watch: Watch | None = None,
         stands_by: bool = False,
     ) -> None:
-        """`stands_by`: where another version is live at the start, waits for ours; else that is an error."""
+        """`stands_by`: where another version is live at the start, wait for ours instead of raising OtherVersion."""
         self._watch = watch or Watch()
         self._log = source
         self._store = store
@@ -124,7 +124,7 @@ class Projector:
         self._rewrite_files()
 
     def _rewrite_files(self) -> None:
-        """Before anything is written that a torn file would begin with."""
+        """Called before we write: the next start of Redis could misread what is appended to a torn file."""
         self._watch.pulse.unhealed = self._insist(self._store.rewrite_files)
 
     def _check_losses(self) -> None:

@@ -1,4 +1,4 @@
-"""What the positions of one generation are positions of, by the time that what is under way is stored."""
+"""The anchors of one generation's positions, as they are once what is under way is stored."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from projector.store.commit import Advance
 
 
 class Trail:
-    """Of each shard. Where it is done again in smaller parts, it follows what is done."""
+    """For each shard and partition, what is stored next to the position."""
 
     def __init__(self, shards: int) -> None:
         self._lasts: list[dict[Partition, Last | None]] = [{} for _ in range(shards)]
@@ -27,7 +27,7 @@ class Trail:
         reached: Mapping[Partition, int],
         anchors: Mapping[Partition, Anchor],
     ) -> dict[Partition, Advance]:
-        """From `heads` to what is `reached`, as far as that is ahead. `anchors`: the newest records before that."""
+        """From `heads` to `reached`, for partitions where that is ahead. `anchors`: of the newest records before it."""
         found = {}
         lasts = self._lasts[shard]
         for partition, stop in reached.items():

@@ -21,7 +21,7 @@ from projector.store.commit import Outcome
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 # Why the log is read again from where Redis stands.
 REWINDS = ("lost_writes", "other_writer", "generation")
-# What a log can be found to be, beside what was applied of it: see Compared.
+# What the comparison of the log with what was applied finds: see Compared.
 LOG_CHECKS = ("same", "unknown", "diverged")
 
 # Twice as many series, for the time at which each began.

@@ -18,7 +18,7 @@ from projector.readmodel.generations import Progress
 TURN_MAX_S = 60.0
 # What the log's end is compared with is no older than this, in seconds, or the lag is unknown.
 END_AGE_MAX_S = 10.0
-# An open transaction may hold events back for so long before we are not ready, in seconds.
+# How long an open transaction may hold events back before we are not ready, in seconds.
 HELD_BACK_MAX_S = 120
 
 
@@ -40,7 +40,7 @@ class Seen(Struct, frozen=True):
 
 
 class HeldBack(Struct, frozen=True):
-    """`events`: by open transactions. `first`: the offset of the first one, which has stood there since `since_s`."""
+    """`events`: how many. `first`: the offset of the first of them, which has been held back since `since_s`."""
 
     events: int
     first: int
@@ -48,8 +48,8 @@ class HeldBack(Struct, frozen=True):
 
 
 class Pulse:
-    """For us to be ready, our partitions may lag `lag_max` events behind, and transactions hold events back for
-    `held_back_max_s`.
+    """We are ready while our partitions lag at most `lag_max` events, and no open transaction has held events back for
+    longer than `held_back_max_s`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Pulse:
         self._end_at_s: float | None = None
         self.waiting: Waiting | None = None
         self.standing_by = False
-        # What Redis still has to do before a loss is healed.
+        # The rewrites of append-only files that are still waited for, in words.
         self.unhealed: Sequence[str] = ()
         # None: not, or not yet, a member of the group that shares the log.
         self.owned: AbstractSet[Partition] | None = None
@@ -139,7 +139,7 @@ class Pulse:
 
     @property
     def held_back_s(self) -> float:
-        """How long the oldest of these transactions has kept the first of its events from us by now."""
+        """How long the log has held back the first of these events by now; the longest of all partitions."""
         found = self._held_back
         return max((self._clock() - found[p].since_s for p in self.positions if p in found), default=0.0)
 

@@ -28,7 +28,7 @@ log = structlog.get_logger("projector")
 
 
 class Amount(Struct, frozen=True):
-    """Of what is parked of a partition."""
+    """How much of a partition is parked."""
 
     records: int = 0
     bytes: int = 0
@@ -37,7 +37,7 @@ class Amount(Struct, frozen=True):
         return Amount(self.records + other.records, self.bytes + other.bytes)
 
     def highest(self, other: "Amount") -> "Amount":
-        """Each of the two where it is higher."""
+        """The higher number of records, and the higher number of bytes."""
         return Amount(max(self.records, other.records), max(self.bytes, other.bytes))
 
     def beyond(self, other: "Amount") -> bool:
@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True):
     parked_bytes_max: int = PARKED_BYTES_MAX
 
     def exceeded_by(self, parked: Amount) -> str | None:
-        """Which: the name of its setting."""
+        """The setting of the limit that is exceeded, if one is."""
         if parked.records > self.parked_max:
             return "PARKED_MAX"
         return "PARKED_BYTES_MAX" if parked.bytes > self.parked_bytes_max else None
@@ -74,7 +74,7 @@ class Cap:
         self._tolerated: dict[Partition, Amount] = {}
         self._over: set[Partition] = set()
         self.paused: dict[Partition, int] = {}
-        # What each of these needs room for.
+        # For each of these, what its next event needs room for.
         self._needed: dict[Partition, Amount] = {}
         # How many bytes are parked, as of the last look.
         self.bytes: dict[Partition, int] = {}
@@ -178,7 +178,7 @@ class Cap:
 
 
 def _amount(item: Decoded) -> Amount:
-    """What it adds, so far as that is known before it is projected."""
+    """What it adds to the parked ones, as far as that is known before it is projected."""
     if item.problem is None:
         return NOTHING
     return Amount(1, counted(parked(item.record, item.problem, now_text())))

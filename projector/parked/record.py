@@ -14,7 +14,7 @@ from projector.errors import BadSetting, CannotGoOn
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
 
-# Values of so many bytes are compressed, if that makes them smaller by a fifth.
+# Values of at least so many bytes are compressed, if that makes them smaller by a fifth.
 COMPRESSED_MIN = 4096
 
 
@@ -27,7 +27,7 @@ class Compressed(Struct, frozen=True):
 
 
 class Parked(Struct, frozen=True, kw_only=True):
-    """In JSON `key`, `value` and the header values are base64; `value` is `kept`.
+    """In JSON `key`, `value` and the header values are base64. `kept` is `value` as it is stored.
 
     `time`: RFC 3339 of `timestamp_ms`, the log's own; None where that is outside the years 1 to 9999.
     `parked_at`: when we did; None where an earlier release parked it. `attempts`: how often it was tried to apply it.
@@ -58,7 +58,7 @@ class Parked(Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes | None:
-        """Raises CannotGoOn for what we have not compressed."""
+        """As it was read from the log. Raises CannotGoOn where it cannot be decompressed."""
         if not isinstance(self.kept, Compressed):
             return self.kept
         try:
@@ -126,7 +126,7 @@ def parked(record: Record, problem: InvalidEvent, now: str | None) -> bytes:
 def _compressed(value: bytes | None) -> bytes | Compressed | None:
     if value is None or len(value) < COMPRESSED_MIN:
         return value
-    # Its fastest level: whoever sends much that is broken must not hold up what is good.
+    # The fastest level: many broken events must not slow down the good ones.
     small = zlib.compress(value, 1)
     return Compressed(small) if len(small) < len(value) * 4 // 5 else value
 

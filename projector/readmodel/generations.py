@@ -45,7 +45,7 @@ class State(StrEnum):
 
 class Listed(Struct, frozen=True):
     """`made_at`, `live_at`: RFC 3339; the latter of the last time that it became live, empty where it never was. Each
-    switch writes a later `live_at` than all before, whatever the hosts' clocks say: a rollback goes by it.
+    switch writes a later `live_at` than all before, whatever the hosts' clocks say: a rollback takes the latest.
 
     `differences`: how many were found when it was compared.
     """

@@ -93,8 +93,8 @@ class Keys:
 
     @property
     def absent(self) -> str:
-        """A key that never exists. A script that declares it is refused as long as the slot of the shard migrates in a
-        Redis Cluster, before its first line: then keys that it does not declare could lie on the other node.
+        """A key that never exists. While the slot of the shard migrates, a Redis Cluster refuses to run a script that
+        declares it: keys that the script does not declare could lie on the other node.
         """
         return self.prefix + "absent"
 

@@ -69,7 +69,7 @@ _WORDS = {
 }
 
 
-# Told in words alone: by a server that hangs up, and of what a script does, by Redis 7.0 and since.
+# Told in words alone: by a server that hangs up, and of commands in a script, as Redis 7.0 and later ones word it.
 _IN_WORDS = {
     "max number of clients": Refusal.CLIENTS,
     "The user executing the script can't": Refusal.NOPERM,

@@ -126,7 +126,7 @@ class Builder:
 
     def _start(self) -> Windows:
         self._cache.clear()
-        # Before anything is written that a torn file would begin with.
+        # Before we write: the next start of Redis could misread what is appended to a torn file.
         self.insist(self._store.rewrite_files)
         deadly = self.insist(lambda: self._store.deadly(self.generation))
         self._stands = []

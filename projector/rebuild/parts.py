@@ -43,8 +43,8 @@ def parts(
     window: Sequence[Decoded],
     reached: Positions,
 ) -> list[Part]:
-    """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands,
-    and `trail`: what that is a position of.
+    """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands;
+    `trail`: the anchors of that.
     """
     anchors = newest(item.record for item in window)
     groups: list[dict[str, list[Decoded]]] = [{} for _ in stands]

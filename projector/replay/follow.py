@@ -1,4 +1,4 @@
-"""Is a log the one that takes a generation on from where it stands?"""
+"""Checks that a log continues a generation from where that stands."""
 
 from collections.abc import Sequence
 

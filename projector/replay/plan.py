@@ -135,7 +135,7 @@ def _losses(
         return
     sentences = [
         f"{divergence}. {divergence.lost} events that the live read model has applied are no longer in the log, the "
-        f"first of them at {divergence.first_lost} or behind it"
+        f"first of them at {divergence.first_lost} or later"
         for divergence in compare(log, store, live, list(reached)).diverged
     ]
     ahead = {partition: at for partition, at in reached.items() if at > end[partition]}

@@ -34,7 +34,7 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
-            # As one to go back to: whoever made it live may have died before marking it.
+            # So that a rollback finds it: the replay that made it live may have died before it did this.
             store.catalogue.mark_live(live, lease.token)
             store.seal(live, lease.token)
             builder.advance(_reach(log, store, live, insist))
@@ -50,7 +50,7 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
 
 
 def _await_files(store: Store, lease: Lease, insist: Insist, teller: Teller) -> None:
-    """Redis may start anew: what follows half a transaction in its file must not be read before that is rewritten."""
+    """Waits until no torn append-only file is left: another start of Redis could misread what was built."""
     said = False
     while waits := insist(store.rewrite_files):
         if not said:

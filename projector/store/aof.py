@@ -5,12 +5,12 @@ behind the last whole command, and leave the beginning of the transaction there.
 and the next start applies that beginning together with the first transaction behind it. A rewritten file has no such
 beginning.
 
-Positions do not always show that a file was torn: what was lost may not have been answered, or no projector ran. So the
-reason is that a server has started, whatever was lost. INFO counts the rewrites since then; hence it does not matter
-which process has asked for one, nor whether that process lives to see its end.
+Positions do not always show that a file was torn: what was lost may not have been answered, or no projector ran. So
+every start of a server makes a rewrite due. INFO counts the rewrites since the start; hence it does not matter which
+process has asked for one, nor whether that process lives to see its end.
 
-Redis holds, for each master, the run of which a rewrite is due. If that server starts again before it is done, its data
-may be wrong already, and the log says so.
+Redis holds, for each master, the run whose rewrite is due. If the server starts again before that is done, its data may
+be wrong already, and the log says so.
 """
 
 import re
@@ -118,7 +118,7 @@ class AppendOnlyFiles:
             run.is_settled = True
             return
         if due != run_id:
-            # Before the rewrite begins: it may be the last that we do.
+            # Before the rewrite begins: we may be killed while it runs.
             self._nodes.keep_book(REWRITES, "HSET", REWRITES, server, run_id)
         if is_under_way:
             run.is_asked = True
@@ -128,23 +128,24 @@ class AppendOnlyFiles:
             self._ask(client, run, server)
 
     def _ask(self, client: redis.Redis, run: Run, server: str) -> None:
-        if time.monotonic() >= run.try_at_s:
-            with self._nodes.errors():
-                try:
-                    client.bgrewriteaof()
-                    run.is_asked = True
-                except redis.ResponseError as error:
-                    match refusal_of(error):
-                        case Refusal.NOPERM:
-                            self._refused(run, server, str(error))
-                        case Refusal.OTHER if "unknown command" in str(error):
-                            self._refused(run, server, str(error))
-                        case Refusal.OTHER if "already in progress" in str(error):
-                            run.is_asked = True
-                        case Refusal.OTHER:
-                            self._failed(run, server, str(error))
-                        case _:
-                            raise
+        if time.monotonic() < run.try_at_s:
+            return
+        with self._nodes.errors():
+            try:
+                client.bgrewriteaof()
+                run.is_asked = True
+            except redis.ResponseError as error:
+                match refusal_of(error):
+                    case Refusal.NOPERM:
+                        self._refused(run, server, str(error))
+                    case Refusal.OTHER if "unknown command" in str(error):
+                        self._refused(run, server, str(error))
+                    case Refusal.OTHER if "already in progress" in str(error):
+                        run.is_asked = True
+                    case Refusal.OTHER:
+                        self._failed(run, server, str(error))
+                    case _:
+                        raise
 
     def _failed(self, run: Run, server: str, reason: str) -> None:
         self._counted(Rewrite.FAILED)
@@ -178,7 +179,7 @@ class AppendOnlyFiles:
 
 
 def _is_whole(info: Mapping[str, Any]) -> bool:
-    """Also where there is none, and where a torn one is cut as it should be."""
+    """Whether no half transaction can be in the file: there is none, this server cuts it off, or it was rewritten."""
     valkey = tuple(int(part) for part in re.findall(r"\d+", str(info.get("valkey_version", "")))[:3])
     if not info.get("aof_enabled") or valkey >= SOUND_VALKEY:
         return True

@@ -73,7 +73,7 @@ class Catalogue:
             raise _taken_over()
 
     def mark_live(self, generation: Generation, token: str) -> None:
-        """As one to go back to. Later than every mark before, even where the clock of who made that was ahead."""
+        """For a rollback to find it. The time is later than all noted before, even by hosts whose clocks are ahead."""
         listed = self.listed()
         entry = next((entry for entry in listed if entry.generation.number == generation.number), None)
         if entry is not None:
@@ -132,6 +132,6 @@ def now() -> str:
 
 
 def _after(latest: str) -> str:
-    """The time; a microsecond after `latest` where that is later. All are of UTC, and sort as text."""
+    """The current time, or a microsecond after `latest` if that is later. Both are in UTC, and sort as text."""
     current = now()
     return current if current > latest else (datetime.fromisoformat(latest) + timedelta(microseconds=1)).isoformat()

@@ -59,7 +59,7 @@ def close(client: redis.Redis) -> None:
 
 
 def address_of(client: redis.Redis) -> str:
-    """Where the server is that it leads to: the name of a service, too, where sentinels say where that is."""
+    """The address of its server; behind sentinels also the name of the service."""
     pool = client.connection_pool
     target = pool.connection_kwargs
     if isinstance(pool, SentinelConnectionPool):
@@ -110,7 +110,7 @@ class Nodes:
     def errors(self) -> Iterator[None]:
         """No error of redis-py's leaves this block, but for NoScriptError: it is no trouble, only a reason to send it.
 
-        Raises StoreUnavailable, also for an error that is not known: a server may have any reason, and get over it.
+        Raises StoreUnavailable, also for an error that we do not know: it may pass, too.
         """
         try:
             yield

@@ -32,7 +32,7 @@ redis.call('HSET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')
 redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 """
-# Both of one moment: the generation may be written.
+# Both of one snapshot: the generation may be written meanwhile.
 _STANDS = """#!lua flags=no-writes
 return {redis.call('HMGET', KEYS[1], unpack(ARGV)), redis.call('HMGET', KEYS[2], unpack(ARGV))}
 """
@@ -155,7 +155,7 @@ class Store:
     def stands(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
     ) -> list[tuple[int | None, Last | None]]:
-        """The position of each partition, and what that is a position of, where it is known."""
+        """The position of each partition, and the anchors of that position where they are known."""
         keys, names = generation.keys(shard), [str(partition) for partition in partitions]
         if not names:
             return []
@@ -177,7 +177,7 @@ class Store:
             self.nodes.keep_book(key, "HDEL", key, *map(str, partitions))
 
     def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
-        """`orders/0:parked` -> how many records of that partition are parked, and so on."""
+        """The numbers of these names in the tally, such as `orders/0:parked`; 0 where there is none."""
         key = generation.keys(shard).tally
         with self.nodes.errors():
             found = self.nodes.of(key).hmget(key, list(names))

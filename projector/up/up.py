@@ -63,7 +63,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         _wait_for_answer(settings, children, stopping)
         if not stopping.is_set():
             announce()
-            _complain_of_a_later_version(settings)
+            _warn_of_later_version(settings)
         while not stopping.wait(_LOOK_AGAIN_S):
             _check_alive(children)
             if valkey and valkey.poll() is not None:
@@ -102,7 +102,7 @@ def _only_one(settings: Settings) -> Iterator[None]:
 
 
 def _was_killed(home: Home) -> bool:
-    """Whether the last `up` in this data dir ended without a word: its process number is still in the lock file."""
+    """Whether the last `up` in this data dir was killed: only then is its process number still in the lock file."""
     try:
         with home.lock.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -152,8 +152,8 @@ def _wait_for_answer(settings: Settings, children: list[Child], stopping: thread
             raise CannotGoOn(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
 
 
-def _complain_of_a_later_version(settings: Settings) -> None:
-    """The projector has to stand by then, and the API serves what is kept of our version, as it stands."""
+def _warn_of_later_version(settings: Settings) -> None:
+    """Says what to do. Our projector stands by then, and the API serves what is kept of our version, as it stands."""
     nodes = Nodes(settings.store_url)
     try:
         live = Catalogue(nodes).live()

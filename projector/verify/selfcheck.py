@@ -1,4 +1,4 @@
-"""The live generation checks itself, some groups at a time: do its documents, index entries and bits fit its states?
+"""Checks the live generation, some groups at a time: do its documents, index entries and bits fit its states?
 
 Of each group everything is read in one call, hence at one instant, and compared with what the fold makes of the state
 that the same call has read. So it holds under writes, and needs no log. What it cannot see: a state that is whole and
@@ -29,7 +29,7 @@ from projector.verify.shards import Shards
 # damaged, that finds one within the hour with a probability of 97 %. A step takes Redis about 3 ms.
 STEP_S = 0.5
 STEP_GROUPS = 10
-# How often a difference is told in the log at most, in seconds.
+# A difference is logged at most once in so many seconds.
 TELL_EVERY_S = 60.0
 # Of fields with few values: the sets in which every group is looked up, so that an entry too many is seen there.
 FEW_VALUES = ("of:status:", "of:sales_channel_id:")
@@ -88,7 +88,7 @@ class SelfCheck:
     def _begin(self, generation: Generation) -> None:
         self._generation = generation
         self._shards = Shards(self._store, generation, (), lambda call: call())
-        # Whoever is often started anew comes to all of them nevertheless.
+        # By chance, so that a projector that is often restarted comes to all of them nevertheless.
         self._cursors = [random.getrandbits(32) for _ in range(generation.shards)]
         self._few = set()
 
@@ -121,12 +121,12 @@ class SelfCheck:
 
 
 def _fold(group_id: str, state: bytes | None) -> Picture:
-    """Of a state that cannot be read, nothing: then all that is there differs."""
+    """What belongs to the state. Nothing if it cannot be read: then all that is stored differs."""
     try:
         folded = known(group_id, state)
     except CannotGoOn:
         return EMPTY
-    # Packed anew it has the revision of its content, whatever was done to either.
+    # Packed again, so that a state whose revision does not fit its content differs.
     return picture_of(group_id, folded, state and pack(folded.group))
 
 
