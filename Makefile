@@ -27,8 +27,8 @@ docs: .venv/dev-installed
 	$(BIN)/python -m events.contract docs
 	$(BIN)/python -m api.openapi docs
 
-# What takes longer than a change should wait for: hours. `make chaos FAMILY=cluster` runs one family of faults; those
-# that there are stand in bench/chaos.py. What each came through goes into the README, with its commit.
+# Takes hours. `make chaos FAMILY=cluster` runs one family of faults; bench/chaos.py has them all. The results go into the
+# README, each with its commit.
 chaos: .venv/dev-installed
 	$(BIN)/python -m bench.chaos $(FAMILY)
 	$(BIN)/python -m bench.readme

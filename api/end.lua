@@ -1,5 +1,5 @@
--- Where the log ends, as the projector told it last, how long ago that was, and whether it has stopped since because the
--- log holds other events than it has applied.
+-- Where the log ends, as the projector told it last, how long ago that was, and how many partitions it has stopped
+-- applying because the log holds other events than it had applied.
 --
 --   EVALSHA <sha> 4 <end> <end_at> <diverged> <absent>
 --

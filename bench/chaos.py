@@ -2,9 +2,9 @@
 
     python -m bench.chaos [FAMILY ...]     all of them, if none is named; see FAMILIES
 
-Each run replaces the rows of its family in BENCH_RESULTS (bench/results): a full table can be made in several runs, of
-which each row names the commit. A fault that a run did not meet as often as it should is an error; its family's rows
-stay as they were then.
+Each run replaces the rows of its family in BENCH_RESULTS (bench/results), so a full table can be made in several runs;
+each row names the commit. It is an error if a run met a fault less often than it should: the family's rows then stay as
+they were.
 """
 
 import os
@@ -163,7 +163,7 @@ def main(names: Sequence[str]) -> int:
 def survived(family: Family, lines: bytes) -> list[Fault]:
     """`lines`: JSON, a fault each, as tests/chaos/survived.py writes them; several of one fault are added up.
 
-    In the order of the family. Raises ValueError where something lacks, or is none of its faults.
+    In the order of the family. Raises ValueError where a fault is missing, met too rarely, or not of the family.
     """
     found: dict[str, Fault] = {}
     for fault in _DECODER.decode_lines(lines):
@@ -178,7 +178,7 @@ def survived(family: Family, lines: bytes) -> list[Fault]:
 
 
 def merged(report: Report, found: Sequence[Fault]) -> Report:
-    """With `found`, of its commit and date, in place of the rows of the same names; in the order of FAMILIES."""
+    """The report with the rows of `found`, marked with its commit and date; in the order of FAMILIES."""
     rows = {fault.name: fault for fault in report.faults}
     for fault in found:
         rows[fault.name] = Fault(fault.name, fault.times, fault.records, report.commit, report.date)

@@ -141,7 +141,8 @@ class _Redriver:
 def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
     """What takes all of them off the parked records, but for those that have to stay."""
     stay = {}
-    more = Counter({partition: -size for partition, size in _bytes_by_partition(before.values()).items()})
+    more = Counter[str]()
+    more.subtract(_bytes_by_partition(before.values()))
     for position, told in folded.parked.items():
         reason, old = decode(position, told).reason, before[position]
         stay[position] = encode(structs.replace(old, reason=reason, attempts=old.attempts + 1))

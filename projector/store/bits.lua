@@ -114,7 +114,7 @@ local function find_ordinals(prefix, arguments, first, last, listed, is_redo)
   each_chunk(fresh, 1, #fresh, function(...) redis.call('ZADD', key, ...) end)
   keep_slices_of_ids(prefix, fresh)
   if is_redo then
-    -- Some may have got their ordinals in the first attempt, which did not come as far as the slices.
+    -- The first attempt may have written ordinals, and not come as far as their slices.
     local reference = redis.call('ZRANGE', key, 0, 0)[1]
     for i = 2, #listed, 2 do
       local ordinal = ordinals[listed[i]]
@@ -216,7 +216,7 @@ local function keep_value(prefix, index, ids, bit, broad)
     -- One in a commit, which is as much as it has time for; another one waits for its next member.
     converted = true
     local members = redis.call('ZRANGE', prefix .. index, 0, -1)
-    -- Under another name until it is complete: a redo takes one that is there for complete.
+    -- Under another name until it is complete: a redo takes a bitmap that exists for complete.
     local unfinished = prefix .. 'bits:tmp:' .. index
     redis.call('DEL', unfinished)
     each_chunk(members, 1, #members, function(...)

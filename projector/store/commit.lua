@@ -3,13 +3,13 @@
 --   EVALSHA commit 2 <prefix>meta <prefix>absent <head> <name> <bytes> <name> <bytes> ... <nonce>
 --
 -- The prefix is og:{<generation>.<shard>}: and every key below has it, hence one slot.
---   absent             never   never exists: while the slot migrates, Redis refuses a script that declares a missing key
---                              beside others, before it runs. Without it, a migration could stop the script halfway
+--   absent                    never exists: while the slot migrates, Redis refuses to run a script that declares it.
+--                             Without it, a migration could stop the script halfway
 --   meta      hash     read   version of the read model, nonce, sealed, log
 --   note      list     write  all of this commit, while it is being written: see "Redo" below
 --   position  hash     write  <topic>/<partition> -> next offset; redriven -> how often documents changed without one;
 --                             unfinished -> 1 while there is a note: readers answer nothing from it
---   last      hash     write  <topic>/<partition> -> JSON: what that position is a position of, see anchors.py
+--   last      hash     write  <topic>/<partition> -> JSON: the anchors of that position, see anchors.py
 --   state     hash     write  group id -> 8 bytes of revision, orders in msgpack
 --   row       hash     write  group id -> JSON object of the list's default fields
 --   rest      hash     write  group id -> what follows them in the document
@@ -31,16 +31,17 @@
 -- nonce: of the generation that the writer means.
 -- Answers one of
 --   STORED | ALREADY | SEALED | BEHIND | AHEAD | CHANGED, group id, ...
---   FINISHED   another commit was left half written, and is finished now: nothing of this one was looked at, send it again
+--   FINISHED   a commit that was left half written is finished now. Nothing of this one was looked at: send it again
 --   the error NOPERM, where the user lacks a command that the commit needs
 --
 -- Redo. A script is never rolled back, and a command in it may fail although the one before did not. So the checks and the
 -- user's rights come first, then a note of the whole commit with its results as absolute values, then the writes, then
--- positions and tallies, and last the note is deleted. Once the note stands, the commit is decided: whoever comes next
--- with a commit for this shard writes it again, all of it, before anything else. Each write may be repeated.
--- Replicas and the append-only file get the note only where a write has failed: they get the others all at once.
+-- positions and tallies, and last the note is deleted. Once the note stands, the commit is decided: the next commit for
+-- this shard, whoever sends it, first writes all of it again. Each write may be repeated.
+-- Replicas and the append-only file get the note only where a write has failed: else the writes reach them as one
+-- transaction.
 
--- Of the note: another one is another release's.
+-- The format of the note. A note of another format was written by another release.
 local NOTE_FORMAT = 1
 
 local meta = KEYS[1]
@@ -179,7 +180,7 @@ if redis.call('EXISTS', note_key) == 1 then
   local left = redis.call('LRANGE', note_key, 0, -1)
   local values = table.remove(left, 1)
   if cmsgpack.unpack(values)[1] ~= NOTE_FORMAT then
-    return redis.error_reply('ERR ' .. note_key .. ' holds an unfinished commit of another release: run that one')
+    return redis.error_reply('ERR ' .. note_key .. ' holds a half-written commit of another release: run that one')
   end
   local refusal = forbidden()
   if refusal then

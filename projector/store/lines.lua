@@ -18,7 +18,7 @@ local function write_lines(key, chunk, changed)
 end
 
 -- `texts`: id -> line, those that this commit changes. Whoever gets an ordinal gets a line. In a redo a line may be
--- written already, and not be told as edited.
+-- written already, and its chunk not be listed as edited.
 local function keep_lines(prefix, texts, unlisted, ordinals_end, is_redo)
   local chunks, edited = {}, {}
   local function put(ordinal, line)
