@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 import redis
 
-from tests.servers.cluster import ClusterServer, Place, cluster_home
+from tests.servers.cluster import ClusterServer, Place, cluster_home, cluster_if_any
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisHome, RedisServer, binary_homes, redis_homes, startable_homes
 
@@ -143,12 +143,8 @@ def redis_binary(request: pytest.FixtureRequest) -> RedisHome:
 
 @pytest.fixture(scope="session")
 def _cluster() -> Iterator[ClusterServer | None]:
-    home = cluster_home()
-    if home is None:
-        yield None
-    else:
-        with ClusterServer(home) as server:
-            yield server
+    with cluster_if_any() as server:
+        yield server
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.integration.naive import Request, answer
 from tests.integration.queries import shown_as_json
 from tests.integration.seed import go_live, make_groups, write
 from tests.integration.test_errors import assert_unavailable
-from tests.servers.cluster import ClusterServer, cluster_home
+from tests.servers.cluster import ClusterServer, cluster_if_any
 from tests.servers.redis import RedisHome
 
 LIST = "/admin/order-groups"
@@ -33,12 +33,8 @@ PATH = f"{LIST}?limit=20&offset=30"
 @pytest.fixture(scope="module")
 def _server() -> Iterator[ClusterServer | None]:
     """One of this module's own, as whole after each test as before."""
-    home = cluster_home()
-    if home is None:
-        yield None
-    else:
-        with ClusterServer(home) as server:
-            yield server
+    with cluster_if_any() as server:
+        yield server
 
 
 @pytest.fixture

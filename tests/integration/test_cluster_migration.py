@@ -24,7 +24,7 @@ from tests.integration.queries import shown_as_json
 from tests.integration.seed import go_live, make_groups, write
 from tests.integration.shop import force
 from tests.integration.test_errors import assert_unavailable
-from tests.servers.cluster import ClusterServer, cluster_home
+from tests.servers.cluster import ClusterServer, cluster_if_any
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome
 
@@ -79,12 +79,8 @@ SCRIPTS = (CHANGED, END, GATHER, ONE, PLACES, SCAN, SEARCH, SELECT)
 @pytest.fixture(scope="module")
 def _server() -> Iterator[ClusterServer | None]:
     """One of this module's own."""
-    home = cluster_home()
-    if home is None:
-        yield None
-    else:
-        with ClusterServer(home) as server:
-            yield server
+    with cluster_if_any() as server:
+        yield server
 
 
 @pytest.fixture

@@ -19,13 +19,12 @@ from projector.errors import CannotGoOn
 from projector.parked.book import entries, read_one
 from projector.parked.record import Parked
 from projector.parked.redrive import discard, redrive
-from projector.readmodel.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel
 from tests.integration.parking import ORDERS, apply, records
 from tests.integration.rebuilding import Shop
-from tests.integration.test_parked_cap import append, end_of, has_paused, keys_of
+from tests.integration.test_parked_cap import append, end_of, has_paused, keys_of, live
 from tests.poison import event
 from tests.processes import Process, applied, projector
 from tests.servers.process import free_port, wait_until
@@ -45,12 +44,6 @@ def store(one_redis_url: str) -> Iterator[Store]:
     store = Store(Nodes(one_redis_url))
     yield store
     store.nodes.close()
-
-
-def live(store: Store) -> Generation:
-    found = store.catalogue.live()
-    assert found is not None
-    return found
 
 
 def noise(number: int, size: int = MIB) -> bytes:

@@ -173,6 +173,17 @@ class ClusterServer:
         self.wait()
 
 
+@contextmanager
+def cluster_if_any() -> Iterator[ClusterServer | None]:
+    """None where no server's binary is there."""
+    home = cluster_home()
+    if home is None:
+        yield None
+    else:
+        with ClusterServer(home) as server:
+            yield server
+
+
 def _cluster_settings() -> list[str]:
     # By default the bus takes a port 10,000 above, which an ephemeral port may not have.
     return [
