@@ -14,7 +14,8 @@ from api.scripts import CHANGED
 from projector.readmodel.keys import Keys
 
 # Documents of a shard that one call reads. A whole one takes from a kilobyte to a quarter of a megabyte. So the first
-# call reads few, and each of the next about READ_BYTES, which takes Redis and this process about a millisecond.
+# call reads few, and each of the next about READ_BYTES, all shards together. That takes Redis and this process about a
+# millisecond.
 FIRST_ROWS = 10
 READ_BYTES = 1024 * 1024
 ROWS_MAX = 1000

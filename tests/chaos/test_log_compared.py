@@ -1,4 +1,4 @@
-"""What is no reason to take the log for another one: a projector that finds it goes on, and loses nothing."""
+"""Logs that look odd and are not other ones: the projector goes on, and loses nothing."""
 
 import uuid
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def apply_all(stage: Stage) -> None:
 
 
 def goes_on(stage: Stage, *options: str, **found: float) -> None:
-    """`found`: how many partitions its first look must find to be what."""
+    """`found`: how many partitions its first comparison must find same, unknown or diverged."""
     with watched(stage, *options) as run:
         wait_until(lambda: sum(checks(run).values()) >= sum(found.values()), 30, "a look at the log")
         assert checks(run) == {"same": 0, "unknown": 0, "diverged": 0, **found}

@@ -126,7 +126,7 @@ def body(response: httpx.Response) -> Any:
 
 
 def right_answers(asked: Api) -> int:
-    """How many of all answers are there. The others are 503, none is wrong."""
+    """How many are answered. The others are 503, none is wrong."""
     right = 0
     for path, expected in EXPECTED.items():
         response = asked.get(path)

@@ -1,4 +1,4 @@
-"""More connections than there are places, on real sockets: who has no credentials takes nobody's place."""
+"""More connections than there are places, on real sockets: those without credentials take none from clients."""
 
 import random
 import re
@@ -100,7 +100,7 @@ def test_where_all_places_are_taken_health_is_answered(one_redis_url: str, open_
                 assert one.got().status == 200
 
         use_all()
-        # Those who only hold spare places give way, too.
+        # The oldest spare ones are closed for new ones, too.
         for _ in range(2 * SPARE):
             open_ones.enter_context(Connection(port))
         use_all()

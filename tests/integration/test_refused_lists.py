@@ -24,7 +24,7 @@ from tests.servers.redis import RedisHome, RedisServer
 
 LIST = "/admin/order-groups"
 GROUPS = make_groups(random.Random(20261202), 200)
-# Of one sorted set; of one that a filter is; by bitmaps, which are combined into keys; sorted in a key.
+# The first read one sorted set: that of the list, or that of a filter. The others combine bitmaps, or sort, in keys.
 READ_ONLY = {
     f"{LIST}?limit=20&offset=30": Request(limit=20, offset=30),
     f"{LIST}?status=pending": Request(any_of={"status": ["pending"]}),

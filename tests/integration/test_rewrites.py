@@ -1,4 +1,4 @@
-"""The append-only file of each master is rewritten once after it has started, or that it is not is said."""
+"""The append-only file of each master is rewritten once after it has started, or the log says that it is not."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The self-check finds each fault that it can see, tells it, and tells of nothing else."""
+"""The self-check finds and reports each fault that it can see, and nothing else."""
 
 import random
 import threading
@@ -37,7 +37,7 @@ def log(tmp_path: Path) -> SqliteLog:
 
 
 def all_differences(check: SelfCheck, counted: list[int], groups: int) -> Seen:
-    """Of as many steps as pass every group: it begins somewhere, goes to the end, and then from end to end."""
+    """Takes as many steps as pass every group: from a random place to the end, and once through all of them."""
     before, found = sum(counted), Seen()
     while sum(counted) - before < 3 * groups:
         found |= {(one.group, one.what) for one in check.step()}

@@ -177,7 +177,7 @@ def sellers(up: Up) -> int:
 
 
 def test_back_from_a_later_version(folder: Path) -> None:
-    """By the release before, with what the later one applied; also where nothing is kept of its own."""
+    """The release before goes on with what the later one applied; also where none of its generations is kept."""
     later = {"PYTHONPATH": LATER}
     with Up(folder) as up:
         up.wait()

@@ -11,12 +11,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# What users install, and the drivers of `make bench`; the tools of the extra `dev` go to nobody.
+# What users install, and the drivers of `make bench`; the tools of the extra `dev` are not passed on.
 EXTRAS = {"embedded": PROJECT["optional-dependencies"]["embedded"], "bench": PROJECT["optional-dependencies"]["bench"]}
 
 
 def closure(requirements: list[str]) -> set[str]:
-    """Names of all that these bring, on this machine."""
+    """Names of all packages that these install on this machine."""
     found: set[tuple[str, str]] = set()
     wanted = [Requirement(text) for text in requirements]
     while wanted:
@@ -61,7 +61,7 @@ def test_every_package_has_its_licence() -> None:
 
 
 def test_copyleft_is_told() -> None:
-    """What asks more of those who pass us on than to keep a notice."""
+    """Licences that require more than keeping a notice from those who pass us on."""
     strict = {name for name, _, said in rows() if re.search(r"GPL|General Public|Mozilla|MPL", said)}
     assert {name for name in strict if f"**{name}**" not in PAGE} == set()
     assert strict >= {"crc32c", "psycopg"}

@@ -108,7 +108,7 @@ def test_another_generation_has_other_documents(known: list[Known]) -> None:
 
 
 def test_the_next_read_has_about_as_many_bytes_as_it_may() -> None:
-    """Of all shards together; the first one has few documents, for nobody knows how large they are."""
+    """All shards together; the first read is of few documents, since their size is not known yet."""
     for size, rows in ((READ_BYTES, 1), (READ_BYTES // 30, 10), (300, ROWS_MAX)):
         known = [Known(GENERATION, [[], 7, ids, [], MOMENT], HEADS) for ids in SHARDS]
         documents = Documents(known, SHARDS, HEADS)

@@ -1,4 +1,4 @@
-"""Batches as Kafka keeps them: good ones as kafka-python reads them, and bad ones without an end of everything."""
+"""Batches as Kafka keeps them: good ones are read as kafka-python reads them, and bad ones stop nothing."""
 
 import gzip
 import struct

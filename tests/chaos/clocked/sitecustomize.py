@@ -1,7 +1,7 @@
-"""Another wall clock. On PYTHONPATH, each process goes by it: CLOCK_FILE says how many seconds it is ahead of ours.
+"""Shifts the wall clock of each process that has this on PYTHONPATH: CLOCK_FILE has the seconds that it is ahead.
 `datetime.now` is not shifted: what it makes is shown, and nothing is decided by it.
 
-Not libfaketime, which shifts what a process sleeps until on the steady clock, too; the kernel leaves that alone.
+Not libfaketime: it also shifts sleeps on the monotonic clock, which a real step of the clock leaves alone.
 """
 
 import os

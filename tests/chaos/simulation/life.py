@@ -51,7 +51,7 @@ class Stop:
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """The clock, the chance, the voice, and the room in a commit, of the real code are ours."""
+    """Replaces the clock, the randomness, the logs and the size of a commit in the real code."""
 
     def nothing(*_: object, **__: object) -> None:
         pass

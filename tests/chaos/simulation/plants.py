@@ -55,7 +55,7 @@ _outcome, _seek, _share = SimulatedSent.outcome, SimulatedSubscription.seek, Pip
 
 
 def forget_the_note(self: Memory, part: Any, told: Any) -> None:
-    """What the records do not confirm stays behind."""
+    """Half a commit stays as it is."""
     part.note = None
 
 
