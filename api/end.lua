@@ -7,7 +7,7 @@
 -- end_at    string  when that was told, in milliseconds by the clock of Redis
 -- diverged  hash    <topic>/<partition> -> why it is not applied any more
 --
--- Answers {end, milliseconds, partitions that diverged}, nil for the milliseconds where nobody has told.
+-- Answers {end, milliseconds, partitions that diverged}, nil for the milliseconds where no projector has told.
 -- Reads only.
 
 local at = redis.call('GET', KEYS[2])

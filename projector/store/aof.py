@@ -105,7 +105,7 @@ class AppendOnlyFiles:
             self._counted(Rewrite.LATE)
             log.error(
                 "Redis was started again before its append-only file was rewritten, and may have applied half a "
-                "transaction: `projector verify` tells, and `projector replay` mends it",
+                "transaction: run `projector verify`, and if it finds differences `projector replay`",
                 server=server,
             )
         is_under_way = bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))

@@ -17,8 +17,8 @@ local function write_lines(key, chunk, changed)
   return is_edit
 end
 
--- `texts`: id -> line, those that this commit changes. Whoever gets an ordinal gets a line. In a redo a line may be
--- written already, and its chunk not be listed as edited.
+-- `texts`: id -> line, those that this commit changes. Each group that gets an ordinal gets a line. In a redo a line may
+-- be written already, and its chunk not be listed as edited.
 local function keep_lines(prefix, texts, unlisted, ordinals_end, is_redo)
   local chunks, edited = {}, {}
   local function put(ordinal, line)

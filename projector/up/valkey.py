@@ -89,7 +89,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _stop_orphan(home: Home) -> None:
-    """One whose `projector up` was killed may still have the data dir; we hold the lock, so it is nobody's."""
+    """A server whose `projector up` was killed may still have the data dir. We hold the lock: nothing else uses it."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
     client = connect(home.redis_url)
     try:

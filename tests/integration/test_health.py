@@ -100,7 +100,7 @@ def check_that_metrics_stop_nothing(run: Projector, client: "Redis", url: str) -
 def test_a_transaction_that_hangs(
     kafka: str, kafka_topic: Callable[[int], str], one_redis_url: str, tmp_path: Path
 ) -> None:
-    """What it holds back, of its own events and of those of others, is told; the lag alone would be small for ever."""
+    """The events that it holds back are reported, its own and those of others: the lag alone would stay small."""
     url = kafka_topic(1)
     topic = kafka_settings(url, {}).topic
     name, settings = f"{topic}/0", {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url, "READY_HELD_BACK_MAX_S": "1"}

@@ -19,7 +19,7 @@ from tests.servers.redis import RedisHome, RedisServer, binary_homes
 READY_S = 30.0
 LATE = (
     "Redis was started again before its append-only file was rewritten, and may have applied half a transaction: "
-    "`projector verify` tells, and `projector replay` mends it"
+    "run `projector verify`, and if it finds differences `projector replay`"
 )
 
 

@@ -66,7 +66,7 @@ def test_each_command_of_a_discard_in_turn(torn: Callable[[int], Torn]) -> None:
         assert len(parked) > 1
         with life.failing(at):
             discard(life.store, life.generation, parked)
-        # What the first attempt has decided is finished, whoever comes.
+        # Any later commit finishes what the first attempt has decided.
         discard(life.store, life.generation, entries(life.store, life.generation))
         life.store.finish(life.generation, 0)
         model = readmodel.read(life.client)
