@@ -102,6 +102,12 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemostrecent",
         )
+        self._diverged = Gauge(
+            "order_groups_api_log_diverged",
+            "1 while the log holds other events than those that are served.",
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a child by its labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
@@ -119,6 +125,7 @@ class Metrics:
         """With each scrape. None: nothing is live, so nothing was ever told."""
         self._lag.set(behind.lag if behind else nan)
         self._end_age.set(behind.end_age_s if behind else inf)
+        self._diverged.set(behind.diverged if behind else 0)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()

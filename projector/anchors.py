@@ -10,7 +10,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from events.log import Partition, Record
+from events.log import UNREADABLE, Partition, Record
 
 # Beside the newest anchor there is at most one for each range of distances from 4^k to 4^(k+1), in offsets.
 ANCHORS_MAX = 16
@@ -18,7 +18,9 @@ _BITS_PER_RANGE = 2
 
 
 class Anchor(Struct, frozen=True, array_like=True, gc=False):
-    """A record that was applied. `digest`: 64 bits of BLAKE2b in hexadecimal digits. `epoch`: as in Record."""
+    """A record that was applied. `digest`: 64 bits of BLAKE2b in hexadecimal digits, empty for a record that the client
+    library could not read. `epoch`: as in Record.
+    """
 
     offset: int
     digest: str
@@ -38,6 +40,8 @@ _last = msgspec.json.Decoder(Last | None)
 
 
 def anchor_of(record: Record) -> Anchor:
+    if any(name == UNREADABLE for name, _ in record.headers):
+        return Anchor(record.offset, "", record.epoch)
     headers = [(name.encode(errors="surrogatepass"), value) for name, value in record.headers]
     content = _encode((record.timestamp_ms, record.key, record.value, headers))
     return Anchor(record.offset, blake2b(content, digest_size=8).hexdigest(), record.epoch)

@@ -8,14 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
-from events.errors import LogDiverged
+from events.errors import LogDiverged, LogGap
 from events.log import Log, Loss, Partition, Position
-from projector.anchors import Anchor, Last, anchor_of
+from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of
 from projector.patience import Insist
 from projector.readmodel.keys import Generation
 from projector.store.redis import Store
 
 REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
+
+
+def check_end(partition: Partition, applied: int, end: int) -> None:
+    """Raises LogGap. `applied`: the position of the shard that has come farthest."""
+    if applied > end:
+        raise LogGap(
+            f"Redis has applied {partition} up to {applied}, but the log ends at {end}: it was truncated or made anew. "
+            f"{REBUILD}"
+        )
 
 
 class Divergence(Struct, frozen=True):
@@ -60,8 +69,14 @@ class Compared(Struct, frozen=True):
     diverged: Sequence[Divergence]
 
 
-def compare(log: Log, store: Store, generation: Generation, partitions: Sequence[Partition]) -> Compared:
-    """Compares what each shard has applied. Raises LogMissing, LogUnavailable, StoreUnavailable."""
+def compare(
+    log: Log, store: Store, generation: Generation, partitions: Sequence[Partition], thorough: bool = True
+) -> Compared:
+    """Compares what each shard has applied. Raises LogMissing, LogUnavailable, StoreUnavailable.
+
+    `thorough`: all anchors, not only the newest that the log still has. Were records of the wrong log applied once, the
+    newest anchors are of these.
+    """
     applied: dict[Partition, set[Last]] = {}
     for shard in range(generation.shards):
         stands = store.stands(generation, shard, partitions)
@@ -69,11 +84,14 @@ def compare(log: Log, store: Store, generation: Generation, partitions: Sequence
             if position:
                 applied.setdefault(partition, set()).update([last] if last else [])
     records = _Records(log)
-    # The newest of each in one call: mostly they are all that is looked at.
-    records.fetch({p: max(last.anchors[0].offset for last in lasts) for p, lasts in applied.items() if lasts})
+    # Those of all partitions in one call. Mostly all shards have the same, and are asked for no more.
+    lasts = {p: max(found, key=lambda last: last.position).anchors for p, found in applied.items() if found}
+    for number in range(ANCHORS_MAX if thorough else 1):
+        records.fetch({p: anchors[number].offset for p, anchors in lasts.items() if number < len(anchors)})
     same, unknown, diverged = [], [], []
-    for partition, lasts in applied.items():
-        found = [records.compare(partition, last) for last in sorted(lasts, key=lambda last: -last.position)]
+    for partition, of_shards in applied.items():
+        newest_first = sorted(of_shards, key=lambda last: -last.position)
+        found = [records.compare(partition, last, thorough) for last in newest_first]
         if others := [one for one in found if isinstance(one, Divergence)]:
             diverged.append(others[0])
         elif True in found:
@@ -90,9 +108,10 @@ def check_continuity(
     partitions: Sequence[Partition],
     insist: Insist,
     tell: Callable[[Compared], None],
+    thorough: bool,
 ) -> None:
     """Raises LogDiverged, and marks the generation for the API; where nothing differs, removes such a mark."""
-    found: Compared = insist(lambda: compare(log, store, generation, partitions))
+    found: Compared = insist(lambda: compare(log, store, generation, partitions, thorough))
     tell(found)
     if not found.diverged:
         insist(lambda: store.unmark_diverged(generation, partitions))
@@ -111,18 +130,25 @@ class _Records:
 
     def fetch(self, offsets: dict[Partition, int]) -> None:
         for partition, record in self._log.at(offsets).items() if offsets else ():
-            self._found[partition, offsets[partition]] = anchor_of(record) if record else None
+            anchor = anchor_of(record) if record else None
+            # Of a record that could not be read nothing is known: another release may read it.
+            self._found[partition, offsets[partition]] = anchor if anchor and anchor.digest else None
 
-    def compare(self, partition: Partition, last: Last) -> Divergence | bool:
+    def compare(self, partition: Partition, last: Last, thorough: bool) -> Divergence | bool:
         """The divergence; else whether the log is known to be the same."""
         different: list[int] = []
+        # The newest that is older than all that differ.
         common = None
         for anchor, found in self._looked_up(partition, last):
-            if found == anchor:
-                common = anchor.offset
-                break
-            if found is not None:
+            if found is None or not anchor.digest:
+                continue
+            if found != anchor:
                 different.append(anchor.offset)
+                common = None
+            elif common is None:
+                common = anchor.offset
+            if common is not None and not thorough:
+                break
         if different:
             return Divergence(partition, last.position, different[0], different[-1], common)
         return common is not None

@@ -86,15 +86,15 @@ class Pipeline:
         return max(stands[partition] or 0 for stands in self._stands)
 
     def check(self) -> None:
-        """Raises Rewind where Redis has less than we know to be stored. The next commit would meet that too, but while
-        nothing is published there is none.
-        """
+        """Raises Rewind where Redis has less than we know to be stored: nothing else tells while nothing comes."""
         live = self._insist(self._store.catalogue.live)
         if live != self.generation:
             raise Rewind("generation" if live else "lost_writes")
         for shard, stands in enumerate(self._stands):
             if not stands:
                 continue
+            # A redrive may have failed halfway.
+            self._insist(partial(self._store.finish, self.generation, shard))
             stored = self._insist(partial(self._store.positions, self.generation, shard, list(stands)))
             if any((now or 0) < (known or 0) for now, known in zip(stored, stands.values(), strict=True)):
                 raise Rewind("lost_writes")

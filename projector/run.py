@@ -13,7 +13,7 @@ import structlog
 from events.errors import LogError, LogGap, LogUnavailable
 from events.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
-from projector.continuity import REBUILD, check_continuity
+from projector.continuity import REBUILD, check_continuity, check_end
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import Limits
@@ -153,7 +153,7 @@ class Projector:
                 self._start(subscription, polled.assigned)
             if polled.interrupted or self._is_to_be_compared(polled):
                 self._pipeline.flush()
-                self._compare(self._pipeline.partitions)
+                self._compare(self._pipeline.partitions, thorough=polled.interrupted)
             for batch in batches(polled.records):
                 for decoded in self._intake.take(self._pipeline, batch, subscription):
                     self._push(decoded)
@@ -204,8 +204,8 @@ class Projector:
             self._watch.pulse.unhealed = self._store.rewrite_files()
         with suppress(LogUnavailable, StoreUnavailable):
             end = self._log.end()
-            self._watch.pulse.tell_end(end, self._log.held_back(end))
             self._store.tell_end(pipeline.generation, end)
+            self._watch.pulse.tell_end(end, self._log.held_back(end))
         self._watch.look(self._store, pipeline.generation)
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
@@ -218,11 +218,7 @@ class Projector:
         first, end = self._insist(self._log.first), self._insist(self._log.end)
         for partition in partitions:
             offset, highest = self._pipeline.lowest(partition), self._pipeline.highest(partition)
-            if highest > end[partition]:
-                raise LogGap(
-                    f"Redis has applied {partition} up to {highest}, but the log ends at {end[partition]}: it was "
-                    f"truncated or made anew. {REBUILD}"
-                )
+            check_end(partition, highest, end[partition])
             if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
                 raise LogGap(
                     f"retention_gap: {partition} is needed from {offset} on, but the log begins at {first[partition]}: "
@@ -231,12 +227,15 @@ class Projector:
             offset = max(offset, first[partition])
             log.info("reading", partition=str(partition), position=offset, end=end[partition])
             subscription.seek(Position(partition, offset))
-        self._compare(partitions)
+        self._compare(partitions, thorough=True)
 
-    def _compare(self, partitions: Sequence[Partition]) -> None:
-        """Raises LogDiverged where the log holds other records than those that were applied."""
+    def _compare(self, partitions: Sequence[Partition], thorough: bool) -> None:
+        """Raises LogDiverged where the log holds other records than were applied, LogGap where it ends before them."""
+        end = self._insist(self._log.end)
+        for partition in partitions:
+            check_end(partition, self._pipeline.highest(partition), end[partition])
         generation, compared = self._pipeline.generation, self._watch.metrics.compared
-        check_continuity(self._log, self._store, generation, partitions, self._insist, compared)
+        check_continuity(self._log, self._store, generation, partitions, self._insist, compared, thorough)
         self._compared_at_s = time.monotonic()
 
     def _check_identity(self) -> None:

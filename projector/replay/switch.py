@@ -23,22 +23,23 @@ from projector.store.redis import Store
 NEAR_EVENTS = 2_000
 # How often it is brought up to the log before the seal; a publisher faster than we are would keep us for ever.
 ROUNDS_MAX = 10
-# How often the rewriting of append-only files is looked at, in seconds.
+# How often the rewriting of append-only files is looked at, and how long it is waited for, in seconds.
 LOOK_S = 0.1
+FILES_S = 120.0
 
 
 def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
     """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
-    generation, live = builder.generation, store.catalogue.live()
+    generation, live = builder.generation, insist(store.catalogue.live)
     _await_files(store, lease, insist, teller)
     _catch_up(log, builder, lease, insist, teller)
     try:
         if live is not None:
             # So that a rollback finds it: the replay that made it live may have died before it did this.
-            store.catalogue.mark_live(live, lease.token)
-            store.seal(live, lease.token)
-            builder.advance(_reach(log, store, live, insist))
-        if live is not None and store.seals(live) != [lease.token] * live.shards:
+            insist(lambda: store.catalogue.mark_live(live, lease.token))
+            insist(lambda: store.seal(live, lease.token))
+            builder.advance(insist(lambda: _reach(log, store, live, insist)))
+        if live is not None and insist(lambda: store.seals(live)) != [lease.token] * live.shards:
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
         insist(lambda: store.tell_end(generation, log.end()))
         insist(lambda: store.catalogue.point(live, generation, lease.token))
@@ -50,12 +51,17 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insi
 
 
 def _await_files(store: Store, lease: Lease, insist: Insist, teller: Teller) -> None:
-    """Waits until no torn append-only file is left: another start of Redis could misread what was built."""
-    said = False
+    """Waits until no torn append-only file is left: another start of Redis could misread what was built. FILES_S at
+    most: some servers can never rewrite it, and a rollback must be possible nevertheless.
+    """
+    deadline_s, said = time.monotonic() + FILES_S, False
     while waits := insist(store.rewrite_files):
         if not said:
             teller.say(waits[0])
             said = True
+        if time.monotonic() > deadline_s:
+            teller.say(f"going on after {FILES_S:.0f} s: until it is rewritten, do not start that Redis again")
+            return
         lease.check()
         time.sleep(LOOK_S)
 

@@ -20,6 +20,7 @@ from projector.fold.state import pack
 from projector.project import known
 from projector.readmodel.document import VERSION
 from projector.readmodel.keys import Generation
+from projector.readmodel.refusals import Refusal
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify.picture import BY, EMPTY, Difference, Picture, difference, differing, picture_of
@@ -149,10 +150,10 @@ def _run(url: str, checked: Checked, stop: Event) -> None:
         while not stop.wait(STEP_S):
             try:
                 check.step()
-            except StoreUnavailable:
-                # The loop needs Redis as well, and says why it has none.
-                continue
-            except CannotGoOn as error:
+            except (StoreUnavailable, CannotGoOn) as error:
+                if isinstance(error, StoreUnavailable) and error.refusal not in (Refusal.NOPERM, Refusal.OTHER):
+                    # The loop needs Redis as well, and says why it has none.
+                    continue
                 if str(error) != stood_still:
                     log.warning("the self-check stands still", reason=str(error))
                 stood_still = str(error)

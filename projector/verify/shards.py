@@ -97,6 +97,11 @@ class Shards:
         if b"unfinished" in found[0][::2]:
             self._insist(partial(self._store.finish, self.generation, shard))
             found = self._call(shard, head, ids)
+            if b"unfinished" in found[0][::2]:
+                raise CannotGoOn(
+                    f"generation {self.generation.number} has a commit that failed halfway: run the projector that "
+                    "writes it, which finishes it"
+                )
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
         for (name, numbers), scores in zip(indexes.items(), found[6], strict=True):
@@ -200,11 +205,6 @@ class Shards:
         for name, offset in zip(flat[::2], flat[1::2], strict=True):
             if name == b"redriven" or not self._partitions:
                 continue
-            if name == b"unfinished":
-                raise CannotGoOn(
-                    f"generation {self.generation.number} has a commit that failed halfway: run the projector that "
-                    "writes it, which finishes it"
-                )
             partition = self._partitions.get(name)
             if partition is None:
                 raise CannotGoOn(
