@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -21,6 +22,21 @@ Insist = Callable[[Callable[[], Any]], Any]
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")
+
+
+class Insisting:
+    """Stands for an object whose methods raise StoreUnavailable: each call is made until there is an answer."""
+
+    def __init__(self, inner: object, insist: Insist) -> None:
+        self._inner = inner
+        self._insist = insist
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return partial(self._call, found) if callable(found) else found
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        return self._insist(partial(method, *arguments))
 
 
 class Stopped(Exception):

@@ -8,7 +8,7 @@ from threading import Event
 import structlog
 
 from events.log import Log, Loss
-from projector.errors import CannotGoOn
+from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.pulse import Pulse, Seen
 from projector.patience import Stopped, insist
 from projector.readmodel.document import VERSION
@@ -83,7 +83,8 @@ def bring_to_our_version(
                 report = replay.verify()
                 log.info("compared with the live version", differences=report.differences)
                 log.info("switched", generation=replay.switch(accept_differences=True).now.number)
-        except Busy as error:
+        except (Busy, StoreUnavailable) as error:
+            # Another process is at it; or Redis does not answer one of the looks before the first step.
             log.info("waiting", reason=str(error))
             if stop.wait(LOOK_S):
                 raise Stopped from error

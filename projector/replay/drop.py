@@ -1,25 +1,37 @@
 """Deleting a generation without holding Redis: key by key, and what is large in Redis' own background thread."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
+import redis
+
+from projector.patience import Insist
 from projector.readmodel.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.opening import SLICE_KEYS
 
 
-def delete_keys(nodes: Nodes, generation: Generation, check: Callable[[], None]) -> int:
+def delete_keys(nodes: Nodes, generation: Generation, insist: Insist, check: Callable[[], None]) -> int:
     """Returns how many there were. `check` may raise between two slices: the rest may be deleted another time."""
     deleted = 0
-    for client in nodes.all():
-        cursor = None
-        while cursor != 0:
+    for client in insist(nodes.all):
+        cursor = 0
+        while True:
             check()
-            with nodes.errors():
-                cursor, keys = client.scan(cursor or 0, match=f"og:{{{generation.number}.*", count=SLICE_KEYS)
-                # One by one: those of two shards may not stand in one command of a cluster.
-                pipeline = client.pipeline(transaction=False)
-                for key in cast(list[bytes], keys):
-                    pipeline.unlink(key)
-                deleted += sum(pipeline.execute())
+            cursor, found = insist(partial(_delete_some, nodes, client, generation, cursor))
+            deleted += found
+            if cursor == 0:
+                break
     return deleted
+
+
+def _delete_some(nodes: Nodes, client: "redis.Redis", generation: Generation, cursor: int) -> tuple[int, int]:
+    """The next cursor, and how many keys were deleted."""
+    with nodes.errors():
+        following, keys = client.scan(cursor, match=f"og:{{{generation.number}.*", count=SLICE_KEYS)
+        # One by one: those of two shards may not stand in one command of a cluster.
+        pipeline = client.pipeline(transaction=False)
+        for key in cast(list[bytes], keys):
+            pipeline.unlink(key)
+        return following, sum(pipeline.execute())

@@ -15,7 +15,7 @@ def check_log(log: Log, store: Store, generation: Generation, partitions: Sequen
     """Raises BadSetting for a generation that was made from another log, or from one that was put back since."""
     number = generation.number
     ours = insist(log.identity)
-    if store.belongs_to(generation, ours) != ours:
+    if insist(lambda: store.belongs_to(generation, ours)) != ours:
         raise BadSetting(
             f"generation {number} was made from another log, which {log.topic} is no more: "
             f"projector replay drop {number}"
@@ -28,7 +28,7 @@ def must_follow(log: Log, store: Store, generation: Generation, partitions: list
     """Raises as `check_log`, and CannotGoOn where the log has lost what comes next, or what came before."""
     check_log(log, store, generation, partitions, insist)
     number = generation.number
-    reached = lowest_positions(store.nodes, generation, partitions)
+    reached = insist(lambda: lowest_positions(store.nodes, generation, partitions))
     first, end = insist(log.first), insist(log.end)
     for partition, at in reached.items():
         if 0 < at < first[partition]:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from msgspec import structs
 
-from events.log import Log
+from events.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting
-from projector.patience import Stopped, Waiter, insist
+from projector.patience import Insisting, Stopped, Waiter, insist
 from projector.readmodel.document import VERSION
 from projector.readmodel.generations import Listed, State
 from projector.readmodel.keys import Generation
@@ -31,6 +31,7 @@ from projector.replay.switch import NEAR_EVENTS, go_over
 from projector.replay.teller import Teller, Telling
 from projector.replay.workers import run_workers
 from projector.status import lowest_positions
+from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify.compare import Report, compare_generations, verify_log
@@ -41,6 +42,8 @@ STANDSTILL_S = 5.0
 # A request that began before the switch is answered by then, in seconds.
 READERS_S = 1.0
 LOOK_S = 0.05
+
+T = TypeVar("T")
 
 
 class Switched(NamedTuple):
@@ -62,7 +65,7 @@ class Replay:
         self._log = log
         self._nodes = nodes
         self._store = Store(nodes)
-        self._catalogue = self._store.catalogue
+        self._catalogue = cast(Catalogue, Insisting(self._store.catalogue, self._insist))
         self._lease = lease
         self._stop = stop
         self._teller = Telling(teller, lease.tell)
@@ -75,7 +78,7 @@ class Replay:
         self._insist(self._store.check_eviction)
         entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
-        self._store.open(generation)
+        self._insist(lambda: self._store.open(generation))
         check_log(self._log, self._store, generation, self._partitions, self._insist)
         done_before = 0
         while True:
@@ -151,7 +154,7 @@ class Replay:
                 "roll back with the code that made it"
             )
         self._must_follow(generation)
-        self._store.unseal(generation, self._store.seals(generation))
+        self._unseal(generation)
         # What the live path would have done.
         return self._go_over(generation, park=True)
 
@@ -164,10 +167,10 @@ class Replay:
         if entry.generation == self._catalogue.live():
             raise BadSetting(f"generation {number} is live: switch to another one before you drop it")
         self._catalogue.put(structs.replace(entry, state=State.DROPPING), self._lease.token)
-        self._store.seal(entry.generation, self._lease.token)
+        self._insist(lambda: self._store.seal(entry.generation, self._lease.token))
         if self._stop.wait(READERS_S):
             raise Stopped
-        deleted = delete_keys(self._nodes, entry.generation, self._check)
+        deleted = delete_keys(self._nodes, entry.generation, self._insist, self._check)
         self._catalogue.remove(number, self._lease.token)
         return deleted
 
@@ -181,13 +184,13 @@ class Replay:
 
     def _is_measure(self, live: Generation, built: Positions) -> bool:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
-        if self._store.log_of(live) not in (None, self._insist(self._log.identity)):
+        if self._insist(lambda: self._store.log_of(live)) not in (None, self._insist(self._log.identity)):
             return False
         if self._insist(lambda: compare(self._log, self._store, live, self._partitions)).diverged:
             return False
         before, moved_s = -1, time.monotonic()
         while True:
-            reached = lowest_positions(self._nodes, live, self._partitions)
+            reached = self._reached(live)
             end = self._insist(self._log.end)
             if any(at > end[partition] for partition, at in reached.items()):
                 return False
@@ -204,8 +207,15 @@ class Replay:
 
     def _stretches(self, generation: Generation) -> list[Stretch]:
         first, end = self._insist(self._log.first), self._insist(self._log.end)
-        reached = lowest_positions(self._nodes, generation, self._partitions)
+        reached = self._reached(generation)
         return [Stretch(p, max(reached[p], first[p]), end[p], None) for p in self._partitions if end[p] > reached[p]]
+
+    def _reached(self, generation: Generation) -> dict[Partition, int]:
+        return self._insist(lambda: lowest_positions(self._nodes, generation, self._partitions))
+
+    def _unseal(self, generation: Generation) -> None:
+        seals = self._insist(lambda: self._store.seals(generation))
+        self._insist(lambda: self._store.unseal(generation, seals))
 
     def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
         return Builder(self._log, self._store, generation, self._partitions, self._insist, park, window)
@@ -231,9 +241,9 @@ class Replay:
         """Of a replay that was killed within its switch."""
         live = self._catalogue.live()
         if live is not None:
-            self._store.unseal(live, self._store.seals(live))
+            self._unseal(live)
 
-    def _insist(self, call: Callable[[], Any]) -> Any:
+    def _insist(self, call: Callable[[], T]) -> T:
         """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""
         if self._stop.is_set():
             raise Stopped
