@@ -15,6 +15,7 @@ from events.open import open_log
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.processes import Process
+from tests.servers.aof import written_file
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
 
@@ -68,7 +69,7 @@ def losing(server: RedisServer, client: "redis.Redis", kind: str) -> Callable[[]
         def cut() -> None:
             """The file is old enough."""
     else:
-        (file,) = server.directory.glob("appendonlydir/*.incr.aof")
+        file = written_file(server.directory)
         size = file.stat().st_size
 
         def cut() -> None:

@@ -145,9 +145,18 @@ def busy(bench: Bench) -> Iterator[None]:
     with setting(bench, busy_reply_threshold=1):
         script = threading.Thread(target=run)
         script.start()
+        wait_until(lambda: is_busy(bench), WAIT_S, "the script to keep it busy")
         yield
         bench.client.script_kill()
         script.join()
+
+
+def is_busy(bench: Bench) -> bool:
+    try:
+        bench.client.ping()
+    except redis.ResponseError as error:
+        return "busy running a script" in str(error)
+    return False
 
 
 @contextmanager

@@ -81,7 +81,11 @@ def back(api: Api) -> None:
     wait_until(lambda: all(told(api, path) for path in PAGES), 10, "all lists")
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.refusal for case in CASES])
+# A key of another type is a fault of ours to the API, which tells it from what may pass.
+MEANT = [case for case in CASES if case.refusal != "OTHER"]
+
+
+@pytest.mark.parametrize("case", MEANT, ids=[case.refusal for case in MEANT])
 def test_what_redis_refuses_is_a_503_with_its_name(
     server: Server, case: Case, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,26 +172,6 @@ def test_bad_events_are_parked_and_the_good_ones_around_them_applied(
     assert {event["data"]["order_group_id"] for event in good} <= set(model.documents)
 
 
-class NotUtf8(str):
-    """A header name as clients in other languages can send it."""
-
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        return b"\xff\xfe"
-
-
-def test_a_record_that_cannot_be_read_at_all_stops_the_projector_aloud(
-    kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
-) -> None:
-    url = kafka_topic(1)
-    append(url, [Entry(None, json.dumps(good_event(1)).encode(), STRUCTURED)])
-    append(url, [Entry(None, json.dumps(good_event(2)).encode(), ((NotUtf8("x"), b""),))])
-    with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=one_redis_url) as run:
-        assert run.process.wait(30) == 2
-        assert f"{url.split('?')[0]}: a record cannot be read: " in run.text()
-        assert "Traceback" not in run.text()
-    assert set(readmodel.read(client).documents) == {"og_1"}
-
-
 def test_a_redis_that_loses_everything_is_filled_again_without_a_restart(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
