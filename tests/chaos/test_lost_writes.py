@@ -133,7 +133,7 @@ def test_a_log_that_was_cut_off_stops_the_projector(tmp_path: Path, one_redis_ur
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
             log.execute('DELETE FROM log WHERE "offset" >= 150')
-        stops_with(run, "orders/0@200 is not in the log, which holds the offsets 0 to 150")
+        stops_with(run, "Redis has applied orders/0 up to 200, but the log ends at 150")
         stage.check_now()
 
 
