@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from api.deadlines import Deadlines
 from api.errors import Unavailable
 from api.pools import close, pool
-from projector.readmodel.keys import LIVE
+from projector.readmodel.schema.keys import LIVE
 
 # Commands of one turn: the last reply lets the first one go, and a script may take some milliseconds.
 TURN_COMMANDS_MAX = 16

@@ -16,7 +16,7 @@ from api.query import Query
 from api.scripts import SCAN, SELECT, Script
 from api.search import Found
 from api.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.
 OFFSET_MAX = 2**53

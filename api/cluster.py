@@ -12,8 +12,8 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseErr
 from api.batches import Batches, Block, Command, Reply
 from api.errors import Unavailable
 from api.topology import Address, Topology, named, topology
-from projector.readmodel.keys import LIVE
 from projector.readmodel.refusals import Refusal
+from projector.readmodel.schema.keys import LIVE
 
 # The first and the longest pause before commands are sent again, in seconds; in between each is twice the one before.
 PAUSE_FIRST_S = 0.01

@@ -11,7 +11,7 @@ from api.errors import ReadModelFault
 from api.known import CHANGES_MAX, Known
 from api.live import Live
 from api.scripts import CHANGED
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 
 # Documents of a shard that are read at once. A whole one may have a kilobyte or a quarter of a megabyte. Hence few at
 # first, and then about so many bytes. That holds Redis and this process for about a millisecond.

@@ -15,7 +15,7 @@ from api.batches import NOTHING, Command
 from api.bitmaps import bitmap
 from api.live import Live
 from api.sides import Side
-from projector.readmodel.keys import Generation, Keys
+from projector.readmodel.schema.keys import Generation, Keys
 
 # Where select.lua has a count, it may say one of these: sides have to be gathered first; it has brought them up to
 # date, as far as it had the time for.

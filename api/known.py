@@ -14,7 +14,7 @@ import msgspec
 from api.bitmaps import bitmap, ordinals_in
 from api.calls import WHOLE
 from api.merge import place
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 
 # Where select.lua has a count, it may say this: some of the page is told as bits.
 UNLISTED = -4

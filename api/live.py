@@ -11,9 +11,9 @@ from msgspec import Struct
 from redis.crc import key_slot
 
 from api.errors import ReadModelFault, Unavailable
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import GENERATIONS, Listed, State
-from projector.readmodel.keys import LIVE, Generation, Keys
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import GENERATIONS, Listed, State
+from projector.readmodel.schema.keys import LIVE, Generation, Keys
 
 LISTED_SLOT = key_slot(GENERATIONS.encode())
 

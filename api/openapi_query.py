@@ -5,7 +5,7 @@ from typing import Any
 from api.fields import DEFAULT_FIELDS, MORE_FIELDS, ORDER_FIELDS
 from api.query import DATE_FIELDS, LIMIT_DEFAULT, LIMIT_MAX, NUMBER_FIELDS
 from api.tree import LIST_VALUES_MAX
-from projector.readmodel.keys import SORT_FIELDS, VALUE_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 
 Json = dict[str, Any]
 

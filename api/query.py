@@ -10,7 +10,7 @@ from api.fields import LIST_DEFAULTS, ONE_DEFAULTS, Fields, parse_fields
 from api.intervals import Intervals
 from api.operators import Issue, date_intervals, number_intervals, one_of, too_long, wrong_type
 from api.tree import LIST_VALUES_MAX, Node, TooMany, parse_tree, shortened
-from projector.readmodel.keys import SORT_FIELDS, VALUE_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 
 LIMIT_DEFAULT = 50
 # Rows of one page.

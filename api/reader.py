@@ -15,9 +15,9 @@ from api.errors import ReadModelFault, Unavailable
 from api.live import LISTED_SLOT, Live, fallback, pointed
 from api.nodes import Nodes, has_any
 from api.scripts import Script
-from projector.readmodel.generations import GENERATIONS
-from projector.readmodel.keys import LIVE, Generation
 from projector.readmodel.refusals import Refusal
+from projector.readmodel.schema.generations import GENERATIONS
+from projector.readmodel.schema.keys import LIVE, Generation
 
 # Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
 ATTEMPTS_MAX = 4

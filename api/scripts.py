@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from api.batches import Command
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
 READS = "#!lua flags=no-writes\n"
@@ -15,7 +15,7 @@ READS = "#!lua flags=no-writes\n"
 COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent
-_MODEL = files("projector.readmodel")
+_MODEL = files("projector.readmodel.schema")
 _BUCKETS, _LINES, _ONES = (
     _MODEL.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines", "ones")
 )

@@ -12,7 +12,7 @@ from msgspec import Struct
 from api.batches import NOTHING, Command
 from api.live import Live
 from api.scripts import SEARCH
-from projector.readmodel.keys import LINES, Generation, Keys
+from projector.readmodel.schema.keys import LINES, Generation, Keys
 
 # Of one round, all shards together: about half a megabyte.
 SLICE_CHUNKS = 96

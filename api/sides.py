@@ -11,7 +11,7 @@ from api.batches import Command
 from api.intervals import Interval, Intervals
 from api.query import Query
 from api.scripts import GATHER
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 
 # Keys before those of the filters: see `first_keys`.
 FIRST_KEYS = 5

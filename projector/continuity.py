@@ -12,7 +12,7 @@ from events.errors import LogDiverged
 from events.log import Log, Loss, Partition, Position
 from projector.anchors import Anchor, Last, anchor_of
 from projector.patience import Insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from events.log import Log, Partition
 from projector.project import PARKED_BYTES
-from projector.readmodel.generations import PAUSED, UNTOLD, Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import PAUSED, UNTOLD, Listed, State
+from projector.readmodel.schema.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes

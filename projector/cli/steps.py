@@ -18,7 +18,7 @@ from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.patience import Stopped
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import Lease
 from projector.replay.plan import Plan, make_plan
 from projector.replay.replay import Replay

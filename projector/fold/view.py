@@ -19,7 +19,7 @@ from projector.fold.order import (
     Order,
 )
 from projector.fold.state import Group
-from projector.readmodel.document import Document, OrderRow, amount_json, parts, time_text
+from projector.readmodel.schema.document import Document, OrderRow, amount_json, parts, time_text
 
 INFINITY = float("inf")
 

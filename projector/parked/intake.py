@@ -13,7 +13,7 @@ from projector.parked.suspects import Suspects
 from projector.patience import insist
 from projector.pipeline import Pipeline
 from projector.project import Decoded
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 

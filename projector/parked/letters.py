@@ -17,8 +17,8 @@ from events.log import Entry, Log
 from projector.parked.book import read
 from projector.parked.record import Parked, decode, place
 from projector.patience import insist
-from projector.readmodel.generations import UNTOLD
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import UNTOLD
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # How soon a topic that took nothing is tried again, in seconds.

@@ -19,7 +19,7 @@ from projector.errors import CannotGoOn
 from projector.parked.record import now_text
 from projector.patience import Insist
 from projector.project import Change, Decoded, Known, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison
 from projector.rebuild.windows import WINDOW_RECORDS, Windows
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request

@@ -8,7 +8,7 @@ from msgspec import Struct
 from events.log import Partition
 from projector.anchors import newest
 from projector.project import Change, Decoded, Fate
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance
 from projector.trail import Trail
 

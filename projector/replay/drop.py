@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.opening import SLICE_KEYS
 

@@ -17,9 +17,9 @@ from events.log import Log
 from projector.continuity import compare
 from projector.errors import BadSetting
 from projector.patience import Stopped, Waiter, insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Listed, State
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import WHOLE_RECORDS, Builder
 from projector.rebuild.parts import Positions
 from projector.rebuild.windows import WINDOW_RECORDS

@@ -11,8 +11,8 @@ from events.log import Log
 from projector.continuity import REBUILD, compare
 from projector.errors import CannotGoOn
 from projector.patience import Insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.store.redis import Store
 from projector.verify.book import Book

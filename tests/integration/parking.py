@@ -8,7 +8,7 @@ from events.errors import InvalidEvent
 from events.log import Partition, Record
 from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 from tests.poison import event
 

@@ -19,7 +19,7 @@ from api.engine import Engine
 from api.errors import NotYet
 from api.waiting import Waiting
 from events.log import Partition
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running

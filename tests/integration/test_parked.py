@@ -19,7 +19,7 @@ from projector.cli.commands import app
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.parked.book import entries
 from projector.parked.redrive import Redriven, discard, redrive
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel

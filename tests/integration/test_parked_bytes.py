@@ -19,7 +19,7 @@ from projector.errors import CannotGoOn
 from projector.parked.book import entries, read_one
 from projector.parked.record import Parked
 from projector.parked.redrive import discard, redrive
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel

@@ -27,7 +27,7 @@ return found
 @pytest.mark.parametrize("field", SLICES)
 def test_a_bucket_begins_where_the_one_before_it_ends(redis_url: str, field: str) -> None:
     texts = [
-        files("projector.readmodel").joinpath("buckets.lua").read_text(),
+        files("projector.readmodel.schema").joinpath("buckets.lua").read_text(),
         files(api).joinpath("slices.lua").read_text(),
     ]
     some = [score for score in scores(field) if abs(score) <= (1e300 if field == "total" else 2**53)]

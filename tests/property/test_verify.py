@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from events.log import Partition, Record
 from projector.fold.view import Entries
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.verify.book import Book
 from projector.verify.expected import FOUND, Refold
 from projector.verify.picture import ABSENT, Digest, Picture, agree, differing, digest, told

@@ -16,10 +16,10 @@ from projector.health.metrics import REWINDS
 from projector.health.metrics import Metrics as ProjectorMetrics
 from projector.health.pulse import Pulse
 from projector.project import Fate
-from projector.readmodel import generations
-from projector.readmodel.generations import State
-from projector.readmodel.keys import LIVE, Generation
 from projector.readmodel.refusals import Refusal
+from projector.readmodel.schema import generations
+from projector.readmodel.schema.generations import State
+from projector.readmodel.schema.keys import LIVE, Generation
 from projector.settings import Settings
 from projector.store.aof import Rewrite
 from projector.store.commit import Outcome

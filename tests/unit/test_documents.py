@@ -11,7 +11,7 @@ from api.errors import ReadModelFault
 from api.known import Known, Placed
 from api.live import Live
 from api.scripts import CHANGED
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]
 GENERATION = Generation(1, 3, 4, "n")

@@ -8,7 +8,7 @@ from api.batches import Command
 from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
 from api.live import Live
 from api.sides import Side
-from projector.readmodel.keys import Generation, Keys
+from projector.readmodel.schema.keys import Generation, Keys
 
 POSITION: list[bytes] = []
 

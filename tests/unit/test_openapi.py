@@ -15,7 +15,7 @@ from api.fields import GROUP_FIELDS, ORDER_FIELDS
 from api.openapi import openapi, rendered
 from api.operators import OPERATORS
 from api.query import LIST_PARAMETERS, ONE_PARAMETERS
-from projector.readmodel.keys import SORT_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS
 
 SPEC = openapi()
 OPERATIONS = {path: item["get"] for path, item in SPEC["paths"].items()}

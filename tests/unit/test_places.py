@@ -8,7 +8,7 @@ from api.known import UNLISTED, Known, Placed
 from api.live import Live
 from api.places import Places
 from api.scripts import PLACES
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]
 

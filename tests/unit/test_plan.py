@@ -15,7 +15,7 @@ from api.query import Query, parse_list
 from api.scripts import GATHER, SCAN, SELECT
 from api.search import Found
 from api.sides import bounds, first_keys
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
 JUNE_MS = 1780272000000

@@ -4,7 +4,7 @@ import random
 
 from api.live import Live
 from api.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
-from projector.readmodel.keys import LINES, Generation
+from projector.readmodel.schema.keys import LINES, Generation
 
 BITS = LINES // 8
 

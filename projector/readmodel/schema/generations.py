@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 
 GENERATIONS = "{og:live}:generations"
 NUMBERS = "{og:live}:numbers"
