@@ -6,8 +6,8 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
-from api.deadlines import Deadlines, Task
 from api.observe import exchange_of
+from projector.readmodel.client.deadlines import Deadlines, Task
 
 
 class Places:

@@ -30,6 +30,7 @@ from api.reference import reference_routes
 from api.seat import Seat
 from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting
+from projector.readmodel.client.errors import Unavailable
 
 LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"
@@ -86,7 +87,7 @@ def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
     )
     app.add_middleware(Observed, observer=observer)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(errors.Unavailable, _unavailable)
+    app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(errors.NotYet, _not_yet)
     app.add_exception_handler(Exception, _unknown)
     return app
@@ -156,7 +157,7 @@ def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRou
     async def text(request: Request) -> Response:
         try:
             metrics.see(await engine.behind(METRICS_WAIT_S))
-        except errors.Unavailable as error:
+        except Unavailable as error:
             metrics.unavailable(error.refusal)
             metrics.see(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
@@ -218,7 +219,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """The metric and the access log have every request, the log what is one incident."""
-    assert isinstance(error, errors.Unavailable)
+    assert isinstance(error, Unavailable)
     state = request.app.state
     state.observer.metrics.unavailable(error.refusal)
     state.incident.meet(str(error), error.refusal, exchange_of(request.scope).request_id.decode("ascii"))

@@ -8,14 +8,15 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from api.batches import Command
 from api.gather import Gathered
 from api.intervals import Intervals
 from api.plan import Scan, Select, heads_suffice
 from api.query import Query
-from api.scripts import SCAN, SELECT, Script
+from api.scripts import SCAN, SELECT
 from api.search import Found
 from api.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.script import Script
 from projector.readmodel.schema.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.

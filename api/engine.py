@@ -8,16 +8,16 @@ from typing import cast
 from msgspec import Struct
 from redis.asyncio.connection import AbstractConnection
 
-from api.batches import Command
-from api.errors import ReadModelFault, Unavailable
 from api.explain import Round
 from api.listing import PREPARING_MAX, Listing
-from api.live import Live
 from api.plan import Nothing, plan
 from api.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from api.query import Query
-from api.reader import Reader
 from api.scripts import END, ONE
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.live import Live
+from projector.readmodel.client.reader import Reader
 
 
 class Answer(Struct, frozen=True):

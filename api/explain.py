@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from api.calls import Call
 from api.gather import BEHIND, UNGATHERED
-from api.live import Live
 from api.search import UNSEARCHED
+from projector.readmodel.client.live import Live
 
 
 class Step(Struct, frozen=True):

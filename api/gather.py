@@ -11,10 +11,10 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from api.batches import NOTHING, Command
 from api.bitmaps import bitmap
-from api.live import Live
 from api.sides import Side
+from projector.readmodel.client.batches import NOTHING, Command
+from projector.readmodel.client.live import Live
 from projector.readmodel.schema.keys import Generation, Keys
 
 # Where select.lua has a count, it may say one of these: sides have to be gathered first; it has brought them up to

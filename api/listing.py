@@ -10,22 +10,23 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.batches import Command
 from api.calls import WHOLE, call, gathering, is_rotated
 from api.documents import FIRST_ROWS, ROWS_MAX, Documents
-from api.errors import Unavailable
 from api.explain import Round, afterwards, told
 from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
 from api.known import RENEWALS_MAX, Known
-from api.live import Live
 from api.paging import ROUNDS_MAX, Paging
 from api.places import Places
 from api.plan import Scan, Select
 from api.query import Query
-from api.reader import Reader
-from api.scripts import CHANGED, GATHER, PLACES, SEARCH, Script
+from api.scripts import CHANGED, GATHER, PLACES, SEARCH
 from api.search import Search
 from api.spans import LADDER, LADDER_SELECTED
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.client.live import Live
+from projector.readmodel.client.reader import Reader
+from projector.readmodel.client.script import Script
 
 # Lists that need calls before the one that answers, at a time, in this process.
 PREPARING_MAX = 2

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from api.engine import Behind
 from api.seat import Seat, taken
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

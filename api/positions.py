@@ -10,9 +10,9 @@ from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from api.errors import Unavailable
 from api.query import InvalidRequest
 from api.tree import shortened
+from projector.readmodel.client.errors import Unavailable
 
 HEADER = "X-Projection-Position"
 MIN_HEADER = "X-Min-Position"

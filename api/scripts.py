@@ -1,12 +1,9 @@
-"""The Lua scripts of the read side, each with the digest by which Redis knows it."""
+"""The Lua scripts of the read side, put together from their parts."""
 
-from collections.abc import Sequence
-from hashlib import sha1
 from importlib.resources import files
 from pathlib import Path
 
-from api.batches import Command
-from projector.readmodel.schema.keys import Keys
+from projector.readmodel.client.script import Script
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
 READS = "#!lua flags=no-writes\n"
@@ -21,27 +18,19 @@ _BUCKETS, _LINES, _ONES = (
 )
 
 
-class Script:
-    __slots__ = ("digest", "text")
-
-    def __init__(self, start: str, *parts: str) -> None:
-        self.text = start + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
-        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    def call(self, keys: Keys, names: Sequence[str], *arguments: str | bytes) -> Command:
-        """`names`: the keys that the script names, all of the shard `keys`. Behind them comes one that never exists."""
-        return ("EVALSHA", self.digest, str(len(names) + 1), *names, keys.absent, *arguments)
+def _script(start: str, *parts: str) -> Script:
+    return Script(start + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts))
 
 
 _SHARD = ("keys", "changes")
-CHANGED = Script(READS, *_SHARD, "changed")
-SCAN = Script(READS, *_SHARD, "window", "scan")
-SEARCH = Script(READS + _LINES, "find", "search")
+CHANGED = _script(READS, *_SHARD, "changed")
+SCAN = _script(READS, *_SHARD, "window", "scan")
+SEARCH = _script(READS + _LINES, "find", "search")
 _FILTERS = (*_SHARD, "window", "members", "mask", "slices", "sides")
-GATHER = Script(COMBINES + _BUCKETS, *_FILTERS, "gather")
-SELECT = Script(
+GATHER = _script(COMBINES + _BUCKETS, *_FILTERS, "gather")
+SELECT = _script(
     COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "views", "page", "select"
 )
-ONE = Script(READS, "one")
-END = Script(READS, "end")
-PLACES = Script(READS, "places")
+ONE = _script(READS, "one")
+END = _script(READS, "end")
+PLACES = _script(READS, "places")

@@ -13,8 +13,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from api.engine import Engine
-from api.errors import ApiError, ReadModelFault, Unavailable
 from api.positions import Positions
+from projector.readmodel.client.errors import ReadModelError, ReadModelFault, Unavailable
 
 # How often, while it stands, the connection is tried and the positions are read for all who wait, in seconds. It finds
 # another generation, a connection that died in silence, and news that Redis would not publish.
@@ -72,7 +72,7 @@ class Subscription:
                 connection, channels = await self._subscribe()
                 pause_s = PAUSE_FIRST_S
                 await self._listen(connection, channels)
-            except (RedisError, OSError, ApiError) as error:
+            except (RedisError, OSError, ReadModelError) as error:
                 if pause_s == PAUSE_FIRST_S:
                     _log.warning("no news of commits: subscribing again", reason=str(error))
                 await asyncio.sleep(pause_s)

@@ -38,7 +38,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", 4))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
 # What is asked for, by each connection another one. Those who ask the same together are asked for once, see
-# api/batches.py: that is a shape of its own.
+# projector/readmodel/client/batches.py: that is a shape of its own.
 SHAPES = {
     "the list": [f"?offset={n}" for n in range(CONNECTIONS)],
     "its middle": [f"?offset={GROUPS // 2 + n}" for n in range(CONNECTIONS)],

@@ -16,13 +16,13 @@ from msgspec import Struct
 
 from api.config import READY_LAG_MAX, REDIS_WAIT_MS
 from api.engine import Engine
-from api.errors import Unavailable
 from api.query import Query, parse_list
 from bench.contest import Answer, Calls, Refused
 from bench.marketplace import Filled
 from bench.memory import bytes_of_group
 from bench.shapes import Shape
 from bench.slowlog import SlowLog
+from projector.readmodel.client.errors import Unavailable
 from tests.processes import environment, projector, token
 from tests.servers.redis import RedisServer
 

@@ -13,7 +13,7 @@ from projector.errors import BadSetting
 from projector.health.pulse import HELD_BACK_MAX_S
 from projector.home import Home
 from projector.parked.cap import PARKED_BYTES_MAX, PARKED_MAX
-from projector.readmodel.sentinels import check as check_redis_url
+from projector.readmodel.client.sentinels import check as check_redis_url
 
 # The API has the same defaults, with their reasons, in api/config.py and api/limits.py. A test compares them.
 API_CONCURRENCY_MAX = 200

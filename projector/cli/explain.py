@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.errors import ReadModelFault, Unavailable
 from projector.cli.wiring import answering
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.settings import load_settings
 
 

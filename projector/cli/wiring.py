@@ -17,7 +17,7 @@ from events.log import Log
 from events.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 from projector.settings import Settings
 from projector.store.nodes import Nodes, close, connect
 

@@ -13,7 +13,7 @@ from projector.health.look import LOOK_EVERY_S, look
 from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.project import Decoded
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 

@@ -23,7 +23,7 @@ import redis
 import structlog
 from msgspec import Struct
 
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of
 from projector.readmodel.schema.generations import REWRITES
 from projector.store.nodes import Nodes, address_of
 

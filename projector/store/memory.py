@@ -5,7 +5,7 @@ from typing import cast
 
 import redis
 
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of
 from projector.readmodel.schema.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes, address_of
 

@@ -13,12 +13,12 @@ import pytest
 import api.known
 import api.listing
 import api.places
-from api.batches import Block, Command
 from api.documents import ROWS_MAX, Documents
 from api.engine import Answer, Engine
 from api.known import CHANGES_MAX, Known
-from api.live import Live
 from api.places import Places
+from projector.readmodel.client.batches import Block, Command
+from projector.readmodel.client.live import Live
 from tests.integration.naive import DEFAULTS, Request
 from tests.integration.queries import random_request
 from tests.integration.seed import STATUSES

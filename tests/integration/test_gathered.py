@@ -13,7 +13,7 @@ import api.listing
 from api.engine import Answer, Engine
 from api.explain import Round
 from api.gather import BEHIND, UNGATHERED, Gathering
-from api.live import Live
+from projector.readmodel.client.live import Live
 from tests.integration.naive import Request
 from tests.integration.queries import random_request
 from tests.integration.shop import CHANGED, Shop, asked, check, force, opened

@@ -16,7 +16,7 @@ from projector.health.metrics import REWINDS
 from projector.health.metrics import Metrics as ProjectorMetrics
 from projector.health.pulse import Pulse
 from projector.project import Fate
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema import generations
 from projector.readmodel.schema.generations import State
 from projector.readmodel.schema.keys import LIVE, Generation

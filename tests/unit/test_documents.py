@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from api.batches import Block
 from api.calls import HEADS, WHOLE
 from api.documents import READ_BYTES, ROWS_MAX, Documents
-from api.errors import ReadModelFault
 from api.known import Known, Placed
-from api.live import Live
 from api.scripts import CHANGED
+from projector.readmodel.client.batches import Block
+from projector.readmodel.client.errors import ReadModelFault
+from projector.readmodel.client.live import Live
 from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]

@@ -4,10 +4,10 @@ import random
 
 import msgspec
 
-from api.batches import Command
 from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
-from api.live import Live
 from api.sides import Side
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.live import Live
 from projector.readmodel.schema.keys import Generation, Keys
 
 POSITION: list[bytes] = []

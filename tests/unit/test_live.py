@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
-from api.errors import ReadModelFault, Unavailable
-from api.live import Live, fallback, pointed
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.live import Live, fallback, pointed
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State
 from projector.readmodel.schema.keys import Generation

@@ -5,9 +5,9 @@ import pytest
 import api.places
 from api.calls import HEADS
 from api.known import UNLISTED, Known, Placed
-from api.live import Live
 from api.places import Places
 from api.scripts import PLACES
+from projector.readmodel.client.live import Live
 from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.batches import Command
 from api.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
 from api.gather import Gathered
 from api.intervals import Interval
@@ -15,6 +14,7 @@ from api.query import Query, parse_list
 from api.scripts import GATHER, SCAN, SELECT
 from api.search import Found
 from api.sides import bounds, first_keys
+from projector.readmodel.client.batches import Command
 from projector.readmodel.schema.keys import Keys
 
 KEYS = Keys("og:{7.0}:")

@@ -2,8 +2,8 @@
 
 import random
 
-from api.live import Live
 from api.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
+from projector.readmodel.client.live import Live
 from projector.readmodel.schema.keys import LINES, Generation
 
 BITS = LINES // 8

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, ResponseError
 
-from api.batches import Batches, Block, Command
-from api.cluster import POINTER, POINTER_SLOT, Cluster
-from api.errors import Unavailable
-from api.pools import node_of, target_of
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.batches import Batches, Block, Command
+from projector.readmodel.client.cluster import POINTER, POINTER_SLOT, Cluster
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.client.pools import node_of, target_of
+from projector.readmodel.client.refusals import Refusal
 
 
 class Told(NamedTuple):

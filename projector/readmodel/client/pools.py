@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
-from projector.readmodel.sentinels import Sentinels, sentinels
+from projector.readmodel.client.sentinels import Sentinels, sentinels
 
 # How much of a request's time a sentinel may take to answer, before the next one is asked.
 SENTINEL_SHARE = 0.2

@@ -15,9 +15,9 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from api.deadlines import Deadlines
-from api.errors import Unavailable
-from api.pools import close, pool
+from projector.readmodel.client.deadlines import Deadlines
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.client.pools import close, pool
 from projector.readmodel.schema.keys import LIVE
 
 # Commands of one turn: the last reply lets the first one go, and a script may take some milliseconds.

@@ -9,10 +9,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
 
-from api.batches import Batches, Block, Command, Reply
-from api.errors import Unavailable
-from api.topology import Address, Topology, named, topology
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.batches import Batches, Block, Command, Reply
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.client.topology import Address, Topology, named, topology
 from projector.readmodel.schema.keys import LIVE
 
 # The first and the longest pause before commands are sent again, in seconds; in between each is twice the one before.

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from redis.crc import key_slot
 
-from api.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import GENERATIONS, Listed, State
 from projector.readmodel.schema.keys import LIVE, Generation, Keys

@@ -8,14 +8,14 @@ from typing import NamedTuple, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from api.batches import NOTHING, Block, Command
-from api.cluster import POINTER_SLOT
-from api.deadlines import Deadlines
-from api.errors import ReadModelFault, Unavailable
-from api.live import LISTED_SLOT, Live, fallback, pointed
-from api.nodes import Nodes, has_any
-from api.scripts import Script
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.batches import NOTHING, Block, Command
+from projector.readmodel.client.cluster import POINTER_SLOT
+from projector.readmodel.client.deadlines import Deadlines
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.live import LISTED_SLOT, Live, fallback, pointed
+from projector.readmodel.client.nodes import Nodes, has_any
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.client.script import Script
 from projector.readmodel.schema.generations import GENERATIONS
 from projector.readmodel.schema.keys import LIVE, Generation
 
