@@ -25,12 +25,13 @@ from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
 from api.plan import heads_suffice, plan
 from api.positions import HEADER
-from api.query import InvalidRequest, Query, parse_list, parse_one
+from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
 from api.seat import Seat
 from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting
 from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.query.query import Query
 
 LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"

@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from api.gather import Gathered
-from api.intervals import Intervals
 from api.plan import Scan, Select, heads_suffice
-from api.query import Query
 from api.scripts import SCAN, SELECT
 from api.search import Found
 from api.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.script import Script
+from projector.readmodel.query.intervals import Intervals
+from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Keys
 
 # Lua's numbers are doubles; no list is longer.

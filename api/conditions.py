@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from api.etag import etag, is_wildcard, matches
-from api.positions import HEADER, MIN_HEADER, Instant, Positions, wanted
+from api.positions import HEADER, MIN_HEADER, wanted
 from api.query import InvalidRequest
+from projector.readmodel.query.positions import Instant, Positions
 
 _IF_NONE_MATCH = b"if-none-match"
 _MIN_POSITION = MIN_HEADER.lower().encode()

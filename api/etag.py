@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from importlib.metadata import version
 
-from api.positions import Instant
+from projector.readmodel.query.positions import Instant
 
 # Bytes of the digest: two answers of one URL are taken for each other once in 2^48 versions or so.
 DIGEST_BYTES = 12

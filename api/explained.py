@@ -9,7 +9,7 @@ from api.config import READY_LAG_MAX, REDIS_WAIT_MS
 from api.engine import Engine
 from api.explain import Round
 from api.plan import plan
-from api.query import Query
+from projector.readmodel.query.query import Query
 
 
 class Explained(Struct, frozen=True):

@@ -2,45 +2,13 @@
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
 
-# In the order of the stored document, which is also the order of every response.
-DEFAULT_FIELDS = ("id", "customer_id", "seller_count", "total", "created_at", "updated_at")
-MORE_FIELDS = (
-    "display_id",
-    "cart_id",
-    "currency_code",
-    "seller_ids",
-    "statuses",
-    "sales_channel_ids",
-    "order_count",
-    "orders",
-)
-GROUP_FIELDS = DEFAULT_FIELDS + MORE_FIELDS
-ORDER_FIELDS = (
-    "id",
-    "display_id",
-    "seller_id",
-    "customer_id",
-    "sales_channel_id",
-    "status",
-    "currency_code",
-    "total",
-    "created_at",
-    "updated_at",
-)
 LIST_DEFAULTS = DEFAULT_FIELDS
 ONE_DEFAULTS = (*DEFAULT_FIELDS, "orders.*")
 
 _ALL_OF_ORDERS = ("orders", "*orders", "orders.*")
 _MEANINGFUL = frozenset((*GROUP_FIELDS, *_ALL_OF_ORDERS, *(f"orders.{name}" for name in ORDER_FIELDS)))
-
-
-class Fields(Struct, frozen=True):
-    """`group` in document order; `order`, the fields of each order, is empty unless `group` has `orders`."""
-
-    group: tuple[str, ...]
-    order: tuple[str, ...] = ()
 
 
 def parse_fields(text: str | None, defaults: tuple[str, ...]) -> Fields:

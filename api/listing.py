@@ -18,7 +18,6 @@ from api.known import RENEWALS_MAX, Known
 from api.paging import ROUNDS_MAX, Paging
 from api.places import Places
 from api.plan import Scan, Select
-from api.query import Query
 from api.scripts import CHANGED, GATHER, PLACES, SEARCH
 from api.search import Search
 from api.spans import LADDER, LADDER_SELECTED
@@ -27,6 +26,7 @@ from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.client.live import Live
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.client.script import Script
+from projector.readmodel.query.query import Query
 
 # Lists that need calls before the one that answers, at a time, in this process.
 PREPARING_MAX = 2

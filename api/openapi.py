@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from api import openapi_answers, openapi_query
-from api.fields import DEFAULT_FIELDS
 from api.openapi_answers import ANYWHERE, LIST_EXAMPLE, ONE_EXAMPLE, success
+from projector.readmodel.query.fields import DEFAULT_FIELDS
 
 # Of the interface, not of the distribution: it changes when clients have to know.
 VERSION = "1.0.0"

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
 from api.merge import merged, part
-from api.query import Query
 from api.spans import LADDER, NARROW, Ladder, Span, guess, narrowed, windows
+from projector.readmodel.query.query import Query
 
 # Rounds of one request, without those after which something was read in vain. Two to four are the rule for deep pages;
 # more are needed where a list changes fast.

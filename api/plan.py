@@ -6,9 +6,9 @@
 
 from msgspec import Struct
 
-from api.fields import DEFAULT_FIELDS
-from api.intervals import Interval
-from api.query import Query
+from projector.readmodel.query.fields import DEFAULT_FIELDS
+from projector.readmodel.query.intervals import Interval
+from projector.readmodel.query.query import Query
 
 
 class Scan(Struct, frozen=True):

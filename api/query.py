@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from api.fields import LIST_DEFAULTS, ONE_DEFAULTS, Fields, parse_fields
-from api.intervals import Intervals
+from api.fields import LIST_DEFAULTS, ONE_DEFAULTS, parse_fields
 from api.operators import Issue, date_intervals, number_intervals, one_of, too_long, wrong_type
 from api.tree import LIST_VALUES_MAX, Node, TooMany, parse_tree, shortened
+from projector.readmodel.query.fields import Fields
+from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS, RANGE_FIELDS, Query
 from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 
 LIMIT_DEFAULT = 50
@@ -20,9 +21,6 @@ ISSUES_MAX = 3
 # A number of more digits is infinite in JavaScript, which `parseInt` may give but no parameter takes.
 DIGITS_MAX = 308
 
-DATE_FIELDS = ("created_at", "updated_at")
-NUMBER_FIELDS = ("total", "seller_count", "display_id")
-RANGE_FIELDS = DATE_FIELDS + NUMBER_FIELDS
 LIST_PARAMETERS = ("limit", "offset", "order", "fields", "q", "id", *VALUE_FIELDS, *RANGE_FIELDS, "with_deleted")
 ONE_PARAMETERS = ("fields",)
 
@@ -31,27 +29,6 @@ _BLANKS = r"[\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\uf
 _PARSE_INT = re.compile(_BLANKS + r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?!0[xX])(?P<decimal>[0-9]+))")
 
 T = TypeVar("T")
-
-
-class Query(Struct, frozen=True):
-    """A list query. Equal queries mean the same list: filters are sorted, duplicates and empty values gone.
-
-    `ids` and each filter: None or absent is no filter, empty matches nothing. `values` and `ranges` hold one
-    entry for each field that is filtered, in the order of VALUE_FIELDS and RANGE_FIELDS. `needle` is casefolded.
-    """
-
-    limit: int
-    offset: int
-    sort: str
-    descending: bool
-    needle: str
-    ids: tuple[str, ...] | None
-    values: tuple[tuple[str, tuple[str, ...]], ...]
-    ranges: tuple[tuple[str, Intervals], ...]
-    fields: Fields
-
-    def any_of(self, field: str) -> tuple[str, ...] | None:
-        return dict(self.values).get(field)
 
 
 class InvalidRequest(Struct, frozen=True):

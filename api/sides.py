@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.intervals import Interval, Intervals
-from api.query import Query
 from api.scripts import GATHER
 from projector.readmodel.client.batches import Command
+from projector.readmodel.query.intervals import Interval, Intervals
+from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Keys
 
 # Keys before those of the filters: see `first_keys`.

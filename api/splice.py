@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from api.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
 from projector.readmodel.client.errors import ReadModelFault
+from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
 
 # Bytes of documents after which other requests have a turn. A group of 1000 orders has four times as many, and is not
 # divided: it takes some hundred microseconds.

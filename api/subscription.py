@@ -13,8 +13,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from api.engine import Engine
-from api.positions import Positions
 from projector.readmodel.client.errors import ReadModelError, ReadModelFault, Unavailable
+from projector.readmodel.query.positions import Positions
 
 # How often, while it stands, the connection is tried and the positions are read for all who wait, in seconds. It finds
 # another generation, a connection that died in silence, and news that Redis would not publish.

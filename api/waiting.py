@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 
 from api.engine import Engine
 from api.errors import NotYet
-from api.positions import Positions, missing
 from api.subscription import Subscription
+from projector.readmodel.query.positions import Positions, missing
 
 # How long the subscription outlives the last one who waited, in seconds.
 IDLE_S = 30.0

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from api.engine import Answer
-from api.query import Query, parse_list
+from api.query import parse_list
+from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.naive import DEFAULTS, Request, matches, ordered, shown

@@ -7,7 +7,8 @@ from redis import Redis
 
 from api.calls import NO_PARTS, ROUGH, Window, call
 from api.plan import Select, plan
-from api.query import Query, parse_list
+from api.query import parse_list
+from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Generation
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS

@@ -18,7 +18,8 @@ from redis.cluster import RedisCluster
 from api import spans
 from api.calls import Window
 from api.engine import Answer, Engine
-from api.query import Query, parse_list
+from api.query import parse_list
+from projector.readmodel.query.query import Query
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS, query_string, random_request, shown_as_json

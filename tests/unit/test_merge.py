@@ -11,8 +11,9 @@ import api.calls
 from api.calls import HEADS, NO_PARTS, WHOLE, Window
 from api.merge import Part, Place, merged, part
 from api.paging import ROUNDS_MAX, Paging
-from api.query import Query, parse_list
+from api.query import parse_list
 from api.spans import LADDER, LADDER_SELECTED, Ladder, Span, guess, narrowed, windows
+from projector.readmodel.query.query import Query
 
 
 def reply(places: list[Place], window: Window, rough: float = 0.0, sides: Sequence[int] = (0,)) -> list[object]:

@@ -11,10 +11,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.access import RuledRoute
 from api.app import create_app
 from api.config import ApiConfig
-from api.fields import GROUP_FIELDS, ORDER_FIELDS
 from api.openapi import openapi, rendered
 from api.operators import OPERATORS
 from api.query import LIST_PARAMETERS, ONE_PARAMETERS
+from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS
 from projector.readmodel.schema.keys import SORT_FIELDS
 
 SPEC = openapi()

@@ -8,13 +8,14 @@ import pytest
 
 from api.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
 from api.gather import Gathered
-from api.intervals import Interval
 from api.plan import Nothing, Scan, Select, plan
-from api.query import Query, parse_list
+from api.query import parse_list
 from api.scripts import GATHER, SCAN, SELECT
 from api.search import Found
 from api.sides import bounds, first_keys
 from projector.readmodel.client.batches import Command
+from projector.readmodel.query.intervals import Interval
+from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
