@@ -18,12 +18,10 @@ from api.accesslog import AccessLog
 from api.admission import Admission, Places
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
-from api.engine import Behind, Engine
 from api.gate import Gate
 from api.incident import Incident
 from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
-from api.plan import heads_suffice, plan
 from api.positions import HEADER
 from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
@@ -31,6 +29,8 @@ from api.seat import Seat
 from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting
 from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.query.engine import Behind, Engine
+from projector.readmodel.query.plan import heads_suffice, plan
 from projector.readmodel.query.query import Query
 
 LIST_PATH = "/admin/order-groups"

@@ -11,9 +11,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.engine import Behind
 from api.seat import Seat, taken
 from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.query.engine import Behind
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

@@ -12,8 +12,8 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from api.engine import Engine
 from projector.readmodel.client.errors import ReadModelError, ReadModelFault, Unavailable
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.positions import Positions
 
 # How often, while it stands, the connection is tried and the positions are read for all who wait, in seconds. It finds

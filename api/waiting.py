@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from api.engine import Engine
 from api.errors import NotYet
 from api.subscription import Subscription
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.positions import Positions, missing
 
 # How long the subscription outlives the last one who waited, in seconds.

@@ -15,7 +15,6 @@ import uvloop
 from msgspec import Struct
 
 from api.config import READY_LAG_MAX, REDIS_WAIT_MS
-from api.engine import Engine
 from api.query import parse_list
 from bench.contest import Answer, Calls, Refused
 from bench.marketplace import Filled
@@ -23,6 +22,7 @@ from bench.memory import bytes_of_group
 from bench.shapes import Shape
 from bench.slowlog import SlowLog
 from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.query import Query
 from tests.processes import environment, projector, token
 from tests.servers.redis import RedisServer

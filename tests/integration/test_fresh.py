@@ -15,10 +15,10 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.engine import Engine
 from api.errors import NotYet
 from api.waiting import Waiting
 from events.log import Partition
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -5,9 +5,9 @@ import random
 import pytest
 from redis import Redis
 
-from api.calls import NO_PARTS, ROUGH, Window, call
-from api.plan import Select, plan
 from api.query import parse_list
+from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window, call
+from projector.readmodel.query.plan import Select, plan
 from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Generation
 from tests.integration.naive import Request, answer

@@ -4,10 +4,10 @@ import random
 
 import msgspec
 
-from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
-from api.sides import Side
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED, Gathered, Gathering
+from projector.readmodel.query.prepare.sides import Side
 from projector.readmodel.schema.keys import Generation, Keys
 
 POSITION: list[bytes] = []

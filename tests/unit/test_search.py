@@ -2,8 +2,8 @@
 
 import random
 
-from api.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.prepare.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
 from projector.readmodel.schema.keys import LINES, Generation
 
 BITS = LINES // 8

@@ -8,7 +8,7 @@ from math import inf
 
 from msgspec import Struct
 
-from api.calls import NO_PARTS, Window
+from projector.readmodel.query.calls import NO_PARTS, Window
 
 # Score, or -inf for what comes last in a descending order; id. In the order of lists if compared, or in the reverse.
 Place = tuple[float, bytes]

@@ -5,12 +5,12 @@ Redis meanwhile. Pure.
 from collections.abc import Sequence
 from typing import cast
 
-from api.calls import WHOLE
-from api.known import CHANGES_MAX, Known
-from api.scripts import CHANGED
 from projector.readmodel.client.batches import NOTHING, Block, Command
 from projector.readmodel.client.errors import ReadModelFault
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.calls import WHOLE
+from projector.readmodel.query.lua.scripts import CHANGED
+from projector.readmodel.query.page.known import CHANGES_MAX, Known
 from projector.readmodel.schema.keys import Keys
 
 # Documents of a shard that are read at once. A whole one may have a kilobyte or a quarter of a megabyte. Hence few at

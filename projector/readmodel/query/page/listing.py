@@ -10,22 +10,22 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.calls import WHOLE, call, gathering, is_rotated
-from api.documents import FIRST_ROWS, ROWS_MAX, Documents
-from api.explain import Round, afterwards, told
-from api.gather import BEHIND, CATCH_UPS_MAX, Gathering
-from api.known import RENEWALS_MAX, Known
-from api.paging import ROUNDS_MAX, Paging
-from api.places import Places
-from api.plan import Scan, Select
-from api.scripts import CHANGED, GATHER, PLACES, SEARCH
-from api.search import Search
-from api.spans import LADDER, LADDER_SELECTED
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.client.live import Live
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.client.script import Script
+from projector.readmodel.query.calls import WHOLE, call, gathering, is_rotated
+from projector.readmodel.query.explain import Round, afterwards, told
+from projector.readmodel.query.lua.scripts import CHANGED, GATHER, PLACES, SEARCH
+from projector.readmodel.query.page.documents import FIRST_ROWS, ROWS_MAX, Documents
+from projector.readmodel.query.page.known import RENEWALS_MAX, Known
+from projector.readmodel.query.page.paging import ROUNDS_MAX, Paging
+from projector.readmodel.query.page.places import Places
+from projector.readmodel.query.page.spans import LADDER, LADDER_SELECTED
+from projector.readmodel.query.plan import Scan, Select
+from projector.readmodel.query.prepare.gather import BEHIND, CATCH_UPS_MAX, Gathering
+from projector.readmodel.query.prepare.search import Search
 from projector.readmodel.query.query import Query
 
 # Lists that need calls before the one that answers, at a time, in this process.

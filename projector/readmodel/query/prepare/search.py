@@ -9,9 +9,9 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.scripts import SEARCH
 from projector.readmodel.client.batches import NOTHING, Command
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.lua.scripts import SEARCH
 from projector.readmodel.schema.keys import LINES, Generation, Keys
 
 # Of one round, all shards together: about half a megabyte.

@@ -12,14 +12,17 @@ READS = "#!lua flags=no-writes\n"
 COMBINES = "#!lua flags=allow-oom\n"
 
 _HERE = Path(__file__).parent
-_MODEL = files("projector.readmodel.schema")
+_SCHEMA = files("projector.readmodel.schema")
 _BUCKETS, _LINES, _ONES = (
-    _MODEL.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines", "ones")
+    _SCHEMA.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines", "ones")
 )
 
 
-def _script(start: str, *parts: str) -> Script:
-    return Script(start + "\n".join((_HERE / f"{part}.lua").read_text(encoding="utf-8") for part in parts))
+def _script(start: str, *names: str) -> Script:
+    """Of the last name is the script itself, of the others are the parts before it."""
+    *parts, own = names
+    paths = [*(_HERE / "parts" / f"{part}.lua" for part in parts), _HERE / f"{own}.lua"]
+    return Script(start + "\n".join(path.read_text(encoding="utf-8") for path in paths))
 
 
 _SHARD = ("keys", "changes")

@@ -8,14 +8,14 @@ from typing import cast
 from msgspec import Struct
 from redis.asyncio.connection import AbstractConnection
 
-from api.explain import Round
-from api.listing import PREPARING_MAX, Listing
-from api.plan import Nothing, plan
-from api.scripts import END, ONE
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.readmodel.client.live import Live
 from projector.readmodel.client.reader import Reader
+from projector.readmodel.query.explain import Round
+from projector.readmodel.query.lua.scripts import END, ONE
+from projector.readmodel.query.page.listing import PREPARING_MAX, Listing
+from projector.readmodel.query.plan import Nothing, plan
 from projector.readmodel.query.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from projector.readmodel.query.query import Query
 

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from api.gather import Gathered
-from api.plan import Scan, Select, heads_suffice
-from api.scripts import SCAN, SELECT
-from api.search import Found
-from api.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.script import Script
 from projector.readmodel.query.intervals import Intervals
+from projector.readmodel.query.lua.scripts import SCAN, SELECT
+from projector.readmodel.query.plan import Scan, Select, heads_suffice
+from projector.readmodel.query.prepare.gather import Gathered
+from projector.readmodel.query.prepare.search import Found
+from projector.readmodel.query.prepare.sides import FIRST_KEYS, Side, bounds, first_keys, pieces_of, sides
 from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Keys
 

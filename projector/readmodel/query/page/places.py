@@ -5,10 +5,10 @@ several microseconds. Pure.
 from collections.abc import Sequence
 from typing import cast
 
-from api.known import Known, Placed
-from api.scripts import PLACES
 from projector.readmodel.client.batches import NOTHING, Command
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.lua.scripts import PLACES
+from projector.readmodel.query.page.known import Known, Placed
 
 # Groups that one call looks up.
 SLICE_GROUPS = 150

@@ -11,9 +11,9 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from api.bitmaps import bitmap, ordinals_in
-from api.calls import WHOLE
-from api.merge import place
+from projector.readmodel.query.calls import WHOLE
+from projector.readmodel.query.page.merge import place
+from projector.readmodel.query.prepare.bitmaps import bitmap, ordinals_in
 from projector.readmodel.schema.keys import Generation
 
 # Where select.lua has a count, it may say this: some of the page is told as bits.

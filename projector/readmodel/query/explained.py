@@ -5,10 +5,9 @@ from statistics import median
 
 from msgspec import Struct
 
-from api.config import READY_LAG_MAX, REDIS_WAIT_MS
-from api.engine import Engine
-from api.explain import Round
-from api.plan import plan
+from projector.readmodel.query.engine import Engine
+from projector.readmodel.query.explain import Round
+from projector.readmodel.query.plan import plan
 from projector.readmodel.query.query import Query
 
 
@@ -29,9 +28,10 @@ class Explained(Struct, frozen=True):
     floor_ms: float
 
 
-async def explained(redis_url: str, query: Query, times: int) -> Explained:
+async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> Explained:
     """Raises Unavailable and ReadModelFault."""
-    engine = Engine(redis_url, REDIS_WAIT_MS, 1, READY_LAG_MAX)
+    # Whether it is ready is not asked.
+    engine = Engine(redis_url, wait_ms, connections_max=1, ready_lag_max=0)
     try:
         rounds: list[Round] = []
         answer = await engine.list(query, rounds)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.scripts import GATHER
 from projector.readmodel.client.batches import Command
 from projector.readmodel.query.intervals import Interval, Intervals
+from projector.readmodel.query.lua.scripts import GATHER
 from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Keys
 

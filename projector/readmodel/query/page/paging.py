@@ -5,9 +5,9 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
-from api.merge import merged, part
-from api.spans import LADDER, NARROW, Ladder, Span, guess, narrowed, windows
+from projector.readmodel.query.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
+from projector.readmodel.query.page.merge import merged, part
+from projector.readmodel.query.page.spans import LADDER, NARROW, Ladder, Span, guess, narrowed, windows
 from projector.readmodel.query.query import Query
 
 # Rounds of one request, without those after which something was read in vain. Two to four are the rule for deep pages;

@@ -5,10 +5,10 @@ from typing import cast
 
 from msgspec import Struct
 
-from api.calls import Call
-from api.gather import BEHIND, UNGATHERED
-from api.search import UNSEARCHED
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.calls import Call
+from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED
+from projector.readmodel.query.prepare.search import UNSEARCHED
 
 
 class Step(Struct, frozen=True):

@@ -11,10 +11,10 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from api.bitmaps import bitmap
-from api.sides import Side
 from projector.readmodel.client.batches import NOTHING, Command
 from projector.readmodel.client.live import Live
+from projector.readmodel.query.prepare.bitmaps import bitmap
+from projector.readmodel.query.prepare.sides import Side
 from projector.readmodel.schema.keys import Generation, Keys
 
 # Where select.lua has a count, it may say one of these: sides have to be gathered first; it has brought them up to

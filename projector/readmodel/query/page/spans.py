@@ -11,8 +11,8 @@ from math import ceil, copysign, floor, sqrt
 from operator import add, sub
 from typing import NamedTuple
 
-from api.calls import NO_PARTS, ROUGH, Window
-from api.merge import Part
+from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window
+from projector.readmodel.query.page.merge import Part
 
 # Documents of all shards that are read for a page, beyond twice its own: beyond that it is narrowed down first.
 SPARE_MAX = 600
