@@ -19,13 +19,13 @@ from api.admission import Admission, Places
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
 from api.gate import Gate
+from api.http.seat import Seat
 from api.incident import Incident
 from api.metrics import Metrics
 from api.observe import Observed, Observer, exchange_of
 from api.positions import HEADER
 from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
-from api.seat import Seat
 from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting
 from projector.readmodel.client.errors import Unavailable

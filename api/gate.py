@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from api.auth import Credentials
-from api.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
+from api.http.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
 from api.observe import exchange_of
 
 

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.seat import Seat, taken
+from api.http.seat import Seat, taken
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.query.engine import Behind
 

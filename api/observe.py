@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.accesslog import AccessLog, Line, now, target
-from api.limits import Refusal
+from api.http.limits import Refusal
 from api.metrics import Metrics
 
 # Where a request carries its Exchange.

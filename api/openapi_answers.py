@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from api import errors, limits
-from api.limits import Refusal
+from api import errors
+from api.http import limits
+from api.http.limits import Refusal
 from api.query import LIMIT_MAX
 
 Json = dict[str, Any]

@@ -193,7 +193,7 @@ def test_alerts_ask_for_labels_that_there_are() -> None:
 
 
 def test_every_reason_for_a_refusal_is_told() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "api").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
     reasons = set(re.findall(r'Refusal\(\s*"(\w+)"|\.refused = "(\w+)"', sources))
     assert len(reasons) >= 9
     assert [one or other for one, other in reasons if f"`{one or other}`" not in OPERATIONS] == []

@@ -15,10 +15,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api import limits
-from api.connections import Connections
 from api.errors import RETRY_AFTER_S
-from api.limits import Refusal
+from api.http import limits
+from api.http.connections import Connections
+from api.http.limits import Refusal
 
 OnRefused = Callable[[Refusal], str]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import Protocol
 
-from api import limits
-from api.limits import Refusal
+from api.http import limits
+from api.http.limits import Refusal
 
 # An IPv6 network that one customer gets: its addresses are counted as one.
 _NETWORK_BYTES = 8
