@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.access import Access, RuledRoute, open_paths, served
-from api.accesslog import AccessLog
-from api.admission import Admission, Places
 from api.conditions import Conditions, conditions
 from api.config import ApiConfig
-from api.gate import Gate
 from api.http.seat import Seat
-from api.incident import Incident
-from api.metrics import Metrics
-from api.observe import Observed, Observer, exchange_of
+from api.middleware.access import Access, RuledRoute, open_paths, served
+from api.middleware.accesslog import AccessLog
+from api.middleware.admission import Admission, Places
+from api.middleware.gate import Gate
+from api.middleware.incident import Incident
+from api.middleware.metrics import Metrics
+from api.middleware.observe import Observed, Observer, exchange_of
 from api.positions import HEADER
 from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes

@@ -9,7 +9,7 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.access import Access, RuledRoute
+from api.middleware.access import Access, RuledRoute
 from api.openapi import rendered
 
 # Relative addresses, so that the page works behind a proxy that adds a prefix.

@@ -19,8 +19,8 @@ from api.http import limits
 from api.http.connections import Connections
 from api.http.seat import Seat
 from api.http.wire import Wire, look
-from api.metrics import Metrics
-from api.observe import Observer
+from api.middleware.metrics import Metrics
+from api.middleware.observe import Observer
 
 # uvicorn ticks ten times a second.
 _LOOK_TICKS = round(limits.LOOK_S * 10)

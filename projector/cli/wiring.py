@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import redis
 
-from api.access import Access
-from api.accesslog import Form
 from api.config import ApiConfig
 from api.errors import ConfigError
+from api.middleware.access import Access
+from api.middleware.accesslog import Form
 from events.log import Log
 from events.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable

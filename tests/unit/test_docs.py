@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from api.metrics import Metrics
+from api.middleware.metrics import Metrics
 from events.log import Loss
 from projector.cli.commands import app
 from projector.health.metrics import REWINDS

@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.access import RuledRoute
 from api.app import create_app
 from api.config import ApiConfig
+from api.middleware.access import RuledRoute
 from api.openapi import openapi, rendered
 from api.operators import OPERATORS
 from api.query import LIST_PARAMETERS, ONE_PARAMETERS

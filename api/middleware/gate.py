@@ -6,9 +6,9 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
-from api.auth import Credentials
 from api.http.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
-from api.observe import exchange_of
+from api.middleware.auth import Credentials
+from api.middleware.observe import exchange_of
 
 
 class Wire(Protocol):

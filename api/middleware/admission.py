@@ -6,7 +6,7 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
-from api.observe import exchange_of
+from api.middleware.observe import exchange_of
 from projector.readmodel.client.deadlines import Deadlines, Task
 
 

@@ -9,9 +9,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
-from api.accesslog import AccessLog, Line, now, target
 from api.http.limits import Refusal
-from api.metrics import Metrics
+from api.middleware.accesslog import AccessLog, Line, now, target
+from api.middleware.metrics import Metrics
 
 # Where a request carries its Exchange.
 KEY = "order_groups.exchange"
