@@ -23,8 +23,8 @@ from api.middleware.gate import Gate
 from api.middleware.incident import Incident
 from api.middleware.metrics import Metrics
 from api.middleware.observe import Observed, Observer, exchange_of
+from api.params.query import InvalidRequest, parse_list, parse_one
 from api.positions import HEADER
-from api.query import InvalidRequest, parse_list, parse_one
 from api.reference import reference_routes
 from api.splice import list_body, one_body, pick, pick_in_slices
 from api.waiting import Waiting

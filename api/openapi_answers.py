@@ -6,7 +6,7 @@ from typing import Any
 from api import errors
 from api.http import limits
 from api.http.limits import Refusal
-from api.query import LIMIT_MAX
+from api.params.query import LIMIT_MAX
 
 Json = dict[str, Any]
 

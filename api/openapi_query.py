@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.query import LIMIT_DEFAULT, LIMIT_MAX
-from api.tree import LIST_VALUES_MAX
+from api.params.query import LIMIT_DEFAULT, LIMIT_MAX
+from api.params.tree import LIST_VALUES_MAX
 from projector.readmodel.query.fields import DEFAULT_FIELDS, MORE_FIELDS, ORDER_FIELDS
 from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS
 from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS

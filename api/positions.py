@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
-from api.query import InvalidRequest
-from api.tree import shortened
+from api.params.query import InvalidRequest
+from api.params.tree import shortened
 from projector.readmodel.query.positions import Positions
 
 HEADER = "X-Projection-Position"

@@ -15,7 +15,7 @@ import uvloop
 from msgspec import Struct
 
 from api.config import READY_LAG_MAX, REDIS_WAIT_MS
-from api.query import parse_list
+from api.params.query import parse_list
 from bench.contest import Answer, Calls, Refused
 from bench.marketplace import Filled
 from bench.memory import bytes_of_group

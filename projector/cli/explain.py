@@ -25,7 +25,7 @@ def explain(
     """Show how a list is answered: plan, keys, numbers of groups, and time."""
     # Imported here, as for `serve`.
     from api.config import REDIS_WAIT_MS
-    from api.query import InvalidRequest, parse_list
+    from api.params.query import InvalidRequest, parse_list
     from projector.cli import show_explain
     from projector.readmodel.query.explained import explained
 

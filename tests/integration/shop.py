@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from api.query import parse_list
+from api.params.query import parse_list
 from projector.readmodel.query.engine import Answer
 from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes

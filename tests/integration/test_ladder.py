@@ -5,7 +5,7 @@ import random
 import pytest
 from redis import Redis
 
-from api.query import parse_list
+from api.params.query import parse_list
 from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window, call
 from projector.readmodel.query.plan import Select, plan
 from projector.readmodel.query.query import Query

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from api.query import parse_list
+from api.params.query import parse_list
 from projector.readmodel.query.calls import Window
 from projector.readmodel.query.engine import Answer, Engine
 from projector.readmodel.query.page import spans

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from api.query import InvalidRequest, parse_list, parse_one
+from api.params.query import InvalidRequest, parse_list, parse_one
 from projector.readmodel.query.fields import Fields
 from projector.readmodel.query.query import Query
 from tests.integration.queries import query_string, random_request

@@ -7,7 +7,7 @@ from math import ceil, inf
 
 import pytest
 
-from api.query import parse_list
+from api.params.query import parse_list
 from projector.readmodel.query import calls
 from projector.readmodel.query.calls import HEADS, NO_PARTS, WHOLE, Window
 from projector.readmodel.query.page.merge import Part, Place, merged, part

@@ -12,8 +12,8 @@ from api.app import create_app
 from api.config import ApiConfig
 from api.middleware.access import RuledRoute
 from api.openapi import openapi, rendered
-from api.operators import OPERATORS
-from api.query import LIST_PARAMETERS, ONE_PARAMETERS
+from api.params.operators import OPERATORS
+from api.params.query import LIST_PARAMETERS, ONE_PARAMETERS
 from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS
 from projector.readmodel.schema.keys import SORT_FIELDS
 

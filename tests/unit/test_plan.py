@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.query import parse_list
+from api.params.query import parse_list
 from projector.readmodel.client.batches import Command
 from projector.readmodel.query.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
 from projector.readmodel.query.intervals import Interval

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from api.conditions import Conditions, conditions
+from api.params.query import InvalidRequest
 from api.positions import PARTITIONS_MAX, wanted
-from api.query import InvalidRequest
 from projector.readmodel.query.positions import Instant, highest, instant, missing, written
 
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from api.operators import date_ms, number
-from api.query import InvalidRequest, parse_list, parse_one
+from api.params.operators import date_ms, number
+from api.params.query import InvalidRequest, parse_list, parse_one
 from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
 from projector.readmodel.query.intervals import Interval
 from projector.readmodel.query.query import Query

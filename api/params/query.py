@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from api.fields import LIST_DEFAULTS, ONE_DEFAULTS, parse_fields
-from api.operators import Issue, date_intervals, number_intervals, one_of, too_long, wrong_type
-from api.tree import LIST_VALUES_MAX, Node, TooMany, parse_tree, shortened
+from api.params.fields import LIST_DEFAULTS, ONE_DEFAULTS, parse_fields
+from api.params.operators import Issue, date_intervals, number_intervals, one_of, too_long, wrong_type
+from api.params.tree import LIST_VALUES_MAX, Node, TooMany, parse_tree, shortened
 from projector.readmodel.query.fields import Fields
 from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS, RANGE_FIELDS, Query
 from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 
-from api.tree import LIST_VALUES_MAX, Node, js_text
+from api.params.tree import LIST_VALUES_MAX, Node, js_text
 from projector.readmodel.query.intervals import FINITE, Intervals, above, all_but, below, intersect, of_integers, points
 
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin")
