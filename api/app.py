@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.conditions import Conditions, conditions
 from api.config import ApiConfig
+from api.freshness.conditions import Conditions, conditions
+from api.freshness.positions import HEADER
+from api.freshness.waiting import Waiting
 from api.http.seat import Seat
 from api.middleware.access import Access, RuledRoute, open_paths, served
 from api.middleware.accesslog import AccessLog
@@ -24,10 +26,8 @@ from api.middleware.incident import Incident
 from api.middleware.metrics import Metrics
 from api.middleware.observe import Observed, Observer, exchange_of
 from api.params.query import InvalidRequest, parse_list, parse_one
-from api.positions import HEADER
 from api.reference import reference_routes
 from api.splice import list_body, one_body, pick, pick_in_slices
-from api.waiting import Waiting
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.query.engine import Behind, Engine
 from projector.readmodel.query.plan import heads_suffice, plan

@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 
 from api.errors import NotYet
-from api.waiting import Waiting
+from api.freshness.waiting import Waiting
 from events.log import Partition
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.schema.keys import Generation

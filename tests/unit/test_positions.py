@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from api.conditions import Conditions, conditions
+from api.freshness.conditions import Conditions, conditions
+from api.freshness.positions import PARTITIONS_MAX, wanted
 from api.params.query import InvalidRequest
-from api.positions import PARTITIONS_MAX, wanted
 from projector.readmodel.query.positions import Instant, highest, instant, missing, written
 
 

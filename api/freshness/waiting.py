@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from api.errors import NotYet
-from api.subscription import Subscription
+from api.freshness.subscription import Subscription
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.positions import Positions, missing
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from api.etag import etag, is_wildcard, matches
+from api.freshness.etag import etag, is_wildcard, matches
+from api.freshness.positions import HEADER, MIN_HEADER, wanted
 from api.params.query import InvalidRequest
-from api.positions import HEADER, MIN_HEADER, wanted
 from projector.readmodel.query.positions import Instant, Positions
 
 _IF_NONE_MATCH = b"if-none-match"
