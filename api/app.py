@@ -25,8 +25,8 @@ from api.middleware.gate import Gate
 from api.middleware.incident import Incident
 from api.middleware.metrics import Metrics
 from api.middleware.observe import Observed, Observer, exchange_of
+from api.openapi.reference import reference_routes
 from api.params.query import InvalidRequest, parse_list, parse_one
-from api.reference import reference_routes
 from api.splice import list_body, one_body, pick, pick_in_slices
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.query.engine import Behind, Engine

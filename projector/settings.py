@@ -15,7 +15,7 @@ from projector.home import Home
 from projector.parked.cap import PARKED_BYTES_MAX, PARKED_MAX
 from projector.readmodel.client.sentinels import check as check_redis_url
 
-# The API has the same defaults, with their reasons, in api/config.py and api/limits.py. A test compares them.
+# The API has the same defaults, with their reasons, in api/config.py and api/http/limits.py. A test compares them.
 API_CONCURRENCY_MAX = 200
 API_CONNECTIONS_PER_ADDRESS_MAX = 0
 API_REQUEST_TIMEOUT_MS = 5000

@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.app import create_app
 from api.config import ApiConfig
 from api.middleware.access import RuledRoute
-from api.openapi import openapi, rendered
+from api.openapi.document import openapi, rendered
 from api.params.operators import OPERATORS
 from api.params.query import LIST_PARAMETERS, ONE_PARAMETERS
 from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS

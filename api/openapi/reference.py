@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.middleware.access import Access, RuledRoute
-from api.openapi import rendered
+from api.openapi.document import rendered
 
 # Relative addresses, so that the page works behind a proxy that adds a prefix.
 _PAGE = b"""<!doctype html>

@@ -1,15 +1,10 @@
-"""The API as OpenAPI 3.1: what clients are generated from, and what the tests hold every answer to.
-
-`python -m api.openapi docs` writes docs/openapi.json; `/openapi.json` serves the same.
-"""
+"""The API as OpenAPI 3.1: what clients are generated from, and what the tests hold every answer to."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from api import openapi_answers, openapi_query
-from api.openapi_answers import ANYWHERE, LIST_EXAMPLE, ONE_EXAMPLE, success
+from api.openapi import answers, query
+from api.openapi.answers import ANYWHERE, LIST_EXAMPLE, ONE_EXAMPLE, success
 from projector.readmodel.query.fields import DEFAULT_FIELDS
 
 # Of the interface, not of the distribution: it changes when clients have to know.
@@ -42,7 +37,7 @@ def openapi() -> Json:
             "version": VERSION,
             "summary": "The order groups of a marketplace: sorted, filtered, with exact counts.",
             "description": f"The endpoint of a Medusa v2 / Mercur marketplace, whose clients work with it unchanged."
-            f"\n\n{openapi_query.FORMS}",
+            f"\n\n{query.FORMS}",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "This server."}],
@@ -55,10 +50,10 @@ def openapi() -> Json:
             "/health/ready": {"get": _ready()},
         },
         "components": {
-            "schemas": {**openapi_query.schemas(), **openapi_answers.schemas()},
-            "parameters": openapi_answers.header_parameters(),
-            "headers": openapi_answers.headers(),
-            "responses": openapi_answers.responses(),
+            "schemas": {**query.schemas(), **answers.schemas()},
+            "parameters": answers.header_parameters(),
+            "headers": answers.headers(),
+            "responses": answers.responses(),
             "securitySchemes": _SECURITY,
         },
     }
@@ -73,7 +68,7 @@ def _list() -> Json:
         "operationId": "listOrderGroups",
         "summary": "List order groups",
         "tags": ["Order groups"],
-        "parameters": [*openapi_query.list_parameters(), *_request_headers("IfNoneMatch", "XMinPosition")],
+        "parameters": [*query.list_parameters(), *_request_headers("IfNoneMatch", "XMinPosition")],
         "responses": {
             "200": success("OrderGroupList", "A page, and the count of all that match.", LIST_EXAMPLE, versioned=True),
             **_errors("304", "400", "401", *ANYWHERE),
@@ -90,7 +85,7 @@ def _one() -> Json:
         "schema": {"type": "string", "minLength": 1},
         "example": LIST_EXAMPLE["order_groups"][0]["id"],
     }
-    fields = openapi_query.fields_parameter((*DEFAULT_FIELDS, "orders"))
+    fields = query.fields_parameter((*DEFAULT_FIELDS, "orders"))
     return {
         "operationId": "getOrderGroup",
         "summary": "Get one order group",
@@ -130,7 +125,3 @@ def _request_headers(*names: str) -> list[Json]:
 
 def _errors(*statuses: str) -> Json:
     return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
-
-
-if __name__ == "__main__":
-    (Path(sys.argv[1]) / "openapi.json").write_text(rendered(), encoding="utf-8")

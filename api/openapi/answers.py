@@ -126,7 +126,7 @@ def _exactly(**properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
-# One partition's next offset, as api/positions.py reads it.
+# One partition's next offset, as api/freshness/positions.py reads it.
 _ONE_POSITION = "[^/@;, ]+/[0-9]{1,10}@[0-9]{1,19}"
 _REQUEST_ID: Json = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 
