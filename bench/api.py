@@ -24,7 +24,7 @@ from bench import runs
 from bench.load import Load, load
 from bench.runs import Rounds, Run, rounds
 from bench.stream import entries
-from events.open import open_log, sqlite_url
+from events.logs.open import open_log, sqlite_url
 from tests.integration.seed import go_live
 from tests.processes import Api, Process, token, wait_until_applied
 from tests.servers.process import free_port, wait_until

@@ -14,8 +14,8 @@ from msgspec import UNSET, Meta, Raw, Struct
 
 from events.complaint import complaint
 from events.errors import InvalidEvent
-from events.header_names import bytes_of, is_utf8
-from events.log import UNREADABLE, Headers
+from events.logs.header_names import bytes_of, is_utf8
+from events.logs.log import UNREADABLE, Headers
 from events.order import Id, OrderCreated, OrderEvent, OrderUpdated, Time, order_event
 
 EVENT_BYTES_MAX = 1024 * 1024

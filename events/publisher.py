@@ -16,8 +16,8 @@ import msgspec
 
 from events.decode import CREATED, UPDATED, decode
 from events.errors import InvalidEvent
-from events.log import Entry, Position
-from events.open import open_log
+from events.logs.log import Entry, Position
+from events.logs.open import open_log
 
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 

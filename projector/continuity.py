@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from events.errors import LogDiverged
-from events.log import Log, Loss, Partition, Position
+from events.logs.log import Log, Loss, Partition, Position
 from projector.anchors import Anchor, Last, anchor_of
 from projector.patience import Insist
 from projector.readmodel.schema.keys import Generation

@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import newest
 from projector.batches import commits
 from projector.cache import Cache

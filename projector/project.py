@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from events.decode import decode
 from events.errors import InvalidEvent
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from events.order import OrderEvent
 from projector.errors import CannotGoOn
 from projector.fold.order import first, merge

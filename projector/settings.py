@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from events.open import sqlite_url
+from events.logs.open import sqlite_url
 from projector.errors import BadSetting
 from projector.health.pulse import HELD_BACK_MAX_S
 from projector.home import Home

@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.project import PARKED_BYTES
 from projector.readmodel.schema.generations import PAUSED, UNTOLD, Listed, State
 from projector.readmodel.schema.keys import Generation

@@ -1,3 +1,5 @@
+"""Writes the description into a folder: `python -m api.openapi docs`."""
+
 import sys
 from pathlib import Path
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import typer
 
-from events.log import Log, Loss
-from events.open import open_log
+from events.logs.log import Log, Loss
+from events.logs.open import open_log
 from projector.cli import show_replay as show
 from projector.cli.progress import Progressing
 from projector.cli.wiring import answering, open_nodes

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from events.open import open_log
+from events.logs.open import open_log
 from projector.cli import show_verify
 from projector.cli.progress import Progressing
 from projector.cli.wiring import answering, open_nodes

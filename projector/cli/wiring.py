@@ -13,8 +13,8 @@ from api.config import ApiConfig
 from api.errors import ConfigError
 from api.middleware.access import Access
 from api.middleware.accesslog import Form
-from events.log import Log
-from events.open import open_parked
+from events.logs.log import Log
+from events.logs.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
 from projector.readmodel.client.refusals import Refusal

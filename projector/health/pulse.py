@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.project import Decoded
 from projector.readmodel.schema.generations import Progress
 

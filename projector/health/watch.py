@@ -7,7 +7,7 @@ from time import monotonic
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.look import LOOK_EVERY_S, look
 from projector.health.metrics import Metrics

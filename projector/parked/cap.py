@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.parked.record import counted, now_text, parked
 from projector.patience import Insist
 from projector.project import PARKED_BYTES, Decoded, Fate

@@ -13,7 +13,7 @@ from typing import cast
 import structlog
 
 from events.errors import LogError, LogMissing, RecordTooLarge
-from events.log import Entry, Log
+from events.logs.log import Entry, Log
 from projector.parked.book import read
 from projector.parked.record import Parked, decode, place
 from projector.patience import insist

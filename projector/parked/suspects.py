@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.batches import BATCH_RECORDS_MAX
 from projector.patience import Insist
 from projector.project import Decoded, decode_record

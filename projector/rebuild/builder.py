@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from msgspec import Struct, structs
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.parked.record import now_text

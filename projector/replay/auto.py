@@ -7,7 +7,7 @@ from threading import Event
 
 import structlog
 
-from events.log import Log, Loss
+from events.logs.log import Log, Loss
 from projector.errors import CannotGoOn
 from projector.health.pulse import Pulse, Seen
 from projector.patience import Stopped, insist

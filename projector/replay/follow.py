@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting, CannotGoOn
 from projector.patience import Insist

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
-from events.log import Log, Loss, Partition
+from events.logs.log import Log, Loss, Partition
 from projector.continuity import compare
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State

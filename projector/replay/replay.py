@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from events.log import Log
+from events.logs.log import Log
 from projector.continuity import compare
 from projector.errors import BadSetting
 from projector.patience import Stopped, Waiter, insist

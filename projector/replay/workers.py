@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.patience import Stopped, insist
 from projector.readmodel.schema.keys import Generation

@@ -7,7 +7,7 @@ from itertools import chain
 
 import msgspec
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last, packed
 from projector.project import PARKED_BYTES, Change
 from projector.readmodel.schema.document import VERSION

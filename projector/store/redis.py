@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last, unpacked
 from projector.errors import CannotGoOn, OtherVersion
 from projector.project import Change

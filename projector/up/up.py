@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-from events.open import open_log
+from events.logs.open import open_log
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.health.port import check_port
 from projector.home import Home

@@ -7,7 +7,7 @@ from contextlib import closing
 from msgspec import Struct
 
 from events.errors import LogDiverged, LogGap
-from events.log import Log
+from events.logs.log import Log
 from projector.continuity import REBUILD, compare
 from projector.errors import CannotGoOn
 from projector.patience import Insist

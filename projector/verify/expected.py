@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Protocol
 
-from events.log import Log, Partition, Reader, Record
+from events.logs.log import Log, Partition, Reader, Record
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.patience import Insist

@@ -11,7 +11,7 @@ import msgspec
 import redis
 from msgspec import Struct
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
 from projector.patience import Insist

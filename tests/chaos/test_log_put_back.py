@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from events.log import Entry
+from events.logs.log import Entry
 from projector.readmodel.schema.document import VERSION
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome

@@ -8,7 +8,7 @@ import signal
 
 import projector.project
 from events.decode import decode
-from events.log import Headers
+from events.logs.log import Headers
 from events.order import OrderEvent
 from projector.cli import main
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.schema.document import VERSION

@@ -17,7 +17,7 @@ from redis import Redis
 
 from api.errors import NotYet
 from api.freshness.waiting import Waiting
-from events.log import Partition
+from events.logs.log import Partition
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes

@@ -13,8 +13,8 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from projector.cli.commands import app
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.parked.book import entries

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition
-from events.open import open_log
+from events.logs.log import Entry, Partition
+from events.logs.open import open_log
 from projector import project as projecting
 from projector.parked.book import entries
 from projector.parked.cap import Limits

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition, Record
+from events.logs.log import Entry, Partition, Record
 from projector.parked.suspects import Suspects
 from projector.project import Decoded
 from projector.readmodel.schema.document import VERSION

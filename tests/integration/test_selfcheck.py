@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from events.sqlite_log import SqliteLog
+from events.logs.sqlite.log import SqliteLog
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
 from projector.store import commit

@@ -24,10 +24,10 @@ import redis
 from redis.cluster import RedisCluster
 
 from events.errors import LogGap
-from events.log import Entry, Partition
-from events.open import open_log, sqlite_url
+from events.logs.log import Entry, Partition
+from events.logs.open import open_log, sqlite_url
+from events.logs.sqlite.log import SqliteLog
 from events.sample import Marketplace
-from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import SLICES, Generation

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.errors import StoreUnavailable
 from projector.project import Decoded, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from events.order import OrderEvent
 from projector.batches import COMMIT_STATE_BYTES_MAX, commits
 from projector.project import Decoded

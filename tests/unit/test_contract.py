@@ -80,6 +80,6 @@ def test_the_examples_of_the_messages_are_good_records(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 def test_the_topic_takes_what_the_projector_creates_it_for() -> None:
-    from events.kafka_log import RECORD_BYTES_MAX as OURS
+    from events.logs.kafka.log import RECORD_BYTES_MAX as OURS
 
     assert RECORD_BYTES_MAX == OURS

@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from api.middleware.metrics import Metrics
-from events.log import Loss
+from events.logs.log import Loss
 from projector.cli.commands import app
 from projector.health.metrics import REWINDS
 from projector.health.metrics import Metrics as ProjectorMetrics
@@ -105,7 +105,7 @@ def test_every_target_of_make_that_is_named_is_there() -> None:
 
 
 def test_every_variable_that_kafka_s_settings_read_is_told() -> None:
-    names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "kafka_url.py").read_text()))
+    names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "logs" / "kafka" / "url.py").read_text()))
     assert names
     assert {name for name in names if f"`{name}`" not in README} == set()
 

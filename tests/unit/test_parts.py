@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from events.order import OrderEvent
 from projector.project import Decoded
 from projector.readmodel.schema.document import VERSION

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last
 from projector.errors import StoreUnavailable
 from projector.readmodel.schema.document import VERSION

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION

@@ -11,8 +11,8 @@ from typing import Any, Self
 import msgspec
 
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
-from events.log import Entry, Headers, Loss, Partition, Position, Reader, Record, Subscription
-from events.sqlite_subscription import LOOK_AGAIN_S, SqliteSubscription
+from events.logs.log import Entry, Headers, Loss, Partition, Position, Reader, Record, Subscription
+from events.logs.sqlite.subscription import LOOK_AGAIN_S, SqliteSubscription
 
 # More than any offset.
 OFFSET_MAX = 2**63 - 1

@@ -11,13 +11,13 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExist
 from kafka.serializer import Serializer
 
 from events.errors import LogMissing, LogUnavailable, RecordTooLarge
-from events.kafka_batches import sendable_name
-from events.kafka_client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
-from events.kafka_look_up import KafkaLookUp
-from events.kafka_reader import KafkaReader
-from events.kafka_subscription import KafkaSubscription
-from events.kafka_url import KafkaSettings
-from events.log import Entry, Loss, Partition, Position, Reader, Record, Subscription
+from events.logs.kafka.batches import sendable_name
+from events.logs.kafka.client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
+from events.logs.kafka.look_up import KafkaLookUp
+from events.logs.kafka.reader import KafkaReader
+from events.logs.kafka.subscription import KafkaSubscription
+from events.logs.kafka.url import KafkaSettings
+from events.logs.log import Entry, Loss, Partition, Position, Reader, Record, Subscription
 
 # How long an append may take, in milliseconds.
 DELIVERY_MS = 30_000

@@ -11,10 +11,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from events.errors import LogMissing
-from events.kafka_client import REQUEST_MS, Brokers, connected, missing
-from events.kafka_records import SLICE_S, drop_fetched, found_by, records_of
-from events.kafka_url import KafkaSettings
-from events.log import Partition, Record
+from events.logs.kafka.client import REQUEST_MS, Brokers, connected, missing
+from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_of
+from events.logs.kafka.url import KafkaSettings
+from events.logs.log import Partition, Record
 
 # How long a broker waits for new records before it answers a fetch, in milliseconds.
 FETCH_WAIT_MS = 100

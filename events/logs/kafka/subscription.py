@@ -9,10 +9,10 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError
 
-from events.kafka_client import REQUEST_MS, Brokers, connected
-from events.kafka_records import SLICE_S, drop_fetched, found_by, records_of
-from events.kafka_url import KafkaSettings
-from events.log import Partition, Polled, Position, Record
+from events.logs.kafka.client import REQUEST_MS, Brokers, connected
+from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_of
+from events.logs.kafka.url import KafkaSettings
+from events.logs.log import Partition, Polled, Position, Record
 
 # A member that has been silent for so long has died, and others get its partitions, in milliseconds.
 SESSION_MS = 10_000

@@ -28,8 +28,8 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-from events.header_names import bytes_of, name_of
-from events.log import UNREADABLE
+from events.logs.header_names import bytes_of, name_of
+from events.logs.log import UNREADABLE
 
 # The largest batch that is decompressed, in bytes. Brokers limit what is compressed, by default to 1 MiB.
 BATCH_BYTES_MAX = 64 * 1024 * 1024

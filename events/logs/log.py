@@ -33,7 +33,7 @@ class Position(NamedTuple):
         return f"{self.partition}@{self.offset}"
 
 
-# The names are as events/header_names.py has them, since they may be any bytes.
+# The names are as events/logs/header_names.py has them, since they may be any bytes.
 Headers = tuple[tuple[str, bytes], ...]
 
 # The header of a record that stands for one that cannot be read at all; its value says why.

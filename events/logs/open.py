@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from events.errors import BadLogUrl
-from events.log import Log
-from events.sqlite_log import SqliteLog
+from events.logs.log import Log
+from events.logs.sqlite.log import SqliteLog
 
 # What is added to a parked record in headers, in bytes, and how long it may take to be stored, in milliseconds: the
 # projector waits for it.
@@ -26,8 +26,8 @@ def open_log(url: str, environment: Mapping[str, str]) -> Log:
     scheme = url.partition(":")[0].lower()
     if scheme == "kafka":
         # Imported here: kafka-python is large, and the embedded default does without it.
-        from events.kafka_log import KafkaLog
-        from events.kafka_url import kafka_settings
+        from events.logs.kafka.log import KafkaLog
+        from events.logs.kafka.url import kafka_settings
 
         return KafkaLog(kafka_settings(url, environment))
     if scheme == "sqlite":
@@ -42,8 +42,8 @@ def open_parked(url: str, environment: Mapping[str, str], topic: str | None) -> 
     """
     if url.partition(":")[0].lower() != "kafka":
         return None
-    from events.kafka_log import RECORD_BYTES_MAX, KafkaLog
-    from events.kafka_url import is_topic, kafka_settings
+    from events.logs.kafka.log import RECORD_BYTES_MAX, KafkaLog
+    from events.logs.kafka.url import is_topic, kafka_settings
 
     settings = kafka_settings(url, environment)
     name = topic or f"{settings.topic}.parked"

@@ -11,9 +11,9 @@ from kafka.errors import (
 )
 
 from events.errors import LogCorrupt, LogGap, LogUnavailable
-from events.kafka_client import kafka_errors
-from events.kafka_url import KafkaSettings
-from events.log import Headers, Partition, Position, Record
+from events.logs.kafka.client import kafka_errors
+from events.logs.kafka.url import KafkaSettings
+from events.logs.log import Headers, Partition, Position, Record
 
 # Waiting for records is done in slices of this length, in seconds. kafka-python tells of new partitions only to a
 # listener in another thread, and nobody that a position has passed a transaction's marker: these are looked at in

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 
 from events.errors import LogError, LogGap, LogUnavailable
-from events.kafka_reader import KafkaReader
-from events.kafka_url import KafkaSettings
-from events.log import Partition, Record
+from events.logs.kafka.reader import KafkaReader
+from events.logs.kafka.url import KafkaSettings
+from events.logs.log import Partition, Record
 
 # How long some records may take to come, and each poll for them, in seconds.
 LOOK_UP_S = 10.0

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 from events.errors import LogGap
-from events.log import Partition, Polled, Position, Record
+from events.logs.log import Partition, Polled, Position, Record
 
 if TYPE_CHECKING:
-    from events.sqlite_log import SqliteLog
+    from events.logs.sqlite.log import SqliteLog
 
 # How often a reader at the end looks again, in seconds. SQLite has no way to be woken by another process.
 LOOK_AGAIN_S = 0.01

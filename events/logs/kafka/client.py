@@ -16,7 +16,7 @@ from kafka.errors import (
 )
 
 from events.errors import BadLogUrl, LogMissing, LogUnavailable
-from events.kafka_url import KafkaSettings
+from events.logs.kafka.url import KafkaSettings
 
 # How long the first contact with the brokers may take, in milliseconds; a command at a terminal waits as long.
 CONNECT_MS = 5_000
