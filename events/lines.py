@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Raw, Struct, field
 
-from events.decode import EVENT_BYTES_MAX, decode, is_binary
+from events.contract.decode import EVENT_BYTES_MAX, decode, is_binary
 from events.errors import InvalidEvent
 from events.logs.header_names import bytes_of
 from events.logs.log import Entry, Headers, Record

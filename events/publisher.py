@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
-from events.decode import CREATED, UPDATED, decode
+from events.contract.decode import CREATED, UPDATED, decode
 from events.errors import InvalidEvent
 from events.logs.log import Entry, Position
 from events.logs.open import open_log

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from events.amount import AMOUNT_ONE
+from events.contract.amount import AMOUNT_ONE
 from projector.fold.order import (
     CART_ID,
     CREATED_AT,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from events import BadLogUrl, InvalidEvent, LogMissing, Publisher
-from events.decode import decode
+from events.contract.decode import decode
 from events.logs.log import Log, Position, Record
 from events.logs.open import open_log, sqlite_url
 from tests.poison import event

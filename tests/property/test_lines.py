@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.decode import decode
+from events.contract.decode import decode
 from events.errors import InvalidEvent
 from events.lines import is_record, line_of, read_lines
 from events.logs.log import Entry, Headers, Partition, Record

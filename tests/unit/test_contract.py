@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from events.contract import RECORD_BYTES_MAX, documents, rendered
+from events.contract.schemas import RECORD_BYTES_MAX, documents, rendered
 from tests.verdicts import TYPES, decoder_takes, fits, schema_takes
 
 DOCS = Path(__file__).parents[2] / "docs"

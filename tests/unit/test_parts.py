@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from events.contract.order import OrderEvent
 from events.logs.log import Partition, Record
-from events.order import OrderEvent
 from projector.project import Decoded
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation

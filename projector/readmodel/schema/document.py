@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 from msgspec import Raw, Struct
 
-from events.amount import amount_text
+from events.contract.amount import amount_text
 
 # The version of the read model: fold, document and indexes. Another version means another generation.
 VERSION = 7

@@ -1,19 +1,27 @@
 """The contract as AsyncAPI 3 and as JSON Schema 2020-12, made from the structs that decode it.
 
-`python -m events.contract docs` writes the files; a test holds them, the structs and the decoder together.
+A test holds the files in docs/, the structs and the decoder together.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from events.decode import CREATED, EVENT_BYTES_MAX, UPDATED, Envelope
-from events.order import OrderCreated, OrderUpdated
-from events.wording import ATTRIBUTES, BINARY_TYPE, EXAMPLES, MEANINGS, PASSED_OVER, RULES, STRUCTURED_TYPE, SUMMARIES
+from events.contract.decode import CREATED, EVENT_BYTES_MAX, UPDATED, Envelope
+from events.contract.order import OrderCreated, OrderUpdated
+from events.contract.wording import (
+    ATTRIBUTES,
+    BINARY_TYPE,
+    EXAMPLES,
+    MEANINGS,
+    PASSED_OVER,
+    RULES,
+    STRUCTURED_TYPE,
+    SUMMARIES,
+)
 
 # Of the contract, not of the distribution: it changes when publishers have to know.
 VERSION = "1.0.0"
@@ -247,7 +255,3 @@ def write(directory: Path) -> None:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(rendered(document), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from events.amount import amount_of
+from events.contract.amount import amount_of
 from events.errors import InvalidEvent
 
 # Integers stay exact in every reader, JavaScript and the scores of a sorted set included.

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
 
-from events.complaint import complaint
+from events.contract.complaint import complaint
+from events.contract.order import Id, OrderCreated, OrderEvent, OrderUpdated, Time, order_event
 from events.errors import InvalidEvent
 from events.logs.header_names import bytes_of, is_utf8
 from events.logs.log import UNREADABLE, Headers
-from events.order import Id, OrderCreated, OrderEvent, OrderUpdated, Time, order_event
 
 EVENT_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.decode import CREATED, DEPTH_MAX, EVENT_BYTES_MAX, UPDATED
+from events.contract.decode import CREATED, DEPTH_MAX, EVENT_BYTES_MAX, UPDATED
 
 STRUCTURED_TYPE = "application/cloudevents+json; charset=UTF-8"
 BINARY_TYPE = "application/json"
