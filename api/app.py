@@ -13,23 +13,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
-from api.access import Access, RuledRoute, open_paths, served
-from api.accesslog import AccessLog
-from api.admission import Admission, Places
-from api.conditions import Conditions, conditions
 from api.config import ApiConfig
-from api.engine import Behind, Engine
-from api.gate import Gate
-from api.incident import Incident
-from api.metrics import Metrics
-from api.observe import Observed, Observer, exchange_of
-from api.plan import heads_suffice, plan
-from api.positions import HEADER
-from api.query import InvalidRequest, Query, parse_list, parse_one
-from api.reference import reference_routes
-from api.seat import Seat
+from api.freshness.conditions import Conditions, conditions
+from api.freshness.positions import HEADER
+from api.freshness.waiting import Waiting
+from api.http.seat import Seat
+from api.middleware.access import Access, RuledRoute, open_paths, served
+from api.middleware.accesslog import AccessLog
+from api.middleware.admission import Admission, Places
+from api.middleware.gate import Gate
+from api.middleware.incident import Incident
+from api.middleware.metrics import Metrics
+from api.middleware.observe import Observed, Observer, exchange_of
+from api.openapi.reference import reference_routes
+from api.params.query import InvalidRequest, parse_list, parse_one
 from api.splice import list_body, one_body, pick, pick_in_slices
-from api.waiting import Waiting
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.query.engine import Behind, Engine
+from projector.readmodel.query.plan import heads_suffice, plan
+from projector.readmodel.query.query import Query
 
 LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"
@@ -86,7 +88,7 @@ def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
     )
     app.add_middleware(Observed, observer=observer)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(errors.Unavailable, _unavailable)
+    app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(errors.NotYet, _not_yet)
     app.add_exception_handler(Exception, _unknown)
     return app
@@ -156,7 +158,7 @@ def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRou
     async def text(request: Request) -> Response:
         try:
             metrics.see(await engine.behind(METRICS_WAIT_S))
-        except errors.Unavailable as error:
+        except Unavailable as error:
             metrics.unavailable(error.refusal)
             metrics.see(Behind(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
@@ -218,7 +220,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """The metric and the access log have every request, the log what is one incident."""
-    assert isinstance(error, errors.Unavailable)
+    assert isinstance(error, Unavailable)
     state = request.app.state
     state.observer.metrics.unavailable(error.refusal)
     state.incident.meet(str(error), error.refusal, exchange_of(request.scope).request_id.decode("ascii"))

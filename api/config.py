@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from api import limits
-from api.access import Access
-from api.accesslog import Form
-from api.auth import Credentials
 from api.errors import ConfigError
+from api.http import limits
+from api.middleware.access import Access
+from api.middleware.accesslog import Form
+from api.middleware.auth import Credentials
 
 # How long one request may wait for Redis, all attempts together, in milliseconds: a client is told within a second.
 REDIS_WAIT_MS = 900

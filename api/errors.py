@@ -2,19 +2,18 @@
 
 ApiError
 ├── ConfigError         a setting is wrong; one line that names it
-├── WorkerFailed        one of several processes cannot serve
+└── WorkerFailed        one of several processes cannot serve
+
+ReadModelError          see projector/readmodel/client/errors.py
 ├── Unavailable         Redis does not answer, or cannot serve us now: 503
 │   └── NotYet          what the client has seen written is not applied in time: 503
 └── ReadModelFault      the read model contradicts itself: a fault of ours, 500
 """
 
-from typing import Self
-
 import msgspec
-from redis.exceptions import RedisClusterException, RedisError
 from starlette.responses import Response
 
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.errors import Unavailable
 
 # Seconds a client is asked to wait before it tries again. Redis is back, or is not, within about that time.
 RETRY_AFTER_S = 1
@@ -32,32 +31,8 @@ class WorkerFailed(ApiError):
     """It ended before it had begun. Its own log says why."""
 
 
-class Unavailable(ApiError):
-    """Trying again may help. The text goes to the log, never to the client.
-
-    `refusal`: how Redis refused; None where it answered, but with nothing that can be served.
-    """
-
-    def __init__(self, text: str, refusal: Refusal | None = None) -> None:
-        super().__init__(text)
-        self.refusal = refusal
-
-    @classmethod
-    def of(cls, error: BaseException) -> Self:
-        """`error`: from redis-py or the connection, or a time-out."""
-        if isinstance(error, RedisError | RedisClusterException):
-            refusal = refusal_of(error)
-        else:
-            refusal = Refusal.TIMEOUT if isinstance(error, TimeoutError) else Refusal.AWAY
-        return cls(f"Redis: {refusal}: {str(error) or type(error).__name__:.200}", refusal)
-
-
 class NotYet(Unavailable):
     """The list does not reflect X-Min-Position within the time we wait."""
-
-
-class ReadModelFault(ApiError):
-    """An index names a document that is not there, or a document is not as it was agreed."""
 
 
 _UNAVAILABLE_BODY = msgspec.json.encode(

@@ -13,14 +13,14 @@ from typing import Any, cast
 import structlog
 import uvicorn
 
-from api import limits
 from api.app import create_app
 from api.config import ApiConfig
-from api.connections import Connections
-from api.metrics import Metrics
-from api.observe import Observer
-from api.seat import Seat
-from api.wire import Wire, look
+from api.http import limits
+from api.http.connections import Connections
+from api.http.seat import Seat
+from api.http.wire import Wire, look
+from api.middleware.metrics import Metrics
+from api.middleware.observe import Observer
 
 # uvicorn ticks ten times a second.
 _LOOK_TICKS = round(limits.LOOK_S * 10)

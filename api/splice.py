@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from api.errors import ReadModelFault
-from api.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.client.errors import ReadModelFault
+from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
 
 # Bytes of documents after which other requests get a turn. A group of 1000 orders is four times as large, and is not
 # divided: it takes some hundred microseconds.

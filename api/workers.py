@@ -21,8 +21,8 @@ import structlog
 
 from api.config import ApiConfig
 from api.errors import WorkerFailed
-from api.listening import listen
-from api.seat import Seat
+from api.http.listening import listen
+from api.http.seat import Seat
 
 # The pause before a worker that died is replaced, in seconds. It doubles with each that dies soon.
 PAUSE_FIRST_S = 0.1

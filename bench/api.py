@@ -24,7 +24,7 @@ from bench import runs
 from bench.load import Load, load
 from bench.runs import Rounds, Run, rounds
 from bench.stream import entries
-from events.open import open_log, sqlite_url
+from events.logs.open import open_log, sqlite_url
 from tests.integration.seed import go_live
 from tests.processes import Api, Process, token, wait_until_applied
 from tests.servers.process import free_port, wait_until
@@ -38,7 +38,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", 4))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
 # What is asked for, by each connection another one. Those who ask the same together are asked for once, see
-# api/batches.py: that is a shape of its own.
+# projector/readmodel/client/batches.py: that is a shape of its own.
 SHAPES = {
     "the list": [f"?offset={n}" for n in range(CONNECTIONS)],
     "its middle": [f"?offset={GROUPS // 2 + n}" for n in range(CONNECTIONS)],

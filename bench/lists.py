@@ -31,7 +31,7 @@ from bench.marketplace import Filled
 from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
 from bench.slowlog import Loop, SlowLog
-from events.open import sqlite_url
+from events.logs.open import sqlite_url
 from tests.processes import Api
 from tests.servers.redis import RedisServer, startable_homes
 

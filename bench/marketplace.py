@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from events.publisher import STRUCTURED
 
 SEED = 1

@@ -21,8 +21,8 @@ from rich.table import Table
 from bench import runs
 from bench.runs import Rounds, Run, rounds
 from bench.stream import PARTITIONS, fill, live, logs, rate
-from events.log import Partition, Position, Record
-from events.open import open_log
+from events.logs.log import Partition, Position, Record
+from events.logs.open import open_log
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.cache import Cache
 from projector.project import decode_record, group_ids, known, project

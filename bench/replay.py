@@ -18,8 +18,8 @@ from rich.table import Table
 from bench import runs
 from bench.runs import Rounds, Run, rounds
 from bench.stream import PARTITIONS, fill, live, progress, rate
-from events.log import Partition
-from events.open import open_log
+from events.logs.log import Partition
+from events.logs.open import open_log
 from projector.project import decode_record, group_ids, known, project
 from projector.rebuild.windows import POLL_RECORDS, WINDOW_RECORDS
 from projector.store.commit import Advance, Outcome, request

@@ -15,14 +15,15 @@ import uvloop
 from msgspec import Struct
 
 from api.config import READY_LAG_MAX, REDIS_WAIT_MS
-from api.engine import Engine
-from api.errors import Unavailable
-from api.query import Query, parse_list
+from api.params.query import parse_list
 from bench.contest import Answer, Calls, Refused
 from bench.marketplace import Filled
 from bench.memory import bytes_of_group
 from bench.shapes import Shape
 from bench.slowlog import SlowLog
+from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.query.engine import Engine
+from projector.readmodel.query.query import Query
 from tests.processes import environment, projector, token
 from tests.servers.redis import RedisServer
 

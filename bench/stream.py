@@ -11,8 +11,8 @@ import msgspec
 import redis
 from rich.progress import track
 
-from events.log import Entry
-from events.open import open_log, sqlite_url
+from events.logs.log import Entry
+from events.logs.open import open_log, sqlite_url
 from events.publisher import entry_of
 from events.sample import Marketplace
 from tests.processes import Process, applied

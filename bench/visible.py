@@ -25,8 +25,8 @@ from bench import runs
 from bench.contest import quantile
 from bench.runs import Run
 from bench.stream import PARTITIONS, entries, logs
-from events.log import Entry, Log, Position
-from events.open import open_log
+from events.logs.log import Entry, Log, Position
+from events.logs.open import open_log
 from tests.processes import Api, Process, token
 from tests.servers.kafka import kafka_home
 from tests.servers.redis import RedisServer, startable_homes

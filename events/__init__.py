@@ -10,7 +10,7 @@ from events.errors import (
     LogMissing,
     LogUnavailable,
 )
-from events.log import Partition, Position
+from events.logs.log import Partition, Position
 from events.publisher import Publisher
 
 __all__ = [

@@ -16,10 +16,10 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Raw, Struct, field
 
-from events.decode import EVENT_BYTES_MAX, decode, is_binary
+from events.contract.decode import EVENT_BYTES_MAX, decode, is_binary
 from events.errors import InvalidEvent
-from events.header_names import bytes_of
-from events.log import Entry, Headers, Record
+from events.logs.header_names import bytes_of
+from events.logs.log import Entry, Headers, Record
 from events.publisher import entry_of
 
 # The largest record that can be published, in bytes with its key and headers: Kafka takes as much in the topics that

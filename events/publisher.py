@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import msgspec
 
-from events.decode import CREATED, UPDATED, decode
+from events.contract.decode import CREATED, UPDATED, decode
 from events.errors import InvalidEvent
-from events.log import Entry, Position
-from events.open import open_log
+from events.logs.log import Entry, Position
+from events.logs.open import open_log
 
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from events.log import UNREADABLE, Partition, Record
+from events.logs.log import UNREADABLE, Partition, Record
 
 # Beside the newest anchor there is at most one for each range of distances from 4^k to 4^(k+1), in offsets.
 ANCHORS_MAX = 16

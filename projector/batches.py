@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from events.log import Record
+from events.logs.log import Record
 from projector.project import Decoded
 
 # How many records one commit takes: each takes Redis some 30 us, if each changes a group of its own.

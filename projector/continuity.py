@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from events.errors import LogDiverged, LogGap
-from events.log import Log, Loss, Partition, Position
+from events.logs.log import Log, Loss, Partition, Position
 from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of
 from projector.patience import Insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"

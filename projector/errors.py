@@ -17,7 +17,7 @@ class BadSetting(ProjectorError):
 
 
 class StoreUnavailable(ProjectorError):
-    """`refusal`: see projector/readmodel/refusals.py."""
+    """`refusal`: see projector/readmodel/client/refusals.py."""
 
     def __init__(self, message: str, refusal: str = "AWAY") -> None:
         super().__init__(message)

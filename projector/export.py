@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from events.errors import LogUnavailable
 from events.lines import is_record, is_too_large, line_of
-from events.log import Log, Partition, Position, Reader, Record
+from events.logs.log import Log, Partition, Position, Reader, Record
 from projector.errors import BadSetting
 
 # How many records are read at once.

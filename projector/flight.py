@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.project import Decoded, Fate, Known
 from projector.store.commit import Advance
 from projector.store.sent import Asked, Sent

@@ -11,7 +11,7 @@ import structlog
 
 from events.errors import LogUnavailable
 from projector.errors import StoreUnavailable
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 
 # The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
 PAUSE_FIRST_S = 0.05

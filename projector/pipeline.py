@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import newest
 from projector.batches import commits
 from projector.cache import Cache
@@ -18,7 +18,7 @@ from projector.flight import Flight, Next, Projected, Tally
 from projector.parked.record import now_text
 from projector.patience import Insist
 from projector.project import Decoded, Known, group_ids, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.steering import Closed, Rejoin, Rewind
 from projector.store.commit import Advance, Outcome, request
 from projector.store.redis import Store

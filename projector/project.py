@@ -10,10 +10,10 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct, field
 
-from events.decode import decode
+from events.contract.decode import decode
+from events.contract.order import OrderEvent
 from events.errors import InvalidEvent
-from events.log import Partition, Record
-from events.order import OrderEvent
+from events.logs.log import Partition, Record
 from projector.errors import CannotGoOn
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack

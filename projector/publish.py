@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 from events.errors import InvalidEvent
 from events.lines import read_lines
-from events.log import Entry, Log, Partition
+from events.logs.log import Entry, Log, Partition
 
 # How many records, and how many bytes of them, go to the log in one call, which waits until all are durable.
 CHUNK_RECORDS = 5_000

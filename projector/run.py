@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from events.errors import LogError, LogGap, LogUnavailable
-from events.log import Log, Loss, Partition, Polled, Position, Subscription
+from events.logs.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.continuity import REBUILD, check_continuity, check_end
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable

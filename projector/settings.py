@@ -8,14 +8,22 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.config import PROJECTION_WAIT_MS, READY_END_AGE_MAX_S, READY_LAG_MAX, WORKERS, WORKERS_MAX
-from api.limits import CONCURRENCY_MAX, CONNECTIONS_PER_ADDRESS_MAX, REQUEST_TIMEOUT_MS
-from events.open import sqlite_url
+from events.logs.open import sqlite_url
 from projector.errors import BadSetting
 from projector.health.pulse import HELD_BACK_MAX_S
 from projector.home import Home
 from projector.parked.cap import PARKED_BYTES_MAX, PARKED_MAX
-from projector.readmodel.sentinels import check as check_redis_url
+from projector.readmodel.client.sentinels import check as check_redis_url
+
+# The API has the same defaults, with their reasons, in api/config.py and api/http/limits.py. A test compares them.
+API_CONCURRENCY_MAX = 200
+API_CONNECTIONS_PER_ADDRESS_MAX = 0
+API_REQUEST_TIMEOUT_MS = 5000
+API_WORKERS = 1
+API_WORKERS_MAX = 64
+PROJECTION_WAIT_MS = 2000
+READY_END_AGE_MAX_S = 0
+READY_LAG_MAX = 10_000
 
 
 class Settings(BaseSettings):
@@ -33,16 +41,16 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=9000, ge=1, le=65535)
-    api_workers: int = Field(default=WORKERS, ge=1, le=WORKERS_MAX)
+    api_workers: int = Field(default=API_WORKERS, ge=1, le=API_WORKERS_MAX)
     projector_host: str = "127.0.0.1"
     projector_port: int | None = Field(default=None, ge=1, le=65535)
 
     openapi_access: Literal["credentials", "open", "off"] = "credentials"
 
     metrics_access: Literal["credentials", "open", "off"] = "credentials"
-    api_concurrency_max: int = Field(default=CONCURRENCY_MAX, ge=1, le=10_000)
-    api_connections_per_address_max: int = Field(default=CONNECTIONS_PER_ADDRESS_MAX, ge=0)
-    api_request_timeout_ms: int = Field(default=REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
+    api_concurrency_max: int = Field(default=API_CONCURRENCY_MAX, ge=1, le=10_000)
+    api_connections_per_address_max: int = Field(default=API_CONNECTIONS_PER_ADDRESS_MAX, ge=0)
+    api_request_timeout_ms: int = Field(default=API_REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
 
     parked_max: int = Field(default=PARKED_MAX, ge=1)
     # At least what one event takes.

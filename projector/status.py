@@ -6,10 +6,10 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.project import PARKED_BYTES
-from projector.readmodel.generations import PAUSED, UNTOLD, Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import PAUSED, UNTOLD, Listed, State
+from projector.readmodel.schema.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes

@@ -7,8 +7,8 @@ import structlog
 
 from projector.health.watch import Watch
 from projector.patience import Insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # How often a sealed generation is looked at for its successor, and one of another version for ours, in seconds.

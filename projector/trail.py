@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Anchor, Last, follow
 from projector.store.commit import Advance
 

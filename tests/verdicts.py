@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[impor
 from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
 from jsonschema.validators import extend  # type: ignore[import-untyped]
 
-from events.contract import documents
-from events.decode import decode
+from events.contract.decode import decode
+from events.contract.schemas import documents
 from events.errors import InvalidEvent
 
 TYPES = ("order.created", "order.updated")

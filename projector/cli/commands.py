@@ -12,8 +12,8 @@ import typer
 
 from api.errors import ConfigError, WorkerFailed
 from api.workers import serve as serve_api
-from events.log import Loss
-from events.open import open_log
+from events.logs.log import Loss
+from events.logs.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from projector.cli import show

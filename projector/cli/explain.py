@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from api.errors import ReadModelFault, Unavailable
 from projector.cli.wiring import answering
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.settings import load_settings
 
 
@@ -24,9 +24,10 @@ def explain(
 ) -> None:
     """Show how a list is answered: plan, keys, numbers of groups, and time."""
     # Imported here, as for `serve`.
-    from api.explained import explained
-    from api.query import InvalidRequest, parse_list
+    from api.config import REDIS_WAIT_MS
+    from api.params.query import InvalidRequest, parse_list
     from projector.cli import show_explain
+    from projector.readmodel.query.explained import explained
 
     settings = load_settings(os.environ, data_dir=data_dir)
     parsed = parse_list(query.removeprefix("?"))
@@ -34,7 +35,7 @@ def explain(
         raise BadSetting(f"{query}: {parsed.message}")
     with answering(settings):
         try:
-            found = asyncio.run(explained(settings.store_url, parsed, times))
+            found = asyncio.run(explained(settings.store_url, parsed, times, REDIS_WAIT_MS))
         except Unavailable as error:
             raise StoreUnavailable(str(error)) from None
         except ReadModelFault as error:

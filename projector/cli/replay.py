@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from events.log import Loss
+from events.logs.log import Loss
 from projector.cli import show_replay as show
 from projector.cli.steps import connected, stop_on_signals, taking_steps
 from projector.cli.verify import Share, sample_of

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from events.log import Partition, Position
+from events.logs.log import Partition, Position
 from projector.errors import BadSetting
 from projector.export import Exported
 from projector.settings import Settings

@@ -3,10 +3,10 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from api.explained import Explained
 from projector.cli.show import print_table
+from projector.readmodel.query.explained import Explained
 
-# What a step is for whoever has not read api/explain.py.
+# What a step is for whoever has not read projector/readmodel/query/explain.py.
 MEANINGS = {
     "rank": "the page is read by its ranks",
     "list": "members are listed",

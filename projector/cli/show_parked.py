@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from events.header_names import bytes_of
+from events.logs.header_names import bytes_of
 from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import legible
 from projector.parked.book import Entry, by_reason

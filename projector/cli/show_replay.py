@@ -12,7 +12,7 @@ from rich.table import Table
 
 from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import report as show_report
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.replay.plan import Plan
 from projector.status import GenerationStatus
 from projector.verify.compare import Report

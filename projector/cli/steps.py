@@ -10,15 +10,15 @@ from pathlib import Path
 
 import typer
 
-from events.log import Log, Loss
-from events.open import open_log
+from events.logs.log import Log, Loss
+from events.logs.open import open_log
 from projector.cli import show_replay as show
 from projector.cli.progress import Progressing
 from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.patience import Stopped
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import Lease
 from projector.replay.plan import Plan, make_plan
 from projector.replay.replay import Replay

@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from events.open import open_log
+from events.logs.open import open_log
 from projector.cli import show_verify
 from projector.cli.progress import Progressing
 from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
-from projector.readmodel.generations import State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import State
+from projector.readmodel.schema.keys import Generation
 from projector.settings import load_settings
 from projector.store.catalogue import Catalogue
 from projector.store.redis import Store

@@ -9,15 +9,15 @@ from typing import BinaryIO
 
 import redis
 
-from api.access import Access
-from api.accesslog import Form
 from api.config import ApiConfig
 from api.errors import ConfigError
-from events.log import Log
-from events.open import open_parked
+from api.middleware.access import Access
+from api.middleware.accesslog import Form
+from events.logs.log import Log
+from events.logs.open import open_parked
 from projector.errors import BadSetting, StoreUnavailable
 from projector.logs import is_console
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
 from projector.settings import Settings
 from projector.store.nodes import Nodes, close, connect
 

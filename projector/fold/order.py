@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from events.order import FIELDS, OrderEvent, Revision
+from events.contract.order import FIELDS, OrderEvent, Revision
 
 CREATED_AT, SELLER_ID, STATUS, TOTAL = 0, 1, 2, 3
 CUSTOMER_ID, SALES_CHANNEL_ID, CURRENCY_CODE, DISPLAY_ID = 4, 5, 6, 7

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from events.order import Revision
+from events.contract.order import Revision
 from projector.fold.order import TOTAL, Order
 
 REVISION_BYTES = 8

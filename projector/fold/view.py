@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from events.amount import AMOUNT_ONE
+from events.contract.amount import AMOUNT_ONE
 from projector.fold.order import (
     CART_ID,
     CREATED_AT,
@@ -19,7 +19,7 @@ from projector.fold.order import (
     Order,
 )
 from projector.fold.state import Group
-from projector.readmodel.document import Document, OrderRow, amount_json, parts, time_text
+from projector.readmodel.schema.document import Document, OrderRow, amount_json, parts, time_text
 
 INFINITY = float("inf")
 

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from projector.health.pulse import Seen
-from projector.readmodel.generations import Progress, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import Progress, State
+from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import progress_of
 from projector.store.redis import Store
 

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from projector.continuity import Compared
 from projector.health.pulse import Pulse
 from projector.project import Fate
-from projector.readmodel.generations import Progress
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.schema.generations import Progress
 from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
 

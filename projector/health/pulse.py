@@ -9,9 +9,9 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.project import Decoded
-from projector.readmodel.generations import Progress
+from projector.readmodel.schema.generations import Progress
 
 # A loop that has made no turn for so long is stuck, in seconds. Every call that it makes ends sooner, waiting for Redis
 # or the log counts as turning, and after that time Kafka gives its partitions to others.

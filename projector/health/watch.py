@@ -7,14 +7,14 @@ from time import monotonic
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.look import LOOK_EVERY_S, look
 from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.project import Decoded
-from projector.readmodel.keys import Generation
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 log = structlog.get_logger("projector")

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from projector.errors import BadSetting
 from projector.parked.record import Parked, decode, place
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # How many fields one step of a scan looks at: each comes with its value, which may have over a MiB.

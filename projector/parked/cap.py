@@ -12,12 +12,12 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.parked.record import counted, now_text, parked
 from projector.patience import Insist
 from projector.project import PARKED_BYTES, Decoded, Fate
-from projector.readmodel.generations import PAUSED
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import PAUSED
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # By default, of each partition.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from events.log import Partition, Position, Record, Subscription
+from events.logs.log import Partition, Position, Record, Subscription
 from projector.errors import StoreUnavailable
 from projector.parked.cap import Cap, Limits
 from projector.parked.letters import Letters
@@ -13,7 +13,7 @@ from projector.parked.suspects import Suspects
 from projector.patience import insist
 from projector.pipeline import Pipeline
 from projector.project import Decoded
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 

@@ -13,12 +13,12 @@ from typing import cast
 import structlog
 
 from events.errors import LogError, LogMissing, RecordTooLarge
-from events.log import Entry, Log
+from events.logs.log import Entry, Log
 from projector.parked.book import read
 from projector.parked.record import Parked, decode, place
 from projector.patience import insist
-from projector.readmodel.generations import UNTOLD
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import UNTOLD
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # How soon a topic that took nothing is tried again, in seconds.

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from events.errors import InvalidEvent
-from events.log import Headers, Partition, Record
+from events.logs.log import Headers, Partition, Record
 from projector.errors import BadSetting, CannotGoOn
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from projector.errors import CannotGoOn
 from projector.parked.book import Entry, read
 from projector.parked.record import Parked, counted, decode, encode, now_text
 from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Store
 

@@ -15,12 +15,12 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.batches import BATCH_RECORDS_MAX
 from projector.patience import Insist
 from projector.project import Decoded, decode_record
-from projector.readmodel.generations import STARTED
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.generations import STARTED
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
 # How many events of a partition can have been under way when a process died: the pipeline has three batches.

@@ -13,13 +13,13 @@ from itertools import zip_longest
 
 from msgspec import Struct, structs
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.parked.record import now_text
 from projector.patience import Insist
 from projector.project import Change, Decoded, Known, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison
 from projector.rebuild.windows import WINDOW_RECORDS, Windows
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request

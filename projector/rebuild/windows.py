@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from events.errors import LogError, LogUnavailable
-from events.log import Reader, Record
+from events.logs.log import Reader, Record
 from projector.patience import Insist
 from projector.project import Decoded, decode_record
 from projector.rebuild.parts import Positions

@@ -7,12 +7,12 @@ from threading import Event
 
 import structlog
 
-from events.log import Log, Loss
+from events.logs.log import Log, Loss
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.pulse import Pulse, Seen
 from projector.patience import Stopped, insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Progress
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Progress
 from projector.replay.lease import Busy, Lease
 from projector.replay.plan import make_plan
 from projector.replay.replay import Replay

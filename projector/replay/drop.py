@@ -7,7 +7,7 @@ from typing import cast
 import redis
 
 from projector.patience import Insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.opening import SLICE_KEYS
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting, CannotGoOn
 from projector.patience import Insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.status import lowest_positions
 from projector.store.redis import Store
 

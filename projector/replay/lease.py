@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from projector.errors import BadSetting, CannotGoOn, ProjectorError
-from projector.readmodel.generations import REPLAY, Progress
+from projector.readmodel.schema.generations import REPLAY, Progress
 from projector.store.nodes import Nodes
 
 # How long a lease stands that nobody renews, in milliseconds, and how often it is renewed, in seconds.

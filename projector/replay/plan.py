@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
-from events.log import Log, Loss, Partition
+from events.logs.log import Log, Loss, Partition
 from projector.continuity import compare
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Listed, State
+from projector.readmodel.schema.keys import Generation
 from projector.status import lowest_positions
 from projector.store import memory
 from projector.store.nodes import Nodes

@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar, cast
 
 from msgspec import structs
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting
 from projector.patience import Insisting, Stopped, Waiter, insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Listed, State
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import WHOLE_RECORDS, Builder
 from projector.rebuild.parts import Positions
 from projector.rebuild.windows import WINDOW_RECORDS

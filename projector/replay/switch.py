@@ -9,10 +9,10 @@ milliseconds. Whoever dies there leaves a seal, which the projector lifts once t
 import time
 from collections.abc import Mapping
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.patience import Insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.parts import Positions
 from projector.replay.lease import Lease

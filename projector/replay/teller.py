@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from projector.readmodel.generations import Progress
+from projector.readmodel.schema.generations import Progress
 
 
 class Teller(Protocol):

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from events.log import Log, Partition
+from events.logs.log import Log, Partition
 from projector.errors import CannotGoOn
 from projector.patience import Stopped, insist
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.replay.plan import Stretch
 from projector.store.redis import Store

@@ -23,8 +23,8 @@ import redis
 import structlog
 from msgspec import Struct
 
-from projector.readmodel.generations import REWRITES
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.schema.generations import REWRITES
 from projector.store.nodes import Nodes, address_of
 
 # The first and the longest pause after a rewrite that failed, in seconds.

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import structs
 
 from projector.errors import CannotGoOn
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
-from projector.readmodel.keys import LIVE, Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
+from projector.readmodel.schema.keys import LIVE, Generation
 from projector.store.nodes import Nodes
 
 SCRIPT = files(__package__).joinpath("catalogue.lua").read_text()

@@ -7,17 +7,17 @@ from itertools import chain
 
 import msgspec
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last, packed
 from projector.project import PARKED_BYTES, Change
-from projector.readmodel.document import VERSION
+from projector.readmodel.schema.document import VERSION
 
 SCRIPT = "#!lua\n" + "\n".join(
     files(package).joinpath(name).read_text()
     for package, name in (
         ("projector.store", "chunks.lua"),
-        ("projector.readmodel", "buckets.lua"),
-        ("projector.readmodel", "lines.lua"),
+        ("projector.readmodel.schema", "buckets.lua"),
+        ("projector.readmodel.schema", "lines.lua"),
         ("projector.store", "bits.lua"),
         ("projector.store", "lines.lua"),
         ("projector.store", "commit.lua"),

@@ -5,8 +5,8 @@ from typing import cast
 
 import redis
 
-from projector.readmodel.keys import SLICES, SORT_FIELDS, Generation, Keys
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.schema.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes, address_of
 
 # Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.

@@ -11,8 +11,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from projector.errors import StoreUnavailable
-from projector.readmodel.refusals import Refusal, refusal_of
-from projector.readmodel.sentinels import sentinels
+from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.client.sentinels import sentinels
 
 # How long one call may take, in seconds, before its result counts as unknown.
 CALL_TIMEOUT_S = 2.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, cast
 
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 
 SCRIPT = files(__package__).joinpath("opening.lua").read_text()

@@ -5,13 +5,13 @@ from typing import Any, cast
 
 import structlog
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last, unpacked
 from projector.errors import CannotGoOn, OtherVersion
 from projector.project import Change
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import DEADLY
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import DEADLY
+from projector.readmodel.schema.keys import Generation
 from projector.store import memory
 from projector.store.aof import AppendOnlyFiles, Counted
 from projector.store.catalogue import Catalogue

@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from projector.errors import StoreUnavailable
-from projector.readmodel.keys import Keys
+from projector.readmodel.schema.keys import Keys
 from projector.store.commit import SCRIPT, Outcome
 from projector.store.nodes import Nodes
 

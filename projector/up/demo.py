@@ -7,7 +7,7 @@ from itertools import islice
 import msgspec
 
 from events.errors import LogUnavailable
-from events.log import Log
+from events.logs.log import Log
 from events.publisher import entry_of
 from events.sample import Marketplace
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-from events.open import open_log
+from events.logs.open import open_log
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.health.port import check_port
 from projector.home import Home
-from projector.readmodel.document import VERSION
+from projector.readmodel.schema.document import VERSION
 from projector.settings import Settings
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import floor, frexp, inf
 from typing import Any
 
-from projector.readmodel.keys import SLICES
+from projector.readmodel.schema.keys import SLICES
 
 ID_BYTES, ID_WINDOW = 32, 12
 

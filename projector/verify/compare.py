@@ -7,12 +7,12 @@ from contextlib import closing
 from msgspec import Struct
 
 from events.errors import LogDiverged, LogGap
-from events.log import Log
+from events.logs.log import Log
 from projector.continuity import REBUILD, compare
 from projector.errors import CannotGoOn
 from projector.patience import Insist
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.store.redis import Store
 from projector.verify.book import Book

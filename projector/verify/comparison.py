@@ -19,7 +19,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.verify.book import Book
 from projector.verify.buckets import index_of, is_bitmap
 from projector.verify.expected import FOUND, Expected

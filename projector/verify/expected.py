@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Protocol
 
-from events.log import Log, Partition, Reader, Record
+from events.logs.log import Log, Partition, Reader, Record
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.patience import Insist
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.windows import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS
 from projector.verify.book import Book, Sized

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from events.log import Log
+from events.logs.log import Log
 from projector.errors import CannotGoOn
 from projector.patience import Insist
 from projector.rebuild.windows import POLL_RECORDS, POLL_S

@@ -10,7 +10,7 @@ from msgspec import Struct
 from projector.fold.view import Entries, document
 from projector.fold.view import view as view_of
 from projector.project import Known
-from projector.readmodel.keys import SORT_FIELDS, VALUE_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 from projector.verify.buckets import bits_of, is_bitmap
 
 # The hashes with a field for each group, and the sorted sets with a member for each listed one.

@@ -18,9 +18,9 @@ import structlog
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.fold.state import pack
 from projector.project import known
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify.picture import BY, EMPTY, Difference, Picture, difference, differing, picture_of

@@ -11,18 +11,18 @@ import msgspec
 import redis
 from msgspec import Struct
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
 from projector.patience import Insist
-from projector.readmodel.keys import ID_SLICES, SLICES, Generation
+from projector.readmodel.schema.keys import ID_SLICES, SLICES, Generation
 from projector.store.redis import Store
 from projector.verify.buckets import add_bits_of_ids, bits_found, is_bitmap
 from projector.verify.picture import Picture
 
 SCRIPT = (
     "#!lua flags=no-writes\n"
-    + "".join(files("projector.readmodel").joinpath(f"{part}.lua").read_text() for part in ("lines", "ones"))
+    + "".join(files("projector.readmodel.schema").joinpath(f"{part}.lua").read_text() for part in ("lines", "ones"))
     + files(__package__).joinpath("picture.lua").read_text()
 )
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import redis
 
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import oracle, readmodel

@@ -11,8 +11,8 @@ from typing import Any, Self, cast
 
 import redis
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from events.sample import Marketplace
 from tests import poison, readmodel
 from tests.chaos.ledger import FATES, Found, Ledger

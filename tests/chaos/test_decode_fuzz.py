@@ -10,7 +10,7 @@ from itertools import islice
 
 import pytest
 
-from events.log import Headers, Partition, Record
+from events.logs.log import Headers, Partition, Record
 from projector.project import Change, Decoded, decode_record, group_ids, known, project
 from tests.chaos.survived import survived
 from tests.poison import FINE, POISON, event

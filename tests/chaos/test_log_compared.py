@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from events.log import Entry, Partition
+from events.logs.log import Entry, Partition
 from tests.chaos.stage import Stage
 from tests.integration.watched import Projector
 from tests.readmodel import PREFIX

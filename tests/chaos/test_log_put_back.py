@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from events.log import Entry
-from projector.readmodel.document import VERSION
+from events.logs.log import Entry
+from projector.readmodel.schema.document import VERSION
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.chaos.test_lost_writes import stops_with

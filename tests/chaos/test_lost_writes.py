@@ -11,7 +11,7 @@ import pytest
 import redis
 from kafka import KafkaAdminClient, TopicPartition
 
-from events.open import open_log
+from events.logs.open import open_log
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.processes import Process

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.project import decode_record, group_ids, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome
 from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
 from tests.chaos.simulation.events import Events

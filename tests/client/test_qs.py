@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from api.tree import parse_tree
+from api.params.tree import parse_tree
 from tests.client import node
 
 STRINGS = 20_000

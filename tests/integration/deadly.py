@@ -7,9 +7,9 @@ import os
 import signal
 
 import projector.project
-from events.decode import decode
-from events.log import Headers
-from events.order import OrderEvent
+from events.contract.decode import decode
+from events.contract.order import OrderEvent
+from events.logs.log import Headers
 from projector.cli import main
 
 

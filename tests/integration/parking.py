@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from events.errors import InvalidEvent
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 from tests.poison import event
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from events.log import Entry, Log
-from events.open import open_log
+from events.logs.log import Entry, Log
+from events.logs.open import open_log
 from events.publisher import entry_of
 from events.sample import Marketplace
 from tests import oracle, readmodel

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from api.engine import Answer
-from api.query import Query, parse_list
+from api.params.query import parse_list
+from projector.readmodel.query.engine import Answer
+from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.naive import DEFAULTS, Request, matches, ordered, shown
@@ -81,7 +82,7 @@ def opened(redis_url: str) -> Iterator[Shop]:
 
 def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:
     for name, value in thresholds.items():
-        monkeypatch.setattr(f"api.calls.{name}", value)
+        monkeypatch.setattr(f"projector.readmodel.query.calls.{name}", value)
 
 
 def check(found: Answer, shop: Shop, request: Request) -> None:

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 
-import api.known
-import api.listing
-import api.places
-from api.batches import Block, Command
-from api.documents import ROWS_MAX, Documents
-from api.engine import Answer, Engine
-from api.known import CHANGES_MAX, Known
-from api.live import Live
-from api.places import Places
+from projector.readmodel.client.batches import Block, Command
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.page import known, listing, places
+from projector.readmodel.query.page.documents import ROWS_MAX, Documents
+from projector.readmodel.query.page.known import CHANGES_MAX, Known
+from projector.readmodel.query.page.places import Places
 from tests.integration.naive import DEFAULTS, Request
 from tests.integration.queries import random_request
 from tests.integration.seed import STATUSES
@@ -82,9 +80,9 @@ def watched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
             lists[-1].told.append(len(told[1]))
             shop.change(rng.choice((0, 1, 10)))
 
-    monkeypatch.setattr(api.listing, "Places", DisturbedPlaces)
-    monkeypatch.setattr(api.listing, "Documents", DisturbedDocuments)
-    monkeypatch.setattr(api.listing, "Known", DisturbedKnown)
+    monkeypatch.setattr(listing, "Places", DisturbedPlaces)
+    monkeypatch.setattr(listing, "Documents", DisturbedDocuments)
+    monkeypatch.setattr(listing, "Known", DisturbedKnown)
     return lists
 
 
@@ -98,11 +96,11 @@ def test_what_changes_after_the_list(
     force(
         monkeypatch, TOLD_ROWS=-1, AT_ONCE_LISTED={"by the script": 1000, "now and then": 290, "afterwards": -1}[listed]
     )
-    monkeypatch.setattr(api.places, "SLICE_GROUPS", 100)
+    monkeypatch.setattr(places, "SLICE_GROUPS", 100)
     # Whole documents in one part, too: here it is counted how often they are read.
-    monkeypatch.setattr(api.listing, "FIRST_ROWS", ROWS_MAX)
-    monkeypatch.setattr(api.known, "TOLD_HEADS", most)
-    monkeypatch.setattr(api.known, "TOLD_WHOLE", most)
+    monkeypatch.setattr(listing, "FIRST_ROWS", ROWS_MAX)
+    monkeypatch.setattr(known, "TOLD_HEADS", most)
+    monkeypatch.setattr(known, "TOLD_WHOLE", most)
     rng = random.Random(41)
     rows = []
 
@@ -141,7 +139,7 @@ def test_all_of_a_page_changes_again_and_again(
     force(monkeypatch, FEW_MEMBERS=-1, WALKED_GROUPS=0, AT_ONCE_LISTED=-1)
     if orders <= CHANGES_MAX:
         # Whole documents in one part: between several, more would change than are looked at.
-        monkeypatch.setattr(api.listing, "FIRST_ROWS", ROWS_MAX)
+        monkeypatch.setattr(listing, "FIRST_ROWS", ROWS_MAX)
     renewals: list[object] = []
     renew = Known.renew
 
@@ -158,7 +156,7 @@ def test_all_of_a_page_changes_again_and_again(
             shop.change(orders)
             return super().commands(live)
 
-    monkeypatch.setattr(api.listing, "Documents", Disturbed)
+    monkeypatch.setattr(listing, "Documents", Disturbed)
     monkeypatch.setattr(Known, "renew", renewed)
 
     async def ask() -> None:
@@ -191,7 +189,7 @@ def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, mo
             read.append(is_right)
             return is_right
 
-    monkeypatch.setattr(api.listing, "Documents", Losing)
+    monkeypatch.setattr(listing, "Documents", Losing)
 
     async def ask() -> Answer:
         engine = Engine(redis_url, 5000, 1, 0)

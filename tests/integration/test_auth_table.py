@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.access import Access, RuledRoute
 from api.app import create_app
 from api.config import ApiConfig
+from api.middleware.access import Access, RuledRoute
 from tests.integration.raw import Answer, Connection, request
 from tests.integration.seed import go_live, make_groups, write
 from tests.integration.shapes import BAD_SHAPES, CONFIGURED, GOOD, GOOD_SHAPES

@@ -8,8 +8,8 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from api.batches import Batches, Block
-from api.pools import target_of
+from projector.readmodel.client.batches import Batches, Block
+from projector.readmodel.client.pools import target_of
 from tests.servers.process import wait_until
 
 

@@ -16,8 +16,8 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError, TryAgainError
 
-from api.batches import Batches, Block, Command, Reply
-from api.scripts import CHANGED, END, GATHER, ONE, PLACES, SCAN, SEARCH, SELECT
+from projector.readmodel.client.batches import Batches, Block, Command, Reply
+from projector.readmodel.query.lua.scripts import CHANGED, END, GATHER, ONE, PLACES, SCAN, SEARCH, SELECT
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import shown_as_json

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

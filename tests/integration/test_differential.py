@@ -16,8 +16,8 @@ import httpx
 import pytest
 import redis
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from tests import oracle
 from tests.integration.naive import Request, matches, ordered, shown
 from tests.integration.queries import query_string, random_request, shown_as_json

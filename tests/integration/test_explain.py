@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from api.explain import Step
 from projector.cli.show_explain import MEANINGS
+from projector.readmodel.query.explain import Step
 from tests.integration.seed import go_live, iso, make_groups, serve, write
 from tests.processes import projector
 

@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from events.errors import LogGap, LogUnavailable
-from events.log import Entry, Partition, Record
-from events.open import open_log, sqlite_url
-from events.sqlite_log import SqliteLog
+from events.logs.log import Entry, Partition, Record
+from events.logs.open import open_log, sqlite_url
+from events.logs.sqlite.log import SqliteLog
 from projector import export
 from projector.errors import BadSetting
 from projector.export import export_log, whole_file

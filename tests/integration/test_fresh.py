@@ -15,11 +15,11 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.engine import Engine
 from api.errors import NotYet
-from api.waiting import Waiting
-from events.log import Partition
-from projector.readmodel.keys import Generation
+from api.freshness.waiting import Waiting
+from events.logs.log import Partition
+from projector.readmodel.query.engine import Engine
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-import api.listing
-from api.engine import Answer, Engine
-from api.explain import Round
-from api.gather import BEHIND, UNGATHERED, Gathering
-from api.live import Live
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.explain import Round
+from projector.readmodel.query.page import listing
+from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED, Gathering
 from tests.integration.naive import Request
 from tests.integration.queries import random_request
 from tests.integration.shop import CHANGED, Shop, asked, check, force, opened
@@ -52,7 +52,7 @@ def test_what_changes_between_the_calls(shop: Shop, redis_url: str, monkeypatch:
                 shop.client.zremrangebyrank(CHANGED, 0, -2)
                 trimmed.append(len(codes))
 
-    monkeypatch.setattr(api.listing, "Gathering", Disturbed)
+    monkeypatch.setattr(listing, "Gathering", Disturbed)
     counts = []
 
     async def ask() -> None:
@@ -129,7 +129,7 @@ def test_a_redis_that_loses_writes_between_the_calls(
                     shop.client.zadd("og:{0.0}:ordinal", {group_id + b"_": ordinal})
             begun.append(self.is_done)
 
-    monkeypatch.setattr(api.listing, "Gathering", Losing)
+    monkeypatch.setattr(listing, "Gathering", Losing)
 
     async def ask() -> Answer:
         engine = Engine(redis_url, 5000, 1, 0)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from events.kafka_url import kafka_settings
+from events.logs.kafka.url import kafka_settings
 from tests import oracle
 from tests.integration.test_kafka_reader import Transactions
 from tests.integration.test_way import marketplace

@@ -11,8 +11,8 @@ import pytest
 import redis
 import zstandard
 
-from events.kafka_url import kafka_settings
-from events.open import sqlite_url
+from events.logs.kafka.url import kafka_settings
+from events.logs.open import sqlite_url
 from tests.integration.raw_kafka import batch, produce, record
 from tests.integration.test_parked_topic import read_all
 from tests.poison import event

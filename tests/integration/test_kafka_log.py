@@ -10,12 +10,14 @@ from functools import partial
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from events import kafka_client, kafka_log, kafka_subscription
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
-from events.kafka_log import KafkaLog
-from events.kafka_url import kafka_settings
 from events.lines import RECORD_BYTES_MAX
-from events.log import Entry, Log, Loss, Partition, Polled, Position, Record, Subscription
+from events.logs.kafka import client as kafka_client
+from events.logs.kafka import log as kafka_log
+from events.logs.kafka import subscription as kafka_subscription
+from events.logs.kafka.log import KafkaLog
+from events.logs.kafka.url import kafka_settings
+from events.logs.log import Entry, Log, Loss, Partition, Polled, Position, Record, Subscription
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import free_port, wait_until
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from events import kafka_client, kafka_reader
 from events.errors import LogGap, LogMissing, LogUnavailable
-from events.kafka_log import KafkaLog
-from events.kafka_url import kafka_settings
-from events.log import Entry, Log, Partition, Reader, Record
+from events.logs.kafka import client as kafka_client
+from events.logs.kafka import reader as kafka_reader
+from events.logs.kafka.log import KafkaLog
+from events.logs.kafka.url import kafka_settings
+from events.logs.log import Entry, Log, Partition, Reader, Record
 from tests.integration.test_kafka_log import PATIENCE_S, SOON_BACK
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import wait_until

@@ -5,10 +5,11 @@ import random
 import pytest
 from redis import Redis
 
-from api.calls import NO_PARTS, ROUGH, Window, call
-from api.plan import Select, plan
-from api.query import Query, parse_list
-from projector.readmodel.keys import Generation
+from api.params.query import parse_list
+from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window, call
+from projector.readmodel.query.plan import Select, plan
+from projector.readmodel.query.query import Query
+from projector.readmodel.schema.keys import Generation
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS
 from tests.integration.seed import make_groups, write

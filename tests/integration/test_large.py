@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition, Record
-from events.sqlite_log import SqliteLog
+from events.logs.log import Entry, Partition, Record
+from events.logs.sqlite.log import SqliteLog
 from projector.batches import BATCH_RECORDS_MAX, COMMIT_STATE_BYTES_MAX
 from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record

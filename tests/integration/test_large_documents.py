@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from redis import Redis
 
-from api.batches import Batches, Block, Command, Reply
-from api.documents import FIRST_ROWS
+from projector.readmodel.client.batches import Batches, Block, Command, Reply
+from projector.readmodel.query.page.documents import FIRST_ROWS
 from tests.integration.client import running
 from tests.integration.naive import DEFAULTS, Request, answer
 from tests.integration.queries import shown_as_json

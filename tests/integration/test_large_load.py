@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition
-from events.open import open_log
+from events.logs.log import Entry, Partition
+from events.logs.open import open_log
 from tests.chaos.survived import survived
 from tests.integration.rebuilding import Shop
 from tests.poison import event

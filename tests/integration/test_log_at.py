@@ -8,10 +8,10 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from events.errors import LogUnavailable
-from events.kafka_log import KafkaLog
-from events.kafka_url import kafka_settings
-from events.log import Entry, Log, Partition, Polled, Position, Record, Subscription
-from events.open import open_log
+from events.logs.kafka.log import KafkaLog
+from events.logs.kafka.url import kafka_settings
+from events.logs.log import Entry, Log, Partition, Polled, Position, Record, Subscription
+from events.logs.open import open_log
 from tests.integration.test_kafka_log import NewTopic, opened
 from tests.integration.test_kafka_reader import Transactions
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic

@@ -12,7 +12,7 @@ import httpx
 import redis
 
 from events import Publisher
-from events.open import open_log
+from events.logs.open import open_log
 from tests.poison import event
 from tests.processes import Api, Process, token, wait_until_applied
 

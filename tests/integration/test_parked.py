@@ -13,13 +13,13 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from projector.cli.commands import app
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.parked.book import entries
 from projector.parked.redrive import Redriven, discard, redrive
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import redis
 
-from events.log import Entry, Record
+from events.logs.log import Entry, Record
 from projector.errors import CannotGoOn
 from projector.parked.book import entries, read_one
 from projector.parked.record import Parked

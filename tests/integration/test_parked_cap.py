@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition
-from events.open import open_log
+from events.logs.log import Entry, Partition
+from events.logs.open import open_log
 from projector import project as projecting
 from projector.parked.book import entries
 from projector.parked.cap import Limits
 from projector.parked.redrive import discard, redrive
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.run import Projector
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry, Partition, Record
+from events.logs.log import Entry, Partition, Record
 from projector.parked.suspects import Suspects
 from projector.project import Decoded
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel

@@ -12,10 +12,10 @@ import pytest
 import redis
 from kafka import KafkaAdminClient
 
-from events.kafka_log import KafkaLog
-from events.kafka_url import kafka_settings
-from events.log import Entry, Log, Position, Record
-from events.open import open_log, open_parked
+from events.logs.kafka.log import KafkaLog
+from events.logs.kafka.url import kafka_settings
+from events.logs.log import Entry, Log, Position, Record
+from events.logs.open import open_log, open_parked
 from projector.parked import letters
 from projector.parked.book import find
 from projector.parked.redrive import discard

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from events import BadLogUrl, InvalidEvent, LogMissing, Publisher
-from events.decode import decode
-from events.log import Log, Position, Record
-from events.open import open_log, sqlite_url
+from events.contract.decode import decode
+from events.logs.log import Log, Position, Record
+from events.logs.open import open_log, sqlite_url
 from tests.poison import event
 from tests.servers.process import wait_until
 

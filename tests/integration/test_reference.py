@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from api.access import Access
+from api.middleware.access import Access
 from tests.integration.client import BEARER, Api, running
 
 ADDRESS = re.compile(rb"""(?:src|href)="([^"]+)"|url: "([^"]+)\"""")

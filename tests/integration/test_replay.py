@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry
+from events.logs.log import Entry
 from projector.verify.sample import Sample
 from tests import readmodel
 from tests.chaos.stage import ARMED

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import redis
 
-from events.log import Log
-from events.open import open_log
+from events.logs.log import Log
+from events.logs.open import open_log
 from tests import readmodel
 from tests.integration.rebuilding import Shop
 from tests.processes import Api, applied, live, token

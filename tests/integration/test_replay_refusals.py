@@ -9,8 +9,8 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from events.kafka_url import kafka_settings
-from events.open import open_log
+from events.logs.kafka.url import kafka_settings
+from events.logs.open import open_log
 from tests.integration.rebuilding import Shop
 from tests.processes import projector
 from tests.servers.process import wait_until

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from redis import Redis
 
-from events.sqlite_log import SqliteLog
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from events.logs.sqlite.log import SqliteLog
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store import commit
 from projector.store.redis import Store
 from projector.verify.selfcheck import FAULT, SelfCheck

@@ -15,10 +15,11 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from api import spans
-from api.calls import Window
-from api.engine import Answer, Engine
-from api.query import Query, parse_list
+from api.params.query import parse_list
+from projector.readmodel.query.calls import Window
+from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.page import spans
+from projector.readmodel.query.query import Query
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
 from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
@@ -79,7 +80,7 @@ def test_deep_pages_with_many_ties(
 ) -> None:
     """`step`: of the longest ladder, at least."""
     force(monkeypatch, **thresholds)
-    monkeypatch.setattr("api.spans.SPARE_MAX", spare)
+    monkeypatch.setattr("projector.readmodel.query.page.spans.SPARE_MAX", spare)
     steps: list[int] = []
 
     def windows(*arguments: Any) -> list[Window]:
@@ -87,7 +88,7 @@ def test_deep_pages_with_many_ties(
         steps.extend(window.step for window in found)
         return found
 
-    monkeypatch.setattr("api.paging.windows", windows)
+    monkeypatch.setattr("projector.readmodel.query.page.paging.windows", windows)
     write(client, MANY, shards=shards)
     go_live(client, shards=shards)
     rng = random.Random(shards)

@@ -1,4 +1,4 @@
-"""Where buckets begin by api/slices.lua is where they begin by tests/buckets.py, which was written without it."""
+"""Where buckets begin by slices.lua is where they begin by tests/buckets.py, which was written without it."""
 
 import json
 import math
@@ -8,7 +8,6 @@ from importlib.resources import files
 import pytest
 import redis
 
-import api
 from tests.buckets import SLICES, bucket
 from tests.unit.test_verify_buckets import scores
 
@@ -27,8 +26,8 @@ return found
 @pytest.mark.parametrize("field", SLICES)
 def test_a_bucket_begins_where_the_one_before_it_ends(redis_url: str, field: str) -> None:
     texts = [
-        files("projector.readmodel").joinpath("buckets.lua").read_text(),
-        files(api).joinpath("slices.lua").read_text(),
+        files("projector.readmodel.schema").joinpath("buckets.lua").read_text(),
+        files("projector.readmodel.query.lua").joinpath("parts", "slices.lua").read_text(),
     ]
     some = [score for score in scores(field) if abs(score) <= (1e300 if field == "total" else 2**53)]
     chance = random.Random(field)

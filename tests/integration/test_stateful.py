@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.cache import Cache
 from projector.project import Known, decode_record, group_ids, known, project
 from projector.store.commit import Advance, Outcome

@@ -24,13 +24,13 @@ import redis
 from redis.cluster import RedisCluster
 
 from events.errors import LogGap
-from events.log import Entry, Partition
-from events.open import open_log, sqlite_url
+from events.logs.log import Entry, Partition
+from events.logs.open import open_log, sqlite_url
+from events.logs.sqlite.log import SqliteLog
 from events.sample import Marketplace
-from events.sqlite_log import SqliteLog
 from projector.errors import CannotGoOn
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import SLICES, Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import SLICES, Generation
 from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
@@ -569,7 +569,7 @@ def test_a_reference_that_is_no_utf_8(one_redis_url: str, log: SqliteLog) -> Non
 def test_buckets_are_those_that_are_written(one_redis_url: str) -> None:
     rng = random.Random(13)
     some = [0.0, 1.0, 0.01, 15.99, 16.0, 1e15, *(rng.random() * 10.0 ** rng.uniform(-9, 18) for _ in range(1000))]
-    buckets = files("projector.readmodel").joinpath("buckets.lua").read_text()
+    buckets = files("projector.readmodel.schema").joinpath("buckets.lua").read_text()
     script = (
         buckets
         + "\nlocal found = {} for i, s in ipairs(ARGV) do found[i] = BUCKET[KEYS[1]](tonumber(s)) end return found"
@@ -585,7 +585,7 @@ def test_slices_of_ids_are_those_that_are_written(one_redis_url: str) -> None:
     rng = random.Random(14)
     letters = ("og_", "0", "1", "a", "\0", "ä", "🎈")
     ids = ["".join(rng.choices(letters, k=rng.randrange(1, 40))) for _ in range(500)]
-    script = files("projector.readmodel").joinpath("buckets.lua").read_text() + (
+    script = files("projector.readmodel.schema").joinpath("buckets.lua").read_text() + (
         "\nlocal found = {} for i = 2, #ARGV do found[i - 1] = slices_of_id(ARGV[i], ARGV[1]) end return found"
     )
     with redis.Redis.from_url(one_redis_url) as client:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projector.readmodel.document import VERSION
+from projector.readmodel.schema.document import VERSION
 from tests import readmodel
 from tests.integration.rebuilding import Shop
 from tests.processes import Api, Process, projector

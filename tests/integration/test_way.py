@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from events.sample import Marketplace
 from tests import oracle, readmodel
 from tests.poison import FINE, POISON

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.errors import StoreUnavailable
 from projector.project import Decoded, decode_record, group_ids, known, project
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.store import commit, redis, sent
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes

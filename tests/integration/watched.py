@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from events.log import Entry
-from events.open import open_log
+from events.logs.log import Entry
+from events.logs.open import open_log
 from tests.processes import Process
 from tests.servers.process import free_port, wait_until
 

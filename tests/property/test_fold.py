@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.project import Change, Known, decode_record, group_ids, known, project
 from tests import oracle
 from tests.strategies import histories

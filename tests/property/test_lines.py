@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.decode import decode
+from events.contract.decode import decode
 from events.errors import InvalidEvent
 from events.lines import is_record, line_of, read_lines
-from events.log import Entry, Headers, Partition, Record
+from events.logs.log import Entry, Headers, Partition, Record
 from tests.strategies import histories
 
 ORDER = {"id": "order_1", "order_group_id": "og_1", "updated_at": "2026-06-01T10:00:00Z"}

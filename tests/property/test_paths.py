@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from redis.connection import parse_url
 
 from events.errors import BadLogUrl
-from events.open import open_log, sqlite_url
-from events.sqlite_log import SqliteLog
+from events.logs.open import open_log, sqlite_url
+from events.logs.sqlite.log import SqliteLog
 from projector.home import Home
 
 names = st.binary(min_size=1, max_size=20).filter(lambda name: b"/" not in name and b"\0" not in name)

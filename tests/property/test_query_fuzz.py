@@ -8,8 +8,9 @@ from itertools import islice
 
 import pytest
 
-from api.fields import Fields
-from api.query import InvalidRequest, Query, parse_list, parse_one
+from api.params.query import InvalidRequest, parse_list, parse_one
+from projector.readmodel.query.fields import Fields
+from projector.readmodel.query.query import Query
 from tests.integration.queries import query_string, random_request
 from tests.integration.seed import make_groups
 from tests.mutations import inputs

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.fold.view import Entries
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.keys import Generation
 from projector.verify.book import Book
 from projector.verify.expected import FOUND, Refold
 from projector.verify.picture import ABSENT, Digest, Picture, agree, differing, digest, told

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from events.errors import LogMissing, LogUnavailable
-from events.kafka_log import KafkaLog
-from events.kafka_url import kafka_settings
+from events.logs.kafka.log import KafkaLog
+from events.logs.kafka.url import kafka_settings
 from tests.servers import docker
 from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api import auth
-from api.access import Access, RuledRoute, open_paths, served
 from api.app import create_app
 from api.config import ApiConfig
+from api.middleware import auth
+from api.middleware.access import Access, RuledRoute, open_paths, served
 
 # path -> the rule, where no setting says otherwise
 RULES = {

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.accesslog import AccessLog, Form
-from api.admission import Admission, Places
-from api.metrics import Metrics
-from api.observe import Observed, Observer
+from api.middleware.accesslog import AccessLog, Form
+from api.middleware.admission import Admission, Places
+from api.middleware.metrics import Metrics
+from api.middleware.observe import Observed, Observer
 
 Work = Callable[[Send], Awaitable[None]]
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from msgspec import structs
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of, follow, newest, packed, unpacked
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)

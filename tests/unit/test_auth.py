@@ -11,9 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Credentials
 from api.config import ApiConfig
 from api.errors import ConfigError
+from api.middleware.auth import Credentials
 
 NOW_S = 1_780_000_000.0
 SECRET = "a secret of the tests, long enough for HS256"
@@ -179,7 +179,7 @@ def test_a_token_that_was_good_expires_all_the_same() -> None:
 
 
 def test_more_tokens_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.auth.REMEMBERED_MAX", 3)
+    monkeypatch.setattr("api.middleware.auth.REMEMBERED_MAX", 3)
     credentials = Credentials.of(SECRET, None, [])
     for n in range(20):
         assert allowed(credentials, f"Bearer {token({**USER, 'actor_id': f'user_{n % 5}'})}")

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.log import Partition, Record
-from events.order import OrderEvent
+from events.contract.order import OrderEvent
+from events.logs.log import Partition, Record
 from projector.batches import COMMIT_STATE_BYTES_MAX, commits
 from projector.project import Decoded
 

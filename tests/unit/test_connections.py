@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.connections import Connections
-from api.limits import TOO_MANY_CONNECTIONS, TOO_MANY_OF_ADDRESS
+from api.http.connections import Connections
+from api.http.limits import TOO_MANY_CONNECTIONS, TOO_MANY_OF_ADDRESS
 
 
 class One:

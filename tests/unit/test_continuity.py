@@ -7,8 +7,8 @@ import pytest
 from msgspec import structs
 
 from events.errors import LogGap
-from events.log import UNREADABLE, Entry, Partition, Record
-from events.sqlite_log import SqliteLog
+from events.logs.log import UNREADABLE, Entry, Partition, Record
+from events.logs.sqlite.log import SqliteLog
 from projector.anchors import Anchor, Last, anchor_of
 from projector.continuity import Divergence, _Records, check_end
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from events.contract import RECORD_BYTES_MAX, documents, rendered
+from events.contract.schemas import RECORD_BYTES_MAX, documents, rendered
 from tests.verdicts import TYPES, decoder_takes, fits, schema_takes
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -80,6 +80,6 @@ def test_the_examples_of_the_messages_are_good_records(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 def test_the_topic_takes_what_the_projector_creates_it_for() -> None:
-    from events.kafka_log import RECORD_BYTES_MAX as OURS
+    from events.logs.kafka.log import RECORD_BYTES_MAX as OURS
 
     assert RECORD_BYTES_MAX == OURS

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from api.deadlines import Deadlines
+from projector.readmodel.client.deadlines import Deadlines
 
 
 async def wait(deadlines: Deadlines, seconds: float, work_s: float = 10.0) -> float:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from events.decode import decode, tie_break
+from events.contract.decode import decode, tie_break
 from events.errors import InvalidEvent
 from tests.poison import FINE, POISON, Poison, event
 

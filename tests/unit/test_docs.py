@@ -9,17 +9,17 @@ import pytest
 import typer
 import yaml
 
-from api.metrics import Metrics
-from events.log import Loss
+from api.middleware.metrics import Metrics
+from events.logs.log import Loss
 from projector.cli.commands import app
 from projector.health.metrics import REWINDS
 from projector.health.metrics import Metrics as ProjectorMetrics
 from projector.health.pulse import Pulse
 from projector.project import Fate
-from projector.readmodel import generations
-from projector.readmodel.generations import State
-from projector.readmodel.keys import LIVE, Generation
-from projector.readmodel.refusals import Refusal
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.schema import generations
+from projector.readmodel.schema.generations import State
+from projector.readmodel.schema.keys import LIVE, Generation
 from projector.settings import Settings
 from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
@@ -105,7 +105,7 @@ def test_every_target_of_make_that_is_named_is_there() -> None:
 
 
 def test_every_variable_that_kafka_s_settings_read_is_told() -> None:
-    names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "kafka_url.py").read_text()))
+    names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "logs" / "kafka" / "url.py").read_text()))
     assert names
     assert {name for name in names if f"`{name}`" not in README} == set()
 
@@ -193,7 +193,7 @@ def test_alerts_ask_for_labels_that_there_are() -> None:
 
 
 def test_every_reason_for_a_refusal_is_told() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "api").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
     reasons = set(re.findall(r'Refusal\(\s*"(\w+)"|\.refused = "(\w+)"', sources))
     assert len(reasons) >= 9
     assert [one or other for one, other in reasons if f"`{one or other}`" not in OPERATIONS] == []

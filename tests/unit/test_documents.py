@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from api.batches import Block
-from api.calls import HEADS, WHOLE
-from api.documents import READ_BYTES, ROWS_MAX, Documents
-from api.errors import ReadModelFault
-from api.known import Known, Placed
-from api.live import Live
-from api.scripts import CHANGED
-from projector.readmodel.keys import Generation
+from projector.readmodel.client.batches import Block
+from projector.readmodel.client.errors import ReadModelFault
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.calls import HEADS, WHOLE
+from projector.readmodel.query.lua.scripts import CHANGED
+from projector.readmodel.query.page.documents import READ_BYTES, ROWS_MAX, Documents
+from projector.readmodel.query.page.known import Known, Placed
+from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]
 GENERATION = Generation(1, 3, 4, "n")

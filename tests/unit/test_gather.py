@@ -4,11 +4,11 @@ import random
 
 import msgspec
 
-from api.batches import Command
-from api.gather import BEHIND, UNGATHERED, Gathered, Gathering
-from api.live import Live
-from api.sides import Side
-from projector.readmodel.keys import Generation, Keys
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED, Gathered, Gathering
+from projector.readmodel.query.prepare.sides import Side
+from projector.readmodel.schema.keys import Generation, Keys
 
 POSITION: list[bytes] = []
 

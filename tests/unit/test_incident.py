@@ -4,7 +4,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from api.incident import Incident
+from api.middleware.incident import Incident
 
 
 def test_an_incident_has_two_lines() -> None:

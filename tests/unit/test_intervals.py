@@ -6,7 +6,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.intervals import FINITE, Intervals, above, all_but, below, intersect, of_integers, points
+from projector.readmodel.query.intervals import FINITE, Intervals, above, all_but, below, intersect, of_integers, points
 
 NUMBERS = [n / 2 for n in range(-12, 13)]
 number = st.sampled_from(NUMBERS)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from events import kafka_batches
-from events.header_names import bytes_of, is_utf8, name_of
-from events.kafka_batches import Batch, sendable_name
+from events.logs.header_names import bytes_of, is_utf8, name_of
+from events.logs.kafka import batches as kafka_batches
+from events.logs.kafka.batches import Batch, sendable_name
 from tests.integration.raw_kafka import batch, record
 
 names = st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=9)

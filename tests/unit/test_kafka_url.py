@@ -3,7 +3,7 @@
 import pytest
 
 from events.errors import BadLogUrl
-from events.kafka_url import KafkaSettings, kafka_settings
+from events.logs.kafka.url import KafkaSettings, kafka_settings
 
 SECRET = "hunter2"
 

@@ -6,9 +6,9 @@ from math import inf
 import msgspec
 import pytest
 
-from api.calls import HEADS, WHOLE
-from api.known import TOLD_HEADS, TOLD_WHOLE, UNLISTED, Known, Placed
-from projector.readmodel.keys import Generation
+from projector.readmodel.query.calls import HEADS, WHOLE
+from projector.readmodel.query.page.known import TOLD_HEADS, TOLD_WHOLE, UNLISTED, Known, Placed
+from projector.readmodel.schema.keys import Generation
 
 GENERATION = Generation(1, 1, 4, "n")
 POSITION: list[bytes] = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.limits import BODY_NOT_WANTED, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TOO_LARGE, refused
+from api.http.limits import BODY_NOT_WANTED, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TOO_LARGE, refused
 
 Headers = list[tuple[bytes, bytes]]
 

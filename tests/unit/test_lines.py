@@ -6,8 +6,8 @@ import pytest
 
 from events.errors import InvalidEvent
 from events.lines import RECORD_BYTES_MAX, RECORD_LINE_BYTES_MAX, is_record, is_too_large, line_of, read_lines
-from events.log import Entry, Headers, Partition, Record
-from events.sqlite_log import SqliteLog
+from events.logs.log import Entry, Headers, Partition, Record
+from events.logs.sqlite.log import SqliteLog
 from projector.publish import BadLines, publish_file
 from tests.poison import FINE, POISON, Poison, event
 

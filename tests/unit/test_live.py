@@ -5,11 +5,11 @@ import re
 import msgspec
 import pytest
 
-from api.errors import ReadModelFault, Unavailable
-from api.live import Live, fallback, pointed
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Listed, State
-from projector.readmodel.keys import Generation
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.live import Live, fallback, pointed
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Listed, State
+from projector.readmodel.schema.keys import Generation
 
 OTHER = VERSION + 1
 

@@ -7,12 +7,13 @@ from math import ceil, inf
 
 import pytest
 
-import api.calls
-from api.calls import HEADS, NO_PARTS, WHOLE, Window
-from api.merge import Part, Place, merged, part
-from api.paging import ROUNDS_MAX, Paging
-from api.query import Query, parse_list
-from api.spans import LADDER, LADDER_SELECTED, Ladder, Span, guess, narrowed, windows
+from api.params.query import parse_list
+from projector.readmodel.query import calls
+from projector.readmodel.query.calls import HEADS, NO_PARTS, WHOLE, Window
+from projector.readmodel.query.page.merge import Part, Place, merged, part
+from projector.readmodel.query.page.paging import ROUNDS_MAX, Paging
+from projector.readmodel.query.page.spans import LADDER, LADDER_SELECTED, Ladder, Span, guess, narrowed, windows
+from projector.readmodel.query.query import Query
 
 
 def reply(places: list[Place], window: Window, rough: float = 0.0, sides: Sequence[int] = (0,)) -> list[object]:
@@ -80,7 +81,7 @@ def test_every_page_is_that_of_one_list(
     evenly: bool,
     descending: bool,
 ) -> None:
-    monkeypatch.setattr(api.calls, "TOLD_ROWS", told_rows)
+    monkeypatch.setattr(calls, "TOLD_ROWS", told_rows)
     rng = random.Random(number)
     lists = [sorted(one, reverse=descending) for one in dealt(rng, number, shards, scores, evenly=evenly)]
     whole = [group_id for _, group_id in sorted((place for one in lists for place in one), reverse=descending)]

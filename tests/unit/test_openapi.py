@@ -8,14 +8,14 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.access import RuledRoute
 from api.app import create_app
 from api.config import ApiConfig
-from api.fields import GROUP_FIELDS, ORDER_FIELDS
-from api.openapi import openapi, rendered
-from api.operators import OPERATORS
-from api.query import LIST_PARAMETERS, ONE_PARAMETERS
-from projector.readmodel.keys import SORT_FIELDS
+from api.middleware.access import RuledRoute
+from api.openapi.document import openapi, rendered
+from api.params.operators import OPERATORS
+from api.params.query import LIST_PARAMETERS, ONE_PARAMETERS
+from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS
 
 SPEC = openapi()
 OPERATIONS = {path: item["get"] for path, item in SPEC["paths"].items()}

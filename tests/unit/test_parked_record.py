@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from events.errors import InvalidEvent
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.parked.record import counted, decode, parked
 
 PROBLEM = InvalidEvent("$.id", "required, got nothing")

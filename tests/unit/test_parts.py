@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from events.log import Partition, Record
-from events.order import OrderEvent
+from events.contract.order import OrderEvent
+from events.logs.log import Partition, Record
 from projector.project import Decoded
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, parts
 from projector.trail import Trail
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-import api.places
-from api.calls import HEADS
-from api.known import UNLISTED, Known, Placed
-from api.live import Live
-from api.places import Places
-from api.scripts import PLACES
-from projector.readmodel.keys import Generation
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.calls import HEADS
+from projector.readmodel.query.lua.scripts import PLACES
+from projector.readmodel.query.page import places as module
+from projector.readmodel.query.page.known import UNLISTED, Known, Placed
+from projector.readmodel.query.page.places import Places
+from projector.readmodel.schema.keys import Generation
 
 MOMENT = [b"9", b"og_8", b"3:"]
 
@@ -27,7 +27,7 @@ def known_in(served: Live, *bitmaps: bytes) -> list[Known]:
 
 
 def test_each_shard_is_asked_for_its_groups_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.places, "SLICE_GROUPS", 3)
+    monkeypatch.setattr(module, "SLICE_GROUPS", 3)
     served = live(1, 3)
     known = known_in(served, bytes([0b01010011, 0b10000000]), b"", bytes([0b00000001]))
     places = Places(known, "total")

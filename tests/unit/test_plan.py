@@ -6,16 +6,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.batches import Command
-from api.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
-from api.gather import Gathered
-from api.intervals import Interval
-from api.plan import Nothing, Scan, Select, plan
-from api.query import Query, parse_list
-from api.scripts import GATHER, SCAN, SELECT
-from api.search import Found
-from api.sides import bounds, first_keys
-from projector.readmodel.keys import Keys
+from api.params.query import parse_list
+from projector.readmodel.client.batches import Command
+from projector.readmodel.query.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
+from projector.readmodel.query.intervals import Interval
+from projector.readmodel.query.lua.scripts import GATHER, SCAN, SELECT
+from projector.readmodel.query.plan import Nothing, Scan, Select, plan
+from projector.readmodel.query.prepare.gather import Gathered
+from projector.readmodel.query.prepare.search import Found
+from projector.readmodel.query.prepare.sides import bounds, first_keys
+from projector.readmodel.query.query import Query
+from projector.readmodel.schema.keys import Keys
 
 KEYS = Keys("og:{7.0}:")
 JUNE_MS = 1780272000000

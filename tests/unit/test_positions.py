@@ -4,9 +4,10 @@ import random
 
 import pytest
 
-from api.conditions import Conditions, conditions
-from api.positions import PARTITIONS_MAX, Instant, highest, instant, missing, wanted, written
-from api.query import InvalidRequest
+from api.freshness.conditions import Conditions, conditions
+from api.freshness.positions import PARTITIONS_MAX, wanted
+from api.params.query import InvalidRequest
+from projector.readmodel.query.positions import Instant, highest, instant, missing, written
 
 
 @pytest.mark.parametrize(

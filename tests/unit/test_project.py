@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.project import decode_record, project
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.health.pulse import END_AGE_MAX_S, TURN_MAX_S, Pulse
 from projector.project import Decoded
 

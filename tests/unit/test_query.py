@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from api.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
-from api.intervals import Interval
-from api.operators import date_ms, number
-from api.query import InvalidRequest, Query, parse_list, parse_one
+from api.params.operators import date_ms, number
+from api.params.query import InvalidRequest, parse_list, parse_one
+from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.query.intervals import Interval
+from projector.readmodel.query.query import Query
 
 DAY_MS = 86_400_000
 JUNE_MS = 1780272000000  # 2026-06-01T00:00:00Z

@@ -4,7 +4,7 @@ import pytest
 import redis
 from redis._parsers.base import BaseParser
 
-from projector.readmodel.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of
 
 NOPERM, TRYAGAIN, CLUSTERDOWN = Refusal.NOPERM, Refusal.TRYAGAIN, Refusal.CLUSTERDOWN
 

@@ -2,9 +2,9 @@
 
 import random
 
-from api.live import Live
-from api.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
-from projector.readmodel.keys import LINES, Generation
+from projector.readmodel.client.live import Live
+from projector.readmodel.query.prepare.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
+from projector.readmodel.schema.keys import LINES, Generation
 
 BITS = LINES // 8
 

@@ -3,7 +3,7 @@
 import pytest
 
 from projector.errors import BadSetting
-from projector.readmodel.sentinels import check, sentinels
+from projector.readmodel.client.sentinels import check, sentinels
 from projector.settings import load_settings
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import jwt
 import pytest
 
+from api.config import WORKERS_MAX, ApiConfig
 from projector.cli.wiring import api_config
 from projector.errors import BadSetting
-from projector.settings import load_settings
+from projector.settings import API_WORKERS_MAX, load_settings
 from projector.token import make_token
 
 
@@ -111,3 +112,10 @@ def test_a_password_is_not_told(url: str, shown: str) -> None:
     with pytest.raises(BadSetting) as refused:
         load_settings({"REDIS_URL": url})
     assert str(refused.value).endswith(f", got {shown!r}")
+
+
+def test_settings_have_the_defaults_of_the_api() -> None:
+    """The two packages do not import each other: both write the numbers down."""
+    settings = load_settings({"REDIS_URL": "redis://r/1", "JWT_SECRET": "s" * 40, "ACCESS_LOG": "off"})
+    assert api_config(settings) == ApiConfig("redis://r/1", jwt_secret="s" * 40)
+    assert API_WORKERS_MAX == WORKERS_MAX

@@ -5,8 +5,8 @@ from bisect import bisect_left
 
 import pytest
 
-from api.merge import Part
-from api.spans import LADDER_SELECTED, NARROW, Margin, Span, guess, narrowed, windows
+from projector.readmodel.query.page.merge import Part
+from projector.readmodel.query.page.spans import LADDER_SELECTED, NARROW, Margin, Span, guess, narrowed, windows
 
 Numbers = list[list[int]]
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from api.errors import ReadModelFault
-from api.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
 from api.splice import SLICE_BYTES, list_body, one_body, pick, pick_in_slices, slices
+from projector.readmodel.client.errors import ReadModelFault
+from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
 
 HUGE = b"123456789012345678901234567890.123456"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from events.errors import LogGap, LogMissing
-from events.log import Entry, Partition, Polled, Position, Record
-from events.open import open_log, sqlite_url
-from events.sqlite_log import SqliteLog
+from events.logs.log import Entry, Partition, Polled, Position, Record
+from events.logs.open import open_log, sqlite_url
+from events.logs.sqlite.log import SqliteLog
 
 ORDERS = Partition("orders", 0)
 

@@ -1,6 +1,6 @@
 """Who has which slots."""
 
-from api.topology import Topology, topology
+from projector.readmodel.client.topology import Topology, topology
 
 # As Redis 7 answers: first slot, last slot, then each node with its preferred name, port, id and other names.
 REPLY = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projector.readmodel.keys import ID_SLICES, SLICES
+from projector.readmodel.schema.keys import ID_SLICES, SLICES
 from projector.verify.buckets import bits_of, slices_of_id
 from tests import buckets
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.errors import CannotGoOn
 from projector.verify import level
 from projector.verify.level import Level

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from events.errors import LogError, LogGap, LogUnavailable
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.rebuild.windows import READ_ON_POLLS, Windows
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)

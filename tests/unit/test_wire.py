@@ -9,9 +9,9 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api import limits
-from api.connections import Connections
-from api.wire import Wire, look
+from api.http import limits
+from api.http.connections import Connections
+from api.http.wire import Wire, look
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

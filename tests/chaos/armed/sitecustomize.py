@@ -24,7 +24,7 @@ POINTS = {
     "fold": ("projector.pipeline", None, "project"),
     "send": ("projector.store.sent", "Sent", "_send"),
     "answer": ("projector.store.sent", "Sent", "outcome"),
-    "mark": ("events.kafka_subscription", "KafkaSubscription", "mark"),
+    "mark": ("events.logs.kafka.subscription", "KafkaSubscription", "mark"),
     # The process that builds, beside ask, load, send and answer.
     "build-fold": ("projector.rebuild.builder", None, "project"),
     # The process that takes the steps of a replay.
@@ -37,8 +37,8 @@ POINTS = {
 }
 
 CONSTANTS = {
-    "SESSION_MS": ("events.kafka_subscription", "SESSION_MS"),
-    "METADATA_MS": ("events.kafka_subscription", "METADATA_AGE_MAX_MS"),
+    "SESSION_MS": ("events.logs.kafka.subscription", "SESSION_MS"),
+    "METADATA_MS": ("events.logs.kafka.subscription", "METADATA_AGE_MAX_MS"),
     "BATCH_RECORDS": ("projector.batches", "BATCH_RECORDS_MAX"),
     "WINDOW_RECORDS": ("projector.rebuild.windows", "WINDOW_RECORDS"),
     "PART_GROUPS": ("projector.rebuild.parts", "PART_GROUPS"),

@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from events.log import Entry
+from events.logs.log import Entry
 from tests import oracle, poison
 
 TIMES = [f"2026-06-01T10:00:0{second}.000Z" for second in range(4)]

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import msgspec
 
 from events.errors import LogDiverged, LogGap
-from events.log import Partition, Record
+from events.logs.log import Partition, Record
 from projector.run import Projector
 from tests.chaos.ledger import Ledger
 from tests.chaos.simulation.events import Events

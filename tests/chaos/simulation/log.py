@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.errors import LogGap, LogUnavailable
-from events.log import Entry, Loss, Partition, Polled, Position, Record
+from events.logs.log import Entry, Loss, Partition, Polled, Position, Record
 from tests.chaos.simulation.world import Process, World
 
 # A member that has been silent for so long has died, in seconds.

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from events.errors import LogUnavailable
-from events.log import Loss, Polled, Position
+from events.logs.log import Loss, Polled, Position
 from projector.anchors import Last
 from projector.errors import StoreUnavailable
 from projector.fold.order import Order, merge

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last
 from projector.errors import StoreUnavailable
-from projector.readmodel.document import VERSION
-from projector.readmodel.generations import Listed
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import Listed
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Outcome
 from tests.chaos.simulation.store import Memory, Shard, Told, Torn
 from tests.chaos.simulation.world import World

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from events.log import Partition
+from events.logs.log import Partition
 from projector.anchors import Last
 from projector.project import Change
-from projector.readmodel.document import VERSION
-from projector.readmodel.keys import Generation
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome
 from projector.store.commit import request as packed
 from tests.chaos.ledger import Found

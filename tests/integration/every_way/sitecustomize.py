@@ -3,7 +3,7 @@
 from itertools import cycle
 from typing import Any
 
-import api.calls
+from projector.readmodel.query import calls
 
 LOW, HIGH = -(10**9), 10**9
 WAYS: list[dict[str, int]] = [
@@ -23,17 +23,17 @@ WAYS: list[dict[str, int]] = [
 ]
 TURNS = cycle(WAYS)
 
-_call = api.calls.call
+_call = calls.call
 
 
-DEFAULTS = {name: getattr(api.calls, name) for way in WAYS for name in way}
+DEFAULTS = {name: getattr(calls, name) for way in WAYS for name in way}
 
 
 def call(*arguments: Any, **options: Any) -> Any:
     for name, value in (DEFAULTS | next(TURNS)).items():
-        setattr(api.calls, name, value)
+        setattr(calls, name, value)
     return _call(*arguments, **options)
 
 
-api.calls.call = call
+calls.call = call
 print("every way", flush=True)

@@ -4,7 +4,7 @@ seller_count that is 1000 higher.
 
 import msgspec
 
-import projector.readmodel.document as stored
+from projector.readmodel.schema import document as stored
 
 _parts = stored.parts
 

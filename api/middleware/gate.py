@@ -1,0 +1,69 @@
+"""In front of every route: who asks, and what a request may look like at all."""
+
+import time
+from typing import Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import errors
+from api.http.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
+from api.middleware.auth import Credentials
+from api.middleware.observe import exchange_of
+
+
+class Wire(Protocol):
+    """The connection of a request."""
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether only the paths that are open to all are answered on it."""
+
+    def know(self) -> None:
+        """A request with credentials came on it."""
+
+
+class Gate:
+    """Credentials first, known path or not; then what a request may look like at all."""
+
+    def __init__(
+        self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[bytes], url_bytes_max: int
+    ) -> None:
+        self._app = app
+        self._credentials = credentials
+        self._open_paths = open_paths
+        self._url_bytes_max = url_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # Taken out, since the wire refers to the scope: only the garbage collector would free such a cycle.
+        wire: Wire | None = scope.pop(WIRE_KEY, None)
+        if scope["raw_path"] not in self._open_paths:
+            if wire is not None and wire.is_spare:
+                await _refuse(TOO_MANY_CONNECTIONS, scope, receive, send)
+                return
+            if not self._allowed(scope):
+                exchange_of(scope).refused = "credentials"
+                await errors.unauthorized()(scope, receive, send)
+                return
+            if wire is not None:
+                wire.know()
+        url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
+        refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await _refuse(refusal, scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        return self._credentials.allow(authorization, time.time())
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    exchange_of(scope).refused = refusal.reason
+    headers = {"Connection": "close"}
+    if refusal.status == 503:
+        headers["Retry-After"] = str(errors.RETRY_AFTER_S)
+    await errors.problem(refusal.status, refusal.kind, refusal.message, headers)(scope, receive, send)

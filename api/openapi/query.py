@@ -1,0 +1,166 @@
+"""What a request may hold, as OpenAPI parameters."""
+
+from typing import Any
+
+from api.params.query import LIMIT_DEFAULT, LIMIT_MAX
+from api.params.tree import LIST_VALUES_MAX
+from projector.readmodel.query.fields import DEFAULT_FIELDS, MORE_FIELDS, ORDER_FIELDS
+from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS
+from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
+
+Json = dict[str, Any]
+
+FORMS = f"""
+Query strings are read as the JavaScript library `qs` reads them, with brackets encoded or not.
+
+- **Lists**: `id=a&id=b`, `id[]=a&id[]=b`, `id[0]=a&id[1]=b`; a lone element in brackets is split at commas: `id[]=a,b`.
+  But `id=a,b` is one value with a comma in it. A list has at most {LIST_VALUES_MAX} values.
+- **Operators**: `created_at[$gte]=2026-06-01` or `created_at.$gte=2026-06-01`. Several operators on a field are ANDed.
+  A bare value is `$eq`, a list is `$in`. An empty value is no filter.
+- **Filters** are ANDed. A value that nothing has matches nothing; so does an empty element of a list.
+- **Anything else** is refused with 400, so that a typo never widens a result in silence.
+""".strip()
+
+# What `parseInt` makes of a text: blanks, a plus sign, digits; what follows the digits counts for nothing.
+_INTEGER_TEXT = r"^\s*\+?0*"
+_OPERATORS = {
+    "$eq": "equal to it, or to one of a list",
+    "$ne": "not equal to it, nor to any of a list",
+    "$gt": "greater than",
+    "$gte": "greater than or equal to",
+    "$lt": "less than",
+    "$lte": "less than or equal to",
+    "$in": "one of",
+    "$nin": "none of",
+}
+_OF_LISTS = ("$eq", "$ne", "$in", "$nin")
+_VALUE_MEANINGS = {
+    "customer_id": "Groups of any of these customers.",
+    "seller_id": "Groups with an order of any of these sellers. `orders` then holds only the orders of these sellers; "
+    "`total` and `seller_count` stay those of the whole group.",
+    "status": "Groups with an order in any of these statuses.",
+    "sales_channel_id": "Groups with an order from any of these sales channels.",
+}
+_RANGE_MEANINGS = {
+    "created_at": "When the earliest order of the group was created.",
+    "updated_at": "When an order of the group was last changed.",
+    "total": "The sum of the orders' totals.",
+    "seller_count": "The number of different sellers.",
+    "display_id": "The group's number. A group without one matches no filter on it.",
+}
+_EXAMPLES = {"customer_id": "cus_01HXYZ", "seller_id": "sel_01", "status": "pending", "sales_channel_id": "sc_web"}
+
+
+def schemas() -> Json:
+    """The schemas that the parameters share."""
+    date = {
+        "description": "RFC 3339, or its date alone for midnight UTC. Digits finer than milliseconds are cut off.",
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
+    }
+    return {
+        "Date": date,
+        "Number": {"type": "number", "description": "Decimal, such as `74.5` or `1e3`."},
+        "DateOperators": _operators("Date"),
+        "NumberOperators": _operators("Number"),
+    }
+
+
+def list_parameters() -> list[Json]:
+    return [
+        _page("limit", f"Rows of the page. With 0 only the count is taken. {_AS_PARSE_INT}", LIMIT_MAX, LIMIT_DEFAULT),
+        _page("offset", f"Rows to skip. Past the end there are no rows, but the true count. {_AS_PARSE_INT}", None, 0),
+        _order(),
+        fields_parameter(DEFAULT_FIELDS),
+        _query("q", _TEXT_MEANING, {"type": "string"}, example="cus_01"),
+        *_lists("id", "Groups with any of these ids. Empty (`id=`) matches nothing.", "og_01HXYZ8Q2M4N6P8R0T2V4W6X8Y"),
+        *[one for field in VALUE_FIELDS for one in _lists(field, _VALUE_MEANINGS[field], _EXAMPLES[field])],
+        *[_range(field, "Date", {"$gte": "2026-06-01", "$lt": "2026-07-01"}) for field in DATE_FIELDS],
+        *[_range(field, "Number", {"$gt": 1}) for field in NUMBER_FIELDS],
+        _query("with_deleted", "Accepted for Medusa's clients, without an effect.", {"type": "string"}),
+    ]
+
+
+def fields_parameter(defaults: tuple[str, ...]) -> Json:
+    return _query(
+        "fields",
+        "Names separated by commas. If any name has no modifier, the result is exactly the named fields; otherwise "
+        "`+name` adds to the defaults and `-name` removes from them. `*orders` or `orders.*` adds the orders, "
+        "`orders.total` one field of them. `id` is always there; empty gives `id` alone; unknown names are ignored.\n\n"
+        f"Defaults: `{' '.join(defaults)}`. All: `{' '.join(DEFAULT_FIELDS + MORE_FIELDS)}`. "
+        f"Of orders: `{' '.join(ORDER_FIELDS)}`.",
+        {"type": "string"},
+        example="+display_id,orders.total",
+    )
+
+
+def _query(name: str, description: str, schema: Json, **more: Any) -> Json:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **more}
+
+
+_AS_PARSE_INT = "Read as JavaScript's `parseInt` does: `10abc` is 10, `5.9` is 5."
+_TEXT_MEANING = (
+    "Case-insensitive substring of the group's id or its customer's id. Every character is literal. Empty is no filter."
+)
+
+
+def _page(name: str, description: str, maximum: int | None, default: int) -> Json:
+    integer: Json = {"type": "integer", "minimum": 0, "default": default}
+    digits = "[0-9]{1,300}"
+    if maximum is not None:
+        integer["maximum"] = maximum
+        assert maximum == 1000, "the pattern below says so too"
+        digits = "(1000|[0-9]{1,3})"
+    text = {"type": "string", "pattern": rf"{_INTEGER_TEXT}{digits}([^0-9xX].*)?$"}
+    return _query(name, description, {"anyOf": [integer, text]}, example=default)
+
+
+def _order() -> Json:
+    names = [sign + field for field in SORT_FIELDS for sign in ("", "-")]
+    return _query(
+        "order",
+        "The field to sort by, with `-` in front for descending. Ties are broken by `id` in the same direction. "
+        "Groups without a `display_id` come last, whatever the direction.",
+        {"type": "string", "enum": names, "default": "-created_at"},
+    )
+
+
+def _lists(name: str, description: str, example: str) -> list[Json]:
+    """Two forms of one filter, each a parameter of its own for OpenAPI: `name=a&name=b` and `name[]=a,b`.
+
+    Without `maxItems`: the bound is on the values of both forms together, which OpenAPI cannot say.
+    """
+    items: Json = {"type": "array", "items": {"type": "string"}}
+    form: Json = {"style": "form", "explode": True}
+    brackets = f"`{name}` as a list in brackets. Both forms together have at most {LIST_VALUES_MAX} values."
+    return [
+        _query(name, description, {"anyOf": [{"type": "string"}, items]}, **form, example=example),
+        _query(f"{name}[]", brackets, items, **form, example=[example]),
+    ]
+
+
+def _range(name: str, kind: str, example: Json) -> Json:
+    value = {"$ref": f"#/components/schemas/{kind}"}
+    several = {"type": "array", "items": value, "maxItems": LIST_VALUES_MAX}
+    operators = {"$ref": f"#/components/schemas/{kind}Operators"}
+    return _query(
+        name,
+        f"{_RANGE_MEANINGS[name]} Operators, or a bare value for `$eq`, or a list for `$in`.",
+        {"anyOf": [operators, value, several]},
+        style="deepObject",
+        explode=True,
+        example=example,
+    )
+
+
+def _operators(kind: str) -> Json:
+    value = {"$ref": f"#/components/schemas/{kind}"}
+    several = {"type": "array", "items": value, "maxItems": LIST_VALUES_MAX}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {
+            name: {"description": meaning, **({"anyOf": [value, several]} if name in _OF_LISTS else value)}
+            for name, meaning in _OPERATORS.items()
+        },
+    }

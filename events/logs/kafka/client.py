@@ -1,0 +1,180 @@
+"""Connections to Kafka: what all clients have in common, why they fail, and whose error that is to us."""
+
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
+)
+
+from events.errors import BadLogUrl, LogMissing, LogUnavailable
+from events.logs.kafka.url import KafkaSettings
+
+# How long the first contact with the brokers may take, in milliseconds; a command at a terminal waits as long.
+CONNECT_MS = 5_000
+# How long a broker may take to answer a request, in milliseconds.
+REQUEST_MS = 5_000
+# The longest pause before a broker that was gone is tried again, in milliseconds.
+RECONNECT_MAX_MS = 1_000
+# Without a connection to any broker for so long, a poll is not empty but failed, in seconds.
+DISCONNECTED_MAX_S = 5.0
+# How long the second try takes at most that only asks why the first contact failed, in milliseconds.
+EXPLAIN_MS = 1_000
+
+T = TypeVar("T")
+
+
+def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -> tuple[T, "Brokers"]:
+    """A client of that kind, once it has reached a broker. Raises LogUnavailable, BadLogUrl for unusable TLS files."""
+    made: list[Brokers] = []
+
+    def client(**config: Any) -> Any:
+        made.append(Brokers(config))
+        return made[0].client
+
+    tls = _tls_context(settings) if settings.tls else None
+    protocol = ("SASL_" if settings.mechanism else "") + ("SSL" if tls else "PLAINTEXT")
+    try:
+        opened = kind(
+            bootstrap_servers=list(settings.servers),
+            bootstrap_timeout_ms=CONNECT_MS,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+            security_protocol=protocol,
+            ssl_context=tls,
+            sasl_mechanism=settings.mechanism,
+            sasl_plain_username=settings.username,
+            sasl_plain_password=settings.password,
+            kafka_client=client,
+            **options,
+        )
+    except KafkaError as error:
+        # kafka-python leaves its half-made clients running.
+        raise _unreached(settings, error, made) from error
+    return opened, made[0]
+
+
+class Brokers:
+    """The network side of one client. Alone here we reach into what kafka-python does not show."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"](
+            **config, socket_connection_setup_timeout_ms=CONNECT_MS
+        )
+        # kafka-python 3.0 takes this option from its users and then forgets it. A topic made by the way would have the
+        # broker's retention, and lose events.
+        self.client.cluster.config["allow_auto_create_topics"] = False
+        self._connected_at_s = time.monotonic()
+        # How often a node was connected again. Counted before anything is read from the new connection.
+        self.reconnections = 0
+        self._count_reconnections()
+
+    def check(self, settings: KafkaSettings) -> None:
+        """For a poll that found nothing. Raises LogUnavailable where that is because no broker can be reached."""
+        now_s = time.monotonic()
+        if any(connection.connected for connection in list(self.client._manager._conns.values())):
+            self._connected_at_s = now_s
+        elif now_s - self._connected_at_s > DISCONNECTED_MAX_S:
+            away_s = round(now_s - self._connected_at_s)
+            raise LogUnavailable(f"{settings}: no broker has been reachable for {away_s} s")
+
+    def _count_reconnections(self) -> None:
+        """Wraps a method of kafka-python's connection manager, which reports no new connection by itself."""
+        manager = self.client._manager
+        get_connection = manager.get_connection
+        known: set[Any] = set(manager._conns)
+        last: dict[Any, Any] = {}
+
+        def connected_to(node: Any) -> None:
+            self.reconnections += node in known
+            known.add(node)
+
+        def counted(node: Any, *arguments: Any, **options: Any) -> Any:
+            connection = get_connection(node, *arguments, **options)
+            if last.get(node) is not connection:
+                last[node] = connection
+                connection.init_future.add_callback(lambda _: connected_to(node))
+            return connection
+
+        manager.get_connection = counted
+
+    def partitions_of(self, topic: str) -> Set[int]:
+        """As the brokers last told; empty for a topic that they do not have."""
+        return self.client.cluster.partitions_for_topic(topic) or set()
+
+    def have_spoken(self) -> bool:
+        return self.client._manager.broker_version is not None
+
+    def explain(self) -> Exception | None:
+        """Why no broker could be reached: kafka-python goes on trying for any reason, and then tells only the time."""
+        manager = self.client._manager
+        node = self.client.cluster.bootstrap_brokers()[0].node_id
+
+        async def connect() -> None:
+            manager.reset_backoff(node)
+            connection = manager.get_connection(node, timeout_ms=EXPLAIN_MS)
+            await manager.wait_for(connection.init_future, EXPLAIN_MS)
+
+        try:
+            manager.run(connect)
+        except (KafkaError, OSError) as error:
+            return error
+        return None
+
+
+@contextmanager
+def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
+    """No error of kafka-python's leaves this block: they become LogMissing or LogUnavailable."""
+    try:
+        yield
+    except UnknownTopicOrPartitionError as error:
+        raise missing(settings) from error
+    except KafkaError as error:
+        raise _unavailable(settings, error) from error
+
+
+def missing(settings: KafkaSettings) -> LogMissing:
+    return LogMissing(f"there is no topic {settings.topic} at {settings}, or we may not see it")
+
+
+def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Brokers"]) -> LogUnavailable:
+    reason: Exception = error
+    refused = False
+    for brokers in made:
+        reason = brokers.explain() or error
+        # One that speaks, and then hangs up on us, does so because of what we say of ourselves: kafka-python often
+        # sees the connection end before it reads why.
+        refused = settings.mechanism is not None and brokers.have_spoken()
+        brokers.client.close()
+    if refused or isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+        return LogUnavailable(
+            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {reason}"
+        )
+    how = f"sasl={settings.mechanism or 'none'}, tls={'true' if settings.tls else 'false'}"
+    return LogUnavailable(f"{settings}: no broker answers ({how}): {reason}")
+
+
+def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:
+    if isinstance(error, AuthorizationError):
+        who = f"the user {settings.username!r}" if settings.username else "this client"
+        return LogUnavailable(f"{settings}: {who} lacks a permission: {error}")
+    return LogUnavailable(f"{settings}: {error}")
+
+
+def _tls_context(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca)
+        if settings.tls_cert:
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        files = ", ".join(filter(None, (settings.tls_ca, settings.tls_cert, settings.tls_key)))
+        raise BadLogUrl(f"EVENT_LOG_URL: cannot use {files}: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,74 @@
+"""Which generation is served: the one that `og:live` names, or the newest that this release can read. Pure.
+
+While two releases run, each serves the generation of its own version. The pointer has moved on for one of them: it
+goes on with what it has, and is not ready for new clients.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+from redis.crc import key_slot
+
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.generations import GENERATIONS, Listed, State
+from projector.readmodel.schema.keys import LIVE, Generation, Keys
+
+LISTED_SLOT = key_slot(GENERATIONS.encode())
+
+_generation = msgspec.json.Decoder(Generation)
+_listed = msgspec.json.Decoder(Listed)
+
+
+class Live(Struct, frozen=True):
+    """`pointer`: what `og:live` held. `listed`: what `{og:live}:generations` held, where the choice rests on it.
+
+    `name`: of one generation, always the same, and no other has it. `shards`: the keys of each. `slots`: where they lie
+    in a cluster, and then, if `listed` is to be read with them, where that lies.
+    """
+
+    pointer: bytes
+    listed: Sequence[bytes] | None
+    generation: Generation
+    name: bytes
+    shards: tuple[Keys, ...]
+    slots: tuple[int, ...]
+
+    @property
+    def is_stale(self) -> bool:
+        return self.listed is not None
+
+
+def pointed(raw: bytes) -> Live | Generation:
+    """What `og:live` says; only the generation, if it is not ours to read. Raises ReadModelFault."""
+    try:
+        generation = _generation.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ReadModelFault(f"{LIVE}: expected a generation, found {raw!r}") from error
+    if generation.shards < 1:
+        raise ReadModelFault(f"{LIVE}: expected at least one shard, found {raw!r}")
+    return _live(raw, None, generation) if generation.version == VERSION else generation
+
+
+def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
+    """`listed`: `{og:live}:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
+    try:
+        found = [_listed.decode(value) for value in listed[1::2]]
+    except msgspec.DecodeError as error:
+        raise ReadModelFault(f"{GENERATIONS}: expected generations, found {listed!r:.200}") from error
+    ours = [one.generation for one in found if one.generation.version == VERSION and one.state is State.READY]
+    if not ours:
+        raise Unavailable(
+            f"{LIVE}: expected a generation of version {VERSION}, found number {pointer.number} of version "
+            f"{pointer.version}, and none that is ready in {GENERATIONS}"
+        )
+    return _live(raw, listed, max(ours, key=lambda generation: generation.number))
+
+
+def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> Live:
+    shards = tuple(generation.keys(number) for number in range(generation.shards))
+    slots = [key_slot(keys.meta.encode()) for keys in shards]
+    if listed is not None:
+        slots.append(LISTED_SLOT)
+    return Live(raw, listed, generation, msgspec.json.encode(generation), shards, tuple(slots))

@@ -1,0 +1,118 @@
+"""Asks all shards of the generation that is served. One round trip: the shards, and which generation that is."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
+
+from projector.readmodel.client.batches import NOTHING, Block, Command
+from projector.readmodel.client.cluster import POINTER_SLOT
+from projector.readmodel.client.deadlines import Deadlines
+from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.live import LISTED_SLOT, Live, fallback, pointed
+from projector.readmodel.client.nodes import Nodes, has_any
+from projector.readmodel.client.refusals import Refusal
+from projector.readmodel.client.script import Script
+from projector.readmodel.schema.generations import GENERATIONS
+from projector.readmodel.schema.keys import LIVE, Generation
+
+# Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
+ATTEMPTS_MAX = 4
+# Error replies that are faults of ours: a document or an index is missing or of another type; a script has a Lua error.
+_OURS = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
+_LISTED: Command = ("HGETALL", GENERATIONS)
+
+# One for each shard, in their order.
+Commands = Callable[[Live], Sequence[Command | Block]]
+
+
+class Seen(NamedTuple):
+    """`values`: one for each shard, none of them an error."""
+
+    live: Live
+    values: Sequence[object]
+
+
+class Reader:
+    """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
+
+    def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
+        self._wait_s = wait_ms / 1000
+        self._nodes = Nodes(redis_url, self._wait_s, connections_max)
+        self._deadlines = Deadlines()
+        self.live: Live | None = None
+
+    async def close(self) -> None:
+        await self._nodes.close()
+
+    def connection(self, n: int) -> AbstractConnection:
+        """One's own, to some node, another one for each n: not connected yet."""
+        return self._nodes.connection(n)
+
+    def deadline_s(self, wait_s: float | None = None) -> float:
+        """Of a request that begins now, by the loop's clock."""
+        return asyncio.get_running_loop().time() + (self._wait_s if wait_s is None else wait_s)
+
+    async def read(self, commands: Commands, script: Script | None, deadline_s: float) -> Seen | None:
+        """The replies of all shards of one generation; None if there is no generation yet."""
+        live = self.live
+        try:
+            with self._deadlines.until(deadline_s):
+                for _ in range(ATTEMPTS_MAX):
+                    live = live or await self._look(deadline_s)
+                    if live is None:
+                        return None
+                    asked = commands(live)
+                    if live.listed is not None:
+                        asked = [*asked, _LISTED]
+                    values, pointers = await self._nodes.read(asked, live.slots, deadline_s)
+                    if not _is_still(live, values, pointers):
+                        live = None
+                    elif script is not None and has_any(NoScriptError, values):
+                        await self._load(script, live, values, deadline_s)
+                    else:
+                        return Seen(live, [_checked(value) for value in values[: len(live.shards)]])
+        except TimeoutError as error:
+            raise Unavailable(f"Redis gave no answer within {self._wait_s} s", Refusal.TIMEOUT) from error
+        raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
+
+    async def _look(self, deadline_s: float) -> Live | None:
+        _, (raw, *_) = await self._nodes.read([NOTHING], [POINTER_SLOT], deadline_s)
+        pointer = cast(bytes | None, _checked(raw))
+        found = None if pointer is None else pointed(pointer)
+        if pointer is not None and isinstance(found, Generation):
+            (listed,), _ = await self._nodes.read([_LISTED], [LISTED_SLOT], deadline_s)
+            found = fallback(pointer, found, cast(list[bytes], _checked(listed)))
+        assert not isinstance(found, Generation)
+        self.live = found
+        return found
+
+    async def _load(self, script: Script, live: Live, values: Sequence[object], deadline_s: float) -> None:
+        """Into the nodes that did not know it."""
+        slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
+        replies, _ = await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
+        for reply in replies:
+            _checked(reply)
+
+
+def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) -> bool:
+    """Whether what the choice of the generation rests on was read as it was then."""
+    if live.is_stale and _checked(values[-1]) != live.listed:
+        return False
+    for pointer in pointers:
+        if pointer != live.pointer:
+            _checked(pointer)
+            return False
+    return True
+
+
+def _checked(reply: object) -> object:
+    """Raises for an error reply: ReadModelFault where the fault is ours, else Unavailable."""
+    if isinstance(reply, ResponseError):
+        if _OURS.match(str(reply)):
+            raise ReadModelFault(str(reply)) from reply
+        raise Unavailable.of(reply) from reply
+    return reply
