@@ -5,10 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: up test lint docs chaos bench lock audit clean
+.PHONY: up check test lint docs chaos bench lock audit clean
 
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
+
+# Lint, types, and all tests that need no server.
+check: lint
+	$(BIN)/pytest -q -n 2 tests/unit tests/property
 
 # Most tests wait for servers most of the time: two processes, each with servers of its own, take little more than half
 # as long as one. In the order of their names the long files come first, so that both end at the same time. What measures,
