@@ -166,8 +166,7 @@ local function is_same(one, other)
   return true
 end
 
-local version, positions, sections, unlisted, add, remove, tally, broad, unparked, redriven =
-  unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
+local version, positions, sections, _, _, _, tally, _, unparked, redriven = unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
 
 -- A generation of another version, or closed for the sake of its successor, is not ours to write; nor is one that has
 -- got the number of ours after Redis was emptied: it may have other shards.
