@@ -17,7 +17,7 @@ from api.config import ApiConfig
 from api.freshness.conditions import Conditions, conditions
 from api.freshness.positions import HEADER
 from api.freshness.waiting import Waiting
-from api.http.seat import Seat
+from api.http.worker_slot import WorkerSlot
 from api.middleware.access import Access, RuledRoute, open_paths, served
 from api.middleware.accesslog import AccessLog
 from api.middleware.admission import Admission, Places
@@ -44,8 +44,8 @@ KNOWN_QUERY_MAX = 500
 METRICS_WAIT_S = 0.1
 
 
-def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
-    """`app.state.observer` is for the server, which sees what never becomes a request. `seat`: one of several."""
+def create_app(config: ApiConfig, slot: WorkerSlot | None = None) -> FastAPI:
+    """`app.state.observer` is for the server, which sees what never becomes a request. `slot`: one of several."""
     redis = config.redis_url, config.redis_wait_ms, config.redis_connections_max
     engine = Engine(*redis, config.ready_lag_max, config.ready_end_age_max_s)
     waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
@@ -67,7 +67,7 @@ def create_app(config: ApiConfig, seat: Seat | None = None) -> FastAPI:
         # Looked up for each request, that costs more than our own metrics and log.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    metrics, places = Metrics(seat), Places(config.concurrency_max, config.request_timeout_ms)
+    metrics, places = Metrics(slot), Places(config.concurrency_max, config.request_timeout_ms)
     metrics.watch(metrics.in_flight, lambda: places.taken)
     metrics.watch(metrics.waiting, lambda: len(waiting))
     routes = served(

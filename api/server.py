@@ -17,8 +17,8 @@ from api.app import create_app
 from api.config import ApiConfig
 from api.http import limits
 from api.http.connections import Connections
-from api.http.seat import Seat
 from api.http.wire import Wire, look
+from api.http.worker_slot import WorkerSlot
 from api.middleware.metrics import Metrics
 from api.middleware.observe import Observer
 
@@ -29,34 +29,34 @@ _log = structlog.get_logger("api")
 
 
 class Server(uvicorn.Server):
-    """Ends connections that last too long. At a seat it tells how it is, and ends when its parent is gone."""
+    """Ends connections that last too long. At a slot it tells how it is, and ends when its parent is gone."""
 
-    def __init__(self, config: uvicorn.Config, metrics: Metrics, seat: Seat | None) -> None:
+    def __init__(self, config: uvicorn.Config, metrics: Metrics, slot: WorkerSlot | None) -> None:
         super().__init__(config)
         self._metrics = metrics
-        self._seat = seat
+        self._slot = slot
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._seat is not None:
-            self._seat.take()
-            _log.info("serving", worker=self._seat.number, process=os.getpid())
+        if self._slot is not None:
+            self._slot.take()
+            _log.info("serving", worker=self._slot.number, process=os.getpid())
 
     async def on_tick(self, counter: int) -> bool:
-        if self._seat is not None:
+        if self._slot is not None:
             self._metrics.look()
-            self.should_exit |= self._seat.is_orphaned
+            self.should_exit |= self._slot.is_orphaned
         if counter % _LOOK_TICKS == 0:
             look(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
 
-def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | None) -> None:
+def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot | None) -> None:
     """Returns after SIGTERM or SIGINT, at the latest `shutdown_s` later. For the main thread.
 
-    `seat`: where this process is one of several.
+    `slot`: where this process is one of several.
     """
-    app = create_app(config, seat)
+    app = create_app(config, slot)
     observer: Observer = app.state.observer
     places = Connections(config.connections_max, per_address=config.connections_per_address_max)
     wire = partial(Wire, on_refused=observer.refused_on_the_wire, places=places)
@@ -76,7 +76,7 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | No
             timeout_graceful_shutdown=config.shutdown_s,
         ),
         observer.metrics,
-        seat,
+        slot,
     )
     observer.metrics.watch(observer.metrics.connections, lambda: len(server.server_state.connections))
     _allow_files(config.connections_max + limits.SPARE_CONNECTIONS + limits.OTHER_FILES_MAX)
@@ -86,7 +86,7 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | No
 
     # uvicorn raises the signal again when it is done, for the handlers from before; being stopped is no failure.
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    if seat is not None:
+    if slot is not None:
         # Until now they had to wait.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     try:

@@ -22,7 +22,7 @@ import structlog
 from api.config import ApiConfig
 from api.errors import WorkerFailed
 from api.http.listening import listen
-from api.http.seat import Seat
+from api.http.worker_slot import WorkerSlot
 
 # The pause before a worker that died is replaced, in seconds. It doubles with each that dies soon.
 PAUSE_FIRST_S = 0.1
@@ -69,21 +69,21 @@ def _folder() -> Iterator[Path]:
             os.close(locked)
 
 
-def _serve_here(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat | None = None) -> None:
+def _serve_here(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot | None = None) -> None:
     # Imported here: who looks after workers does not need the web framework.
     from api.server import serve as serve_here
 
-    serve_here(config, listeners, seat)
+    serve_here(config, listeners, slot)
 
 
-def _work(config: ApiConfig, listeners: Sequence[socket.socket], seat: Seat, prepare: Callable[[], None]) -> None:
+def _work(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot, prepare: Callable[[], None]) -> None:
     """The worker's side."""
     prepare()
     try:
-        _serve_here(config, listeners, seat)
+        _serve_here(config, listeners, slot)
     finally:
-        if seat.is_orphaned:
-            seat.clean_up()
+        if slot.is_orphaned:
+            slot.clean_up()
 
 
 class _Workers:
@@ -97,8 +97,8 @@ class _Workers:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for number in _STOPS:
             loop.add_signal_handler(number, stop.set)
-        seats = [Seat(folder, number, os.getpid()) for number in range(self._config.workers)]
-        keepers = [asyncio.create_task(self._keep(seat)) for seat in seats]
+        slots = [WorkerSlot(folder, number, os.getpid()) for number in range(self._config.workers)]
+        keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
         # While we have them, the kernel goes on taking connections that nobody would serve any more.
@@ -110,30 +110,30 @@ class _Workers:
             if isinstance(found, Exception):
                 raise found
 
-    async def _keep(self, seat: Seat) -> None:
-        """Somebody serves at that seat until this is cancelled. Raises WorkerFailed if nobody ever did."""
+    async def _keep(self, slot: WorkerSlot) -> None:
+        """Somebody serves at that slot until this is cancelled. Raises WorkerFailed if nobody ever did."""
         loop, pause_s, has_served = asyncio.get_running_loop(), PAUSE_FIRST_S, False
         while True:
             started_s = loop.time()
             try:
-                process = self._start(seat)
+                process = self._start(slot)
             except OSError as error:
                 ended = f"not started: {error.strerror}"
             else:
                 assert process.pid is not None
                 number = process.pid
                 ended = await self._end(process)
-                has_served |= seat.clear(number)
+                has_served |= slot.clear(number)
             if not has_served:
                 raise WorkerFailed(f"a worker of the API ended before it served ({ended})")
             pause_s = PAUSE_FIRST_S if loop.time() - started_s > SETTLED_S else pause_s
-            _log.error("a worker is gone: starting another one", worker=seat.number, ended=ended, in_s=pause_s)
+            _log.error("a worker is gone: starting another one", worker=slot.number, ended=ended, in_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
-    def _start(self, seat: Seat) -> SpawnProcess:
+    def _start(self, slot: WorkerSlot) -> SpawnProcess:
         process = self._context.Process(
-            target=_work, args=(self._config, self._listeners, seat, self._prepare), daemon=True
+            target=_work, args=(self._config, self._listeners, slot, self._prepare), daemon=True
         )
         with _held():
             process.start()

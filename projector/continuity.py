@@ -11,8 +11,8 @@ from msgspec import Struct
 from events.errors import LogDiverged, LogGap
 from events.logs.log import Log, Loss, Partition, Position
 from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of
-from projector.patience import Insist
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Retry
 from projector.store.redis import Store
 
 REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
@@ -106,18 +106,18 @@ def check_continuity(
     store: Store,
     generation: Generation,
     partitions: Sequence[Partition],
-    insist: Insist,
+    retry: Retry,
     tell: Callable[[Compared], None],
     thorough: bool,
 ) -> None:
     """Raises LogDiverged, and marks the generation for the API; where nothing differs, removes such a mark."""
-    found: Compared = insist(lambda: compare(log, store, generation, partitions, thorough))
+    found: Compared = retry(lambda: compare(log, store, generation, partitions, thorough))
     tell(found)
     if not found.diverged:
-        insist(lambda: store.unmark_diverged(generation, partitions))
+        retry(lambda: store.unmark_diverged(generation, partitions))
         return
     reasons = {one.partition: str(one) for one in found.diverged}
-    insist(lambda: store.mark_diverged(generation, reasons))
+    retry(lambda: store.mark_diverged(generation, reasons))
     raise LogDiverged(f"{'; '.join(reasons.values())}. {REBUILD}")
 
 

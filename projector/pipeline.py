@@ -14,12 +14,12 @@ from events.logs.log import Partition
 from projector.anchors import newest
 from projector.batches import commits
 from projector.cache import Cache
+from projector.control import Closed, Rejoin, Rewind
 from projector.flight import Flight, Next, Projected, Tally
 from projector.parked.record import now_text
-from projector.patience import Insist
 from projector.project import Decoded, Known, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
-from projector.steering import Closed, Rejoin, Rewind
+from projector.retry import Retry
 from projector.store.commit import Advance, Outcome, request
 from projector.store.redis import Store
 from projector.store.sent import Asked
@@ -29,7 +29,7 @@ log = structlog.get_logger("projector")
 
 
 class Pipeline:
-    """`insist` calls until there is an answer. Every method but `lowest` raises what it raises.
+    """`retry` calls until there is an answer. Every method but `lowest` raises what it raises.
 
     `on_parked` gets what is about to be committed as parked, some of it perhaps more than once. `stored` is told what
     became of each shard's part of a batch.
@@ -39,14 +39,14 @@ class Pipeline:
         self,
         store: Store,
         generation: Generation,
-        insist: Insist,
+        retry: Retry,
         on_parked: Callable[[Mapping[str, bytes]], None] = lambda parked: None,
         stored: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
         self._stored = stored
         self.generation = generation
         self._store = store
-        self._insist = insist
+        self._retry = retry
         self._on_parked = on_parked
         self._cache = Cache()
         # For each shard, what is stored; None where nothing of the partition has been applied yet.
@@ -58,8 +58,8 @@ class Pipeline:
     def start(self, partitions: Sequence[Partition]) -> None:
         """Finishes what a commit has left half written, then reads where Redis stands."""
         for shard, stands in enumerate(self._stands):
-            self._insist(partial(self._store.finish, self.generation, shard))
-            found = self._insist(partial(self._store.stands, self.generation, shard, partitions))
+            self._retry(partial(self._store.finish, self.generation, shard))
+            found = self._retry(partial(self._store.stands, self.generation, shard, partitions))
             stands.update(self._trail.start(shard, partitions, found))
 
     @property
@@ -87,15 +87,15 @@ class Pipeline:
 
     def check(self) -> None:
         """Raises Rewind where Redis has less than we know to be stored: nothing else tells while nothing comes."""
-        live = self._insist(self._store.catalogue.live)
+        live = self._retry(self._store.catalogue.live)
         if live != self.generation:
             raise Rewind("generation" if live else "lost_writes")
         for shard, stands in enumerate(self._stands):
             if not stands:
                 continue
             # A redrive may have failed halfway.
-            self._insist(partial(self._store.finish, self.generation, shard))
-            stored = self._insist(partial(self._store.positions, self.generation, shard, list(stands)))
+            self._retry(partial(self._store.finish, self.generation, shard))
+            stored = self._retry(partial(self._store.positions, self.generation, shard, list(stands)))
             if any((now or 0) < (known or 0) for now, known in zip(stored, stands.values(), strict=True)):
                 raise Rewind("lost_writes")
 
@@ -128,7 +128,7 @@ class Pipeline:
             return []
         decoded, states = self._next.decoded, dict[str, bytes | None]()
         for asked in self._next.asked:
-            states |= self._insist(asked.states)
+            states |= self._retry(asked.states)
         self._next = None
         *earlier, last = commits(decoded, partial(self._size, states))
         for part in earlier:
@@ -209,7 +209,7 @@ class Pipeline:
     def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:
         if not ids:
             return {}
-        states = self._insist(partial(self._store.load, self.generation, shard, ids))
+        states = self._retry(partial(self._store.load, self.generation, shard, ids))
         return {group_id: known(group_id, state) for group_id, state in states.items()}
 
     def _project(
@@ -233,14 +233,14 @@ class Pipeline:
         while self._flights:
             # Taken away first: what is steered elsewhere leaves the others to `discard`.
             flight = self._flights.pop(0)
-            part, outcome = flight.projected, self._insist(flight.sent.outcome)
+            part, outcome = flight.projected, self._retry(flight.sent.outcome)
             # Sent again whole, even if others made its groups larger than a batch would be let start with.
             while outcome is Outcome.CHANGED:
                 before = self._load_known(part.shard, group_ids(part.items))
                 part = self._project(part.shard, part.items, part.advances, before)
                 if part.parked:
                     self._on_parked(part.parked)
-                outcome = self._insist(self._store.commit(self.generation, part.shard, part.request).outcome)
+                outcome = self._retry(self._store.commit(self.generation, part.shard, part.request).outcome)
             self._steer(part, outcome)
 
     def _steer(self, part: Projected, outcome: Outcome) -> None:

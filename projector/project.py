@@ -92,9 +92,9 @@ class Change(Struct, gc=False):
     redriven: bool = False
 
 
-def decode_record(record: Record, deadly: Container[str] = ()) -> Decoded:
-    """`deadly`: positions of events that are not to be touched."""
-    if deadly and str(record) in deadly:
+def decode_record(record: Record, poison_pills: Container[str] = ()) -> Decoded:
+    """`poison_pills`: positions of events that are not to be touched."""
+    if poison_pills and str(record) in poison_pills:
         return Decoded(record, None, InvalidEvent("kills_process", "processes that read it have died of it"))
     try:
         return Decoded(record, decode(record.value, record.headers), None)

@@ -14,15 +14,15 @@ from events.errors import LogError, LogGap, LogUnavailable
 from events.logs.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.continuity import REBUILD, check_continuity, check_end
+from projector.control import Closed, Rejoin, Rewind
 from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import Limits
+from projector.parked.dead_letters import DeadLetters
 from projector.parked.intake import Intake
-from projector.parked.letters import Letters
-from projector.patience import Stopped, insist
 from projector.pipeline import Pipeline
 from projector.project import Decoded
-from projector.steering import Closed, Rejoin, Rewind
+from projector.retry import Stopped, retry
 from projector.store.redis import Store
 from projector.succession import await_successor, stand_by
 
@@ -60,8 +60,8 @@ class Projector:
         self._stop = stop
         self._accept_loss = accept_loss
         self._stands_by = stands_by
-        letters = Letters(parked_topic, store, stop) if parked_topic is not None else None
-        self._intake = Intake(store, stop, limits or Limits(), letters)
+        dead_letters = DeadLetters(parked_topic, store, stop) if parked_topic is not None else None
+        self._intake = Intake(store, stop, limits or Limits(), dead_letters)
         self._pipeline: Pipeline
         self._marked_at_s = 0.0
         self._compared_at_s = 0.0
@@ -69,10 +69,10 @@ class Projector:
     def run(self) -> None:
         """Until `stop` is set. Makes the log if there is none. Raises CannotGoOn, LogGap."""
         try:
-            if self._insist(self._log.create):
+            if self._retry(self._log.create):
                 log.info("made the log, to keep every event for ever", topic=self._log.topic)
             self._check_losses()
-            self._insist(self._store.check_eviction)
+            self._retry(self._store.check_eviction)
             self._rewrite_files()
             self._intake.prepare()
             try:
@@ -125,26 +125,26 @@ class Projector:
 
     def _rewrite_files(self) -> None:
         """Called before we write: the next start of Redis could misread what is appended to a torn file."""
-        self._watch.pulse.unhealed = self._insist(self._store.rewrite_files)
+        self._watch.pulse.unhealed = self._retry(self._store.rewrite_files)
 
     def _check_losses(self) -> None:
-        losses = self._insist(self._log.losses)
+        losses = self._retry(self._log.losses)
         for loss, sentence in losses.items():
             if loss not in self._accept_loss:
                 raise CannotGoOn(f"{sentence}; change that, or accept it with --accept-loss {loss}")
 
     def _open_generation(self, shards: int = 1) -> None:
-        generation = self._insist(lambda: self._store.generation(shards))
-        self._pipeline = Pipeline(self._store, generation, self._insist, self._intake.tell, self._watch.metrics.stored)
+        generation = self._retry(lambda: self._store.generation(shards))
+        self._pipeline = Pipeline(self._store, generation, self._retry, self._intake.tell, self._watch.metrics.stored)
 
     def _stand_by(self) -> None:
-        if stand_by(self._store, self._insist, self._stop, self._watch):
+        if stand_by(self._store, self._retry, self._stop, self._watch):
             self._open_generation()
 
     def _step(self, subscription: Subscription) -> None:
         # With something under way there is no time to wait for more.
         wait_s = 0.0 if self._pipeline.busy else POLL_S
-        polled = self._insist(lambda: subscription.poll(wait_s, BATCH_RECORDS_MAX))
+        polled = self._retry(lambda: subscription.poll(wait_s, BATCH_RECORDS_MAX))
         try:
             if polled.revoked:
                 self._intake.leave(polled.revoked)
@@ -165,7 +165,7 @@ class Projector:
                 self._watch.pulse.parked_bytes = self._intake.parked_bytes
         except Closed:
             self._watch.metrics.rewound("generation")
-            await_successor(self._store, self._pipeline.generation, self._insist, self._stop, self._watch)
+            await_successor(self._store, self._pipeline.generation, self._retry, self._stop, self._watch)
             self._start_again(subscription)
         except Rewind as rewind:
             self._rewound(rewind)
@@ -215,7 +215,7 @@ class Projector:
         self._check_identity()
         self._pipeline.start(partitions)
         self._intake.start(self._pipeline, partitions)
-        first, end = self._insist(self._log.first), self._insist(self._log.end)
+        first, end = self._retry(self._log.first), self._retry(self._log.end)
         for partition in partitions:
             offset, highest = self._pipeline.lowest(partition), self._pipeline.highest(partition)
             check_end(partition, highest, end[partition])
@@ -231,19 +231,19 @@ class Projector:
 
     def _compare(self, partitions: Sequence[Partition], thorough: bool) -> None:
         """Raises LogDiverged where the log holds other records than were applied, LogGap where it ends before them."""
-        end = self._insist(self._log.end)
+        end = self._retry(self._log.end)
         for partition in partitions:
             check_end(partition, self._pipeline.highest(partition), end[partition])
         generation, compared = self._pipeline.generation, self._watch.metrics.compared
-        check_continuity(self._log, self._store, generation, partitions, self._insist, compared, thorough)
+        check_continuity(self._log, self._store, generation, partitions, self._retry, compared, thorough)
         self._compared_at_s = time.monotonic()
 
     def _check_identity(self) -> None:
         """Positions mean nothing in another log, even if that has grown longer than ours was."""
-        ours = self._insist(self._log.identity)
-        known = self._insist(lambda: self._store.belongs_to(self._pipeline.generation, ours))
+        ours = self._retry(self._log.identity)
+        known = self._retry(lambda: self._store.belongs_to(self._pipeline.generation, ours))
         if known != ours:
             raise LogGap(f"Redis has the events of another log: {self._log.topic} was deleted and made anew. {REBUILD}")
 
-    def _insist(self, call: Callable[[], T]) -> T:
-        return insist(self._stop, call, self._watch.pulse)
+    def _retry(self, call: Callable[[], T]) -> T:
+        return retry(self._stop, call, self._watch.pulse)

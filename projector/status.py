@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from events.logs.log import Log, Partition
 from projector.project import PARKED_BYTES
-from projector.readmodel.schema.generations import PAUSED, UNTOLD, Listed, State
+from projector.readmodel.schema.generations import DEAD_LETTERS_DUE, PAUSED, Listed, State
 from projector.readmodel.schema.keys import Generation
 from projector.store import memory
 from projector.store.catalogue import Catalogue
@@ -144,7 +144,7 @@ def _paused(nodes: Nodes) -> dict[str, _Paused]:
 
 def _untold(nodes: Nodes) -> int:
     with nodes.errors():
-        return nodes.of(UNTOLD).scard(UNTOLD)
+        return nodes.of(DEAD_LETTERS_DUE).scard(DEAD_LETTERS_DUE)
 
 
 def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> GenerationStatus:

@@ -6,9 +6,9 @@ from functools import partial
 import structlog
 
 from projector.health.watch import Watch
-from projector.patience import Insist
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Retry
 from projector.store.redis import Store
 
 # How often a sealed generation is looked at for its successor, and one of another version for ours, in seconds.
@@ -18,20 +18,20 @@ STAND_BY_S = 1.0
 log = structlog.get_logger("projector")
 
 
-def await_successor(store: Store, sealed: Generation, insist: Insist, stop: threading.Event, watch: Watch) -> None:
+def await_successor(store: Store, sealed: Generation, retry: Retry, stop: threading.Event, watch: Watch) -> None:
     """A replay seals the generation, and moves the pointer once the new one has all that the old one has."""
     catalogue, seals_of = store.catalogue, partial(store.seals, sealed)
-    while insist(catalogue.live) == sealed and any(seals := insist(seals_of)):
+    while retry(catalogue.live) == sealed and any(seals := retry(seals_of)):
         # Who sealed it before nobody held the lease is gone; another one may seal it this very moment.
-        if insist(catalogue.replay) is None:
+        if retry(catalogue.replay) is None:
             log.warning("the replay that sealed the generation is gone: going on in it", generation=sealed.number)
-            insist(partial(store.unseal, sealed, seals))
+            retry(partial(store.unseal, sealed, seals))
         watch.pulse.turn()
         if stop.wait(SUCCESSOR_S):
             return
 
 
-def stand_by(store: Store, insist: Insist, stop: threading.Event, watch: Watch) -> bool:
+def stand_by(store: Store, retry: Retry, stop: threading.Event, watch: Watch) -> bool:
     """During a deployment two versions of the code run: the one that is not live leaves the log to the other.
 
     Returns whether a generation of ours, or none at all, has become live; False where `stop` was set before.
@@ -39,7 +39,7 @@ def stand_by(store: Store, insist: Insist, stop: threading.Event, watch: Watch) 
     log.warning("another version is live: standing by until ours is again", ours=VERSION)
     with watch.standing_by():
         while not stop.wait(STAND_BY_S):
-            live = insist(store.catalogue.live)
+            live = retry(store.catalogue.live)
             if live is None or live.version == VERSION:
                 return True
             watch.look(store, None)

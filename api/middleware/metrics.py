@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.http.seat import Seat, taken
+from api.http.worker_slot import WorkerSlot, taken
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.query.engine import Behind
 
@@ -30,19 +30,19 @@ class _Series(NamedTuple):
 class Metrics:
     """Labels are bounded: the caller gives routes, not paths, and method classes, not methods.
 
-    `seat`: where this process is one of several. What it counts then lies where all can read it, and each of them tells
+    `slot`: where this process is one of several. What it counts then lies where all can read it, and each of them tells
     the sums.
     """
 
-    def __init__(self, seat: Seat | None = None) -> None:
+    def __init__(self, slot: WorkerSlot | None = None) -> None:
         self.registry = self._told = CollectorRegistry()
-        if seat is None:
+        if slot is None:
             ProcessCollector(registry=self.registry)
         else:
-            seat.count_here()
+            slot.count_here()
             self._told = CollectorRegistry()
-            MultiProcessCollector(self._told, str(seat.folder))  # type: ignore[no-untyped-call]
-            self._told.register(_Processes(seat.folder))
+            MultiProcessCollector(self._told, str(slot.folder))  # type: ignore[no-untyped-call]
+            self._told.register(_Processes(slot.folder))
         self._requests = Counter(
             "order_groups_api_requests",
             "Requests answered.",

@@ -17,9 +17,9 @@ from projector.errors import BadSetting
 from projector.parked.book import Entry, entries, find, read_one, with_reason
 from projector.parked.redrive import discard as discard_all
 from projector.parked.redrive import redrive as redrive_all
-from projector.patience import Stopped
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Stopped
 from projector.settings import load_settings
 from projector.store.redis import Store
 

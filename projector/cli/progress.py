@@ -13,7 +13,7 @@ LINE_EVERY_S = 5.0
 
 
 class Progressing:
-    """A Teller. Each step has a bar for all, and one for each worker where there are several."""
+    """A Reporter. Each step has a bar for all, and one for each worker where there are several."""
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)

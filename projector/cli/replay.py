@@ -15,9 +15,9 @@ from projector.cli.verify import Share, sample_of
 from projector.cli.wiring import answering, open_nodes, spare_the_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
-from projector.patience import Stopped
 from projector.replay.plan import make_plan
 from projector.replay.workers import Task, work
+from projector.retry import Stopped
 from projector.settings import load_settings
 from projector.status import read_generations
 from projector.store.redis import Store

@@ -17,11 +17,11 @@ from projector.cli.progress import Progressing
 from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
 from projector.logs import configure_logs
-from projector.patience import Stopped
 from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import Lease
 from projector.replay.plan import Plan, make_plan
 from projector.replay.replay import Replay
+from projector.retry import Stopped
 from projector.settings import Settings, load_settings
 from projector.store.nodes import Nodes
 from projector.verify.compare import Report

@@ -14,10 +14,10 @@ from msgspec import Struct, structs
 
 from events.logs.log import Partition
 from projector.parked.record import counted, now_text, parked
-from projector.patience import Insist
 from projector.project import PARKED_BYTES, Decoded, Fate
 from projector.readmodel.schema.generations import PAUSED
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Retry
 from projector.store.redis import Store
 
 # By default, of each partition.
@@ -61,11 +61,11 @@ class Limits(Struct, frozen=True):
 
 
 class Cap:
-    """`insist` calls until there is an answer."""
+    """`retry` calls until there is an answer."""
 
-    def __init__(self, store: Store, limits: Limits, insist: Insist) -> None:
+    def __init__(self, store: Store, limits: Limits, retry: Retry) -> None:
         self._store = store
-        self._insist = insist
+        self._retry = retry
         self._limits = limits
         # What is parked, or under way to it, at least.
         self._parked: dict[Partition, Amount] = {}
@@ -160,18 +160,18 @@ class Cap:
             "since": now_text(),
         }
         told_as = msgspec.json.encode(told)
-        self._insist(lambda: self._store.nodes.keep_book(PAUSED, "HSET", PAUSED, str(partition), told_as))
+        self._retry(lambda: self._store.nodes.keep_book(PAUSED, "HSET", PAUSED, str(partition), told_as))
 
     def _unmark(self, partitions: Collection[Partition]) -> None:
         if partitions:
             names = [str(partition) for partition in partitions]
-            self._insist(lambda: self._store.nodes.keep_book(PAUSED, "HDEL", PAUSED, *names))
+            self._retry(lambda: self._store.nodes.keep_book(PAUSED, "HDEL", PAUSED, *names))
 
     def _stored(self, generation: Generation, partitions: Collection[Partition]) -> dict[Partition, Amount]:
         found = dict.fromkeys(partitions, NOTHING)
         for shard in range(generation.shards if found else 0):
             names = [f"{partition}:{what}" for what in (Fate.PARKED, PARKED_BYTES) for partition in found]
-            numbers = self._insist(partial(self._store.tallied, generation, shard, names))
+            numbers = self._retry(partial(self._store.tallied, generation, shard, names))
             for i, partition in enumerate(found):
                 found[partition] += Amount(numbers[i], numbers[len(found) + i])
         return found

@@ -17,11 +17,11 @@ from events.logs.log import Log, Partition
 from projector.cache import Cache
 from projector.errors import CannotGoOn
 from projector.parked.record import now_text
-from projector.patience import Insist
 from projector.project import Change, Decoded, Known, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, halves, parts, poison
 from projector.rebuild.windows import WINDOW_RECORDS, Windows
+from projector.retry import Retry
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Store
 from projector.store.sent import Asked, Sent
@@ -57,7 +57,7 @@ class Builder:
         store: Store,
         generation: Generation,
         partitions: Sequence[Partition],
-        insist: Insist,
+        retry: Retry,
         park: bool = False,
         window: int = WINDOW_RECORDS,
     ) -> None:
@@ -65,7 +65,7 @@ class Builder:
         self.log = log
         self._store = store
         self._partitions = partitions
-        self.insist = insist
+        self.retry = retry
         self._park = park
         self._window_records = window
         self._cache = Cache()
@@ -110,7 +110,7 @@ class Builder:
                 self.close()
                 if not isinstance(error, Lost):
                     raise
-                if not self.insist(lambda: self._store.is_open(self.generation)):
+                if not self.retry(lambda: self._store.is_open(self.generation)):
                     raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
 
     def close(self) -> None:
@@ -127,17 +127,17 @@ class Builder:
     def _start(self) -> Windows:
         self._cache.clear()
         # Before we write: the next start of Redis could misread what is appended to a torn file.
-        self.insist(self._store.rewrite_files)
-        deadly = self.insist(lambda: self._store.deadly(self.generation))
+        self.retry(self._store.rewrite_files)
+        poison_pills = self.retry(lambda: self._store.poison_pills(self.generation))
         self._stands = []
         for shard in range(self.generation.shards):
-            self.insist(partial(self._store.finish, self.generation, shard))
-            found = self.insist(partial(self._store.stands, self.generation, shard, self._partitions))
+            self.retry(partial(self._store.finish, self.generation, shard))
+            found = self.retry(partial(self._store.stands, self.generation, shard, self._partitions))
             self._stands.append(self._trail.start(shard, self._partitions, found))
-        first = self.insist(self.log.first)
+        first = self.retry(self.log.first)
         # What the log no longer has was accepted as lost when this was planned.
         start = {p: max(offset, first[p]) for p, offset in self.positions.items()}
-        return Windows(self.log.read(start), deadly, self.insist, self._window_records)
+        return Windows(self.log.read(start), poison_pills, self.retry, self._window_records)
 
     def _apply(self, window: Sequence[Decoded], reached: Positions, read_on: Callable[[int], None]) -> None:
         """While Redis writes a part, the next one is projected, the groups of the one after that are asked for, and as
@@ -161,7 +161,7 @@ class Builder:
     def _states(self, part: Part) -> Mapping[str, bytes | None]:
         """What was asked for before the part before was sent; of the first one, now."""
         self._asked = self._asked or self._ask(part)
-        states = self.insist(self._asked.states) if self._asked else {}
+        states = self.retry(self._asked.states) if self._asked else {}
         self._asked = None
         return states
 
@@ -191,7 +191,7 @@ class Builder:
         return before | self._load_known(part.shard, [group_id for group_id in part.groups if group_id not in before])
 
     def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:
-        states = self.insist(partial(self._store.load, self.generation, shard, ids)) if ids else {}
+        states = self.retry(partial(self._store.load, self.generation, shard, ids)) if ids else {}
         return {group_id: known(group_id, state) for group_id, state in states.items()}
 
     def _project(self, part: Part, before: Mapping[str, Known]) -> tuple[Change, list[str | bytes]]:
@@ -210,10 +210,10 @@ class Builder:
         flight, self._flight = self._flight, None
         if flight is None:
             return
-        part, change, outcome = flight.part, flight.change, self.insist(flight.sent.outcome)
+        part, change, outcome = flight.part, flight.change, self.retry(flight.sent.outcome)
         while outcome is Outcome.CHANGED:
             change, sendable = self._project(part, self._load_known(part.shard, list(part.groups)))
-            outcome = self.insist(self._store.commit(self.generation, part.shard, sendable).outcome)
+            outcome = self.retry(self._store.commit(self.generation, part.shard, sendable).outcome)
         match outcome:
             case Outcome.STORED | Outcome.ALREADY:
                 self._stands[part.shard].update((p, advance.stop) for p, advance in part.advances.items())

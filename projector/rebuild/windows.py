@@ -5,9 +5,9 @@ from functools import partial
 
 from events.errors import LogError, LogUnavailable
 from events.logs.log import Reader, Record
-from projector.patience import Insist
 from projector.project import Decoded, decode_record
 from projector.rebuild.parts import Positions
+from projector.retry import Retry
 
 # A window has at most so many records, and is full with so many bytes of them.
 WINDOW_RECORDS = 20_000
@@ -23,13 +23,13 @@ READ_ON_POLLS = 100
 class Windows:
     """Read from `reader`, which it closes. Of the next window a part may be read while this one is being written.
 
-    `deadly`: positions of events that are not to be touched. `records`: of a window, at most.
+    `poison_pills`: positions of events that are not to be touched. `records`: of a window, at most.
     """
 
-    def __init__(self, reader: Reader, deadly: Collection[str], insist: Insist, records: int) -> None:
+    def __init__(self, reader: Reader, poison_pills: Collection[str], retry: Retry, records: int) -> None:
         self._reader = reader
-        self._deadly = deadly
-        self._insist = insist
+        self._poison_pills = poison_pills
+        self._retry = retry
         self._records = records
         self._next: list[Decoded] = []
         self._bytes = 0
@@ -40,13 +40,13 @@ class Windows:
     def take(self, stop: Positions) -> tuple[list[Decoded], Positions]:
         """The next window, and the positions behind it. What was read on must lie before `stop`, too.
 
-        Raises what `insist` does, and what the log does but for LogUnavailable.
+        Raises what `retry` does, and what the log does but for LogUnavailable.
         """
         failed, self._failed = self._failed, None
         if failed and not isinstance(failed, LogUnavailable):
             raise failed
         while (room := self._room) and self._add(
-            self._insist(partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
+            self._retry(partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
         ):
             pass
         taken, self._next, self._bytes, self._written = self._next, [], 0, 0
@@ -75,6 +75,6 @@ class Windows:
 
     def _add(self, records: Sequence[Record]) -> bool:
         """Whether there were any."""
-        self._next += [decode_record(record, self._deadly) for record in records]
+        self._next += [decode_record(record, self._poison_pills) for record in records]
         self._bytes += sum([len(record.value or b"") for record in records])
         return bool(records)

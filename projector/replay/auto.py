@@ -10,12 +10,12 @@ import structlog
 from events.logs.log import Log, Loss
 from projector.errors import CannotGoOn, StoreUnavailable
 from projector.health.pulse import Pulse, Seen
-from projector.patience import Stopped, insist
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Progress
 from projector.replay.lease import Busy, Lease
 from projector.replay.plan import make_plan
 from projector.replay.replay import Replay
+from projector.retry import Stopped, retry
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 
@@ -28,7 +28,7 @@ log = structlog.get_logger("projector")
 
 
 class Logging:
-    """A Teller, and a sign of life."""
+    """A Reporter, and a sign of life."""
 
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
@@ -64,7 +64,7 @@ def bring_to_our_version(
 
     def is_needed() -> bool:
         pulse.turn()
-        live = insist(stop, catalogue.live, pulse)
+        live = retry(stop, catalogue.live, pulse)
         return live is not None and live.version < VERSION
 
     while is_needed():

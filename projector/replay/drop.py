@@ -6,20 +6,20 @@ from typing import cast
 
 import redis
 
-from projector.patience import Insist
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Retry
 from projector.store.nodes import Nodes
 from projector.store.opening import SLICE_KEYS
 
 
-def delete_keys(nodes: Nodes, generation: Generation, insist: Insist, check: Callable[[], None]) -> int:
+def delete_keys(nodes: Nodes, generation: Generation, retry: Retry, check: Callable[[], None]) -> int:
     """Returns how many there were. `check` may raise between two slices: the rest may be deleted another time."""
     deleted = 0
-    for client in insist(nodes.all):
+    for client in retry(nodes.all):
         cursor = 0
         while True:
             check()
-            cursor, found = insist(partial(_delete_some, nodes, client, generation, cursor))
+            cursor, found = retry(partial(_delete_some, nodes, client, generation, cursor))
             deleted += found
             if cursor == 0:
                 break

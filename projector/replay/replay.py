@@ -16,7 +16,6 @@ from msgspec import structs
 from events.logs.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting
-from projector.patience import Insisting, Stopped, Waiter, insist
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State
 from projector.readmodel.schema.keys import Generation
@@ -27,9 +26,10 @@ from projector.replay.drop import delete_keys
 from projector.replay.follow import check_log, must_follow
 from projector.replay.lease import Lease
 from projector.replay.plan import Stretch, unfinished
+from projector.replay.reporter import Reporter, Reporting
 from projector.replay.switch import NEAR_EVENTS, go_over
-from projector.replay.teller import Teller, Telling
 from projector.replay.workers import run_workers
+from projector.retry import Retrying, Stopped, Waiter, retry
 from projector.status import lowest_positions
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes
@@ -59,27 +59,34 @@ class Replay:
     """
 
     def __init__(
-        self, log: Log, nodes: Nodes, lease: Lease, stop: Event, teller: Teller, park: bool, watch: Waiter | None = None
+        self,
+        log: Log,
+        nodes: Nodes,
+        lease: Lease,
+        stop: Event,
+        reporter: Reporter,
+        park: bool,
+        watch: Waiter | None = None,
     ) -> None:
         self._watch = watch
         self._log = log
         self._nodes = nodes
         self._store = Store(nodes)
-        self._catalogue = cast(Catalogue, Insisting(self._store.catalogue, self._insist))
+        self._catalogue = cast(Catalogue, Retrying(self._store.catalogue, self._retry))
         self._lease = lease
         self._stop = stop
-        self._teller = Telling(teller, lease.tell)
+        self._reporter = Reporting(reporter, lease.tell)
         self._park = park
-        self._partitions = self._insist(log.partitions)
+        self._partitions = self._retry(log.partitions)
         self._lift_orphaned_seal()
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
         """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
-        self._insist(self._store.check_eviction)
+        self._retry(self._store.check_eviction)
         entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
-        self._insist(lambda: self._store.open(generation))
-        check_log(self._log, self._store, generation, self._partitions, self._insist)
+        self._retry(lambda: self._store.open(generation))
+        check_log(self._log, self._store, generation, self._partitions, self._retry)
         done_before = 0
         while True:
             stretches = self._stretches(generation)
@@ -89,9 +96,9 @@ class Replay:
 
             def tell(done: list[int], before: int = done_before, total: int = done_before + left) -> None:
                 self._lease.check()
-                self._teller.progress("build", [before + done[0], *done[1:]], total)
+                self._reporter.progress("build", [before + done[0], *done[1:]], total)
 
-            say = self._teller.say
+            say = self._reporter.say
             run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell, say)
             done_before += left
 
@@ -102,7 +109,7 @@ class Replay:
 
         def tell(step: str, done: int, total: int) -> None:
             self._check()
-            self._teller.progress(step, [done], total)
+            self._reporter.progress(step, [done], total)
 
         self._must_follow(generation)
         with closing(self._builder(generation, self._park)) as builder:
@@ -111,7 +118,7 @@ class Replay:
                 report = compare_generations(self._store, live, generation, builder, tell, sample)
             else:
                 # What the log has lost was accepted by name before this was built from it.
-                report = verify_log(self._log, self._store, generation, self._insist, tell, sample, accept_loss=True)
+                report = verify_log(self._log, self._store, generation, self._retry, tell, sample, accept_loss=True)
         if not sample.is_all and report.groups == 0:
             raise BadSetting(f"--sample: expected a larger one, {sample.share} has no group of {generation.number}")
         # A sample may miss what all groups showed before.
@@ -167,10 +174,10 @@ class Replay:
         if entry.generation == self._catalogue.live():
             raise BadSetting(f"generation {number} is live: switch to another one before you drop it")
         self._catalogue.put(structs.replace(entry, state=State.DROPPING), self._lease.token)
-        self._insist(lambda: self._store.seal(entry.generation, self._lease.token))
+        self._retry(lambda: self._store.seal(entry.generation, self._lease.token))
         if self._stop.wait(READERS_S):
             raise Stopped
-        deleted = delete_keys(self._nodes, entry.generation, self._insist, self._check)
+        deleted = delete_keys(self._nodes, entry.generation, self._retry, self._check)
         self._catalogue.remove(number, self._lease.token)
         return deleted
 
@@ -179,19 +186,19 @@ class Replay:
         before = self._catalogue.live()
         # A kept one may be read: by an API of its version, while another one is live.
         with closing(self._builder(generation, park, WHOLE_RECORDS)) as builder:
-            go_over(self._log, self._store, builder, self._lease, self._insist, self._teller)
+            go_over(self._log, self._store, builder, self._lease, self._retry, self._reporter)
         return Switched(generation, before)
 
     def _is_measure(self, live: Generation, built: Positions) -> bool:
         """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
-        if self._insist(lambda: self._store.log_of(live)) not in (None, self._insist(self._log.identity)):
+        if self._retry(lambda: self._store.log_of(live)) not in (None, self._retry(self._log.identity)):
             return False
-        if self._insist(lambda: compare(self._log, self._store, live, self._partitions)).diverged:
+        if self._retry(lambda: compare(self._log, self._store, live, self._partitions)).diverged:
             return False
         before, moved_s = -1, time.monotonic()
         while True:
             reached = self._reached(live)
-            end = self._insist(self._log.end)
+            end = self._retry(self._log.end)
             if any(at > end[partition] for partition, at in reached.items()):
                 return False
             if all(reached[partition] >= at for partition, at in built.items()):
@@ -199,29 +206,31 @@ class Replay:
             if sum(reached.values()) > before:
                 before, moved_s = sum(reached.values()), time.monotonic()
             elif time.monotonic() - moved_s > STANDSTILL_S:
-                self._teller.say("the live generation stands still behind the new one, which is compared with the log")
+                self._reporter.say(
+                    "the live generation stands still behind the new one, which is compared with the log"
+                )
                 return False
-            self._teller.progress("wait for the live one", [sum(reached.values())], sum(built.values()))
+            self._reporter.progress("wait for the live one", [sum(reached.values())], sum(built.values()))
             if self._stop.wait(LOOK_S):
                 raise Stopped
 
     def _stretches(self, generation: Generation) -> list[Stretch]:
-        first, end = self._insist(self._log.first), self._insist(self._log.end)
+        first, end = self._retry(self._log.first), self._retry(self._log.end)
         reached = self._reached(generation)
         return [Stretch(p, max(reached[p], first[p]), end[p], None) for p in self._partitions if end[p] > reached[p]]
 
     def _reached(self, generation: Generation) -> dict[Partition, int]:
-        return self._insist(lambda: lowest_positions(self._nodes, generation, self._partitions))
+        return self._retry(lambda: lowest_positions(self._nodes, generation, self._partitions))
 
     def _unseal(self, generation: Generation) -> None:
-        seals = self._insist(lambda: self._store.seals(generation))
-        self._insist(lambda: self._store.unseal(generation, seals))
+        seals = self._retry(lambda: self._store.seals(generation))
+        self._retry(lambda: self._store.unseal(generation, seals))
 
     def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
-        return Builder(self._log, self._store, generation, self._partitions, self._insist, park, window)
+        return Builder(self._log, self._store, generation, self._partitions, self._retry, park, window)
 
     def _must_follow(self, generation: Generation) -> None:
-        must_follow(self._log, self._store, generation, self._partitions, self._insist)
+        must_follow(self._log, self._store, generation, self._partitions, self._retry)
 
     def _check(self) -> None:
         if self._stop.is_set():
@@ -243,8 +252,8 @@ class Replay:
         if live is not None:
             self._unseal(live)
 
-    def _insist(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T]) -> T:
         """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""
         if self._stop.is_set():
             raise Stopped
-        return insist(self._stop, call, self._watch)
+        return retry(self._stop, call, self._watch)

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 from events.logs.log import Log, Partition
 from projector.errors import CannotGoOn
-from projector.patience import Insist
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.parts import Positions
 from projector.replay.lease import Lease
-from projector.replay.teller import Teller
+from projector.replay.reporter import Reporter
+from projector.retry import Retry
 from projector.store.redis import Store
 
 # A new generation that lags behind the log by no more can be brought up to it within a moment, in events.
@@ -28,55 +28,55 @@ LOOK_S = 0.1
 FILES_S = 120.0
 
 
-def go_over(log: Log, store: Store, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
+def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
     """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
-    generation, live = builder.generation, insist(store.catalogue.live)
-    _await_files(store, lease, insist, teller)
-    _catch_up(log, builder, lease, insist, teller)
+    generation, live = builder.generation, retry(store.catalogue.live)
+    _await_files(store, lease, retry, reporter)
+    _catch_up(log, builder, lease, retry, reporter)
     try:
         if live is not None:
             # So that a rollback finds it: the replay that made it live may have died before it did this.
-            insist(lambda: store.catalogue.mark_live(live, lease.token))
-            insist(lambda: store.seal(live, lease.token))
-            builder.advance(insist(lambda: _reach(log, store, live, insist)))
-        if live is not None and insist(lambda: store.seals(live)) != [lease.token] * live.shards:
+            retry(lambda: store.catalogue.mark_live(live, lease.token))
+            retry(lambda: store.seal(live, lease.token))
+            builder.advance(retry(lambda: _reach(log, store, live, retry)))
+        if live is not None and retry(lambda: store.seals(live)) != [lease.token] * live.shards:
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
-        insist(lambda: store.tell_end(generation, log.end()))
-        insist(lambda: store.catalogue.point(live, generation, lease.token))
+        retry(lambda: store.tell_end(generation, log.end()))
+        retry(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
         if live is not None:
             store.unseal(live, [lease.token] * live.shards)
         raise
-    insist(lambda: store.catalogue.mark_live(generation, lease.token))
+    retry(lambda: store.catalogue.mark_live(generation, lease.token))
 
 
-def _await_files(store: Store, lease: Lease, insist: Insist, teller: Teller) -> None:
+def _await_files(store: Store, lease: Lease, retry: Retry, reporter: Reporter) -> None:
     """Waits until no torn append-only file is left: another start of Redis could misread what was built. FILES_S at
     most: some servers can never rewrite it, and a rollback must be possible nevertheless.
     """
     deadline_s, said = time.monotonic() + FILES_S, False
-    while waits := insist(store.rewrite_files):
+    while waits := retry(store.rewrite_files):
         if not said:
-            teller.say(waits[0])
+            reporter.say(waits[0])
             said = True
         if time.monotonic() > deadline_s:
-            teller.say(f"going on after {FILES_S:.0f} s: until it is rewritten, do not start that Redis again")
+            reporter.say(f"going on after {FILES_S:.0f} s: until it is rewritten, do not start that Redis again")
             return
         lease.check()
         time.sleep(LOOK_S)
 
 
-def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: Teller) -> None:
+def _catch_up(log: Log, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
     """Until the builder lags so little that the rest is a matter of moments."""
     builder.advance({})
     start = builder.positions
     for _ in range(ROUNDS_MAX):
-        end = insist(log.end)
+        end = retry(log.end)
         total = _between(start, end)
 
         def tell(total: int = total) -> None:
             lease.check()
-            teller.progress("catch up", [_between(start, builder.positions)], total)
+            reporter.progress("catch up", [_between(start, builder.positions)], total)
 
         left = _between(builder.positions, end)
         builder.advance(end, tell)
@@ -84,9 +84,9 @@ def _catch_up(log: Log, builder: Builder, lease: Lease, insist: Insist, teller: 
             return
 
 
-def _reach(log: Log, store: Store, live: Generation, insist: Insist) -> Positions:
+def _reach(log: Log, store: Store, live: Generation, retry: Retry) -> Positions:
     """What its farthest shard has applied, as far as the log has it."""
-    end = insist(log.end)
+    end = retry(log.end)
     partitions = list(end)
     reached = dict.fromkeys(partitions, 0)
     for shard in range(live.shards):

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from events.logs.log import Log, Partition
 from projector.errors import CannotGoOn
-from projector.patience import Stopped, insist
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.replay.plan import Stretch
+from projector.retry import Stopped, retry
 from projector.store.redis import Store
 from projector.up.child import stop as stop_process
 
@@ -50,7 +50,7 @@ def work(task: Task, log: Log, store: Store, stop: threading.Event) -> None:
     def until_stopped(call: Callable[[], Any]) -> Any:
         if stop.is_set():
             raise Stopped
-        return insist(stop, call)
+        return retry(stop, call)
 
     builder = Builder(log, store, task.generation, list(task.positions), until_stopped, task.park)
 

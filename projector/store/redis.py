@@ -10,7 +10,7 @@ from projector.anchors import Last, unpacked
 from projector.errors import CannotGoOn, OtherVersion
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.generations import DEADLY
+from projector.readmodel.schema.generations import POISON_PILLS
 from projector.readmodel.schema.keys import Generation
 from projector.store import memory
 from projector.store.aof import AppendOnlyFiles, Counted
@@ -183,10 +183,10 @@ class Store:
             found = self.nodes.of(key).hmget(key, list(names))
         return [int(number or 0) for number in found]
 
-    def deadly(self, generation: Generation) -> frozenset[str]:
+    def poison_pills(self, generation: Generation) -> frozenset[str]:
         """Positions in its log of events that killed who read them."""
         with self.nodes.errors():
-            found = cast(set[bytes], self.nodes.of(DEADLY).smembers(DEADLY))
+            found = cast(set[bytes], self.nodes.of(POISON_PILLS).smembers(POISON_PILLS))
         noted = [one.decode().split(" ", 1) for one in found]
         log = (self.log_of(generation) or "-") if noted else ""
         return frozenset(position for of_log, position in noted if of_log == log)
@@ -195,7 +195,7 @@ class Store:
         """`command`: SADD or SREM. In another log the same positions are those of other events."""
         log = self.log_of(generation) or "-"
         if positions:
-            self.nodes.keep_book(DEADLY, command, DEADLY, *(f"{log} {position}" for position in positions))
+            self.nodes.keep_book(POISON_PILLS, command, POISON_PILLS, *(f"{log} {position}" for position in positions))
 
     def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """For the API, which cannot ask the log: where it ended a moment ago."""

@@ -10,10 +10,10 @@ from events.errors import LogDiverged, LogGap
 from events.logs.log import Log
 from projector.continuity import REBUILD, compare
 from projector.errors import CannotGoOn
-from projector.patience import Insist
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
+from projector.retry import Retry
 from projector.store.redis import Store
 from projector.verify.book import Book
 from projector.verify.comparison import Comparison, Side, Tell, hashes
@@ -78,20 +78,20 @@ def compare_generations(
 
     `tell`: see Tell. Differences are told as of `live`, with `built` as what is expected; those of `built` are sets and
     bitmaps of it that do not fit its own documents.
-    Raises StoreUnavailable and LogUnavailable as far as the builder's `insist` does, CannotGoOn where a shard of `live`
+    Raises StoreUnavailable and LogUnavailable as far as the builder's `retry` does, CannotGoOn where a shard of `live`
     lags and no projector brings it on, and what Builder.advance raises.
     """
     started_s = time.monotonic()
     partitions = list(builder.positions)
     with closing(Book(first)) as book:
-        found = Shards(store, live, partitions, builder.insist)
-        own = Shards(store, built, partitions, builder.insist)
+        found = Shards(store, live, partitions, builder.retry)
+        own = Shards(store, built, partitions, builder.retry)
         # What lies before the live one is applied before anything is counted: later on, each group would be looked up.
         builder.advance(lowest(found), lambda: tell("compare", 0, 1))
         expected = Built(builder, own, live, book, sample)
         expected.list_groups()
         total = book.groups()
-        level = Level(expected, builder.log, builder.insist, lambda: tell("compare", total, total))
+        level = Level(expected, builder.log, builder.retry, lambda: tell("compare", total, total))
         comparison = Comparison(live, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)
@@ -115,7 +115,7 @@ def verify_log(
     log: Log,
     store: Store,
     generation: Generation,
-    insist: Insist,
+    retry: Retry,
     tell: Tell,
     sample: Sample = ALL,
     first: int = 10,
@@ -125,7 +125,7 @@ def verify_log(
 
     `tell`: see Tell.
     `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
-    Raises StoreUnavailable and LogUnavailable as far as `insist` does; LogGap and LogDiverged where the generation is
+    Raises StoreUnavailable and LogUnavailable as far as `retry` does; LogGap and LogDiverged where the generation is
     of another log; CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of
     it lags and no projector brings it on.
     """
@@ -134,25 +134,25 @@ def verify_log(
         raise CannotGoOn(
             f"generation {generation.number} has version {generation.version}, this code folds version {VERSION}"
         )
-    ours, known = insist(log.identity), insist(lambda: store.log_of(generation))
+    ours, known = retry(log.identity), retry(lambda: store.log_of(generation))
     if known not in (None, ours):
         raise LogGap(f"generation {generation.number} has the events of another log than {log.topic} as it is now")
-    for divergence in insist(lambda: compare(log, store, generation, insist(log.partitions))).diverged:
+    for divergence in retry(lambda: compare(log, store, generation, retry(log.partitions))).diverged:
         raise LogDiverged(f"generation {generation.number}: {divergence}. {REBUILD}")
-    deadly = insist(lambda: store.deadly(generation))
+    poison_pills = retry(lambda: store.poison_pills(generation))
     with (
         closing(Book(first)) as book,
-        closing(Refold(log, generation, book, insist, sample, accept_loss, deadly)) as expected,
+        closing(Refold(log, generation, book, retry, sample, accept_loss, poison_pills)) as expected,
     ):
-        found = Shards(store, generation, list(expected.positions), insist)
-        start, end = lowest(found), insist(log.end)
+        found = Shards(store, generation, list(expected.positions), retry)
+        start, end = lowest(found), retry(log.end)
         for partition, offset in start.items():
             if offset > end[partition]:
                 raise LogGap(f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}")
         events = sum(start.values())
         expected.advance(start, lambda ids: None, lambda done: tell("fold", done, events))
         groups = book.groups()
-        level = Level(expected, log, insist, lambda: tell("compare", groups, groups))
+        level = Level(expected, log, retry, lambda: tell("compare", groups, groups))
         comparison = Comparison(generation, expected, book, level)
         comparison.walk(found, tell)
         positions = dict(expected.positions)

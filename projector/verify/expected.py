@@ -7,11 +7,11 @@ from typing import Protocol
 from events.logs.log import Log, Partition, Reader, Record
 from projector.cache import Cache
 from projector.errors import CannotGoOn
-from projector.patience import Insist
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.windows import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS
+from projector.retry import Retry
 from projector.verify.book import Book, Sized
 from projector.verify.picture import EMPTY, Picture, agree, named, picture_of
 from projector.verify.sample import Sample
@@ -44,7 +44,7 @@ class Refold:
     Of the groups in `sample`. The book is told how large the sets of `generation` ought to be, shard by shard, and what
     ought to be parked.
     `accept_loss`: a log that has lost its beginning is folded from where it begins.
-    `deadly`: positions of events that are not to be touched, hence are parked.
+    `poison_pills`: positions of events that are not to be touched, hence are parked.
     """
 
     def __init__(
@@ -52,19 +52,19 @@ class Refold:
         log: Log,
         generation: Generation,
         book: Book,
-        insist: Insist,
+        retry: Retry,
         sample: Sample,
         accept_loss: bool = False,
-        deadly: Container[str] = (),
+        poison_pills: Container[str] = (),
     ) -> None:
         self._generation = generation
         self._book = book
-        self._insist = insist
-        self._deadly = deadly
+        self._retry = retry
+        self._poison_pills = poison_pills
         self._sample = sample
         self._cache = Cache()
         self.events = 0
-        first = insist(log.first)
+        first = retry(log.first)
         for partition, offset in first.items():
             if offset and not accept_loss:
                 raise CannotGoOn(
@@ -72,7 +72,7 @@ class Refold:
                     "first event; without, nobody can tell what the groups ought to be"
                 )
         self.positions: Positions = first
-        self._reader: Reader = insist(lambda: log.read(self.positions))
+        self._reader: Reader = retry(lambda: log.read(self.positions))
 
     def close(self) -> None:
         self._reader.close()
@@ -102,12 +102,12 @@ class Refold:
         window: list[Decoded] = []
         size = 0
         while len(window) < WINDOW_RECORDS and size < WINDOW_BYTES:
-            records: Collection[Record] = self._insist(lambda: self._reader.poll(POLL_S, POLL_RECORDS, stop))
+            records: Collection[Record] = self._retry(lambda: self._reader.poll(POLL_S, POLL_RECORDS, stop))
             if not records:
                 break
             self.events += len(records)
             size += sum(len(record.value or b"") for record in records)
-            decoded = (decode_record(record, self._deadly) for record in records)
+            decoded = (decode_record(record, self._poison_pills) for record in records)
             window += [item for item in decoded if item.event is None or item.event.group_id in self._sample]
         return window
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from events.logs.log import Log
 from projector.errors import CannotGoOn
-from projector.patience import Insist
 from projector.rebuild.windows import POLL_RECORDS, POLL_S
+from projector.retry import Retry
 from projector.verify.expected import Expected, Touched
 from projector.verify.shards import Answer, Positions
 
@@ -23,10 +23,10 @@ LOOK_AGAIN_S = 0.02
 class Level:
     """`tell` is called again and again while it takes time."""
 
-    def __init__(self, expected: Expected, log: Log, insist: Insist, tell: Callable[[], None]) -> None:
+    def __init__(self, expected: Expected, log: Log, retry: Retry, tell: Callable[[], None]) -> None:
         self._expected = expected
         self._log = log
-        self._insist = insist
+        self._retry = retry
         self._tell = tell
 
     def __call__(self, look: Callable[[], Answer], touched: Touched) -> Answer:
@@ -61,10 +61,10 @@ class Level:
     def _nothing_between(self, positions: Positions) -> bool:
         """Whether what a shard lacks are no events, but offsets that the log uses for itself."""
         stop = self._expected.positions
-        reader = self._insist(partial(self._log.read, positions))
+        reader = self._retry(partial(self._log.read, positions))
         try:
             while any(reader.positions[p] < offset for p, offset in stop.items()):
-                if self._insist(partial(reader.poll, POLL_S, POLL_RECORDS, stop)):
+                if self._retry(partial(reader.poll, POLL_S, POLL_RECORDS, stop)):
                     return False
             return True
         finally:

@@ -14,8 +14,8 @@ from msgspec import Struct
 from events.logs.log import Partition
 from projector.errors import CannotGoOn
 from projector.fold.view import Entries
-from projector.patience import Insist
 from projector.readmodel.schema.keys import ID_SLICES, SLICES, Generation
+from projector.retry import Retry
 from projector.store.redis import Store
 from projector.verify.buckets import add_bits_of_ids, bits_found, is_bitmap
 from projector.verify.picture import Picture
@@ -63,15 +63,15 @@ class Answer(Struct, frozen=True):
 
 
 class Shards:
-    """Every method raises StoreUnavailable and CannotGoOn, as far as `insist` lets them pass."""
+    """Every method raises StoreUnavailable and CannotGoOn, as far as `retry` lets them pass."""
 
-    def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], insist: Insist) -> None:
+    def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], retry: Retry) -> None:
         self.generation = generation
         self.has_bits = generation.version >= BITS_SINCE
         self._has_slices = generation.version >= SLICES_SINCE
         self._store = store
         self._partitions = {str(partition).encode(): partition for partition in partitions}
-        self._insist = insist
+        self._retry = retry
 
     def look(
         self,
@@ -95,7 +95,7 @@ class Shards:
         head = msgspec.msgpack.encode((documents, self.has_bits, listed, sizes, parked, slices, id_slices))
         found = self._call(shard, head, ids)
         if b"unfinished" in found[0][::2]:
-            self._insist(partial(self._store.finish, self.generation, shard))
+            self._retry(partial(self._store.finish, self.generation, shard))
             found = self._call(shard, head, ids)
             if b"unfinished" in found[0][::2]:
                 raise CannotGoOn(
@@ -157,7 +157,7 @@ class Shards:
                         client.zscan(key, cursor, count=count) if sorted_set else client.hscan(key, cursor, count=count)
                     )
 
-            cursor, found = self._insist(step)
+            cursor, found = self._retry(step)
             yield [member for member, _ in found] if sorted_set else list(found)
             if cursor == 0:
                 return
@@ -168,7 +168,7 @@ class Shards:
 
     def _scan_keys(self, pattern: str) -> Iterator[list[bytes]]:
         nodes = self._store.nodes
-        for client in self._insist(nodes.all):
+        for client in self._retry(nodes.all):
             cursor = 0
             while True:
 
@@ -176,7 +176,7 @@ class Shards:
                     with nodes.errors():
                         return client.scan(cursor, match=pattern, count=SCAN_KEYS)
 
-                cursor, found = self._insist(step)
+                cursor, found = self._retry(step)
                 yield found
                 if cursor == 0:
                     break
@@ -194,9 +194,9 @@ class Shards:
             return call
 
         try:
-            found = self._insist(evaluate("EVALSHA", SHA))
+            found = self._retry(evaluate("EVALSHA", SHA))
         except redis.exceptions.NoScriptError:
-            found = self._insist(evaluate("EVAL", SCRIPT))
+            found = self._retry(evaluate("EVAL", SCRIPT))
         return cast(list[Any], found)
 
     def _positions(self, flat: Sequence[bytes]) -> Positions:

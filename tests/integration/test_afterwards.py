@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Block, Command
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.engine import Answer, Engine
 from projector.readmodel.query.page import known, listing, places
 from projector.readmodel.query.page.documents import ROWS_MAX, Documents
@@ -63,11 +63,11 @@ def watched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
             shop.change(rng.choice((0, 0, 0, 1)))
 
     class DisturbedDocuments(Documents):
-        def commands(self, live: Live) -> list[Command | Block]:
+        def commands(self, live: ActiveGeneration) -> list[Command | Block]:
             shop.change(rng.choice((0, 1, 3)))
             return super().commands(live)
 
-        def take(self, live: Live, replies: Sequence[object]) -> bool:
+        def take(self, live: ActiveGeneration, replies: Sequence[object]) -> bool:
             is_right = super().take(live, replies)
             lists[-1].was_right.append(is_right)
             shop.change(rng.choice((0, 1, 10)))
@@ -152,7 +152,7 @@ def test_all_of_a_page_changes_again_and_again(
             shop.change(orders)
 
     class Disturbed(Documents):
-        def commands(self, live: Live) -> list[Command | Block]:
+        def commands(self, live: ActiveGeneration) -> list[Command | Block]:
             shop.change(orders)
             return super().commands(live)
 
@@ -179,12 +179,12 @@ def test_a_redis_that_loses_writes_after_the_list(shop: Shop, redis_url: str, mo
     read: list[bool] = []
 
     class Losing(Documents):
-        def commands(self, live: Live) -> list[Command | Block]:
+        def commands(self, live: ActiveGeneration) -> list[Command | Block]:
             if not read:
                 shop.swap_change()
             return super().commands(live)
 
-        def take(self, live: Live, replies: Sequence[object]) -> bool:
+        def take(self, live: ActiveGeneration, replies: Sequence[object]) -> bool:
             is_right = super().take(live, replies)
             read.append(is_right)
             return is_right

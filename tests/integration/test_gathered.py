@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from projector.readmodel.client.live import Live
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.query.engine import Answer, Engine
 from projector.readmodel.query.explain import Round
 from projector.readmodel.query.page import listing
@@ -37,7 +37,7 @@ def test_what_changes_between_the_calls(shop: Shop, redis_url: str, monkeypatch:
     trimmed: list[int] = []
 
     class Disturbed(Gathering):
-        def begin(self, live: Live, replies: Sequence[Sequence[object]]) -> bool:
+        def begin(self, live: ActiveGeneration, replies: Sequence[Sequence[object]]) -> bool:
             unready = [reply[1] for reply in replies if reply[1] in (UNGATHERED, BEHIND)]
             codes.extend(unready)
             if unready and rng.random() < 0.3:

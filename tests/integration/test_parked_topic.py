@@ -16,7 +16,7 @@ from events.logs.kafka.log import KafkaLog
 from events.logs.kafka.url import kafka_settings
 from events.logs.log import Entry, Log, Position, Record
 from events.logs.open import open_log, open_parked
-from projector.parked import letters
+from projector.parked import dead_letters
 from projector.parked.book import find
 from projector.parked.redrive import discard
 from projector.run import Projector
@@ -27,7 +27,7 @@ from tests.poison import POISON, event
 from tests.processes import Process, projector, wait_until_applied
 from tests.servers.process import wait_until
 
-UNTOLD = "{og:live}:untold"
+DEAD_LETTERS_DUE = "{og:live}:untold"
 GOOD = Entry(b"k", json.dumps(event(1)).encode())
 OURS = ("parked-position", "parked-reason", "parked-at")
 
@@ -148,7 +148,7 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Kafka makes no topic a.parked beside an a_parked."""
-    monkeypatch.setattr(letters, "AGAIN_S", 0.2)
+    monkeypatch.setattr(dead_letters, "AGAIN_S", 0.2)
     url = kafka_topic(1)
     topic = topic_of(url)
     with KafkaLog(kafka_settings(beside(url, f"{topic}_parked"), {})) as in_the_way:
@@ -157,7 +157,7 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
     ends = append(url, sent)
     with projecting(url, one_redis_url):
         wait_until_applied(client, ends)
-        assert client.scard(UNTOLD) == 49
+        assert client.scard(DEAD_LETTERS_DUE) == 49
         readmodel.check_accounting(readmodel.read(client), len(sent))
     assert capsys.readouterr().out.count("does not take them") == 1
     # Another process takes over from where that one ended. One event has been thrown away meanwhile.
@@ -170,7 +170,7 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
         admin = KafkaAdminClient(bootstrap_servers=kafka)
         admin.delete_topics([f"{topic}_parked"])
         admin.close()
-        wait_until(lambda: client.scard(UNTOLD) == 0, 30, "all to be told")
+        wait_until(lambda: client.scard(DEAD_LETTERS_DUE) == 0, 30, "all to be told")
         sent.append(Entry(None, b"last"))
         wait_until_applied(client, append(url, sent[-1:]))
     check(read_all(beside(url, f"{topic}.parked")), sent, topic, [*range(1, 7), *range(8, 50), 51])
@@ -196,7 +196,7 @@ def test_what_is_too_large_for_the_topic_holds_up_nothing(
     with projecting(url, one_redis_url):
         wait_until_applied(client, append(url, sent))
     check(read_all(beside(url, topic_of(url) + ".parked")), sent, topic_of(url), [0, 2])
-    assert client.scard(UNTOLD) == 0
+    assert client.scard(DEAD_LETTERS_DUE) == 0
     assert len(readmodel.read(client).parked) == 3
     assert capsys.readouterr().out.count("too large for the topic") == 1
 

@@ -108,20 +108,20 @@ def entries(events: list[dict[str, Any]]) -> list[Entry]:
     return [Entry(one["data"]["order_group_id"].encode(), json.dumps(one).encode()) for one in events]
 
 
-def insist(call: Any) -> Any:
+def retry(call: Any) -> Any:
     return call()
 
 
 def build(log: SqliteLog, store: Store, generation: Generation, stop: int | None = None) -> Builder:
     """As a replay does it."""
     store.open(generation)
-    builder = Builder(log, store, generation, [ORDERS], insist, park=True)
+    builder = Builder(log, store, generation, [ORDERS], retry, park=True)
     builder.advance({ORDERS: log.end()[ORDERS] if stop is None else stop})
     return builder
 
 
 def verify(log: SqliteLog, store: Store, generation: Generation, share: float = 1.0, first: int = 1000) -> Report:
-    return verify_log(log, store, generation, insist, lambda step, done, total: None, Sample(share), first)
+    return verify_log(log, store, generation, retry, lambda step, done, total: None, Sample(share), first)
 
 
 def compare(store: Store, live: Generation, built: Generation, builder: Builder, share: float = 1.0) -> Report:
@@ -430,7 +430,7 @@ def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, l
                 for name, value in before.items():
                     client.hset(f"og:{{0.0}}:{name}", "og_3", value)
 
-        report = verify_log(log, store, generation, insist, tell, first=1000)
+        report = verify_log(log, store, generation, retry, tell, first=1000)
     assert places(report) == {("og_3", name) for name in names}
 
 
@@ -730,7 +730,7 @@ def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -
         build(log, store, generation)
         with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
             verify(log, store, generation)
-        report = verify_log(log, store, generation, insist, lambda step, done, total: None, accept_loss=True)
+        report = verify_log(log, store, generation, retry, lambda step, done, total: None, accept_loss=True)
     assert_equal(report)
     assert report.events == EVENTS - 100
 
@@ -759,12 +759,12 @@ def test_three_partitions_of_kafka_at_work(
         thread = threading.Thread(target=publisher)
         with Process("run", cwd=tmp_path, REDIS_URL=one_redis_url, EVENT_LOG_URL=url):
             wait_until(lambda: client.hlen("og:{0.0}:position") == 3, 30, "the projector at work")
-            with closing(Builder(log, store, built, log.partitions(), insist)) as builder:
+            with closing(Builder(log, store, built, log.partitions(), retry)) as builder:
                 builder.advance({})
                 thread.start()
                 try:
                     for _ in range(3):
-                        assert_equal(verify_log(log, store, live, insist, lambda step, done, total: None))
+                        assert_equal(verify_log(log, store, live, retry, lambda step, done, total: None))
                         assert_equal(compare(store, live, built, builder))
                     assert thread.is_alive(), "all of it under writes"
                 finally:

@@ -115,7 +115,7 @@ def test_every_key_is_in_the_table() -> None:
     names = [name for name in keys.__slots__ if name != "prefix"]
     assert len(names) >= 7
     outside = [LIVE, generations.GENERATIONS, generations.NUMBERS, generations.REPLAY]
-    outside += [generations.PAUSED, generations.UNTOLD, generations.STARTED, generations.DEADLY]
+    outside += [generations.PAUSED, generations.DEAD_LETTERS_DUE, generations.STARTED, generations.POISON_PILLS]
     outside += [generations.REWRITES]
     assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
 

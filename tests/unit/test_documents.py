@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Block
 from projector.readmodel.client.errors import ReadModelFault
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.calls import HEADS, WHOLE
 from projector.readmodel.query.lua.scripts import CHANGED
 from projector.readmodel.query.page.documents import READ_BYTES, ROWS_MAX, Documents
@@ -19,9 +19,9 @@ IDS = [b"og_%d" % n for n in range(20)]
 SHARDS = [[one for one in IDS if GENERATION.shard_of(one.decode()) == shard] for shard in range(3)]
 
 
-def live(generation: Generation) -> Live:
+def live(generation: Generation) -> ActiveGeneration:
     keys = tuple(generation.keys(shard) for shard in range(generation.shards))
-    return Live(b"", None, generation, b"", keys, ())
+    return ActiveGeneration(b"", None, generation, b"", keys, ())
 
 
 def row(group_id: bytes) -> bytes:

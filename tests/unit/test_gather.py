@@ -4,8 +4,8 @@ import random
 
 import msgspec
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Command
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED, Gathered, Gathering
 from projector.readmodel.query.prepare.sides import Side
 from projector.readmodel.schema.keys import Generation, Keys
@@ -13,10 +13,10 @@ from projector.readmodel.schema.keys import Generation, Keys
 POSITION: list[bytes] = []
 
 
-def live(number: int, shards: int) -> Live:
+def live(number: int, shards: int) -> ActiveGeneration:
     generation = Generation(number, shards, 2, "n")
     keys = tuple(generation.keys(shard) for shard in range(shards))
-    return Live(b"", None, generation, b"", keys, ())
+    return ActiveGeneration(b"", None, generation, b"", keys, ())
 
 
 def side(number: int, pieces: int) -> Side:

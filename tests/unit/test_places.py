@@ -2,7 +2,7 @@
 
 import pytest
 
-from projector.readmodel.client.live import Live
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.query.calls import HEADS
 from projector.readmodel.query.lua.scripts import PLACES
 from projector.readmodel.query.page import places as module
@@ -13,12 +13,12 @@ from projector.readmodel.schema.keys import Generation
 MOMENT = [b"9", b"og_8", b"3:"]
 
 
-def live(number: int, shards: int) -> Live:
+def live(number: int, shards: int) -> ActiveGeneration:
     generation = Generation(number, shards, 4, "n")
-    return Live(b"", None, generation, b"", tuple(generation.keys(shard) for shard in range(shards)), ())
+    return ActiveGeneration(b"", None, generation, b"", tuple(generation.keys(shard) for shard in range(shards)), ())
 
 
-def known_in(served: Live, *bitmaps: bytes) -> list[Known]:
+def known_in(served: ActiveGeneration, *bitmaps: bytes) -> list[Known]:
     """Of shards in which groups are told as these bits, or none are."""
     return [
         Known(served.generation, [[], UNLISTED, 9, [[bits, 0, 0, 8]] if bits else [], MOMENT], HEADS)

@@ -2,17 +2,17 @@
 
 import random
 
-from projector.readmodel.client.live import Live
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.query.prepare.search import SLICE_CHUNKS, UNSEARCHED, Found, Search
 from projector.readmodel.schema.keys import LINES, Generation
 
 BITS = LINES // 8
 
 
-def live(number: int, shards: int) -> Live:
+def live(number: int, shards: int) -> ActiveGeneration:
     generation = Generation(number, shards, 2, "n")
     keys = tuple(generation.keys(shard) for shard in range(shards))
-    return Live(b"", None, generation, b"", keys, ())
+    return ActiveGeneration(b"", None, generation, b"", keys, ())
 
 
 def chunk(shard: int, number: int) -> bytes:

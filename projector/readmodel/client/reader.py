@@ -8,11 +8,11 @@ from typing import NamedTuple, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
+from projector.readmodel.client.active import LISTED_SLOT, ActiveGeneration, fallback, pointed
 from projector.readmodel.client.batches import NOTHING, Block, Command
 from projector.readmodel.client.cluster import POINTER_SLOT
 from projector.readmodel.client.deadlines import Deadlines
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
-from projector.readmodel.client.live import LISTED_SLOT, Live, fallback, pointed
 from projector.readmodel.client.nodes import Nodes, has_any
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.client.script import Script
@@ -26,13 +26,13 @@ _OURS = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
 # One for each shard, in their order.
-Commands = Callable[[Live], Sequence[Command | Block]]
+Commands = Callable[[ActiveGeneration], Sequence[Command | Block]]
 
 
 class Seen(NamedTuple):
     """`values`: one for each shard, none of them an error."""
 
-    live: Live
+    live: ActiveGeneration
     values: Sequence[object]
 
 
@@ -43,7 +43,7 @@ class Reader:
         self._wait_s = wait_ms / 1000
         self._nodes = Nodes(redis_url, self._wait_s, connections_max)
         self._deadlines = Deadlines()
-        self.live: Live | None = None
+        self.live: ActiveGeneration | None = None
 
     async def close(self) -> None:
         await self._nodes.close()
@@ -79,7 +79,7 @@ class Reader:
             raise Unavailable(f"Redis gave no answer within {self._wait_s} s", Refusal.TIMEOUT) from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
 
-    async def _look(self, deadline_s: float) -> Live | None:
+    async def _look(self, deadline_s: float) -> ActiveGeneration | None:
         _, (raw, *_) = await self._nodes.read([NOTHING], [POINTER_SLOT], deadline_s)
         pointer = cast(bytes | None, _checked(raw))
         found = None if pointer is None else pointed(pointer)
@@ -90,7 +90,7 @@ class Reader:
         self.live = found
         return found
 
-    async def _load(self, script: Script, live: Live, values: Sequence[object], deadline_s: float) -> None:
+    async def _load(self, script: Script, live: ActiveGeneration, values: Sequence[object], deadline_s: float) -> None:
         """Into the nodes that did not know it."""
         slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
         replies, _ = await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
@@ -98,7 +98,7 @@ class Reader:
             _checked(reply)
 
 
-def _is_still(live: Live, values: Sequence[object], pointers: Sequence[object]) -> bool:
+def _is_still(live: ActiveGeneration, values: Sequence[object], pointers: Sequence[object]) -> bool:
     """Whether what the choice of the generation rests on was read as it was then."""
     if live.is_stale and _checked(values[-1]) != live.listed:
         return False

@@ -8,9 +8,9 @@ from typing import cast
 from msgspec import Struct
 from redis.asyncio.connection import AbstractConnection
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
-from projector.readmodel.client.live import Live
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.query.explain import Round
 from projector.readmodel.query.lua.scripts import END, ONE
@@ -70,7 +70,7 @@ class Engine:
         self._ready_end_age_max_s = ready_end_age_max_s or inf
         # Between two commits every answer reflects the same.
         self._last_positions: object = None
-        self._last_live: Live | None = None
+        self._last_live: ActiveGeneration | None = None
         self._last_instant = NOTHING_LIVE
 
     @property
@@ -139,7 +139,7 @@ class Engine:
         return NOTHING_LIVE if seen is None else self._instant(seen.live, seen.values)
 
     async def _one(self, command: str, group_id: str) -> tuple[object, Instant]:
-        def commands(live: Live) -> Sequence[Command]:
+        def commands(live: ActiveGeneration) -> Sequence[Command]:
             asked, number = _positions(live), live.generation.shard_of(group_id)
             keys = live.shards[number]
             asked[number] = ONE.call(keys, (keys.row, keys.rest, keys.position), command, group_id)
@@ -152,7 +152,7 @@ class Engine:
         values[number], document = cast(list[object], values[number])
         return document, self._instant(seen.live, values)
 
-    def _instant(self, live: Live, positions: Sequence[object]) -> Instant:
+    def _instant(self, live: ActiveGeneration, positions: Sequence[object]) -> Instant:
         """`positions`: the hash of each shard, name and offset by turns."""
         if positions != self._last_positions or live is not self._last_live:
             try:
@@ -164,9 +164,9 @@ class Engine:
         return self._last_instant
 
 
-def _ends(live: Live) -> list[Command]:
+def _ends(live: ActiveGeneration) -> list[Command]:
     return [END.call(keys, (keys.end, keys.end_at, keys.diverged)) for keys in live.shards]
 
 
-def _positions(live: Live) -> list[Command]:
+def _positions(live: ActiveGeneration) -> list[Command]:
     return [("HGETALL", keys.position) for keys in live.shards]

@@ -5,7 +5,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from projector.readmodel.client.live import Live
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.query.calls import Call
 from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED
 from projector.readmodel.query.prepare.search import UNSEARCHED
@@ -44,7 +44,7 @@ class Shard(Struct, frozen=True):
 Round = list[Shard]
 
 
-def told(live: Live, asked: Call, replies: Sequence[list[object]]) -> Round:
+def told(live: ActiveGeneration, asked: Call, replies: Sequence[list[object]]) -> Round:
     """What each reply tells at its end, if it does."""
     found = []
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):

@@ -24,9 +24,9 @@ GENERATIONS = "{og:live}:generations"
 NUMBERS = "{og:live}:numbers"
 REPLAY = "{og:live}:replay"
 PAUSED = "{og:live}:paused"
-UNTOLD = "{og:live}:untold"
+DEAD_LETTERS_DUE = "{og:live}:untold"
 STARTED = "{og:live}:started"
-DEADLY = "{og:live}:deadly"
+POISON_PILLS = "{og:live}:deadly"
 REWRITES = "{og:live}:rewrites"
 
 

@@ -64,11 +64,11 @@ def simulated() -> Iterator[None]:
         patch("projector.batches.COMMIT_STATE_BYTES_MAX", 500),
         patch("projector.pipeline.request", Told),
         patch("projector.run.time", clock),
-        patch("projector.patience.random", chance),
+        patch("projector.retry.random", chance),
         patch("projector.run.log", silent),
         patch("projector.succession.log", silent),
         patch("projector.pipeline.log", silent),
-        patch("projector.patience.log", silent),
+        patch("projector.retry.log", silent),
     ):
         yield
 

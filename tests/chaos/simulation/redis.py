@@ -178,7 +178,7 @@ class SimulatedStore:
         tally = self._server.memory.shard(generation, shard).tally
         return [tally.get(name, 0) for name in names]
 
-    def deadly(self, generation: Generation) -> frozenset[str]:
+    def poison_pills(self, generation: Generation) -> frozenset[str]:
         """Here a process that dies never does of an event."""
         return frozenset()
 

@@ -5,9 +5,9 @@ Redis meanwhile. Pure.
 from collections.abc import Sequence
 from typing import cast
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Block, Command
 from projector.readmodel.client.errors import ReadModelFault
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.calls import WHOLE
 from projector.readmodel.query.lua.scripts import CHANGED
 from projector.readmodel.query.page.known import CHANGES_MAX, Known
@@ -29,7 +29,7 @@ class Documents:
         self._ids = ids
         self._parts = parts
 
-    def commands(self, live: Live) -> list[Command | Block]:
+    def commands(self, live: ActiveGeneration) -> list[Command | Block]:
         """One for each shard."""
         if live.generation != self._known[0].generation:
             return [NOTHING] * len(live.shards)
@@ -49,7 +49,7 @@ class Documents:
         changed: Command = CHANGED.call(keys, (keys.position,), *known.moment, str(CHANGES_MAX))
         return Block((*read, changed))
 
-    def take(self, live: Live, replies: Sequence[object]) -> bool:
+    def take(self, live: ActiveGeneration, replies: Sequence[object]) -> bool:
         """Whether all that is listed is as it was at the moment of the list. Raises ReadModelFault."""
         if live.generation != self._known[0].generation:
             return False

@@ -10,9 +10,9 @@ from typing import cast
 
 from msgspec import Struct
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import Unavailable
-from projector.readmodel.client.live import Live
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.client.script import Script
 from projector.readmodel.query.calls import WHOLE, call, gathering, is_rotated
@@ -37,7 +37,7 @@ class Listed(Struct, frozen=True):
 
     count: int
     documents: Sequence[bytes]
-    live: Live
+    live: ActiveGeneration
     positions: Sequence[object]
 
 
@@ -90,7 +90,7 @@ class Listing:
                 return found
         raise Unavailable(f"the list changed faster than it was read, {rounds + catch_ups} times")
 
-    def _commands(self, live: Live) -> Sequence[Command]:
+    def _commands(self, live: ActiveGeneration) -> Sequence[Command]:
         if self._known and self._known[0].generation != live.generation:
             self._known = ()
         found, gathered = self._search.found(live), self._gathering.gathered(live)
@@ -127,7 +127,7 @@ class Listing:
                 return
             work.take(seen.values)
 
-    async def _page(self, live: Live, replies: Sequence[Sequence[object]]) -> Listed | None:
+    async def _page(self, live: ActiveGeneration, replies: Sequence[Sequence[object]]) -> Listed | None:
         """None: ask again."""
         positions = [reply[0] for reply in replies]
         if not self._paging.is_read_after:
@@ -159,13 +159,13 @@ class Listing:
         self._misses += 1
         return None
 
-    async def _place(self, live: Live, known: Sequence[Known]) -> None:
+    async def _place(self, live: ActiveGeneration, known: Sequence[Known]) -> None:
         places = Places(known, self._query.sort)
         if not places.is_done:
             self._tell("place", [keys.ordinal for keys in live.shards], [len(one.unplaced) for one in known])
             await self._work_off(places, PLACES, lambda: self._deadline_s)
 
-    async def _read(self, live: Live, known: Sequence[Known], ids: Sequence[Sequence[bytes]]) -> bool:
+    async def _read(self, live: ActiveGeneration, known: Sequence[Known], ids: Sequence[Sequence[bytes]]) -> bool:
         """`ids`: of documents of each shard. Whether all is as it was at the moment of the list."""
         left, is_right, rows = list(ids), True, FIRST_ROWS if self._asked.parts == WHOLE else ROWS_MAX
         while any(left):
@@ -180,7 +180,7 @@ class Listing:
             self._tell("read", [keys.row for keys in live.shards], [len(some) for some in ids])
         return is_right
 
-    def _of_shards(self, live: Live, ids: Sequence[bytes]) -> list[list[bytes]]:
+    def _of_shards(self, live: ActiveGeneration, ids: Sequence[bytes]) -> list[list[bytes]]:
         found: list[list[bytes]] = [[] for _ in live.shards]
         for group_id in ids:
             found[live.generation.shard_of(group_id.decode())].append(group_id)

@@ -5,8 +5,8 @@ several microseconds. Pure.
 from collections.abc import Sequence
 from typing import cast
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Command
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.lua.scripts import PLACES
 from projector.readmodel.query.page.known import Known, Placed
 
@@ -28,7 +28,7 @@ class Places:
     def is_done(self) -> bool:
         return not any(self._left)
 
-    def slices(self, live: Live) -> list[Command]:
+    def slices(self, live: ActiveGeneration) -> list[Command]:
         """One for each shard."""
         if live.generation != self._known[0].generation or not self._left:
             self._left = []

@@ -11,8 +11,8 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Command
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.prepare.bitmaps import bitmap
 from projector.readmodel.query.prepare.sides import Side
 from projector.readmodel.schema.keys import Generation, Keys
@@ -48,12 +48,12 @@ class Gathering:
     def is_done(self) -> bool:
         return all(shard is None or shard.is_done for shard in self._shards)
 
-    def gathered(self, live: Live) -> list[Gathered | None]:
+    def gathered(self, live: ActiveGeneration) -> list[Gathered | None]:
         """For each shard; None where nothing was."""
         self._look_at(live)
         return [None if shard is None else shard.gathered for shard in self._shards]
 
-    def begin(self, live: Live, replies: Sequence[Sequence[object]]) -> bool:
+    def begin(self, live: ActiveGeneration, replies: Sequence[Sequence[object]]) -> bool:
         """Goes by what select.lua answers in those shards that say UNGATHERED or BEHIND. False: none does."""
         self._look_at(live)
         is_asked, sides = False, list[Side]()
@@ -69,7 +69,7 @@ class Gathering:
             is_asked = True
         return is_asked
 
-    def slices(self, live: Live) -> list[Command]:
+    def slices(self, live: ActiveGeneration) -> list[Command]:
         """One for each shard."""
         self._look_at(live)
         return [
@@ -82,7 +82,7 @@ class Gathering:
             if shard is not None and not shard.is_done:
                 shard.take(cast(list[object], reply))
 
-    def _look_at(self, live: Live) -> None:
+    def _look_at(self, live: ActiveGeneration) -> None:
         """What was gathered in another generation is worth nothing."""
         if live.generation != self._generation:
             self._generation, self._shards = live.generation, [None] * len(live.shards)

@@ -9,8 +9,8 @@ from typing import cast
 
 from msgspec import Struct
 
+from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Command
-from projector.readmodel.client.live import Live
 from projector.readmodel.query.lua.scripts import SEARCH
 from projector.readmodel.schema.keys import LINES, Generation, Keys
 
@@ -40,13 +40,13 @@ class Search:
     def is_done(self) -> bool:
         return all(shard is None or shard.is_done for shard in self._shards)
 
-    def found(self, live: Live) -> list[Found | None]:
+    def found(self, live: ActiveGeneration) -> list[Found | None]:
         """For each shard; None where it was not searched."""
         if live.generation != self._generation:
             return [None] * len(live.shards)
         return [None if shard is None else shard.found for shard in self._shards]
 
-    def begin(self, live: Live, counts: Sequence[object]) -> bool:
+    def begin(self, live: ActiveGeneration, counts: Sequence[object]) -> bool:
         """Anew, in those shards whose count is UNSEARCHED. False: in none."""
         if live.generation != self._generation:
             self._generation, self._shards = live.generation, [None] * len(live.shards)
@@ -55,7 +55,7 @@ class Search:
             self._shards[number] = _Shard()
         return bool(needed)
 
-    def slices(self, live: Live) -> list[Command]:
+    def slices(self, live: ActiveGeneration) -> list[Command]:
         """One for each shard."""
         if live.generation != self._generation:
             self.begin(live, [UNSEARCHED] * len(live.shards))

@@ -13,8 +13,8 @@ _SERVING = "serving-"
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """`folder`: of this API alone, the same for all its seats. `parent`: the process that started who sits here."""
+class WorkerSlot:
+    """`folder`: of this API alone, the same for all its slots. `parent`: the process that started who sits here."""
 
     folder: Path
     number: int
@@ -27,8 +27,8 @@ class Seat:
     def count_here(self) -> None:
         """From now on metrics of prometheus_client lie in the folder, so that each worker can tell those of all.
 
-        Under the number of the seat, not of the process: who comes next goes on counting, and there are no more files
-        than seats, however often one dies.
+        Under the number of the slot, not of the process: who comes next goes on counting, and there are no more files
+        than slots, however often one dies.
         """
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.folder)
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]

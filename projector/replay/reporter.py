@@ -6,23 +6,23 @@ from typing import Protocol
 from projector.readmodel.schema.generations import Progress
 
 
-class Teller(Protocol):
+class Reporter(Protocol):
     def progress(self, step: str, done: list[int], total: int) -> None:
         """`done`: events, or groups, of each worker; `total`: of all together. Called often."""
 
     def say(self, text: str) -> None: ...
 
 
-class Telling:
-    """A Teller that tells another one, and `tell` as well."""
+class Reporting:
+    """A Reporter that tells another one, and `tell` as well."""
 
-    def __init__(self, teller: Teller, tell: Callable[[Progress], None]) -> None:
-        self._teller = teller
+    def __init__(self, reporter: Reporter, tell: Callable[[Progress], None]) -> None:
+        self._reporter = reporter
         self._tell = tell
 
     def progress(self, step: str, done: list[int], total: int) -> None:
         self._tell(Progress(step, sum(done), total))
-        self._teller.progress(step, done, total)
+        self._reporter.progress(step, done, total)
 
     def say(self, text: str) -> None:
-        self._teller.say(text)
+        self._reporter.say(text)

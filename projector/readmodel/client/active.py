@@ -21,7 +21,7 @@ _generation = msgspec.json.Decoder(Generation)
 _listed = msgspec.json.Decoder(Listed)
 
 
-class Live(Struct, frozen=True):
+class ActiveGeneration(Struct, frozen=True):
     """`pointer`: what `og:live` held. `listed`: what `{og:live}:generations` held, where the choice rests on it.
 
     `name`: of one generation, always the same, and no other has it. `shards`: the keys of each. `slots`: where they lie
@@ -40,7 +40,7 @@ class Live(Struct, frozen=True):
         return self.listed is not None
 
 
-def pointed(raw: bytes) -> Live | Generation:
+def pointed(raw: bytes) -> ActiveGeneration | Generation:
     """What `og:live` says; only the generation, if it is not ours to read. Raises ReadModelFault."""
     try:
         generation = _generation.decode(raw)
@@ -51,7 +51,7 @@ def pointed(raw: bytes) -> Live | Generation:
     return _live(raw, None, generation) if generation.version == VERSION else generation
 
 
-def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
+def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> ActiveGeneration:
     """`listed`: `{og:live}:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
     try:
         found = [_listed.decode(value) for value in listed[1::2]]
@@ -66,9 +66,9 @@ def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Live:
     return _live(raw, listed, max(ours, key=lambda generation: generation.number))
 
 
-def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> Live:
+def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> ActiveGeneration:
     shards = tuple(generation.keys(number) for number in range(generation.shards))
     slots = [key_slot(keys.meta.encode()) for keys in shards]
     if listed is not None:
         slots.append(LISTED_SLOT)
-    return Live(raw, listed, generation, msgspec.json.encode(generation), shards, tuple(slots))
+    return ActiveGeneration(raw, listed, generation, msgspec.json.encode(generation), shards, tuple(slots))

@@ -16,9 +16,9 @@ from events.errors import LogError, LogMissing, RecordTooLarge
 from events.logs.log import Entry, Log
 from projector.parked.book import read
 from projector.parked.record import Parked, decode, place
-from projector.patience import insist
-from projector.readmodel.schema.generations import UNTOLD
+from projector.readmodel.schema.generations import DEAD_LETTERS_DUE
 from projector.readmodel.schema.keys import Generation
+from projector.retry import retry
 from projector.store.redis import Store
 
 # How soon a topic that took nothing is tried again, in seconds.
@@ -30,7 +30,7 @@ AGAIN_GOES = 50
 log = structlog.get_logger("projector")
 
 
-class Letters:
+class DeadLetters:
     """`told`: produced by this process. `failed`: noted by it instead. `refused`: too large for the topic, for good."""
 
     def __init__(self, topic: Log, store: Store, stop: threading.Event) -> None:
@@ -133,11 +133,11 @@ class Letters:
             )
 
     def _note(self, command: str, positions: Sequence[str]) -> None:
-        insist(self._stop, lambda: self._store.nodes.keep_book(UNTOLD, command, UNTOLD, *positions))
+        retry(self._stop, lambda: self._store.nodes.keep_book(DEAD_LETTERS_DUE, command, DEAD_LETTERS_DUE, *positions))
 
     def _noted(self) -> set[str]:
         with self._store.nodes.errors():
-            found = cast(set[bytes], self._store.nodes.of(UNTOLD).smembers(UNTOLD))
+            found = cast(set[bytes], self._store.nodes.of(DEAD_LETTERS_DUE).smembers(DEAD_LETTERS_DUE))
         return {one.decode() for one in found}
 
 

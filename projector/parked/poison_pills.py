@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from events.logs.log import Partition, Record
 from projector.batches import BATCH_RECORDS_MAX
-from projector.patience import Insist
 from projector.project import Decoded, decode_record
 from projector.readmodel.schema.generations import STARTED
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Retry
 from projector.store.redis import Store
 
 # How many events of a partition can have been under way when a process died: the pipeline has three batches.
@@ -39,23 +39,23 @@ class Mark(Struct, frozen=True):
     deaths: int = 0
 
 
-class Suspects:
-    """`insist` calls until there is an answer."""
+class PoisonPills:
+    """`retry` calls until there is an answer."""
 
-    def __init__(self, store: Store, insist: Insist) -> None:
+    def __init__(self, store: Store, retry: Retry) -> None:
         self._store = store
-        self._insist = insist
+        self._retry = retry
         self._who = secrets.token_hex(8)
         self._started: set[Partition] = set()
         # Until which offset one event at a time is taken.
         self._until: dict[Partition, int] = {}
         self._last: dict[Partition, Mark] = {}
-        self._deadly: frozenset[str] = frozenset()
+        self._poison_pills: frozenset[str] = frozenset()
         self._generation: Generation
 
     def start(self, generation: Generation, positions: Mapping[Partition, int]) -> None:
         self._generation = generation
-        self._deadly = self._insist(lambda: self._store.deadly(generation))
+        self._poison_pills = self._retry(lambda: self._store.poison_pills(generation))
         found = self._marks(positions)
         for partition, offset in positions.items():
             mark = found.get(partition)
@@ -75,18 +75,18 @@ class Suspects:
         What is `paused` is not touched.
         """
         if not self._until:
-            yield [decode_record(record, self._deadly) for record in batch]
+            yield [decode_record(record, self._poison_pills) for record in batch]
             return
         for record in batch:
             if record.partition in paused:
                 continue
             until = self._until.get(record.partition)
             if until is None:
-                yield [decode_record(record, self._deadly)]
+                yield [decode_record(record, self._poison_pills)]
             elif record.offset >= until:
                 del self._until[record.partition]
                 self._mark(record.partition, None)
-                yield [decode_record(record, self._deadly)]
+                yield [decode_record(record, self._poison_pills)]
             else:
                 yield [self._touch(record)]
                 flush()
@@ -109,26 +109,26 @@ class Suspects:
             self._until.pop(partition, None)
         if mine:
             names = [str(partition) for partition in mine]
-            self._insist(lambda: self._store.nodes.keep_book(STARTED, "HDEL", STARTED, *names))
+            self._retry(lambda: self._store.nodes.keep_book(STARTED, "HDEL", STARTED, *names))
 
     def _touch(self, record: Record) -> Decoded:
         last = self._last.get(record.partition)
         deaths = last.deaths if last is not None and last.offset == record.offset else 0
         if deaths >= DEATHS:
             log.error("parked: the process died of it", position=str(record), times=deaths)
-            self._deadly |= {str(record)}
-            self._insist(lambda: self._store.keep_deadly("SADD", self._generation, [str(record)]))
+            self._poison_pills |= {str(record)}
+            self._retry(lambda: self._store.keep_deadly("SADD", self._generation, [str(record)]))
         else:
             self._mark(record.partition, Mark(self._who, record.offset, deaths + 1))
-        return decode_record(record, self._deadly)
+        return decode_record(record, self._poison_pills)
 
     def _mark(self, partition: Partition, mark: Mark | None) -> None:
         told = msgspec.json.encode(Mark(self._who) if mark is None else Mark(self._who, mark.offset, mark.deaths))
-        self._insist(lambda: self._store.nodes.keep_book(STARTED, "HSET", STARTED, str(partition), told))
+        self._retry(lambda: self._store.nodes.keep_book(STARTED, "HSET", STARTED, str(partition), told))
 
     def _marks(self, partitions: Collection[Partition]) -> dict[Partition, Mark]:
         names = list(partitions)
-        found = self._insist(lambda: self._read([str(one) for one in names])) if names else []
+        found = self._retry(lambda: self._read([str(one) for one in names])) if names else []
         return {
             partition: msgspec.json.decode(told, type=Mark)
             for partition, told in zip(names, found, strict=True)

@@ -18,25 +18,25 @@ PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
 
 # Returns what the call returns, however often it has to be made.
-Insist = Callable[[Callable[[], Any]], Any]
+Retry = Callable[[Callable[[], Any]], Any]
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")
 
 
-class Insisting:
+class Retrying:
     """Stands for an object whose methods raise StoreUnavailable: each call is made until there is an answer."""
 
-    def __init__(self, inner: object, insist: Insist) -> None:
+    def __init__(self, inner: object, retry: Retry) -> None:
         self._inner = inner
-        self._insist = insist
+        self._retry = retry
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         return partial(self._call, found) if callable(found) else found
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        return self._insist(partial(method, *arguments))
+        return self._retry(partial(method, *arguments))
 
 
 class Stopped(Exception):
@@ -52,7 +52,7 @@ class Waiter(Protocol):
     def go_on(self) -> object: ...
 
 
-def insist(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
+def retry(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
     """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend.
 
     An incident has two lines in the log: when it begins, and when it is over. In between, an error without a name

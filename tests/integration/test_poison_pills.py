@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from events.logs.log import Entry, Partition, Record
-from projector.parked.suspects import Suspects
+from projector.parked.poison_pills import PoisonPills
 from projector.project import Decoded
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
@@ -42,7 +42,7 @@ def good(number: int) -> Entry:
 
 def run_deadly(shop: Shop, *arguments: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.deadly", *(arguments or ("run",))],
+        [sys.executable, "-m", "tests.integration.poison_pills", *(arguments or ("run",))],
         cwd=Path(__file__).parents[2],
         env=environment(**shop.settings),
         stdout=stdout,
@@ -121,7 +121,7 @@ class Dies(Exception):
     pass
 
 
-def touch(suspects: Suspects, position: int, offsets: range) -> list[int]:
+def touch(suspects: PoisonPills, position: int, offsets: range) -> list[int]:
     """Starts at the position, and dies at the last of the offsets. Those that were parked untouched."""
     parked: list[int] = []
     records = [Record(ORDERS, offset, 0, None, json.dumps(event(offset)).encode()) for offset in offsets]
@@ -144,8 +144,8 @@ def touch(suspects: Suspects, position: int, offsets: range) -> list[int]:
 def test_only_the_same_event_twice_in_a_row(one_redis_url: str) -> None:
     nodes = Nodes(one_redis_url)
 
-    def suspects() -> Suspects:
-        return Suspects(Store(nodes), lambda call: call())
+    def suspects() -> PoisonPills:
+        return PoisonPills(Store(nodes), lambda call: call())
 
     assert touch(suspects(), 0, range(0, 8)) == []
     assert touch(suspects(), 0, range(0, 3)) == []
@@ -159,7 +159,7 @@ def test_only_the_same_event_twice_in_a_row(one_redis_url: str) -> None:
     assert touch(suspects(), 5, range(5, 6)) == []
     assert touch(suspects(), 5, range(5, 9)) == [5]
     store = Store(nodes)
-    assert store.deadly(GENERATION) == {"orders/0@5"}
+    assert store.poison_pills(GENERATION) == {"orders/0@5"}
     store.belongs_to(GENERATION, "another log")
-    assert store.deadly(GENERATION) == set(), "there it is another event"
+    assert store.poison_pills(GENERATION) == set(), "there it is another event"
     nodes.close()

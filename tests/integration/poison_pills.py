@@ -1,6 +1,6 @@
 """`projector` on a machine where some events cannot be read: `deadly` kills the process, `memory` needs too much.
 
-python -m tests.integration.deadly <arguments of projector>
+python -m tests.integration.poison_pills <arguments of projector>
 """
 
 import os

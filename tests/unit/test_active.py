@@ -5,8 +5,8 @@ import re
 import msgspec
 import pytest
 
+from projector.readmodel.client.active import ActiveGeneration, fallback, pointed
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
-from projector.readmodel.client.live import Live, fallback, pointed
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State
 from projector.readmodel.schema.keys import Generation
@@ -28,7 +28,7 @@ def listed(*found: tuple[Generation, State]) -> list[bytes]:
 
 def test_ours_is_served() -> None:
     live = pointed(raw(Generation(7, 3, VERSION, "n")))
-    assert isinstance(live, Live)
+    assert isinstance(live, ActiveGeneration)
     assert [keys.prefix for keys in live.shards] == ["og:{7.0}:", "og:{7.1}:", "og:{7.2}:"]
     assert len(live.slots) == 3
     assert not live.is_stale

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from events.errors import LogUnavailable
 from projector.errors import CannotGoOn, StoreUnavailable
-from projector.patience import Stopped, insist
+from projector.retry import Stopped, retry
 
 
 class Stop(threading.Event):
@@ -53,13 +53,13 @@ class Server:
 def test_an_answer_is_handed_on_at_once() -> None:
     stop, waiter = Stop(), Waiter()
     with capture_logs() as lines:
-        assert insist(stop, Server(), waiter) == 7
+        assert retry(stop, Server(), waiter) == 7
     assert (stop.waits_s, waiter.told, waiter.over, lines) == ([], [], 0, [])
 
 
 def test_pauses_grow_to_a_limit_and_no_two_are_alike() -> None:
     stop, waiter = Stop(), Waiter()
-    assert insist(stop, Server(*(StoreUnavailable(f"away {n}") for n in range(12))), waiter) == 7
+    assert retry(stop, Server(*(StoreUnavailable(f"away {n}") for n in range(12))), waiter) == 7
     full_s = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     shares = [waited / full for waited, full in zip(stop.waits_s, full_s, strict=True)]
     assert all(0.5 <= share <= 1 for share in shares)
@@ -71,7 +71,7 @@ def test_pauses_grow_to_a_limit_and_no_two_are_alike() -> None:
 def test_an_incident_has_two_lines_whatever_happens_within() -> None:
     waiter = Waiter()
     with capture_logs() as lines:
-        insist(
+        retry(
             Stop(), Server(StoreUnavailable("gone"), LogUnavailable("gone, too"), StoreUnavailable("LOADING")), waiter
         )
     assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("going on", "info")]
@@ -84,12 +84,12 @@ def test_an_incident_has_two_lines_whatever_happens_within() -> None:
 def test_who_is_asked_to_stop_stops() -> None:
     server = Server(*[StoreUnavailable("away")] * 9)
     with pytest.raises(Stopped):
-        insist(Stop(waits_max=3), server)
+        retry(Stop(waits_max=3), server)
     assert server.calls == 3
 
 
 def test_what_waiting_cannot_mend_is_not_waited_for() -> None:
     server = Server(StoreUnavailable("away"), CannotGoOn("WRONGTYPE"))
     with pytest.raises(CannotGoOn):
-        insist(Stop(), server)
+        retry(Stop(), server)
     assert server.calls == 2
