@@ -10,7 +10,7 @@ from bench.marketplace import BIG_SELLER, UNTIL, Group, groups, time_text
 
 # Of so many groups the thresholds are taken.
 _SAMPLE_GROUPS = 2_000
-# DeadLetters of an id: among a million some thirty ids have the same four in a row.
+# Letters of an id: among a million some thirty ids have the same four in a row.
 _NEEDLE = 4
 
 
