@@ -182,7 +182,7 @@ class Log(Protocol):
         """Reads nothing yet. Raises LogMissing, also where one of the partitions is not there; LogUnavailable."""
 
     def identity(self) -> str:
-        """Of this log, not of its name: another one for a log that was deleted and made anew.
+        """Of this log, not of its name: another one for a log that was deleted and created again.
 
         Raises LogMissing, LogUnavailable.
         """

@@ -240,5 +240,5 @@ def test_a_subscription_does_not_go_on_in_another_file(path: Path) -> None:
             file.unlink()
         other.create()
         other.append(entries(9))
-        with pytest.raises(LogGap, match="was deleted and made anew while it was read"):
+        with pytest.raises(LogGap, match="was deleted and created again while it was read"):
             reader.poll(0, 5)

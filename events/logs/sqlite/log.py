@@ -12,7 +12,7 @@ import msgspec
 
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.logs.log import Entry, Headers, Loss, Partition, Position, Reader, Record, Subscription
-from events.logs.sqlite.subscription import LOOK_AGAIN_S, SqliteSubscription
+from events.logs.sqlite.subscription import POLL_EVERY_S, SqliteSubscription
 
 # More than any offset.
 OFFSET_MAX = 2**63 - 1
@@ -138,7 +138,7 @@ class SqliteLog:
 
     @property
     def file(self) -> tuple[int, int]:
-        """Which file was last read: another one if it was deleted and made anew."""
+        """Which file was last read: another one if it was deleted and created again."""
         return self._file
 
     def check(self, position: Position) -> None:
@@ -167,7 +167,7 @@ class SqliteLog:
             self.close()
             raise LogMissing(f"there is no log at {self.path}") from None
         if self._opened is None or self._file != (found.st_dev, found.st_ino):
-            # A file that was deleted and made anew is another log; the open one would show the former for ever.
+            # A file that was deleted and created again is another log; the open one would show the former for ever.
             self.close()
             self._file = found.st_dev, found.st_ino
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)
@@ -210,7 +210,7 @@ class _Reader:
                     return records
                 if time.monotonic() >= deadline_s:
                     break
-                time.sleep(LOOK_AGAIN_S)
+                time.sleep(POLL_EVERY_S)
         return []
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from events.logs.sqlite.log import SqliteLog
 
 # How often a reader at the end looks again, in seconds. SQLite has no way to be woken by another process.
-LOOK_AGAIN_S = 0.01
+POLL_EVERY_S = 0.01
 
 
 class SqliteSubscription:
@@ -36,7 +36,7 @@ class SqliteSubscription:
             if not self._is_paused:
                 before, records = self._read(self._next, max_records)
                 if self._log.file != self._file:
-                    raise LogGap(f"the log at {self._log.path} was deleted and made anew while it was read")
+                    raise LogGap(f"the log at {self._log.path} was deleted and created again while it was read")
                 # Offsets have no gaps here: one shows that the log no longer has what comes next.
                 if records[0].offset != self._next if records else is_last_look:
                     self._log.check(Position(self._partition, self._next))
@@ -49,7 +49,7 @@ class SqliteSubscription:
                 return Polled([], records)
             if is_last_look:
                 return Polled([], [])
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_EVERY_S)
 
     def _read(self, start: int, count: int) -> tuple[Record | None, Sequence[Record]]:
         """The record just before `start`, and those from `start` on, of one snapshot. A backup that was restored into
