@@ -9,7 +9,7 @@ import structlog
 
 from events.logs.log import Log, Loss
 from projector.errors import CannotGoOn, StoreUnavailable
-from projector.health.pulse import Pulse, Seen
+from projector.health.pulse import Pulse, RedisState
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Progress
 from projector.replay.lease import Busy, Lease
@@ -36,7 +36,7 @@ class Logging:
 
     def progress(self, step: str, done: list[int], total: int) -> None:
         self._pulse.turn()
-        self._pulse.seen = Seen(replay=Progress(step, sum(done), total))
+        self._pulse.redis_state = RedisState(replay=Progress(step, sum(done), total))
         if time.monotonic() - self._told_at_s >= TELL_EVERY_S:
             self._told_at_s = time.monotonic()
             log.info("replay", step=step, done=sum(done), total=total)

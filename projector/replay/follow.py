@@ -15,7 +15,7 @@ def check_log(log: Log, store: Store, generation: Generation, partitions: Sequen
     """Raises BadSetting for a generation that was made from another log, or from one that was put back since."""
     number = generation.number
     ours = retry(log.identity)
-    if retry(lambda: store.belongs_to(generation, ours)) != ours:
+    if retry(lambda: store.bind_log(generation, ours)) != ours:
         raise BadSetting(
             f"generation {number} was made from another log, which {log.topic} is no more: "
             f"projector replay drop {number}"

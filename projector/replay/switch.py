@@ -41,7 +41,7 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry
             builder.advance(retry(lambda: _reach(log, store, live, retry)))
         if live is not None and retry(lambda: store.seals(live)) != [lease.token] * live.shards:
             raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
-        retry(lambda: store.tell_end(generation, log.end()))
+        retry(lambda: store.publish_end(generation, log.end()))
         retry(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
         if live is not None:

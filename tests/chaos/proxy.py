@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from projector.store.sent import SHA
+from projector.store.pending import SHA
 
 # Longer than a process waits for an answer, in seconds.
 SILENCE_S = 2.5

@@ -144,7 +144,7 @@ def test_a_log_that_was_made_anew_stops_the_projector(tmp_path: Path, one_redis_
         for suffix in ("-wal", "-shm"):
             (tmp_path / f"orders.db{suffix}").unlink(missing_ok=True)
         (tmp_path / "new.db").replace(tmp_path / "orders.db")
-        stops_with(run, "was deleted and made anew")
+        stops_with(run, "was deleted and created again")
         stage.check_now()
         assert stage.applied() == 200
 
@@ -160,6 +160,6 @@ def test_a_topic_that_was_made_anew_stops_the_projector(
             wait_until(log.create, 20, "the new topic")
         with Stage(tmp_path / "other", one_redis_url, url, seed=2) as other:
             other.publish(500)
-        stops_with(run, "deleted and made anew")
+        stops_with(run, "deleted and created again")
         stage.check_now()
         assert stage.applied() == 200

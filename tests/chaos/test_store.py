@@ -68,7 +68,7 @@ def test_the_simulated_store_is_no_kinder_than_redis(redis_url: str, seed: int) 
         assert real.positions == simulated.positions
         assert real.parked == simulated.parked
         assert {n: k for n, k in real.tally.items() if k} == {n: k for n, k in simulated.tally.items() if k}
-    # FINISHED stays within `Sent`, and nothing fails halfway here.
+    # FINISHED stays within `PendingCommit`, and nothing fails halfway here.
     assert {outcome for outcome in Outcome if not met[outcome]} == {Outcome.FINISHED}, f"too little happened: {met}"
     for place in both:
         place.close()

@@ -55,7 +55,7 @@ def test_a_replica_takes_over(cluster_server_home: RedisHome, tmp_path: Path) ->
             check(replica.url, ends, 2 * PART)
             refused = ("AWAY", "TIMEOUT", "CLUSTERDOWN", "MOVED")
             assert sum(run.metric("redis_refusals_total", refusal=refusal) for refusal in refused) >= 1
-            (over,) = run.incidents("going on")
+            (over,) = run.incidents("resumed")
             assert over["attempts"] >= 3
             with server.client() as whole:
                 assert live(whole) == (0, 1)

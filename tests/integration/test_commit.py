@@ -126,7 +126,7 @@ def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadP
     generation = store.generation()
     events = [event(1), event(2, order_group_id="og_1"), event(3, order_group_id="og_1")]
     assert commit(store, generation, events[:1], None) is Outcome.STORED
-    before, asked = store.load(generation, 0, ["og_1"]), store.ask(generation, 0, ["og_1"])
+    before, asked = store.load(generation, 0, ["og_1"]), store.start_load(generation, 0, ["og_1"])
     assert commit(store, generation, events[1:2], 1) is Outcome.STORED
     # Redis has answered at once, the simulated store perhaps not before it is waited for.
     stale, now = asked.states(), store.load(generation, 0, ["og_1"])
@@ -145,7 +145,7 @@ def test_an_answer_that_nobody_waits_for_is_nobody_else_s(place: ReadPlace) -> N
     assert commit(store, generation, [event(1)], None) is Outcome.STORED
     states = store.load(generation, 0, ["og_1"])
     for _ in range(3):
-        store.ask(generation, 0, ["og_1", "og_2"]).discard()
+        store.start_load(generation, 0, ["og_1", "og_2"]).discard()
         assert store.load(generation, 0, ["og_1"]) == states
 
 
@@ -153,7 +153,7 @@ def test_more_shards_may_be_under_way_than_a_pool_has_connections(store: Store) 
     """By default: it has a hundred."""
     generation = store.generation(1024)
     events = [event(n) for n in range(400)]
-    asked = [store.ask(generation, generation.shard_of(one), [one]) for one in (f"og_{n}" for n in range(400))]
+    asked = [store.start_load(generation, generation.shard_of(one), [one]) for one in (f"og_{n}" for n in range(400))]
     for n in range(200):
         assert asked[n].states() == {f"og_{n}": None}
     assert commit(store, generation, events[:1], None) is Outcome.STORED

@@ -92,9 +92,9 @@ def check_the_port(run: Projector) -> None:
 def check_that_metrics_stop_nothing(run: Projector, client: "Redis", url: str) -> None:
     """What cannot be looked at stands still, and is told once."""
     client.set(PREFIX + "parked", "no hash any more")
-    wait_until(lambda: bool(run.incidents("some metrics stand still")), 15, "a look at it")
+    wait_until(lambda: bool(run.incidents("cannot read Redis for some metrics")), 15, "a look at it")
     wait_until_applied(client, append(url, event(2)))
-    assert len(run.incidents("some metrics stand still")) == 1
+    assert len(run.incidents("cannot read Redis for some metrics")) == 1
 
 
 def test_a_transaction_that_hangs(
@@ -154,7 +154,7 @@ def test_without_redis_it_lives_and_is_not_ready(cluster_server_home: RedisHome,
             assert run.metric("oldest_unapplied_seconds") == 0
             assert run.metric("redis_refusals_total", refusal="AWAY") >= 3
             (began,) = run.incidents("waiting")
-            (over,) = run.incidents("going on")
+            (over,) = run.incidents("resumed")
             assert "Redis does not answer" in began["reason"]
             assert over["waited_s"] > 0.5
             assert over["attempts"] >= 3
@@ -182,7 +182,7 @@ def test_a_loop_that_is_stuck_is_seen(one_redis_url: str, url: str, tmp_path: Pa
     try:
         wait_until(lambda: live() == 503, 20, "the loop to be stuck")
         reasons = httpx.get(f"http://127.0.0.1:{port}/health/ready").json()["reasons"]
-        assert reasons[0].startswith("the loop has made no turn for ")
+        assert reasons[0].startswith("the loop has been stuck for ")
         while size > 0:
             size -= len(os.read(reader, size))
         wait_until(lambda: live() == 200, 20, "the loop to turn again")

@@ -17,7 +17,7 @@ from events.logs.log import Entry
 from events.logs.open import open_log
 from projector.cli.commands import app
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
-from projector.parked.book import entries
+from projector.parked.listing import entries
 from projector.parked.redrive import Redriven, discard, redrive
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
@@ -179,7 +179,7 @@ def test_a_sealed_generation_is_left_as_it_is(lone: Store, lone_client: Any) -> 
     lone.seal(generation, "a replay")
     before = readmodel.read(lone_client)
     for act in (redrive, discard):
-        with pytest.raises(CannotGoOn, match="generation 0 is just being replaced by another one: do it again"):
+        with pytest.raises(CannotGoOn, match="generation 0 is being replaced: try again once its successor is live"):
             act(lone, generation, entries(lone, generation))
     assert readmodel.read(lone_client) == before
     lone.unseal(generation, ["a replay"])
@@ -272,7 +272,7 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
     assert exact["parked_at"] > "2026-06-01"
 
     for arguments, said in (
-        (("show", "orders/0@0"), "orders/0@0 is not parked: projector parked list shows what is"),
+        (("show", "orders/0@0"), "orders/0@0 is not parked: list parked events with `projector parked list`"),
         (("redrive", "orders/0@1", "orders/0@99"), "orders/0@99 is not parked"),
         (("discard", "nonsense"), "expected the position of a parked event such as orders/0@17, got 'nonsense'"),
         (("redrive",), "redrive: expected either positions, --reason or --all"),
@@ -334,7 +334,7 @@ def test_beside_a_projector_that_runs_and_before_a_replay(shop: Shop, lone: Stor
         shop.check()
         assert len(shop.model().parked) == 4
         assert process(shop, "redrive", "orders/0@0", fails=2) == (
-            "projector: orders/0@0 is not parked: projector parked list shows what is\n"
+            "projector: orders/0@0 is not parked: list parked events with `projector parked list`\n"
         )
         command(shop, "discard", "orders/0@70", "orders/0@71")
         verified = json.loads(

@@ -14,8 +14,8 @@ import redis
 from events.logs.log import Entry, Partition
 from events.logs.open import open_log
 from projector import project as projecting
-from projector.parked.book import entries
 from projector.parked.cap import Limits
+from projector.parked.listing import entries
 from projector.parked.redrive import discard, redrive
 from projector.readmodel.schema.keys import Generation
 from projector.run import Projector
@@ -74,7 +74,7 @@ def running(shop: Shop) -> Iterator[None]:
             store.nodes.close()
 
 
-def stands(client: "redis.Redis", offset: int) -> None:
+def assert_paused_at(client: "redis.Redis", offset: int) -> None:
     """Paused there, and nowhere else."""
     wait_until(lambda: client.hlen(PAUSED) == 1, 10, "a pause")
     found: Any = client.hgetall(PAUSED)
@@ -91,13 +91,13 @@ def test_it_pauses_and_goes_on(
     sent = [good(0), *map(bad, range(1, 4)), good(4), *map(bad, range(5, 10)), good(10), *map(bad, range(11, 14))]
     shop.append(sent)
     with running(shop):
-        stands(client, 7)
+        assert_paused_at(client, 7)
         shop.append([good(14)])
         status = projector("status", cwd=tmp_path, settings=shop.settings).stdout
         assert "orders/0 is paused at 7: too many of its events are parked (PARKED_MAX)" in status
         assert len(discard(store, live(store), entries(store, live(store))[:1])) == 1
         wait_until(lambda: applied(client) == {"orders/0": 8}, 10, "one more")
-        stands(client, 8)
+        assert_paused_at(client, 8)
         assert len(discard(store, live(store), entries(store, live(store)))) == 5
         wait_until(lambda: applied(client) == {"orders/0": 15}, 10, "the end")
         wait_until(lambda: client.exists(PAUSED) == 0, 10, "no pause")
@@ -118,13 +118,13 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     for _ in range(2):
         client.delete(PAUSED)
         with running(shop):
-            stands(client, MAX)
+            assert_paused_at(client, MAX)
     for _ in range(4):
         # As of one that was killed there: that it stood there for long is no reason to suspect the event.
         client.hsetnx(STARTED, "orders/0", '{"who":"another"}')
         client.delete(PAUSED)
         with running(shop):
-            stands(client, MAX)
+            assert_paused_at(client, MAX)
             marked: Any = client.hget(STARTED, "orders/0")
         client.hset(STARTED, "orders/0", marked)
     with Process("run", cwd=tmp_path, PARKED_MAX="8", **shop.settings) as run:

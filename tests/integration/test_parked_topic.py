@@ -17,7 +17,7 @@ from events.logs.kafka.url import kafka_settings
 from events.logs.log import Entry, Log, Position, Record
 from events.logs.open import open_log, open_parked
 from projector.parked import dead_letters
-from projector.parked.book import find
+from projector.parked.listing import find
 from projector.parked.redrive import discard
 from projector.run import Projector
 from projector.store.nodes import Nodes
@@ -148,7 +148,7 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Kafka makes no topic a.parked beside an a_parked."""
-    monkeypatch.setattr(dead_letters, "AGAIN_S", 0.2)
+    monkeypatch.setattr(dead_letters, "RETRY_S", 0.2)
     url = kafka_topic(1)
     topic = topic_of(url)
     with KafkaLog(kafka_settings(beside(url, f"{topic}_parked"), {})) as in_the_way:
@@ -159,14 +159,14 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
         wait_until_applied(client, ends)
         assert client.scard(DEAD_LETTERS_DUE) == 49
         readmodel.check_accounting(readmodel.read(client), len(sent))
-    assert capsys.readouterr().out.count("does not take them") == 1
+    assert capsys.readouterr().out.count("the dead-letter topic is unavailable") == 1
     # Another process takes over from where that one ended. One event has been thrown away meanwhile.
     store = Store(Nodes(one_redis_url))
     discard_one(store, f"{topic}/0@7")
     status = projector("status", "--json", cwd=Path.cwd(), settings={"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url})
     assert json.loads(status.stdout)["untold"] == 49
     with projecting(url, one_redis_url):
-        wait_until(lambda: "does not take them" in capsys.readouterr().out, 10, "the topic to be missed")
+        wait_until(lambda: "the dead-letter topic is unavailable" in capsys.readouterr().out, 10, "a warning")
         admin = KafkaAdminClient(bootstrap_servers=kafka)
         admin.delete_topics([f"{topic}_parked"])
         admin.close()

@@ -27,7 +27,7 @@ from tests.servers.process import wait_until
 STARTED = "{og:live}:started"
 ORDERS = Partition("orders", 0)
 GENERATION = Generation(0, 1, VERSION)
-DIED_OF_IT = "kills_process: processes that read it have died of it"
+DIED_OF_IT = "kills_process: processes that decoded it crashed"
 
 
 @pytest.fixture
@@ -160,6 +160,6 @@ def test_only_the_same_event_twice_in_a_row(one_redis_url: str) -> None:
     assert touch(suspects(), 5, range(5, 9)) == [5]
     store = Store(nodes)
     assert store.poison_pills(GENERATION) == {"orders/0@5"}
-    store.belongs_to(GENERATION, "another log")
+    store.bind_log(GENERATION, "another log")
     assert store.poison_pills(GENERATION) == set(), "there it is another event"
     nodes.close()

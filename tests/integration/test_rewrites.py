@@ -18,8 +18,8 @@ from tests.servers.redis import RedisHome, RedisServer, binary_homes
 
 READY_S = 30.0
 LATE = (
-    "Redis was started again before its append-only file was rewritten, and may have applied half a transaction: "
-    "run `projector verify`, and if it finds differences `projector replay`"
+    "Redis restarted before its append-only file was rewritten, and may have applied half a transaction: "
+    "run `projector verify`, and if it finds differences, `projector replay`"
 )
 
 

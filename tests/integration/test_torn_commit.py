@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from projector.parked.book import entries
+from projector.parked.listing import entries
 from projector.parked.redrive import discard
 from projector.store.commit import Outcome
 from tests import readmodel

@@ -780,6 +780,6 @@ def test_another_log_and_a_shorter_one(one_redis_url: str, log: SqliteLog, tmp_p
         other.create()
         with pytest.raises(LogGap, match="applied orders/0 up to 10, but the log ends at 0"):
             verify(other, store, generation)
-        store.belongs_to(generation, log.identity())
+        store.bind_log(generation, log.identity())
         with pytest.raises(LogGap, match="the events of another log"):
             verify(other, store, generation)

@@ -13,11 +13,11 @@ from events.logs.log import Partition, Record
 from projector.errors import StoreUnavailable
 from projector.project import Decoded, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
-from projector.store import commit, redis, sent
+from projector.store import commit, pending, redis
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
+from projector.store.pending import PendingCommit
 from projector.store.redis import Store
-from projector.store.sent import Sent
 from tests import readmodel
 from tests.chaos.ledger import Ledger
 from tests.chaos.simulation.events import Events
@@ -48,8 +48,8 @@ end}, {__index = real})
 def make_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on this process commits by a script of which the command fails that `fail_at` names, from 1 on."""
     script = commit.SCRIPT.replace("#!lua\n", "#!lua\n" + _FAULTY, 1)
-    monkeypatch.setattr(sent, "SCRIPT", script)
-    monkeypatch.setattr(sent, "SHA", sha1(script.encode()).hexdigest())
+    monkeypatch.setattr(pending, "SCRIPT", script)
+    monkeypatch.setattr(pending, "SHA", sha1(script.encode()).hexdigest())
     monkeypatch.setattr(redis, "_EVEN_IF_FULL", script.replace("#!lua", "#!lua flags=allow-oom", 1))
     monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD_GROUPS_MIN)
 
@@ -92,7 +92,7 @@ class Torn:
         change = project({group_id: known(group_id, states[group_id]) for group_id in states}, batch)
         return request(change, {partition: Advance(self.at(partition), batch[-1].record.offset + 1)})
 
-    def send(self, partition: Partition, batch: list[Decoded]) -> Sent:
+    def send(self, partition: Partition, batch: list[Decoded]) -> PendingCommit:
         return self.store.commit(self.generation, 0, self.request(partition, batch))
 
     @contextmanager
@@ -114,7 +114,7 @@ class Torn:
             outcome = self.send(partition, batch).outcome()
             assert outcome in (Outcome.STORED, Outcome.CHANGED, Outcome.AHEAD)
 
-    def recover(self, torn: Sent, partition: Partition) -> None:
+    def recover(self, torn: PendingCommit, partition: Partition) -> None:
         """In one of the ways in which it goes on."""
         way = self.chance.choice(("the same again", "a start", "the other partition"))
         if way == "the same again":

@@ -11,7 +11,7 @@ from pathlib import Path
 # How long a server may take to end before it is killed, in seconds.
 STOP_S = 10.0
 # How often readiness is looked at, in seconds.
-LOOK_AGAIN_S = 0.02
+CHECK_EVERY_S = 0.02
 # How much of a failed server's log is shown, in bytes.
 TAIL_BYTES = 4000
 
@@ -33,7 +33,7 @@ def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
     while not ready():
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what}: not within {timeout_s} s")
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 class Daemon:

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from events.logs.log import Partition, Record
-from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of, follow, newest, packed, unpacked
+from projector.anchors import ANCHORS_MAX, Anchor, Anchors, anchor_of, anchors_at, newest_anchors, packed, unpacked
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
 RECORD = Record(ONE, 5, 1_780_000_000_000, b"key", b"value", (("name", b"one"), ("other", b"")), 3)
@@ -39,16 +39,16 @@ def test_whatever_differs_shows(other: dict[str, object]) -> None:
 
 def test_of_each_partition_the_newest_record_counts() -> None:
     records = [structs.replace(RECORD, partition=p, offset=n) for n in (7, 8) for p in (ONE, OTHER)]
-    assert newest(records[:3]) == {ONE: anchor_of(records[2]), OTHER: anchor_of(records[1])}
+    assert newest_anchors(records[:3]) == {ONE: anchor_of(records[2]), OTHER: anchor_of(records[1])}
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 20_000])
 def test_older_anchors_grow_fewer_with_their_distance(step: int) -> None:
-    last: Last | None = None
+    last: Anchors | None = None
     applied = []
     for offset in range(0, 20_000 * step, step):
         applied.append(offset)
-        last = follow(last, Anchor(offset, "", None), offset + 1)
+        last = anchors_at(last, Anchor(offset, "", None), offset + 1)
         assert last is not None
         assert len(last.anchors) <= ANCHORS_MAX
         assert last.anchors[0].offset == offset
@@ -65,19 +65,19 @@ def test_older_anchors_grow_fewer_with_their_distance(step: int) -> None:
 
 def test_what_moves_without_a_record_keeps_what_is_known() -> None:
     """The marker of a transaction; a window that ends with some."""
-    last = Last(6, (Anchor(5, "a", 0), Anchor(1, "b", 0)))
-    assert follow(last, None, 9) == Last(9, last.anchors)
-    assert follow(None, None, 9) is None
-    assert follow(last, Anchor(5, "a", 0), 9) == Last(9, last.anchors)
+    last = Anchors(6, (Anchor(5, "a", 0), Anchor(1, "b", 0)))
+    assert anchors_at(last, None, 9) == Anchors(9, last.anchors)
+    assert anchors_at(None, None, 9) is None
+    assert anchors_at(last, Anchor(5, "a", 0), 9) == Anchors(9, last.anchors)
 
 
 def test_what_is_done_again_in_smaller_parts_knows_of_none_that_comes_later() -> None:
-    last = follow(Last(6, (Anchor(5, "a", 0),)), Anchor(99, "z", 0), 100)
-    assert follow(last, Anchor(49, "m", 0), 50) == Last(50, (Anchor(49, "m", 0), Anchor(5, "a", 0)))
+    last = anchors_at(Anchors(6, (Anchor(5, "a", 0),)), Anchor(99, "z", 0), 100)
+    assert anchors_at(last, Anchor(49, "m", 0), 50) == Anchors(50, (Anchor(49, "m", 0), Anchor(5, "a", 0)))
 
 
 def test_only_what_fits_the_position_is_known() -> None:
-    last = Last(6, (Anchor(5, "a", None),))
+    last = Anchors(6, (Anchor(5, "a", None),))
     stored = packed(last).encode()
     assert stored == b'[6,[[5,"a",null]]]'
     assert unpacked(stored, 6) == last

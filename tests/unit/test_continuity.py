@@ -9,7 +9,7 @@ from msgspec import structs
 from events.errors import LogGap
 from events.logs.log import UNREADABLE, Entry, Partition, Record
 from events.logs.sqlite.log import SqliteLog
-from projector.anchors import Anchor, Last, anchor_of
+from projector.anchors import Anchor, Anchors, anchor_of
 from projector.continuity import Divergence, _Records, check_end
 
 PARTITION = Partition("orders", 0)
@@ -34,7 +34,7 @@ def of_another(*offsets: int) -> list[Anchor]:
 
 
 def compared(log: SqliteLog, *anchors: Anchor, thorough: bool = True) -> Divergence | bool:
-    return _Records(log).compare(PARTITION, Last(anchors[0].offset + 1, anchors), thorough)
+    return _Records(log).compare(PARTITION, Anchors(anchors[0].offset + 1, anchors), thorough)
 
 
 def test_the_same_log(log: SqliteLog) -> None:

@@ -27,13 +27,13 @@ def pulse(clock: Clock) -> Pulse:
     """Of a loop at work."""
     pulse = Pulse(lag_max=10, clock=clock)
     pulse.mark({ONE}, {ONE: 90})
-    pulse.tell_end({ONE: 100, TWO: 5000}, {})
+    pulse.set_end({ONE: 100, TWO: 5000}, {})
     return pulse
 
 
 def test_at_work_it_is_live_and_ready(pulse: Pulse) -> None:
     assert pulse.is_live()
-    assert pulse.troubles() == []
+    assert pulse.problems() == []
     assert pulse.lag == {ONE: 10}
 
 
@@ -42,7 +42,7 @@ def test_a_loop_without_a_turn_is_not_live(pulse: Pulse, clock: Clock) -> None:
     assert pulse.is_live()
     clock.now_s += 1
     assert not pulse.is_live()
-    assert "the loop has made no turn for 61 s" in pulse.troubles()
+    assert "the loop has been stuck for 61 s" in pulse.problems()
     pulse.turn()
     assert pulse.is_live()
 
@@ -51,19 +51,19 @@ def test_waiting_is_turning_but_not_being_ready(pulse: Pulse, clock: Clock) -> N
     for _ in range(100):
         clock.now_s += 2
         pulse.wait("redis", "Redis refuses for now (OOM): full")
-        pulse.tell_end({ONE: 100}, {})
+        pulse.set_end({ONE: 100}, {})
     assert pulse.is_live()
-    assert pulse.troubles() == ["waiting for redis: Redis refuses for now (OOM): full"]
+    assert pulse.problems() == ["waiting for redis: Redis refuses for now (OOM): full"]
     assert pulse.waited_s == {"redis": 198.0, "log": 0.0}
-    assert pulse.go_on() == 198.0
-    assert (pulse.troubles(), pulse.waited_s) == ([], {"redis": 0.0, "log": 0.0})
+    assert pulse.resume() == 198.0
+    assert (pulse.problems(), pulse.waited_s) == ([], {"redis": 0.0, "log": 0.0})
 
 
 def test_only_our_partitions_have_a_lag_of_ours(pulse: Pulse) -> None:
-    pulse.tell_end({ONE: 101, TWO: 5000}, {})
-    assert pulse.troubles() == ["11 events behind, READY_LAG_MAX is 10"]
+    pulse.set_end({ONE: 101, TWO: 5000}, {})
+    assert pulse.problems() == ["11 events behind, READY_LAG_MAX is 10"]
     pulse.mark({ONE, TWO}, {ONE: 101, TWO: 4990})
-    assert pulse.troubles() == []
+    assert pulse.problems() == []
     # A Redis that lost nothing may be ahead of an end that is a second old.
     pulse.mark({ONE, TWO}, {ONE: 150, TWO: 4990})
     assert pulse.lag == {ONE: 0, TWO: 10}
@@ -74,41 +74,41 @@ def test_what_a_transaction_holds_back(pulse: Pulse, clock: Clock) -> None:
     for second in range(300):
         clock.now_s += 1
         pulse.turn()
-        pulse.tell_end({ONE: 100 + second, TWO: 5000}, {ONE: 5, TWO: 0})
+        pulse.set_end({ONE: 100 + second, TWO: 5000}, {ONE: 5, TWO: 0})
         pulse.mark({ONE}, {ONE: 95 + second})
-    assert (pulse.held_back, pulse.held_back_s, pulse.troubles()) == ({ONE: 5}, 0.0, [])
+    assert (pulse.held_back, pulse.held_back_s, pulse.problems()) == ({ONE: 5}, 0.0, [])
     for second in range(120):
-        pulse.tell_end({ONE: 400, TWO: 5000 + second}, {ONE: 6, TWO: second})
+        pulse.set_end({ONE: 400, TWO: 5000 + second}, {ONE: 6, TWO: second})
         clock.now_s += 1
         pulse.turn()
-        assert pulse.troubles() == []
-    pulse.tell_end({ONE: 400, TWO: 5120}, {ONE: 6, TWO: 120})
+        assert pulse.problems() == []
+    pulse.set_end({ONE: 400, TWO: 5120}, {ONE: 6, TWO: 120})
     clock.now_s += 1
     assert pulse.held_back_s == 121.0
-    assert pulse.troubles() == ["6 events held back by an open transaction for 121 s, READY_HELD_BACK_MAX_S is 120"]
+    assert pulse.problems() == ["6 events held back by an open transaction for 121 s, READY_HELD_BACK_MAX_S is 120"]
     pulse.mark({TWO}, {TWO: 5000})
     assert (pulse.held_back, pulse.held_back_s) == ({TWO: 120}, 120.0)
-    pulse.tell_end({ONE: 400, TWO: 5000}, {ONE: 0, TWO: 0})
+    pulse.set_end({ONE: 400, TWO: 5000}, {ONE: 0, TWO: 0})
     assert (pulse.held_back, pulse.held_back_s) == ({TWO: 0}, 0.0)
 
 
 def test_an_end_that_is_old_says_nothing(pulse: Pulse, clock: Clock) -> None:
     clock.now_s += END_AGE_MAX_S + 1
     pulse.turn()
-    assert pulse.troubles() == ["the end of the log is not known"]
+    assert pulse.problems() == ["the end of the log is unknown"]
 
 
 def test_a_member_without_partitions_is_ready(pulse: Pulse) -> None:
     pulse.mark(set(), {})
-    assert pulse.troubles() == []
+    assert pulse.problems() == []
     pulse.mark(None, {})
-    assert pulse.troubles() == ["no member of the group yet that shares the log"]
+    assert pulse.problems() == ["not a member of the consumer group yet"]
 
 
 def test_who_stands_by_is_not_ready(pulse: Pulse) -> None:
     pulse.mark(None, {})
     pulse.standing_by = True
-    assert pulse.troubles() == ["another version of the read model is live"]
+    assert pulse.problems() == ["another version of the read model is live"]
 
 
 def test_the_age_of_what_is_under_way(pulse: Pulse) -> None:

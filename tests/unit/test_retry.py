@@ -32,7 +32,7 @@ class Waiter:
     def wait(self, on: str, reason: str) -> None:
         self.told.append((on, reason))
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.over += 1
 
 
@@ -74,7 +74,7 @@ def test_an_incident_has_two_lines_whatever_happens_within() -> None:
         retry(
             Stop(), Server(StoreUnavailable("gone"), LogUnavailable("gone, too"), StoreUnavailable("LOADING")), waiter
         )
-    assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("going on", "info")]
+    assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("resumed", "info")]
     assert lines[0]["reason"] == "gone"
     assert (lines[1]["attempts"], lines[1]["last_reason"]) == (4, "LOADING")
     assert 0 <= lines[1]["waited_s"] < 5

@@ -19,11 +19,11 @@ from typing import Any
 # Point -> module, class or None, function: a call that every process of its kind makes.
 POINTS = {
     # The live path.
-    "ask": ("projector.store.redis", "Store", "ask"),
-    "load": ("projector.store.sent", "Asked", "states"),
+    "ask": ("projector.store.redis", "Store", "start_load"),
+    "load": ("projector.store.pending", "PendingLoad", "states"),
     "fold": ("projector.pipeline", None, "project"),
-    "send": ("projector.store.sent", "Sent", "_send"),
-    "answer": ("projector.store.sent", "Sent", "outcome"),
+    "send": ("projector.store.pending", "PendingCommit", "_send"),
+    "answer": ("projector.store.pending", "PendingCommit", "outcome"),
     "mark": ("events.logs.kafka.subscription", "KafkaSubscription", "mark"),
     # The process that builds, beside ask, load, send and answer.
     "build-fold": ("projector.rebuild.builder", None, "project"),

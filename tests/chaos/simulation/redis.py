@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from events.logs.log import Partition
-from projector.anchors import Last
+from projector.anchors import Anchors
 from projector.errors import StoreUnavailable
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed
@@ -160,7 +160,7 @@ class SimulatedStore:
             if meta.get("sealed") == holder:
                 meta.pop("sealed", None)
 
-    def belongs_to(self, generation: Generation, log: str) -> str:
+    def bind_log(self, generation: Generation, log: str) -> str:
         self._server.ask(self._process)
         return self._server.memory.shard(generation, 0).meta.setdefault("log", log)
 
@@ -182,7 +182,7 @@ class SimulatedStore:
         """Here a process that dies never does of an event."""
         return frozenset()
 
-    def keep_book(self, key: str, *command: str | bytes | int) -> None:
+    def write_even_if_full(self, key: str, *command: str | bytes | int) -> None:
         """Nobody's marks are kept: no event is suspected of anything."""
         self._server.ask(self._process)
 
@@ -204,7 +204,7 @@ class SimulatedStore:
         self._server.ask(self._process)
         return []
 
-    def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
+    def publish_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         self._server.ask(self._process)
         self._server.memory.end.update({str(partition): offset for partition, offset in end.items()})
 
@@ -212,11 +212,11 @@ class SimulatedStore:
         self._server.ask(self._process)
         return self._server.memory.positions(generation, shard, partitions)
 
-    def stands(
+    def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
-    ) -> list[tuple[int | None, Last | None]]:
+    ) -> list[tuple[int | None, Anchors | None]]:
         self._server.ask(self._process)
-        return self._server.memory.stands(generation, shard, partitions)
+        return self._server.memory.positions_and_anchors(generation, shard, partitions)
 
     def mark_diverged(self, generation: Generation, reasons: Mapping[Partition, str]) -> None:
         self._server.ask(self._process)
@@ -227,21 +227,21 @@ class SimulatedStore:
         self._server.memory.diverged.difference_update(map(str, partitions))
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        return self.ask(generation, shard, group_ids).states()
+        return self.start_load(generation, shard, group_ids).states()
 
-    def ask(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedAsked":
-        return SimulatedAsked(self._server, self._process, partial(self._load, generation, shard, group_ids))
+    def start_load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedLoad":
+        return SimulatedLoad(self._server, self._process, partial(self._load, generation, shard, group_ids))
 
     def _load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         return self._server.memory.load(generation, shard, group_ids)
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedSent":
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedCommit":
         assert isinstance(request, Told)
-        return SimulatedSent(self._server, self._process, Wire(generation, shard, request))
+        return SimulatedCommit(self._server, self._process, Wire(generation, shard, request))
 
 
-class SimulatedAsked:
-    """As store/sent.py's Asked. The server answers at once, or as late as when somebody waits for it."""
+class SimulatedLoad:
+    """As store/pending.py's PendingLoad. The server answers at once, or as late as when somebody waits for it."""
 
     def __init__(self, server: Server, process: Turns, load: Callable[[], Mapping[str, bytes | None]]) -> None:
         self._server = server
@@ -273,8 +273,8 @@ class SimulatedAsked:
         self._states = None
 
 
-class SimulatedSent:
-    """As store/sent.py's Sent."""
+class SimulatedCommit:
+    """As store/pending.py's PendingCommit."""
 
     def __init__(self, server: Server, process: Turns, wire: Wire) -> None:
         self._server = server

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from events.logs.log import Partition
-from projector.anchors import Last
+from projector.anchors import Anchors
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
@@ -37,7 +37,7 @@ class Torn(Exception):
 class Shard(Struct):
     meta: dict[str, str] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)
-    last: dict[str, Last] = field(default_factory=dict)
+    last: dict[str, Anchors] = field(default_factory=dict)
     state: dict[str, bytes] = field(default_factory=dict)
     row: dict[str, bytes] = field(default_factory=dict)
     rest: dict[str, bytes] = field(default_factory=dict)
@@ -175,9 +175,9 @@ class Memory:
         part = self.shards.get((generation.number, shard), Shard())
         return [part.position.get(str(partition)) for partition in partitions]
 
-    def stands(
+    def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
-    ) -> list[tuple[int | None, Last | None]]:
+    ) -> list[tuple[int | None, Anchors | None]]:
         lasts = self.shards.get((generation.number, shard), Shard()).last
         return [
             (at, last if (last := lasts.get(str(partition))) and last.position == at else None)
