@@ -20,7 +20,7 @@ from tests.processes import Process, projector, wait_until_applied
 from tests.servers.process import wait_until
 
 NAME = "$: expected UTF-8 in the names of headers, got "
-PACKED = "$: expected compressed records, got bytes that are none: "
+PACKED = "$: expected compressed records, got other bytes: "
 
 
 class Odd(NamedTuple):

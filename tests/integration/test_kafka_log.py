@@ -371,7 +371,7 @@ def test_losses(kafka: str, settings: dict[str, str], losses: dict[Loss, list[st
         found = log.losses()
         assert found.keys() == losses.keys()
         for loss, words in losses.items():
-            assert all(word in found[loss] for word in [f"topic {name} has ", "wanted: ", *words])
+            assert all(word in found[loss] for word in [f"topic {name} has ", "expected: ", *words])
 
 
 def took_s(call: Callable[[], object]) -> float:

@@ -94,7 +94,7 @@ def test_a_position_outside_the_log_is_a_gap(path: Path) -> None:
         log.create()
         log.append(entries(2))
         reader = log.subscribe()
-        with pytest.raises(LogGap, match=r"orders/0@3 is not in the log, which holds the offsets 0 to 2"):
+        with pytest.raises(LogGap, match=r"orders/0@3 is not in the log, which has the positions 0 to 2"):
             reader.seek(Position(ORDERS, 3))
 
 
@@ -166,7 +166,7 @@ def test_a_reader_finds_its_position_gone(path: Path) -> None:
         assert offsets(reader.poll(0, 2, {ORDERS: 2})) == [0, 1]
         delete_before(path, 5)
         for start in (2, 11):
-            with pytest.raises(LogGap, match=f"orders/0@{start} is not in the log, which holds the offsets 5 to 10"):
+            with pytest.raises(LogGap, match=f"orders/0@{start} is not in the log, which has the positions 5 to 10"):
                 log.read({ORDERS: start}).poll(0, 1, {ORDERS: 20})
         with pytest.raises(LogGap, match="orders/0@2 is not in the log"):
             reader.poll(0, 2, {ORDERS: 10})
@@ -206,7 +206,7 @@ def test_a_file_of_an_earlier_version_gets_its_identity_from_create(path: Path) 
         log.append(entries(3))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE identity")
-        with pytest.raises(LogMissing, match="of an earlier version"):
+        with pytest.raises(LogMissing, match="an earlier release created it"):
             log.identity()
         assert not log.create()
         assert log.identity()
@@ -224,7 +224,7 @@ def test_a_subscription_does_not_pass_over_what_is_gone(path: Path, gone: str) -
         assert len(reader.poll(0, 5).records) == 5
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(f"DELETE FROM log WHERE {gone}")
-        with pytest.raises(LogGap, match=r"orders/0@5 is not in the log, which holds the offsets (0 to 3|7 to 10)"):
+        with pytest.raises(LogGap, match=r"orders/0@5 is not in the log, which has the positions (0 to 3|7 to 10)"):
             reader.poll(0, 5)
 
 
