@@ -1,4 +1,4 @@
-"""`redis-cli --cluster` moves slots of a Redis Cluster, while events come and lists are asked for."""
+"""`redis-cli --cluster` moves slots of a Redis Cluster, while events are published and lists are requested."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.processes import Api, projector, wait_until_applied
 from tests.servers.cluster import ClusterServer
 from tests.servers.redis import RedisHome
 
-# `make chaos` has 1000 a second.
+# `make chaos` publishes 1000 per second.
 EVENTS_PER_S = int(os.environ.get("CHAOS_RESHARD_EVENTS_S", 200))
 SHARDS = 8
 # Groups that no later event changes: lists of these alone must be the same all the time.
@@ -63,7 +63,7 @@ CASES = [
     Case("a reshard of all slots of one master", 0, all_of_one_master),
     Case("a scale-out by two masters", 2, two_masters_more),
 ]
-# `make test` has one of them.
+# `make test` runs one of them.
 if "CHAOS_RESHARD_EVENTS_S" not in os.environ:
     del CASES[1:]
 

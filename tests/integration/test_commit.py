@@ -17,8 +17,8 @@ from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
-from tests.chaos.simulation.store import Told
+from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
+from tests.chaos.simulation.store import Request
 from tests.poison import event
 from tests.readmodel import check, read
 
@@ -33,8 +33,8 @@ def client(redis_url: str) -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture(params=["redis", "simulated"])
-def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[ReadPlace]:
-    place = RealPlace(redis_url) if request.param == "redis" else SimulatedPlace()
+def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[ReadModelHome]:
+    place = RealHome(redis_url) if request.param == "redis" else SimulatedHome()
     yield place
     place.close()
 
@@ -62,12 +62,12 @@ def commit(
     states = store.load(generation, 0, ids) if loaded is None else loaded
     change = project({group_id: known(group_id, states[group_id]) for group_id in ids}, batch)
     outcome: Outcome = store.commit(
-        generation, 0, Told(change, {partition: Advance(start, first + len(events))})
+        generation, 0, Request(change, {partition: Advance(start, first + len(events))})
     ).outcome()
     return outcome
 
 
-def test_stored_then_already(place: ReadPlace) -> None:
+def test_stored_then_already(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     events = [event(1), event(2), event(2)]
@@ -81,11 +81,11 @@ def test_stored_then_already(place: ReadPlace) -> None:
     assert place.dump() == before
 
 
-def sums(place: ReadPlace) -> dict[str, int]:
+def sums(place: ReadModelHome) -> dict[str, int]:
     return {name: records for name, records in place.found().tally.items() if records}
 
 
-def test_behind_when_redis_has_less_than_we_think(place: ReadPlace) -> None:
+def test_behind_when_redis_has_less_than_we_think(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     assert commit(store, generation, [event(1)], None) is Outcome.STORED
@@ -99,7 +99,7 @@ def test_behind_when_redis_has_less_than_we_think(place: ReadPlace) -> None:
     assert place.dump() == before
 
 
-def test_ahead_when_another_process_has_been_there(place: ReadPlace) -> None:
+def test_ahead_when_another_process_has_been_there(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     assert commit(store, generation, [event(1), event(2), event(3)], None) is Outcome.STORED
@@ -109,7 +109,7 @@ def test_ahead_when_another_process_has_been_there(place: ReadPlace) -> None:
     assert place.dump() == before
 
 
-def test_changed_when_another_partition_met_us_in_a_group(place: ReadPlace) -> None:
+def test_changed_when_another_partition_met_us_in_a_group(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     first, second = event(1), event(2, order_group_id="og_1")
@@ -121,7 +121,7 @@ def test_changed_when_another_partition_met_us_in_a_group(place: ReadPlace) -> N
     place.check([first, second], 2)
 
 
-def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadPlace) -> None:
+def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     events = [event(1), event(2, order_group_id="og_1"), event(3, order_group_id="og_1")]
@@ -131,7 +131,7 @@ def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadP
     # Redis has answered at once, the simulated store perhaps not before it is waited for.
     stale, now = asked.states(), store.load(generation, 0, ["og_1"])
     assert before != now
-    assert stale == before or (stale == now and isinstance(place, SimulatedPlace))
+    assert stale == before or (stale == now and isinstance(place, SimulatedHome))
     outcome = commit(store, generation, events[2:], 2, loaded=stale)
     assert outcome is (Outcome.STORED if stale == now else Outcome.CHANGED)
     if outcome is Outcome.CHANGED:
@@ -139,7 +139,7 @@ def test_changed_when_the_group_was_asked_for_before_another_commit(place: ReadP
     place.check(events, 3)
 
 
-def test_an_answer_that_nobody_waits_for_is_nobody_else_s(place: ReadPlace) -> None:
+def test_an_answer_that_nobody_waits_for_is_nobody_else_s(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     assert commit(store, generation, [event(1)], None) is Outcome.STORED
@@ -162,7 +162,7 @@ def test_more_shards_may_be_under_way_than_a_pool_has_connections(store: Store) 
 
 
 @pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}, {"nonce": "of another one with its number"}])
-def test_sealed_when_the_generation_is_not_ours_to_write(place: ReadPlace, meta: dict[str, str]) -> None:
+def test_sealed_when_the_generation_is_not_ours_to_write(place: ReadModelHome, meta: dict[str, str]) -> None:
     generation = place.store.generation()
     place.set_meta(generation, **meta)
     before = place.dump()
@@ -170,7 +170,7 @@ def test_sealed_when_the_generation_is_not_ours_to_write(place: ReadPlace, meta:
     assert place.dump() == before
 
 
-def test_a_group_that_loses_its_last_order_leaves_no_trace_in_the_lists(place: ReadPlace) -> None:
+def test_a_group_that_loses_its_last_order_leaves_no_trace_in_the_lists(place: ReadModelHome) -> None:
     store = place.store
     generation = store.generation()
     events = [event(1), event(1, "order.updated", version=2, deleted_at="2026-06-02T10:00:00Z")]

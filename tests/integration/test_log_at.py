@@ -106,7 +106,7 @@ def test_nothing_of_other_files_comes_before_it_is_said(broker: KafkaServer) -> 
     with KafkaLog(settings) as log:
         log.append(entries(100, b"common"))
     broker.kill()
-    broker.keep()
+    broker.backup()
     broker.restart()
     with KafkaLog(settings) as log:
         log.append(entries(100, b"former"))
@@ -116,7 +116,7 @@ def test_nothing_of_other_files_comes_before_it_is_said(broker: KafkaServer) -> 
         assert len(records) == 10
         assert values(log, 99) == [b"common99"]
         broker.kill()
-        broker.put_back()
+        broker.restore()
         broker.restart()
         with KafkaLog(settings) as later:
             later.append(entries(200, b"later"))

@@ -15,8 +15,8 @@ from events.logs.log import Partition, Record
 from projector.cache import Cache
 from projector.project import Known, decode_record, group_ids, known, project
 from projector.store.commit import Advance, Outcome
-from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
-from tests.chaos.simulation.store import Told
+from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
+from tests.chaos.simulation.store import Request
 from tests.strategies import histories
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
@@ -25,7 +25,7 @@ PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 class Life(RuleBasedStateMachine):
     """Two partitions, which meet in the same groups. Events come to any of them, in any order, more than once."""
 
-    place: ReadPlace
+    place: ReadModelHome
     commits = 0
 
     @initialize(events=histories(2, 12), seed=st.integers(0, 2**32))
@@ -41,7 +41,7 @@ class Life(RuleBasedStateMachine):
         for event in delivered:
             self.logs[chance.choice(PARTITIONS)].append(event)
         self.stands: dict[Partition, int | None] = dict.fromkeys(PARTITIONS)
-        self.last: tuple[Told, str] | None = None
+        self.last: tuple[Request, str] | None = None
 
     @rule(data=st.data(), cached=st.booleans())
     def apply(self, data: st.DataObject, cached: bool) -> None:
@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
             found = self.cache.take(group_id) if cached else None
             before[group_id] = found or known(group_id, states[group_id])
         change = project(before, batch)
-        sent = Told(change, advances)
+        sent = Request(change, advances)
         outcome = self.store.commit(self.generation, 0, sent).outcome()
         if outcome is Outcome.CHANGED:
             assert cached, "what was loaded just now cannot have changed"
@@ -94,7 +94,7 @@ class Life(RuleBasedStateMachine):
         wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
         batch = [decode_record(record) for record in self._records(partition, 0, len(self.logs[partition]))]
         change = project({group_id: known(group_id, None) for group_id in group_ids(batch)}, batch)
-        sent = Told(change, {partition: Advance(wrong, stands + 4)})
+        sent = Request(change, {partition: Advance(wrong, stands + 4)})
         expected = Outcome.BEHIND if self.stands[partition] is None or wrong > stands else Outcome.AHEAD
         assert self.store.commit(self.generation, 0, sent).outcome() is expected
         self._check()
@@ -122,7 +122,7 @@ class Life(RuleBasedStateMachine):
 def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     # So few that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
-    Life.place = RealPlace(redis_url) if where == "redis" else SimulatedPlace()
+    Life.place = RealHome(redis_url) if where == "redis" else SimulatedHome()
     Life.commits = 0
     try:
         run_state_machine_as_test(

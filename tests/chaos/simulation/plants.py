@@ -1,9 +1,9 @@
-"""Bugs to be planted into the core, the loop or the commit: each has to be found by some life.
+"""Bugs that the tests plant into the core, the main loop or the commit. Some simulated life must find each of them.
 
-Not among them, since other checks make them harmless, which is what those are for: a cache that is filled before the
-commit (the revision is compared), and a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is
-compared, and what was not stored is read again). Nor is a log whose identity is not asked: the records that were
-applied are compared. Two of them together are not harmless.
+Some bugs are missing because another check makes them harmless: a cache filled before the commit (the revision is
+compared), a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is compared, and unstored
+records are read again), and a log identity that is not checked (applied records are compared). They are planted
+together with the removal of that other check.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from tests.chaos.simulation.log import SimulatedSubscription
 from tests.chaos.simulation.redis import SimulatedCommit
 from tests.chaos.simulation.store import RECEIVED, Memory
 
-# Name -> what plants it, for as long as the stack stands.
+# Name -> a function that plants the bug until the stack is closed.
 PLANTS: dict[str, Callable[[ExitStack], None]] = {}
 
 
 def plant(*replacements: tuple[Any, str, Any]) -> Callable[[ExitStack], None]:
     def put(stack: ExitStack) -> None:
         for owner, name, replacement in replacements:
-            place = patch(f"{owner}.{name}", replacement) if isinstance(owner, str) else None
-            stack.enter_context(place or patch.object(owner, name, replacement))
+            by_name = patch(f"{owner}.{name}", replacement) if isinstance(owner, str) else None
+            stack.enter_context(by_name or patch.object(owner, name, replacement))
 
     return put
 
@@ -54,8 +54,8 @@ _elsewhere, _write_content = Memory.elsewhere, Memory.write_content
 _outcome, _seek, _items_of = SimulatedCommit.outcome, SimulatedSubscription.seek, Pipeline._items_of
 
 
-def forget_the_note(self: Memory, part: Any, told: Any) -> None:
-    """Half a commit stays as it is."""
+def forget_the_note(self: Memory, part: Any, request: Any) -> None:
+    """A half written commit is not completed."""
     part.note = None
 
 
@@ -67,7 +67,7 @@ def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
     return elsewhere
 
 
-PLANTS["half a commit is not written again"] = plant((Memory, "redo", forget_the_note))
+PLANTS["a half written commit is not completed"] = plant((Memory, "redo", forget_the_note))
 PLANTS["no position check"] = plant((Memory, "elsewhere", nothing))
 PLANTS["BEHIND is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.BEHIND)))
 PLANTS["AHEAD is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.AHEAD)))
@@ -84,22 +84,22 @@ def not_sealed(self: Memory, generation: Any, part: Any) -> Outcome | None:
 
 
 PLANTS["no generation check"] = plant((Memory, "closed", of_any_nonce))
-PLANTS["no look at the seal"] = plant((Memory, "closed", not_sealed))
+PLANTS["no check of the seal"] = plant((Memory, "closed", not_sealed))
 
 
 def in_two_calls(first: str, second: str) -> Callable[[ExitStack], None]:
-    """What `first` writes comes with the script, what `second` writes some time later, unless the process dies."""
+    """The script calls `first`; `second` is called later, unless the process dies before."""
 
-    def write(self: Memory, part: Any, told: Any) -> None:
-        getattr(self, first)(part, told.advances if first == "write_positions" else told.change)
+    def write(self: Memory, part: Any, request: Any) -> None:
+        getattr(self, first)(part, request.advances if first == "write_positions" else request.change)
 
     def outcome(self: SimulatedCommit) -> Outcome:
         found = _outcome(self)
         if found is Outcome.STORED:
             self._process.turn()
             memory, wire = self._server.memory, self._first
-            told = wire.told.advances if second == "write_positions" else wire.told.change
-            getattr(memory, second)(memory.shard(wire.generation, wire.shard), told)
+            content = wire.request.advances if second == "write_positions" else wire.request.change
+            getattr(memory, second)(memory.shard(wire.generation, wire.shard), content)
         return found
 
     return plant((Memory, "write", write), (SimulatedCommit, "outcome", outcome))
@@ -119,7 +119,7 @@ def without(**parts: Any) -> Callable[..., None]:
 
 PLANTS["a forgotten ZREM"] = plant((Memory, "write_content", without(remove={})))
 PLANTS["a forgotten HDEL"] = plant((Memory, "write_content", without(unlisted=[])))
-PLANTS["bad events are not kept"] = plant((Memory, "write_content", without(parked={})))
+PLANTS["bad events are not parked"] = plant((Memory, "write_content", without(parked={})))
 PLANTS["bad events are not counted"] = plant((Memory, "write_content", without(tally={})))
 
 
@@ -128,7 +128,7 @@ def set_count(self: Memory, part: Any, name: str, records: int) -> None:
         part.tally[name] = records
 
 
-PLANTS["records are counted anew in each batch"] = plant((Memory, "count", set_count))
+PLANTS["each batch resets the counts of records"] = plant((Memory, "count", set_count))
 
 
 def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> None:
@@ -139,7 +139,7 @@ def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> N
         change.remove.setdefault(index, []).append(group_id)
 
 
-PLANTS["a score that is not renewed"] = plant(("projector.project", "_diff", add_new_only))
+PLANTS["a score is not updated"] = plant(("projector.project", "_diff", add_new_only))
 
 
 def last_to_come_wins(order: Order, event: Any) -> bool:
