@@ -1,4 +1,4 @@
-"""Nothing but poison: at PARKED_MAX the partition pauses, others go on, and so does this one when there is room."""
+"""At PARKED_MAX a partition pauses, others continue, and it resumes when there is room."""
 
 import json
 import threading
@@ -75,16 +75,16 @@ def running(shop: Shop) -> Iterator[None]:
 
 
 def assert_paused_at(client: "redis.Redis", offset: int) -> None:
-    """Paused there, and nowhere else."""
+    """Waits until exactly one partition is paused, at that offset."""
     wait_until(lambda: client.hlen(PAUSED) == 1, 10, "a pause")
     found: Any = client.hgetall(PAUSED)
-    ((partition, told),) = found.items()
-    assert json.loads(told)["offset"] == offset
-    # What was admitted before it is stored a moment later.
+    ((partition, stored),) = found.items()
+    assert json.loads(stored)["offset"] == offset
+    # Records admitted before are stored soon after.
     wait_until(lambda: applied(client) == {partition.decode(): offset}, 10, "all before it")
 
 
-def test_it_pauses_and_goes_on(
+def test_it_pauses_and_resumes(
     one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = Shop(tmp_path, one_redis_url)
@@ -110,7 +110,7 @@ def test_it_pauses_and_goes_on(
     assert output.count("there is room for parked events again") == 2
 
 
-def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
+def test_it_stays_paused_after_a_restart_until_a_higher_limit(
     one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, one_redis_url)
@@ -120,7 +120,7 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
         with running(shop):
             assert_paused_at(client, MAX)
     for _ in range(4):
-        # As of one that was killed there: that it stood there for long is no reason to suspect the event.
+        # A mark as of a killed process: a paused event is no poison pill.
         client.hsetnx(STARTED, "orders/0", '{"who":"another"}')
         client.delete(PAUSED)
         with running(shop):
@@ -133,13 +133,13 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     assert client.exists(PAUSED) == 0
     model = readmodel.read(client)
     readmodel.check_accounting(model, 9)
-    assert not any(b"kills_process" in told for told in model.parked.values())
+    assert not any(b"kills_process" in stored for stored in model.parked.values())
 
 
-def test_groups_with_too_many_orders_count_as_well(
+def test_orders_above_the_limit_of_a_group_count(
     one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are found out when they are folded; within a second their partition pauses."""
+    """The fold finds them; within a second their partition pauses."""
     monkeypatch.setattr(projecting, "ORDERS_MAX", 2)
     shop = Shop(tmp_path, one_redis_url)
     with running(shop):
@@ -160,7 +160,7 @@ def test_groups_with_too_many_orders_count_as_well(
     readmodel.check_accounting(readmodel.read(client), number)
 
 
-def test_other_partitions_go_on(
+def test_other_partitions_continue(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path
 ) -> None:
     url = kafka_topic(2)
@@ -181,7 +181,7 @@ def test_other_partitions_go_on(
         wait_until(partial(has_paused, client, first, offset + MAX), 20, "full again")
         wait_until(lambda: applied(client)[first] == offset + MAX, 20, "what was admitted before it")
         discard(store, live(store), entries(store, live(store)))
-        wait_until(lambda: caught_up(client, url), 20, "the end")
+        wait_until(lambda: has_caught_up(client, url), 20, "the end")
         assert run.stop() == 0
         assert run.text().count("paused: too many parked events") >= 2
     model = readmodel.read(client)
@@ -204,13 +204,13 @@ def end_of(url: str, number: int) -> int:
         return log.end()[Partition(log.topic, number)]
 
 
-def caught_up(client: "redis.Redis", url: str) -> bool:
+def has_caught_up(client: "redis.Redis", url: str) -> bool:
     with open_log(url, {}) as log:
         return applied(client) == {str(partition): end for partition, end in log.end().items() if end}
 
 
 def keys_of(url: str) -> list[bytes]:
-    """A key for each of two partitions, found by sending good events."""
+    """Returns a key for each of two partitions, found by sending valid events."""
     found: dict[int, bytes] = {}
     with open_log(url, {}) as log:
         number = 0
