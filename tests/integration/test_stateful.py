@@ -23,7 +23,7 @@ PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 
 
 class Life(RuleBasedStateMachine):
-    """Two partitions, which meet in the same groups. Events come to any of them, in any order, more than once."""
+    """Two partitions with events of the same groups. Each event may come in any partition, in any order, repeatedly."""
 
     place: ReadModelHome
     commits = 0
@@ -45,7 +45,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data(), cached=st.booleans())
     def apply(self, data: st.DataObject, cached: bool) -> None:
-        """A batch over one or both partitions, as the loop does it."""
+        """Applies a batch of one or both partitions, like the main loop."""
         records = []
         for partition in PARTITIONS:
             start = self.stands[partition] or 0
@@ -81,14 +81,14 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.last is not None)
     @rule()
     def lose_the_answer(self) -> None:
-        """The identical request again writes nothing."""
+        """Sends the same request again, which must write nothing."""
         assert self.last is not None
         assert self.store.commit(self.generation, 0, self.last[0]).outcome() is Outcome.ALREADY
         self._check()
 
     @rule(data=st.data())
     def be_another_process(self, data: st.DataObject) -> None:
-        """One that has fallen back to an earlier position, or thinks Redis is further: it must not write."""
+        """Commits from an earlier or a later position than Redis', which must write nothing."""
         partition = data.draw(st.sampled_from(PARTITIONS))
         stands = self.stands[partition] or 0
         wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def lose_everything(self) -> None:
-        """Redis is emptied; the loop notices, and begins again with a cache that is out of date."""
+        """Empties Redis, and starts again with an outdated cache."""
         self.place.empty()
         self.generation = self.store.generation()
         self.stands = dict.fromkeys(PARTITIONS)
@@ -120,7 +120,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["redis", "simulated"])
 def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    # So few that values get bitmaps here, too.
+    # Low, so that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
     Life.place = RealHome(redis_url) if where == "redis" else SimulatedHome()
     Life.commits = 0
