@@ -1,6 +1,6 @@
-"""What the contract says the answer is, written a second time and as plainly as possible.
+"""The expected read model by the contract: a second, simple implementation.
 
-Nothing here imports the project. Events are CloudEvents as dicts; a group is a dict like the served document,
+It imports no project code. Events are CloudEvents as dicts; a group is a dict like the served document,
 with `total` as a Decimal.
 """
 

@@ -1,5 +1,5 @@
-"""A random life of the read model, in a real Redis and in what stands in for it in the simulation: batches, duplicates,
-rewinds, lost answers, second processes.
+"""Random operations on a real Redis and on the simulated store: batches, duplicates, rewinds, lost answers, and other
+processes.
 """
 
 import json
@@ -119,7 +119,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["redis", "simulated"])
-def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_any_sequence_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     # Low, so that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
     Life.place = RealHome(redis_url) if where == "redis" else SimulatedHome()
