@@ -26,7 +26,7 @@ from tests.servers.redis import RedisHome
 # `make chaos` publishes 1000 per second.
 EVENTS_PER_S = int(os.environ.get("CHAOS_RESHARD_EVENTS_S", 200))
 SHARDS = 8
-# Groups that no later event changes: lists of these alone must be the same all the time.
+# Groups that no later event changes: lists of only these must never change.
 SETTLED = 300
 BURST_S = 0.05
 RESHARD_S = 300.0
@@ -116,7 +116,7 @@ def redis_cli(server: ClusterServer, command: str, *options: str) -> None:
 
 
 class Load:
-    """Checkouts of new customers, at an even rate, in the block."""
+    """Publishes checkouts of new customers, at a steady rate, during the block."""
 
     def __init__(self, url: str, ends: dict[str, int]) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -167,7 +167,7 @@ def checkout(number: int) -> dict[str, Any]:
 
 
 class Lists:
-    """Of what has settled, asked for by one client after another in the block."""
+    """Requests lists of settled groups, one after another, during the block."""
 
     def __init__(self, api: Api, until: str) -> None:
         self._client = api.client
