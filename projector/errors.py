@@ -3,7 +3,7 @@
 ProjectorError          a one-line message for the user; the command exits with 2
 ├── BadSetting          a setting is missing or wrong; the message names it and the remedy
 ├── StoreUnavailable    Redis does not answer or refuses for now; `refusal` names how. A retry may help
-└── CannotGoOn          continuing would break a guarantee, for example by skipping events
+└── FatalError          continuing would break a guarantee, for example by skipping events
     └── OtherVersion    another version of the code wrote the live generation
 """
 
@@ -24,9 +24,9 @@ class StoreUnavailable(ProjectorError):
         self.refusal = refusal
 
 
-class CannotGoOn(ProjectorError):
+class FatalError(ProjectorError):
     pass
 
 
-class OtherVersion(CannotGoOn):
+class OtherVersion(FatalError):
     pass

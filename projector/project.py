@@ -14,7 +14,7 @@ from events.contract.decode import decode
 from events.contract.order import OrderEvent
 from events.errors import InvalidEvent
 from events.logs.log import Partition, Record
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
@@ -112,13 +112,13 @@ def group_ids(batch: Iterable[Decoded]) -> list[str]:
 
 
 def known(group_id: str, state: bytes | None) -> Known:
-    """`state`: as stored; None for a new group. Raises CannotGoOn for a damaged state."""
+    """`state`: as stored; None for a new group. Raises FatalError for a damaged state."""
     if state is None:
         return Known(b"", {}, {}, None, 0)
     try:
         group = unpack(state)
     except (msgspec.DecodeError, IndexError, TypeError) as error:
-        raise CannotGoOn(
+        raise FatalError(
             f"the state of group {group_id!r} in Redis is damaged ({error}): rebuild it with `projector replay`"
         ) from None
     seen = view(group_id, group)

@@ -13,7 +13,7 @@ from events.logs.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.continuity import REBUILD, check_continuity, check_end
 from projector.control import Closed, Rejoin, Rewind
-from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.errors import FatalError, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import Limits
 from projector.parked.dead_letters import DeadLetters
@@ -66,7 +66,7 @@ class Projector:
         self._compared_at_s = 0.0
 
     def run(self) -> None:
-        """Runs until `stop` is set. Creates the log if there is none. Raises CannotGoOn, LogGap."""
+        """Runs until `stop` is set. Creates the log if there is none. Raises FatalError, LogGap."""
         try:
             if self._retry(self._log.create):
                 log.info("created the log, with unlimited retention", topic=self._log.topic)
@@ -130,7 +130,7 @@ class Projector:
         losses = self._retry(self._log.losses)
         for loss, sentence in losses.items():
             if loss not in self._accept_loss:
-                raise CannotGoOn(f"{sentence}; change that, or accept it with --accept-loss {loss}")
+                raise FatalError(f"{sentence}; change that, or accept it with --accept-loss {loss}")
 
     def _open_generation(self, shards: int = 1) -> None:
         generation = self._retry(lambda: self._store.generation(shards))

@@ -8,7 +8,7 @@ from time import monotonic
 import structlog
 
 from events.logs.log import Partition
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.health.redis_state import READ_EVERY_S, read_redis_state
@@ -66,7 +66,7 @@ class Watch:
         self._read_at_s = monotonic()
         try:
             self.pulse.redis_state = read_redis_state(store, generation)
-        except (StoreUnavailable, CannotGoOn) as error:
+        except (StoreUnavailable, FatalError) as error:
             if isinstance(error, StoreUnavailable) and error.refusal != Refusal.OTHER:
                 # The main loop reports it.
                 return

@@ -9,7 +9,7 @@ from msgspec import Struct, field, structs
 
 from events.errors import InvalidEvent
 from events.logs.log import Headers, Partition, Record
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
@@ -57,13 +57,13 @@ class Parked(Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes | None:
-        """The value as read from the log. Raises CannotGoOn where it cannot be decompressed."""
+        """The value as read from the log. Raises FatalError where it cannot be decompressed."""
         if not isinstance(self.kept, Compressed):
             return self.kept
         try:
             return zlib.decompress(self.kept.zlib)
         except zlib.error as error:
-            raise CannotGoOn(f"the parked event {self.position} in Redis is damaged: {error}") from None
+            raise FatalError(f"the parked event {self.position} in Redis is damaged: {error}") from None
 
     @property
     def record(self) -> Record:
@@ -82,11 +82,11 @@ _counted_decoder = msgspec.json.Decoder(_Counted)
 
 
 def decode(position: str, stored: bytes) -> Parked:
-    """Decodes stored JSON. Raises CannotGoOn where it is damaged."""
+    """Decodes stored JSON. Raises FatalError where it is damaged."""
     try:
         return _decoder.decode(stored)
     except msgspec.DecodeError as error:
-        raise CannotGoOn(f"the parked event {position} in Redis is damaged: {error}") from None
+        raise FatalError(f"the parked event {position} in Redis is damaged: {error}") from None
 
 
 def encode(parked: Parked) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct, field, structs
 
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.parked.listing import Entry, read
 from projector.parked.record import Parked, counted, decode, encode, now_text
 from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
@@ -40,7 +40,7 @@ def redrive(
 ) -> Redriven:
     """`report` receives the number of records done so far. After an error, records done before stay done.
 
-    Raises StoreUnavailable, and CannotGoOn where the generation is not open.
+    Raises StoreUnavailable, and FatalError where the generation is not open.
     """
     redriver, done = _Redriver(store, generation), 0
     for shard, positions in portions(entries):
@@ -181,13 +181,13 @@ def _commit(store: Store, generation: Generation, shard: int, sendable: list[str
 
 
 def _checked(generation: Generation, outcome: Outcome) -> Outcome:
-    """Raises CannotGoOn where the generation is closed or lost."""
+    """Raises FatalError where the generation is closed or lost."""
     match outcome:
         case Outcome.STORED | Outcome.CHANGED | Outcome.ALREADY:
             return outcome
         case Outcome.SEALED:
-            raise CannotGoOn(f"generation {generation.number} is being replaced: try again once its successor is live")
+            raise FatalError(f"generation {generation.number} is being replaced: try again once its successor is live")
         case _:
-            raise CannotGoOn(
+            raise FatalError(
                 f"Redis has lost generation {generation.number}: try again once the projector has rebuilt it"
             )

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from events.logs.log import Log, Partition
 from projector.cache import Cache
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.parked.record import now_text
 from projector.project import Change, Decoded, Known, known, project
 from projector.readmodel.schema.keys import Generation
@@ -31,7 +31,7 @@ from projector.trail import Trail
 WHOLE_RECORDS = PART_GROUPS
 
 
-class Poison(CannotGoOn):
+class Poison(FatalError):
     """An event that the live path would have parked."""
 
 
@@ -91,11 +91,11 @@ class Builder:
     ) -> None:
         """Returns when the generation stands at `stop` exactly, where it did not stand behind it before.
 
-        `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, CannotGoOn.
+        `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, FatalError.
         """
         strange = [str(partition) for partition in stop if partition not in self._partitions]
         if strange:
-            raise CannotGoOn(f"the log has got more partitions, such as {strange[0]}: do it again")
+            raise FatalError(f"the log has got more partitions, such as {strange[0]}: do it again")
         while True:
             try:
                 windows = self._windows = self._windows or self._start()
@@ -111,7 +111,7 @@ class Builder:
                 if not isinstance(error, Lost):
                     raise
                 if not self.retry(lambda: self._store.is_open(self.generation)):
-                    raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
+                    raise FatalError(f"Redis has lost generation {self.generation.number}: do it again") from None
 
     def close(self) -> None:
         flight, self._flight = self._flight, None
@@ -221,6 +221,6 @@ class Builder:
                 self._parked_bytes[part.shard] += change.parked_bytes
                 self._cache.put(change.after)
             case Outcome.SEALED:
-                raise CannotGoOn(f"generation {self.generation.number} was closed while it was written")
+                raise FatalError(f"generation {self.generation.number} was closed while it was written")
             case _:
                 raise Lost

@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 from msgspec import structs
 
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
 from projector.readmodel.schema.keys import LIVE, Generation
@@ -18,7 +18,7 @@ SCRIPT = files(__package__).joinpath("catalogue.lua").read_text()
 
 
 class Catalogue:
-    """Methods raise StoreUnavailable, and CannotGoOn where Redis has something unreadable, or another replay took over.
+    """Methods raise StoreUnavailable, and FatalError where Redis has something unreadable, or another replay took over.
 
     `token`: of the lease, without which a replay cannot write.
     """
@@ -32,7 +32,7 @@ class Catalogue:
         try:
             return msgspec.json.decode(found, type=Generation) if found else None
         except msgspec.DecodeError as error:
-            raise CannotGoOn(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
+            raise FatalError(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
 
     def listed(self) -> list[Listed]:
         """Returns all generations by number."""
@@ -41,7 +41,7 @@ class Catalogue:
         try:
             listed = [msgspec.json.decode(entry, type=Listed) for entry in found.values()]
         except msgspec.DecodeError as error:
-            raise CannotGoOn(f"{GENERATIONS} in Redis: {error}") from None
+            raise FatalError(f"{GENERATIONS} in Redis: {error}") from None
         return sorted(listed, key=lambda entry: entry.generation.number)
 
     def find(self, number: int) -> Listed | None:
@@ -121,8 +121,8 @@ class Catalogue:
             return bool(self._nodes.of(LIVE).eval(SCRIPT, len(keys), *keys, step, token, *arguments))
 
 
-def _taken_over() -> CannotGoOn:
-    return CannotGoOn(
+def _taken_over() -> FatalError:
+    return FatalError(
         "another replay has taken over, or the live generation has changed: check with `projector replay list`"
     )
 

@@ -7,7 +7,7 @@ import structlog
 
 from events.logs.log import Partition
 from projector.anchors import Anchors, unpacked
-from projector.errors import CannotGoOn, OtherVersion
+from projector.errors import FatalError, OtherVersion
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import POISON_PILLS
@@ -65,12 +65,12 @@ class Store:
         return self._files.refresh()
 
     def check_eviction(self) -> None:
-        """Raises CannotGoOn where Redis may evict keys: a position would outlive its documents."""
+        """Raises FatalError where Redis may evict keys: a position would outlive its documents."""
         for server, policy in memory.eviction(self.nodes):
             if policy is None:
                 log.warning("cannot read maxmemory-policy, expected noeviction", server=server)
             elif policy != "noeviction":
-                raise CannotGoOn(
+                raise FatalError(
                     f"Redis at {server}: expected maxmemory-policy noeviction, found {policy}, which would evict "
                     "parts of the read model unnoticed: CONFIG SET maxmemory-policy noeviction, also in redis.conf"
                 )
@@ -241,4 +241,4 @@ def _offsets(key: str, stored: Sequence[bytes | str | None]) -> list[int | None]
     try:
         return [None if offset is None else int(offset) for offset in stored]
     except ValueError:
-        raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
+        raise FatalError(f"{key} in Redis: expected offsets, got {stored!r}") from None

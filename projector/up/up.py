@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from events.logs.open import open_log
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.health.port import check_port
 from projector.home import Home
 from projector.readmodel.schema.document import VERSION
@@ -33,7 +33,7 @@ _CHECK_EVERY_S = 0.1
 def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce: Callable[[], None]) -> None:
     """Runs until SIGINT or SIGTERM. Calls `announce` when the API answers.
 
-    Raises BadSetting, CannotGoOn, after stopping whatever was started.
+    Raises BadSetting, FatalError, after stopping whatever was started.
     """
     stopping = _stop_on_signals()
     home = settings.home
@@ -67,7 +67,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         while not stopping.wait(_CHECK_EVERY_S):
             _check_alive(children)
             if valkey and valkey.poll() is not None:
-                raise CannotGoOn(f"the embedded Redis stopped; {home.output / 'redis.log'} says why")
+                raise FatalError(f"the embedded Redis stopped; {home.output / 'redis.log'} says why")
 
 
 def _stop_on_signals() -> threading.Event:
@@ -138,7 +138,7 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _wait_for_answer(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
-    """Returns when the API answers, which does not depend on the projector. Raises CannotGoOn."""
+    """Returns when the API answers, which does not depend on the projector. Raises FatalError."""
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     url = f"http://{host}:{settings.api_port}/health/live"
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
@@ -149,7 +149,7 @@ def _wait_for_answer(settings: Settings, children: list[Child], stopping: thread
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             _check_alive(children)
         if time.monotonic() > deadline:
-            raise CannotGoOn(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
+            raise FatalError(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
 
 
 def _warn_of_later_version(settings: Settings) -> None:
@@ -174,4 +174,4 @@ def _warn_of_later_version(settings: Settings) -> None:
 def _check_alive(children: list[Child]) -> None:
     for child in children:
         if child.has_stopped:
-            raise CannotGoOn(f"projector {child.name} stopped. The end of {child.output}:\n{child.tail()}")
+            raise FatalError(f"projector {child.name} stopped. The end of {child.output}:\n{child.tail()}")

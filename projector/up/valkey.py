@@ -14,7 +14,7 @@ from pathlib import Path
 
 import redis
 
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 from projector.home import Home
 from projector.store.nodes import connect
 
@@ -37,7 +37,7 @@ def binary() -> Path:
 
 
 def start_valkey(home: Home) -> subprocess.Popen[bytes]:
-    """Starts the server; does not wait until it answers. Raises BadSetting, CannotGoOn."""
+    """Starts the server; does not wait until it answers. Raises BadSetting, FatalError."""
     _stop_orphan(home)
     with _output(home).open("ab") as file:
         return subprocess.Popen(
@@ -56,7 +56,7 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
 
 
 def wait_for_valkey(home: Home, process: subprocess.Popen[bytes], stopping: threading.Event) -> None:
-    """Returns once it answers, or when `stopping` is set. Raises CannotGoOn."""
+    """Returns once it answers, or when `stopping` is set. Raises FatalError."""
     deadline = time.monotonic() + START_TIMEOUT_S
     client = connect(home.redis_url)
     try:
@@ -73,7 +73,7 @@ def wait_for_valkey(home: Home, process: subprocess.Popen[bytes], stopping: thre
     finally:
         client.close()
     if not stopping.is_set():
-        raise CannotGoOn(f"the embedded Redis did not start; {_output(home)} says why")
+        raise FatalError(f"the embedded Redis did not start; {_output(home)} says why")
 
 
 def _output(home: Home) -> Path:
@@ -97,7 +97,7 @@ def _stop_orphan(home: Home) -> None:
         # after writing its data.
         while _is_listening(home.redis_socket):
             if time.monotonic() > deadline:
-                raise CannotGoOn(f"the Redis of an earlier `projector up` in {home.redis} does not stop")
+                raise FatalError(f"the Redis of an earlier `projector up` in {home.redis} does not stop")
             with suppress(redis.RedisError):
                 client.shutdown(nosave=True)
             time.sleep(_CHECK_EVERY_S)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from events.logs.log import Partition, Record
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
@@ -195,7 +195,7 @@ def test_a_forgotten_script_is_loaded_again(store: Store, client: "redis.Redis")
 
 def test_another_version_of_the_read_model_is_refused(store: Store, client: "redis.Redis") -> None:
     client.set("og:live", '{"number":3,"shards":1,"version":999}')
-    with pytest.raises(CannotGoOn, match=f"has version 999, this code writes version {VERSION}"):
+    with pytest.raises(FatalError, match=f"has version 999, this code writes version {VERSION}"):
         store.generation()
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from events.logs.log import Entry
 from events.logs.open import open_log
 from projector.cli.commands import app
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.parked.listing import entries
 from projector.parked.redrive import Redriven, discard, redrive
 from projector.readmodel.schema.keys import Generation
@@ -179,12 +179,12 @@ def test_a_sealed_generation_is_not_changed(single_store: Store, single_client: 
     single_store.seal(generation, "a replay")
     before = readmodel.read(single_client)
     for act in (redrive, discard):
-        with pytest.raises(CannotGoOn, match="generation 0 is being replaced: try again once its successor is live"):
+        with pytest.raises(FatalError, match="generation 0 is being replaced: try again once its successor is live"):
             act(single_store, generation, entries(single_store, generation))
     assert readmodel.read(single_client) == before
     single_store.unseal(generation, ["a replay"])
     single_client.hdel("og:{0.0}:meta", "version")
-    with pytest.raises(CannotGoOn, match="Redis has lost generation 0"):
+    with pytest.raises(FatalError, match="Redis has lost generation 0"):
         redrive(single_store, generation, entries(single_store, generation))
 
 

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from events.logs.log import Entry, Record
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.parked.listing import entries, read_one
 from projector.parked.record import Parked
 from projector.parked.redrive import discard, redrive
@@ -179,6 +179,6 @@ def test_a_damaged_record_is_refused(client: "redis.Redis", store: Store) -> Non
     stored = json.loads(client.hget(PARKED, "orders/0@0") or b"")
     stored["value"]["zlib"] = base64.b64encode(b"no zlib").decode()
     client.hset(PARKED, "orders/0@0", json.dumps(stored))
-    with pytest.raises(CannotGoOn, match="the parked event orders/0@0 in Redis is damaged"):
+    with pytest.raises(FatalError, match="the parked event orders/0@0 in Redis is damaged"):
         redrive(store, generation, entries(store, generation))
     assert isinstance(read_one(store, generation, "orders/0@0"), Parked)

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from events.errors import LogUnavailable
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.retry import Stopped, retry
 
 
@@ -89,7 +89,7 @@ def test_a_stop_ends_the_retries() -> None:
 
 
 def test_other_errors_are_not_retried() -> None:
-    server = Server(StoreUnavailable("away"), CannotGoOn("WRONGTYPE"))
-    with pytest.raises(CannotGoOn):
+    server = Server(StoreUnavailable("away"), FatalError("WRONGTYPE"))
+    with pytest.raises(FatalError):
         retry(Stop(), server)
     assert server.calls == 2
