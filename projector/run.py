@@ -26,8 +26,7 @@ from projector.succession import await_successor, stand_by
 
 # How long one poll waits for records, in seconds: the longest time until a stop is noticed.
 POLL_S = 0.2
-# How often positions are committed to the log, the log's end is published in Redis, and Redis is checked for lost
-# writes, in seconds.
+# How often positions are committed to the log, its end is published, and Redis is checked for lost writes, in seconds.
 MARK_EVERY_S = 1.0
 # How often an idle projector compares the log with what was applied, in seconds.
 COMPARE_EVERY_S = 10.0
@@ -134,9 +133,8 @@ class Projector:
 
     def _open_generation(self, shards: int = 1) -> None:
         generation = self._retry(lambda: self._store.generation(shards))
-        self._pipeline = Pipeline(
-            self._store, generation, self._retry, self._intake.on_parked, self._watch.metrics.stored
-        )
+        stored = self._watch.metrics.stored
+        self._pipeline = Pipeline(self._store, generation, self._retry, self._intake.on_parked, stored)
 
     def _stand_by(self) -> None:
         if stand_by(self._store, self._retry, self._stop, self._watch):
@@ -244,9 +242,7 @@ class Projector:
         ours = self._retry(self._log.identity)
         known = self._retry(lambda: self._store.bind_log(self._pipeline.generation, ours))
         if known != ours:
-            raise LogGap(
-                f"Redis has the events of another log: {self._log.topic} was deleted and created again. {REBUILD}"
-            )
+            raise LogGap(f"Redis has events of another log: {self._log.topic} was deleted and created again. {REBUILD}")
 
     def _retry(self, call: Callable[[], T]) -> T:
         return retry(self._stop, call, self._watch.pulse)

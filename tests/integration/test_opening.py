@@ -49,7 +49,7 @@ def test_it_continues_after_a_death(store: Store, client: Any) -> None:
     meta = generation.keys(0).meta
     fill(client, generation)
     client.delete(meta)
-    client.hset(meta, mapping={"nonce": generation.nonce, "keys_left": 1})
+    client.hset(meta, mapping={"nonce": generation.nonce, "left": 1})
     assert store.generation() == generation
     assert keys_left(client, 0, 0) == {"meta"}
     assert client.hkeys(meta) == [b"nonce", b"version"]
