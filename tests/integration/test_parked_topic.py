@@ -198,7 +198,7 @@ def test_a_record_too_large_for_the_topic_blocks_nothing(
     check(read_all(beside(url, topic_of(url) + ".parked")), sent, topic_of(url), [0, 2])
     assert client.scard(DEAD_LETTERS_DUE) == 0
     assert len(readmodel.read(client).parked) == 3
-    assert capsys.readouterr().out.count("too large for the topic") == 1
+    assert capsys.readouterr().out.count("too large for the dead-letter topic") == 1
 
 
 class Dying:
