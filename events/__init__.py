@@ -1,4 +1,4 @@
-"""The contract and the log: what publishers and the projector agree on."""
+"""The event contract and the log, shared by publishers and the projector."""
 
 from events.errors import (
     BadLogUrl,

@@ -1,4 +1,4 @@
-"""For upstream services: publish an event, get back the position from which a list reflects it.
+"""The publisher for upstream services. `publish` returns a position from which on lists reflect the event.
 
 with Publisher("kafka://localhost:9092/orders", source="/commerce/orders") as publisher:
     position = publisher.publish("order.created", {"id": "order_1", "order_group_id": "og_1", ...})
@@ -23,7 +23,7 @@ STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 
 def entry_of(event: bytes) -> Entry:
-    """The record for one CloudEvent in JSON, keyed by its group. Raises InvalidEvent."""
+    """Returns the log entry of a CloudEvent in JSON, with its group's id as key. Raises InvalidEvent."""
     order = decode(event, STRUCTURED)
     return Entry(order.group_id.encode() if order else None, event, STRUCTURED)
 
@@ -31,8 +31,8 @@ def entry_of(event: bytes) -> Entry:
 class Publisher:
     """Idempotent and durable: `publish` returns once the log has acknowledged (acks=all on Kafka).
 
-    Every event is checked against the contract before it is sent, so that mistakes surface here and not in
-    the projector's parked events. Kafka's credentials may come from the environment (KAFKA_USERNAME, ...).
+    Each event is validated against the contract before it is sent, so that mistakes show here and not as parked events
+    of the projector. Kafka's credentials may come from the environment (KAFKA_USERNAME, ...).
     Raises BadLogUrl, LogMissing, LogUnavailable.
     """
 
@@ -43,10 +43,10 @@ class Publisher:
     def publish(
         self, event_type: str, data: Mapping[str, Any], *, event_id: str | None = None, time: datetime | None = None
     ) -> Position:
-        """`data` as the contract has it; datetimes and Decimals are welcome.
+        """Publishes one event. `data` follows the contract; datetimes and Decimals are accepted.
 
-        Give `event_id` where you may publish the same event again: the same id makes it a duplicate, which
-        changes nothing. Raises InvalidEvent, LogUnavailable.
+        Pass `event_id` if you may publish the same event again: a duplicate id changes nothing.
+        Raises InvalidEvent, LogUnavailable.
         """
         if event_type not in (CREATED, UPDATED):
             raise InvalidEvent("$.type", f'expected "{CREATED}" or "{UPDATED}", got "{event_type}"')
@@ -61,7 +61,7 @@ class Publisher:
         return self.publish_all([event])[0]
 
     def publish_all(self, events: Sequence[Mapping[str, Any]]) -> list[Position]:
-        """Whole CloudEvents, sent together: one wait for all. None is sent if one is invalid. Raises as `publish`."""
+        """Publishes whole CloudEvents together, with one wait. If one is invalid, none is sent. Raises as `publish`."""
         return self._log.append([entry_of(msgspec.json.encode(event)) for event in events])
 
     def close(self) -> None:

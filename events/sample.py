@@ -1,4 +1,4 @@
-"""A believable marketplace, to try things on: a few sellers sell much, most little; orders live through statuses."""
+"""Generates events of a realistic marketplace: a few sellers sell most, and orders pass through statuses."""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _LATER = (("completed", 0.8), ("canceled", 0.08), ("requires_action", 0.04))
 
 
 class Marketplace:
-    """Endless CloudEvents, as dicts. The same seed and `until` give the same ones."""
+    """Generates CloudEvents as dicts. Equal `seed` and `until` give equal events."""
 
     def __init__(self, seed: int | str, until: datetime) -> None:
         self._random = random.Random(seed)
@@ -26,13 +26,13 @@ class Marketplace:
         self._display_id = 1000
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Checkouts spread over the time before `until`, each with all that has happened to it since."""
+        """Yields checkouts spread over the time before `until`, each with its later events, without end."""
         while True:
             age = self._random.random() ** 2 * HISTORY
             yield from self.checkout(self._until - age)
 
     def checkout(self, at: datetime) -> Iterator[dict[str, Any]]:
-        """The events of one order group that is checked out at `at`, in order."""
+        """Yields the events of one order group that is checked out at `at`, in order."""
         chance = self._random
         group_id, cart_id = self._id("og", at), self._id("cart", at)
         self._display_id += 1
@@ -88,12 +88,12 @@ class Marketplace:
         }
 
     def _skewed(self, count: int) -> int:
-        """Small numbers far more often than large ones (Pareto)."""
+        """Returns 1 to `count`, small numbers far more often (Pareto)."""
         return min(int(self._random.paretovariate(0.6)), count)
 
     def _id(self, prefix: str, at: datetime) -> str:
         ms = int(at.timestamp() * 1000)
-        time = "".join(_ALPHABET[ms >> 5 * place & 31] for place in range(9, -1, -1))
+        time = "".join(_ALPHABET[ms >> 5 * digit & 31] for digit in range(9, -1, -1))
         return f"{prefix}_{time}{''.join(self._random.choices(_ALPHABET, k=16))}"
 
 

@@ -1,4 +1,4 @@
-"""The write side: order events are folded into order-group documents and indexes in Redis.
+"""The write side: folds order events into order-group documents and indexes in Redis.
 
-`run.py` has the loop, `pipeline.py` what is under way in it; `readmodel/` is shared with the API.
+`run.py` is the main loop, `pipeline.py` overlaps loading, folding and committing; the API shares `readmodel/`.
 """

@@ -1,7 +1,7 @@
-"""Digests of some of the records before a position, by which a log is recognized. Pure.
+"""Digests of records before a position. They show whether a log still holds the records that were applied. Pure.
 
-Offsets alone do not tell one log from another: a log that is put back to an older state, and then grows past the
-position, holds other records at the same offsets.
+Offsets alone cannot show that: a log that is restored from a backup, and then grows past the position, holds other
+records at the same offsets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from events.logs.log import UNREADABLE, Partition, Record
 
-# Beside the newest anchor there is at most one for each range of distances from 4^k to 4^(k+1), in offsets.
+# The newest anchor, and at most one older anchor per range of distances from 4^k to 4^(k+1) offsets.
 ANCHORS_MAX = 16
 _BITS_PER_RANGE = 2
 
 
 class Anchor(Struct, frozen=True, array_like=True, gc=False):
-    """A record that was applied. `digest`: 64 bits of BLAKE2b in hexadecimal digits, empty for a record that the client
-    library could not read. `epoch`: as in Record.
+    """An applied record. `digest`: 64 bits of BLAKE2b in hexadecimal, empty where the client library could not read the
+    record. `epoch`: as in Record.
     """
 
     offset: int
@@ -27,8 +27,8 @@ class Anchor(Struct, frozen=True, array_like=True, gc=False):
     epoch: int | None
 
 
-class Last(Struct, frozen=True, array_like=True, gc=False):
-    """Stored next to `position`: anchors of the last record applied before it, then of older ones, fewer and fewer."""
+class Anchors(Struct, frozen=True, array_like=True, gc=False):
+    """Stored next to `position`: anchors of the last record applied before it and of ever older ones."""
 
     position: int
     anchors: tuple[Anchor, ...]
@@ -36,7 +36,7 @@ class Last(Struct, frozen=True, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _as_json = msgspec.json.Encoder().encode
-_last = msgspec.json.Decoder(Last | None)
+_last = msgspec.json.Decoder(Anchors | None)
 
 
 def anchor_of(record: Record) -> Anchor:
@@ -47,32 +47,32 @@ def anchor_of(record: Record) -> Anchor:
     return Anchor(record.offset, blake2b(content, digest_size=8).hexdigest(), record.epoch)
 
 
-def newest(records: Iterable[Record]) -> dict[Partition, Anchor]:
-    """The anchor of the last record of each partition. The records of a partition come in its order."""
+def newest_anchors(records: Iterable[Record]) -> dict[Partition, Anchor]:
+    """Returns the anchor of each partition's last record. `records` are in order within each partition."""
     return {p: anchor_of(record) for p, record in {record.partition: record for record in records}.items()}
 
 
-def follow(last: Last | None, anchor: Anchor | None, position: int) -> Last | None:
-    """What to store next to `position`, given `last`, the one before. `anchor`: of the newest record since, if any."""
+def anchors_at(last: Anchors | None, anchor: Anchor | None, position: int) -> Anchors | None:
+    """Returns what to store next to `position`. `last`: stored before; `anchor`: of the newest record since then."""
     older = [one for one in last.anchors if one.offset < position] if last else []
     if anchor is None or (older and older[0].offset >= anchor.offset):
-        return Last(position, tuple(older)) if older else None
-    return Last(position, (anchor, *_thinned(anchor.offset, older)))
+        return Anchors(position, tuple(older)) if older else None
+    return Anchors(position, (anchor, *_thinned(anchor.offset, older)))
 
 
 def _thinned(offset: int, older: Sequence[Anchor]) -> list[Anchor]:
-    """Keeps the oldest of each range of distances: it is the next one to reach the following range."""
+    """Keeps the oldest anchor of each range, which is the next to move into the following range."""
     kept = {((offset - anchor.offset).bit_length() - 1) // _BITS_PER_RANGE: anchor for anchor in older}
     return list(kept.values())[: ANCHORS_MAX - 1]
 
 
-def packed(last: Last) -> str:
+def packed(last: Anchors) -> str:
     return _as_json(last).decode()
 
 
-def unpacked(stored: bytes | None, position: int | None) -> Last | None:
-    """None where nothing is stored, or nothing that fits: another release, which writes none or in another form, has
-    moved the position.
+def unpacked(stored: bytes | None, position: int | None) -> Anchors | None:
+    """Returns None where nothing is stored, or where it does not belong to `position`: another release, which writes
+    no anchors or another format, has moved the position.
     """
     try:
         last = _last.decode(stored or b"null")

@@ -1,22 +1,22 @@
-"""Cuts what is polled into batches, each of which is one commit unless its groups are large."""
+"""Cuts polled records into batches. A batch is one commit unless its groups are large."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from events.logs.log import Record
 from projector.project import Decoded
 
-# How many records one commit takes: each takes Redis some 30 us, if each changes a group of its own.
+# Records per commit. Redis needs about 30 us for a record that changes a group no other record of the batch changes.
 BATCH_RECORDS_MAX = 100
-# How many bytes of records one commit takes. What is written grows with what is read.
+# Bytes of records per commit: the size of a commit grows with the size of its records.
 BATCH_BYTES_MAX = 512 * 1024
-# How many bytes of states one commit rewrites. A group is written whole, state and document, even if one of its orders
-# changes. This is room for 11 groups of 1000 orders, which keep Redis busy for 20 to 30 ms. With a fifth of it, updates
-# of 10 such groups in turn cost the projector 4.8 ms of CPU each instead of 0.7: each group is written more often.
+# Bytes of states that one commit rewrites. A commit writes a group's whole state and document even if only one order
+# changed. This admits 11 groups of 1000 orders, which keep Redis busy for 20 to 30 ms. With a fifth of it, updates of
+# 10 such groups in turn cost the projector 4.8 ms of CPU each instead of 0.7: each group is written more often.
 COMMIT_STATE_BYTES_MAX = 2_560 * 1024
 
 
 def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """By count and bytes; a larger record comes alone."""
+    """Yields batches limited by count and bytes; a record larger than the limit is a batch alone."""
     start, size = 0, 0
     for i, record in enumerate(records):
         length = len(record.value or b"")
@@ -29,20 +29,20 @@ def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 
 
 def commits(batch: Sequence[Decoded], size: Callable[[str], int]) -> Iterator[Sequence[Decoded]]:
-    """Consecutive parts of the batch, each with as many groups as one commit rewrites, or with one that is larger.
+    """Yields consecutive parts of the batch: each has as many groups as one commit rewrites, or one larger group.
 
-    `size`: of a group's state before the batch, in bytes. A part writes each of its groups once, however many of their
-    events it has, so the cost of a large group grows with the number of parts and not with that of events. A part is a
-    range of records, not a choice of groups: no document is ahead of the positions that are committed with it.
+    `size` returns the bytes of a group's state before the batch. A part writes each of its groups once, however many of
+    its events they have, so the cost of a large group grows with the number of parts, not of events. A part is a range
+    of records, not a choice of groups: no document gets ahead of the positions that are committed with it.
     """
-    start, met, total = 0, set[str](), 0
+    start, seen, total = 0, set[str](), 0
     for i, item in enumerate(batch):
-        if item.event is None or item.event.group_id in met:
+        if item.event is None or item.event.group_id in seen:
             continue
         length = size(item.event.group_id)
         if total and total + length > COMMIT_STATE_BYTES_MAX:
             yield batch[start:i]
-            start, met, total = i, set(), 0
-        met.add(item.event.group_id)
+            start, seen, total = i, set(), 0
+        seen.add(item.event.group_id)
         total += length
     yield batch[start:]

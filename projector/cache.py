@@ -1,7 +1,7 @@
-"""Groups as Redis has them, to spare loading what was just written. Least recently used go first.
+"""An LRU cache of group states, so that recently written groups need no load.
 
-A stale entry does no harm: the commit compares the group's revision. Entries are taken out to be merged into,
-and put back only when the commit is acknowledged.
+A stale entry does no harm: the commit compares the group's revision. `take` removes an entry, because the fold changes
+it in place; it returns only after Redis acknowledged the commit.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
-"""Is the log still the one that was applied? Compares the anchors next to Redis' positions with the log's records.
+"""Checks that the log still holds the records that were applied, by the anchors stored next to Redis' positions.
 
-Where these records are gone (retention, compaction), or no anchors fit the position (an older release has moved it),
-the answer is `unknown`, which stops nothing.
+Where the log has dropped these records (retention, compaction), or no anchors belong to the position (an older release
+has moved it), the result is `unknown`, which does not stop the projector.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,27 +10,28 @@ from msgspec import Struct
 
 from events.errors import LogDiverged, LogGap
 from events.logs.log import Log, Loss, Partition, Position
-from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of
+from projector.anchors import ANCHORS_MAX, Anchor, Anchors, anchor_of
 from projector.readmodel.schema.keys import Generation
 from projector.retry import Retry
 from projector.store.redis import Store
 
-REBUILD = f"To rebuild the read model from the log as it is now: projector replay --accept-loss {Loss.RECREATED}"
+REBUILD = f"To rebuild the read model from the current log: projector replay --accept-loss {Loss.RECREATED}"
 
 
 def check_end(partition: Partition, applied: int, end: int) -> None:
-    """Raises LogGap. `applied`: the position of the shard that has come farthest."""
+    """Raises LogGap if the log ends before `applied`, the highest position of all shards."""
     if applied > end:
         raise LogGap(
-            f"Redis has applied {partition} up to {applied}, but the log ends at {end}: it was truncated or made anew. "
+            f"Redis has applied {partition} up to {applied}, but the log ends at {end}: it was truncated or recreated. "
             f"{REBUILD}"
         )
 
 
 class Divergence(Struct, frozen=True):
-    """The log holds other records than Redis has applied before `position`.
+    """The log differs from what Redis has applied before `position`.
 
-    `newest`, `oldest`: offsets of records known to differ. `common`: of the newest one known to be the same.
+    `newest`, `oldest`: offsets of the records known to differ. `common`: offset of the newest record known to be equal,
+    older than all that differ.
     """
 
     partition: Partition
@@ -45,7 +46,7 @@ class Divergence(Struct, frozen=True):
             common = f"the last record known to be common is {Position(self.partition, self.common)}"
         return (
             f"log_diverged: Redis has applied {self.partition} up to {self.position}, but the log holds another record "
-            f"at {Position(self.partition, self.newest)} than Redis has applied: it was put back to an older state, or "
+            f"at {Position(self.partition, self.newest)} than Redis has applied: it was restored to an older state, or "
             f"replaced by another log; {common}"
         )
 
@@ -56,13 +57,13 @@ class Divergence(Struct, frozen=True):
 
     @property
     def lost(self) -> str:
-        """How many applied events the log no longer holds, as far as that is known."""
+        """Returns how many applied events the log no longer holds: a number, or a range such as `3 to 17`."""
         least, most = self.position - self.oldest, self.position - self.first_lost.offset
         return f"{least}" if least == most else f"{least} to {most}"
 
 
 class Compared(Struct, frozen=True):
-    """Partitions by what was found; without those of which nothing was applied."""
+    """Partitions by result. Partitions of which nothing was applied are left out."""
 
     same: Sequence[Partition]
     unknown: Sequence[Partition]
@@ -72,19 +73,19 @@ class Compared(Struct, frozen=True):
 def compare(
     log: Log, store: Store, generation: Generation, partitions: Sequence[Partition], thorough: bool = True
 ) -> Compared:
-    """Compares what each shard has applied. Raises LogMissing, LogUnavailable, StoreUnavailable.
+    """Compares the anchors of each shard with the log. Raises LogMissing, LogUnavailable, StoreUnavailable.
 
-    `thorough`: all anchors, not only the newest that the log still has. Were records of the wrong log applied once, the
-    newest anchors are of these.
+    `thorough`: compare all anchors, not only the newest that the log still has. If records of another log were applied
+    once, the newest anchors are theirs, and match.
     """
-    applied: dict[Partition, set[Last]] = {}
+    applied: dict[Partition, set[Anchors]] = {}
     for shard in range(generation.shards):
-        stands = store.stands(generation, shard, partitions)
-        for partition, (position, last) in zip(partitions, stands, strict=True):
+        stored = store.positions_and_anchors(generation, shard, partitions)
+        for partition, (position, last) in zip(partitions, stored, strict=True):
             if position:
                 applied.setdefault(partition, set()).update([last] if last else [])
     records = _Records(log)
-    # Those of all partitions in one call. Mostly all shards have the same, and are asked for no more.
+    # One look-up for all partitions. Usually all shards have the same anchors, so that no further look-ups follow.
     lasts = {p: max(found, key=lambda last: last.position).anchors for p, found in applied.items() if found}
     for number in range(ANCHORS_MAX if thorough else 1):
         records.fetch({p: anchors[number].offset for p, anchors in lasts.items() if number < len(anchors)})
@@ -107,12 +108,12 @@ def check_continuity(
     generation: Generation,
     partitions: Sequence[Partition],
     retry: Retry,
-    tell: Callable[[Compared], None],
+    report: Callable[[Compared], None],
     thorough: bool,
 ) -> None:
-    """Raises LogDiverged, and marks the generation for the API; where nothing differs, removes such a mark."""
+    """Raises LogDiverged, after marking the generation for the API. Removes the mark where nothing differs."""
     found: Compared = retry(lambda: compare(log, store, generation, partitions, thorough))
-    tell(found)
+    report(found)
     if not found.diverged:
         retry(lambda: store.unmark_diverged(generation, partitions))
         return
@@ -122,7 +123,7 @@ def check_continuity(
 
 
 class _Records:
-    """Records of the log. Each is looked up once."""
+    """Anchors of the log's records; looks each record up once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -131,14 +132,13 @@ class _Records:
     def fetch(self, offsets: dict[Partition, int]) -> None:
         for partition, record in self._log.at(offsets).items() if offsets else ():
             anchor = anchor_of(record) if record else None
-            # Of a record that could not be read nothing is known: another release may read it.
+            # An unreadable record matches anything: another release may be able to read it.
             self._found[partition, offsets[partition]] = anchor if anchor and anchor.digest else None
 
-    def compare(self, partition: Partition, last: Last, thorough: bool) -> Divergence | bool:
-        """The divergence; else whether the log is known to be the same."""
+    def compare(self, partition: Partition, last: Anchors, thorough: bool) -> Divergence | bool:
+        """Returns the divergence; without one, whether any record is known to be equal."""
         different: list[int] = []
-        # The newest that is older than all that differ.
-        common = None
+        common = None  # the newest equal record that is older than all that differ
         for anchor, found in self._looked_up(partition, last):
             if found is None or not anchor.digest:
                 continue
@@ -153,7 +153,7 @@ class _Records:
             return Divergence(partition, last.position, different[0], different[-1], common)
         return common is not None
 
-    def _looked_up(self, partition: Partition, last: Last) -> Iterator[tuple[Anchor, Anchor | None]]:
+    def _looked_up(self, partition: Partition, last: Anchors) -> Iterator[tuple[Anchor, Anchor | None]]:
         for anchor in last.anchors:
             if (partition, anchor.offset) not in self._found:
                 self.fetch({partition: anchor.offset})

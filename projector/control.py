@@ -1,10 +1,10 @@
-"""Where the loop goes on, when it is not with the next batch."""
+"""Control signals: exceptions that make the main loop do something else than the next batch."""
 
 
 class Rewind(Exception):
-    """What was polled does not fit what Redis has: read its positions again, and go on from there.
+    """The polled records do not continue Redis' positions: read the positions again, and resume there.
 
-    `reason`: lost_writes, or generation where another one is live.
+    `reason`: `lost_writes`, or `generation` where another generation is live.
     """
 
     def __init__(self, reason: str) -> None:
@@ -13,8 +13,8 @@ class Rewind(Exception):
 
 
 class Rejoin(Exception):
-    """Another process has written our partition: give up what we hold, and ask the log anew what is ours."""
+    """Another process has written one of our partitions: leave the group, and join it again."""
 
 
 class Closed(Exception):
-    """The generation is not ours to write any more: look for the live one."""
+    """The generation is closed for writing: continue in the live one."""

@@ -1,10 +1,10 @@
-"""What stops the projector.
+"""Errors that stop the projector.
 
-ProjectorError          one line fit for a user; the command exits with 2
-├── BadSetting          a setting is missing or wrong; says which and what to do
-├── StoreUnavailable    Redis does not answer now, or refuses; `refusal` names how. Trying again may help
-└── CannotGoOn          going on would break the promise, e.g. by skipping events
-    └── OtherVersion    what is live belongs to another version of the code
+ProjectorError          a one-line message for the user; the command exits with 2
+├── BadSetting          a setting is missing or wrong; the message names it and the remedy
+├── StoreUnavailable    Redis does not answer or refuses for now; `refusal` names how. A retry may help
+└── FatalError          continuing would break a guarantee, for example by skipping events
+    └── OtherVersion    another version of the code wrote the live generation
 """
 
 
@@ -24,9 +24,9 @@ class StoreUnavailable(ProjectorError):
         self.refusal = refusal
 
 
-class CannotGoOn(ProjectorError):
+class FatalError(ProjectorError):
     pass
 
 
-class OtherVersion(CannotGoOn):
+class OtherVersion(FatalError):
     pass

@@ -1,4 +1,4 @@
-"""What a batch is on its way through the pipeline."""
+"""The stages of a batch in the pipeline: Loading, Projected, Flight."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,23 +7,24 @@ from msgspec import Struct
 from events.logs.log import Partition
 from projector.project import Decoded, Fate, Known
 from projector.store.commit import Advance
-from projector.store.sent import Asked, Sent
+from projector.store.pending import PendingCommit, PendingLoad
 
 # `orders/0` -> records by fate.
 Tally = Mapping[str, Mapping[Fate, int]]
 
 
-class Next(Struct):
-    """A decoded batch. `asked`: for the states of those of its groups that are neither cached nor under way."""
+class Loading(Struct):
+    """A decoded batch, and the loads of those of its groups that are neither cached nor in flight."""
 
     decoded: Sequence[Decoded]
-    asked: Sequence[Asked]
+    loads: Sequence[PendingLoad]
 
 
 class Projected(Struct):
-    """A shard's part of a batch, ready to be sent; `after`: what is known of its groups once it is stored.
+    """One shard's part of a batch, ready to be sent.
 
-    `parked`: position -> JSON. `tally`: what has become of its records by then.
+    Once it is stored, `after` holds its groups as Redis has them, and `tally` its records by fate.
+    `parked`: position -> JSON.
     """
 
     shard: int
@@ -36,5 +37,7 @@ class Projected(Struct):
 
 
 class Flight(Struct):
+    """A part that was sent, and whose outcome is not read yet."""
+
     projected: Projected
-    sent: Sent
+    sent: PendingCommit

@@ -22,8 +22,8 @@ class Home:
 
     @property
     def redis_socket(self) -> Path:
-        """In the data dir. Where that path is too long for a socket, or not UTF-8, which redis-py needs, under a name
-        of its own in the temporary dir.
+        """In the data dir. In the temporary dir where that path is too long for a socket, or not UTF-8, as redis-py
+        requires.
         """
         inside = self.redis / "redis.sock"
         if len(os.fsencode(inside)) <= SOCKET_PATH_MAX and _is_utf8(inside):
@@ -40,7 +40,7 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
 
     def development_secret(self) -> str:
-        """For JWTs where no credentials are configured; made on first use, readable by its owner alone."""
+        """Returns the secret for JWTs where no credentials are configured. Creates it with mode 600 on first use."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(self._secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

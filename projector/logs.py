@@ -32,7 +32,7 @@ def configure_logs(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # kafka-python tells each attempt to reconnect, as errors; what matters of it comes as our own incidents.
+    # kafka-python logs every attempt to reconnect as an error; `retry` logs an outage with two lines.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[

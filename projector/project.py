@@ -1,6 +1,6 @@
-"""The pure middle of the projector: records and group states in, everything to be written out.
+"""The pure core of the projector: from records and group states to a Change, which is everything to be written.
 
-No clock, no randomness, no I/O: the same records and states give the same bytes, on every machine.
+No clock, no randomness, no I/O: equal records and states give equal bytes on every machine.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from events.contract.decode import decode
 from events.contract.order import OrderEvent
 from events.errors import InvalidEvent
 from events.logs.log import Partition, Record
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.fold.order import first, merge
 from projector.fold.state import Group, pack, revision_of, unpack
 from projector.fold.view import Entries, document, entries, search_text, view
@@ -24,9 +24,9 @@ ORDERS_MAX = 1000
 
 
 class Fate(StrEnum):
-    """What became of a record. For every partition, the records received are the sum of the five.
+    """The result of a record. In every partition, the five counts sum up to the records received.
 
-    DISCARDED was parked, until an operator threw it away.
+    DISCARDED was PARKED until an operator discarded it.
     """
 
     APPLIED = "applied"
@@ -36,23 +36,24 @@ class Fate(StrEnum):
     DISCARDED = "discarded"
 
 
-# In the tally, beside the fates: the bytes of a partition's parked records that count against the limit.
+# A name in the tally, beside the fates: bytes of a partition's parked records, as counted against the limit.
 PARKED_BYTES = "parked_bytes"
 
 
 class Decoded(Struct, frozen=True, gc=False):
-    """A record with what is in it: an order event, a problem, or neither for a type that is not ours."""
+    """A record with its content: an order event, a problem, or neither for an event of another type.
+
+    `parked`: the record as `parked.record.parked` encodes it, where that was done already.
+    """
 
     record: Record
     event: OrderEvent | None
     problem: InvalidEvent | None
+    parked: bytes | None = None
 
 
 class Known(Struct, gc=False):
-    """A group as Redis has it: the revision of its state, its orders, its index entries, its text if it is listed.
-
-    `size`: of its state, in bytes.
-    """
+    """A group as Redis has it. `revision`, `size` (bytes): of its state. `text`: None unless it is listed."""
 
     revision: bytes
     group: Group
@@ -64,15 +65,14 @@ class Known(Struct, gc=False):
 class Change(Struct, gc=False):
     """All that one commit writes to one shard. Bytes are as stored; index names lack the shard's prefix.
 
-    `expected`: group id -> the revision that its state must still have, for every group that the batch met.
-    `row`, `rest`: the two parts of each document; `text`: only what changed; `unlisted`: groups no longer listed.
+    `expected`: group id -> the revision that Redis must still have, for every group of the batch.
+    `row`, `rest`: the two parts of each document; `text`: changed texts only; `unlisted`: groups no longer listed.
     `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
-    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate. `parked_bytes`: `orders/0` -> by how many
-    bytes its parked records grow.
-    `after`: what is known of all these groups once this is stored, and not a moment earlier.
-    Of what an operator does to parked records: `unparked`: those that must still be parked, and are no more but for
-    those in `parked`; `discarded`: position -> JSON of what is thrown away; `redriven`: whether documents change
-    although no position does.
+    `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate. `parked_bytes`: `orders/0` -> growth of
+    its parked records in bytes.
+    `after`: all these groups as Redis has them once the commit is stored.
+    For a redrive or a discard: `unparked`: positions that must still be parked, and are removed unless in `parked`;
+    `discarded`: position -> JSON of a discarded record; `redriven`: whether documents change although no position does.
     """
 
     expected: dict[str, bytes] = field(default_factory=dict)
@@ -93,13 +93,13 @@ class Change(Struct, gc=False):
 
 
 def decode_record(record: Record, poison_pills: Container[str] = ()) -> Decoded:
-    """`poison_pills`: positions of events that are not to be touched."""
+    """Decodes the event. `poison_pills`: positions of events that must not be decoded."""
     if poison_pills and str(record) in poison_pills:
-        return Decoded(record, None, InvalidEvent("kills_process", "processes that read it have died of it"))
+        return Decoded(record, None, InvalidEvent("kills_process", "processes that decoded it crashed"))
     try:
         return Decoded(record, decode(record.value, record.headers), None)
     except InvalidEvent as raised:
-        # Anew: what was raised keeps all frames above alive, and so the whole batch, in a circle that nothing collects.
+        # A new error: the raised one refers to the frames above, and so keeps the whole batch alive in a cycle.
         return Decoded(record, None, InvalidEvent(raised.path, raised.problem))
     except (MemoryError, RecursionError) as error:
         fatal = InvalidEvent("kills_process", f"expected an event that can be decoded, got {type(error).__name__}")
@@ -107,28 +107,28 @@ def decode_record(record: Record, poison_pills: Container[str] = ()) -> Decoded:
 
 
 def group_ids(batch: Iterable[Decoded]) -> list[str]:
-    """The groups that the batch touches, each once."""
+    """Returns the ids of the groups of the batch, each once."""
     return list({item.event.group_id: None for item in batch if item.event})
 
 
 def known(group_id: str, state: bytes | None) -> Known:
-    """From the state as stored, None for a group not yet seen. Raises CannotGoOn for a damaged state."""
+    """`state`: as stored; None for a new group. Raises FatalError for a damaged state."""
     if state is None:
         return Known(b"", {}, {}, None, 0)
     try:
         group = unpack(state)
     except (msgspec.DecodeError, IndexError, TypeError) as error:
-        raise CannotGoOn(
-            f"the state of group {group_id!r} in Redis is damaged ({error}): projector replay makes all of it anew"
+        raise FatalError(
+            f"the state of group {group_id!r} in Redis is damaged ({error}): rebuild it with `projector replay`"
         ) from None
     seen = view(group_id, group)
     return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None, len(state))
 
 
 def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | None = None) -> Change:
-    """`before` has the groups in `group_ids(batch)`, all of one shard. They are used up: the merge is in place.
+    """Folds the batch. `before` has the groups in `group_ids(batch)`, all of one shard; the fold changes them in place.
 
-    `now`: RFC 3339, which what has to be parked remembers; it decides nothing.
+    `now`: RFC 3339, stored with parked records; it has no other effect.
     """
     change = Change()
     touched = set()
@@ -140,7 +140,7 @@ def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | No
         fates[item.record.partition].append(fate)
     change.tally = {str(partition): {fate: found.count(fate) for fate in Fate} for partition, found in fates.items()}
     for group_id, group in before.items():
-        # Also where nothing changed: against a stale cache, an event could look stale that is not.
+        # Also for an unchanged group: a stale cache entry could make a new event look stale.
         change.expected[group_id] = group.revision
         if group_id in touched:
             _render(group_id, group, change)
@@ -179,7 +179,7 @@ def _apply(before: Mapping[str, Known], item: Decoded, change: Change, now: str 
             "$.data.order_group_id", f"expected at most {ORDERS_MAX} orders in a group, got one more"
         )
     if problem:
-        stored = change.parked[str(item.record)] = parked(item.record, problem, now)
+        stored = change.parked[str(item.record)] = item.parked or parked(item.record, problem, now)
         change.parked_bytes[str(item.record.partition)] += counted(stored)
         return Fate.PARKED
     return Fate.PASSED_OVER

@@ -1,4 +1,4 @@
-"""Waiting for a log or a Redis that is away, without hurrying it and without giving up."""
+"""Retries calls with exponential backoff while the log or Redis is unavailable."""
 
 import random
 import threading
@@ -13,11 +13,11 @@ from events.errors import LogUnavailable
 from projector.errors import StoreUnavailable
 from projector.readmodel.client.refusals import Refusal
 
-# The first and the longest pause before a call is tried again, in seconds; each is drawn from 0.5 to 1 times as much.
+# The first and the longest pause between attempts, in seconds. Each pause is multiplied by 0.5 to 1, at random.
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
 
-# Returns what the call returns, however often it has to be made.
+# Returns the call's result, after as many attempts as it takes.
 Retry = Callable[[Callable[[], Any]], Any]
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ log = structlog.get_logger("projector")
 
 
 class Retrying:
-    """Stands for an object whose methods raise StoreUnavailable: each call is made until there is an answer."""
+    """Wraps an object so that each call of a method that raises StoreUnavailable is retried."""
 
     def __init__(self, inner: object, retry: Retry) -> None:
         self._inner = inner
@@ -40,23 +40,23 @@ class Retrying:
 
 
 class Stopped(Exception):
-    """Asked to stop while waiting."""
+    """A stop was requested during a retry."""
 
 
 class Waiter(Protocol):
-    """Who wants to know that something is waited for."""
+    """Receives the start and the end of an outage."""
 
     def wait(self, on: str, reason: str) -> None:
-        """`on`: redis or log. With every attempt that failed."""
+        """Called after every failed attempt. `on`: redis or log."""
 
-    def go_on(self) -> object: ...
+    def resume(self) -> object: ...
 
 
 def retry(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
-    """Tries until there is an answer. Raises Stopped if asked to stop before, and whatever waiting cannot mend.
+    """Calls until StoreUnavailable and LogUnavailable are gone. Raises Stopped once `stop` is set, and other errors.
 
-    An incident has two lines in the log: when it begins, and when it is over. In between, an error without a name
-    (OTHER) has a line whenever the text changes.
+    An outage has two log lines: at its start, and at its end. In between, an unclassified error (OTHER) is logged
+    whenever its text changes.
     """
     try:
         return call()
@@ -84,6 +84,6 @@ def _wait(
             error = another
             continue
         if waiter is not None:
-            waiter.go_on()
-        log.info("going on", waited_s=round(time.monotonic() - began_s, 3), attempts=attempts, last_reason=str(error))
+            waiter.resume()
+        log.info("resumed", waited_s=round(time.monotonic() - began_s, 3), attempts=attempts, last_reason=str(error))
         return answer

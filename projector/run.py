@@ -1,6 +1,4 @@
-"""The loop: poll, decode, and push into the pipeline, which loads, projects and commits. Decides nothing that `project`
-or Redis could decide.
-"""
+"""The main loop: polls the log, decodes, and pushes batches into the pipeline, which loads, projects and commits."""
 
 import threading
 import time
@@ -15,7 +13,7 @@ from events.logs.log import Log, Loss, Partition, Polled, Position, Subscription
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.continuity import REBUILD, check_continuity, check_end
 from projector.control import Closed, Rejoin, Rewind
-from projector.errors import CannotGoOn, OtherVersion, StoreUnavailable
+from projector.errors import FatalError, OtherVersion, StoreUnavailable
 from projector.health.watch import Watch
 from projector.parked.cap import Limits
 from projector.parked.dead_letters import DeadLetters
@@ -26,21 +24,21 @@ from projector.retry import Stopped, retry
 from projector.store.redis import Store
 from projector.succession import await_successor, stand_by
 
-# How long one poll waits for records, in seconds; also how soon a stop is noticed.
+# How long one poll waits for records, in seconds: the longest time until a stop is noticed.
 POLL_S = 0.2
-# How often the log is told how far we are, Redis how far the log goes, and Redis is asked what it has, in seconds.
+# How often positions are committed to the log, its end is published, and Redis is checked for lost writes, in seconds.
 MARK_EVERY_S = 1.0
-# How often the log is compared with what was applied of it while nothing comes, in seconds.
+# How often an idle projector compares the log with what was applied, in seconds.
 COMPARE_EVERY_S = 10.0
 
-REWOUND = {"lost_writes": "Redis has lost writes", "generation": "another generation is live"}
+REWIND_REASONS = {"lost_writes": "Redis has lost writes", "generation": "another generation is live"}
 
 T = TypeVar("T")
 log = structlog.get_logger("projector")
 
 
 class Projector:
-    """Folds one log into the live generation, as one member of the group that shares the partitions."""
+    """Folds one log into the live generation, as a member of the consumer group that shares the partitions."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class Projector:
         watch: Watch | None = None,
         stands_by: bool = False,
     ) -> None:
-        """`stands_by`: where another version is live at the start, wait for ours instead of raising OtherVersion."""
+        """`stands_by`: if another version is live at the start, wait for ours instead of raising OtherVersion."""
         self._watch = watch or Watch()
         self._log = source
         self._store = store
@@ -67,10 +65,10 @@ class Projector:
         self._compared_at_s = 0.0
 
     def run(self) -> None:
-        """Until `stop` is set. Makes the log if there is none. Raises CannotGoOn, LogGap."""
+        """Runs until `stop` is set. Creates the log if there is none. Raises FatalError, LogGap."""
         try:
             if self._retry(self._log.create):
-                log.info("made the log, to keep every event for ever", topic=self._log.topic)
+                log.info("created the log, with unlimited retention", topic=self._log.topic)
             self._check_losses()
             self._retry(self._store.check_eviction)
             self._rewrite_files()
@@ -83,14 +81,14 @@ class Projector:
                 self._stand_by()
             while not self._stop.is_set():
                 try:
-                    self._take_part()
+                    self._run_as_member()
                 except OtherVersion:
                     self._stand_by()
         except Stopped:
-            log.info("stopped while the log or Redis was away", lost="nothing: the log has it")
+            log.info("stopped while the log or Redis was unavailable", lost="nothing: the log has it")
 
-    def _take_part(self) -> None:
-        """As one member of the group, until asked to stop or to join anew."""
+    def _run_as_member(self) -> None:
+        """Joins the group, and runs until a stop or a Rejoin."""
         subscription = self._log.subscribe()
         try:
             while not self._stop.is_set():
@@ -103,7 +101,7 @@ class Projector:
             self._pipeline.discard()
             self._open_generation()
         except LogError:
-            # It cannot go on, but what came before is good.
+            # The log is unusable, but the batches in the pipeline are good.
             self._finish()
             raise
         finally:
@@ -111,7 +109,7 @@ class Projector:
             subscription.close()
 
     def _finish(self) -> None:
-        """What Redis has lost, or another process has done, the next start will see."""
+        """Flushes the pipeline. The next start detects lost writes and other writers."""
         with suppress(Rejoin, Closed):
             try:
                 self._pipeline.flush()
@@ -120,34 +118,35 @@ class Projector:
 
     def _rewound(self, rewind: Rewind) -> None:
         self._watch.metrics.rewound(rewind.reason)
-        log.warning(f"{REWOUND[rewind.reason]}: reading the log again from where it stands")
+        log.warning(f"{REWIND_REASONS[rewind.reason]}: reading the log again from the positions in Redis")
         self._rewrite_files()
 
     def _rewrite_files(self) -> None:
-        """Called before we write: the next start of Redis could misread what is appended to a torn file."""
-        self._watch.pulse.unhealed = self._retry(self._store.rewrite_files)
+        """Called before writing: Redis could misread, at its next start, what is appended to a torn file."""
+        self._watch.pulse.pending_rewrites = self._retry(self._store.rewrite_files)
 
     def _check_losses(self) -> None:
         losses = self._retry(self._log.losses)
         for loss, sentence in losses.items():
             if loss not in self._accept_loss:
-                raise CannotGoOn(f"{sentence}; change that, or accept it with --accept-loss {loss}")
+                raise FatalError(f"{sentence}; change that, or accept it with --accept-loss {loss}")
 
     def _open_generation(self, shards: int = 1) -> None:
         generation = self._retry(lambda: self._store.generation(shards))
-        self._pipeline = Pipeline(self._store, generation, self._retry, self._intake.tell, self._watch.metrics.stored)
+        stored = self._watch.metrics.stored
+        self._pipeline = Pipeline(self._store, generation, self._retry, self._intake.on_parked, stored)
 
     def _stand_by(self) -> None:
         if stand_by(self._store, self._retry, self._stop, self._watch):
             self._open_generation()
 
     def _step(self, subscription: Subscription) -> None:
-        # With something under way there is no time to wait for more.
+        # Batches in the pipeline must not wait for new records.
         wait_s = 0.0 if self._pipeline.busy else POLL_S
         polled = self._retry(lambda: subscription.poll(wait_s, BATCH_RECORDS_MAX))
         try:
             if polled.revoked:
-                self._intake.leave(polled.revoked)
+                self._intake.revoke(polled.revoked)
             if polled.assigned:
                 self._pipeline.flush()
                 self._start(subscription, polled.assigned)
@@ -161,7 +160,7 @@ class Projector:
                 self._push(())
             if self._mark_is_due():
                 self._pipeline.check()
-                self._intake.look(self._pipeline, subscription)
+                self._intake.refresh(self._pipeline, subscription)
                 self._watch.pulse.parked_bytes = self._intake.parked_bytes
         except Closed:
             self._watch.metrics.rewound("generation")
@@ -182,7 +181,7 @@ class Projector:
     def _start_again(self, subscription: Subscription) -> None:
         self._pipeline.discard()
         partitions = self._pipeline.partitions
-        # Should Redis have lost everything, it gets as many shards as it had.
+        # If Redis has lost everything, it gets the same number of shards again.
         self._open_generation(self._pipeline.generation.shards)
         self._start(subscription, partitions)
 
@@ -194,22 +193,22 @@ class Projector:
         return time.monotonic() - self._marked_at_s >= MARK_EVERY_S
 
     def _mark(self, subscription: Subscription) -> None:
-        """Tells the log how far we are, and Redis how far the log goes. Nothing depends on either."""
+        """Commits the positions to the log and publishes the log's end in Redis. Only monitoring depends on either."""
         self._marked_at_s = time.monotonic()
         pipeline = self._pipeline
         positions = {partition: pipeline.lowest(partition) for partition in pipeline.partitions}
         subscription.mark(positions)
         self._watch.mark(subscription.owned(), positions)
         with suppress(StoreUnavailable):
-            self._watch.pulse.unhealed = self._store.rewrite_files()
+            self._watch.pulse.pending_rewrites = self._store.rewrite_files()
         with suppress(LogUnavailable, StoreUnavailable):
             end = self._log.end()
-            self._store.tell_end(pipeline.generation, end)
-            self._watch.pulse.tell_end(end, self._log.held_back(end))
-        self._watch.look(self._store, pipeline.generation)
+            self._store.publish_end(pipeline.generation, end)
+            self._watch.pulse.set_end(end, self._log.held_back(end))
+        self._watch.read_redis(self._store, pipeline.generation)
 
     def _start(self, subscription: Subscription, partitions: Sequence[Partition]) -> None:
-        """Where Redis stands is where we go on reading."""
+        """Seeks the partitions to the positions in Redis."""
         if not partitions:
             return
         self._check_identity()
@@ -222,7 +221,7 @@ class Projector:
             if offset < first[partition] and Loss.RETENTION not in self._accept_loss:
                 raise LogGap(
                     f"retention_gap: {partition} is needed from {offset} on, but the log begins at {first[partition]}: "
-                    f"the events between are gone; accept that with --accept-loss {Loss.RETENTION}"
+                    f"the events in between are lost; accept that with --accept-loss {Loss.RETENTION}"
                 )
             offset = max(offset, first[partition])
             log.info("reading", partition=str(partition), position=offset, end=end[partition])
@@ -230,7 +229,7 @@ class Projector:
         self._compare(partitions, thorough=True)
 
     def _compare(self, partitions: Sequence[Partition], thorough: bool) -> None:
-        """Raises LogDiverged where the log holds other records than were applied, LogGap where it ends before them."""
+        """Raises LogDiverged if the log differs from what was applied, LogGap if it ends before that."""
         end = self._retry(self._log.end)
         for partition in partitions:
             check_end(partition, self._pipeline.highest(partition), end[partition])
@@ -239,11 +238,11 @@ class Projector:
         self._compared_at_s = time.monotonic()
 
     def _check_identity(self) -> None:
-        """Positions mean nothing in another log, even if that has grown longer than ours was."""
+        """Raises LogGap for another log, where our positions are meaningless, even if it has grown past them."""
         ours = self._retry(self._log.identity)
-        known = self._retry(lambda: self._store.belongs_to(self._pipeline.generation, ours))
+        known = self._retry(lambda: self._store.bind_log(self._pipeline.generation, ours))
         if known != ours:
-            raise LogGap(f"Redis has the events of another log: {self._log.topic} was deleted and made anew. {REBUILD}")
+            raise LogGap(f"Redis has events of another log: {self._log.topic} was deleted and created again. {REBUILD}")
 
     def _retry(self, call: Callable[[], T]) -> T:
         return retry(self._stop, call, self._watch.pulse)

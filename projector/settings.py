@@ -1,4 +1,4 @@
-"""All settings, from the environment. README.md has them in one table."""
+"""All settings, read from the environment. README.md lists them in one table."""
 
 import re
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     api_request_timeout_ms: int = Field(default=API_REQUEST_TIMEOUT_MS, ge=1000, le=120_000)
 
     parked_max: int = Field(default=PARKED_MAX, ge=1)
-    # At least what one event takes.
+    # No less than one event needs.
     parked_bytes_max: int = Field(default=PARKED_BYTES_MAX, ge=2 * 1024 * 1024)
     parked_topic: str | None = None
 
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(environment: Mapping[str, str], **overrides: object) -> Settings:
-    """An empty variable counts as unset. Raises BadSetting; its line names the variable."""
+    """Reads the settings. An empty variable counts as unset. Raises BadSetting, which names the variable."""
     values: dict[str, object] = {
         name: environment[name.upper()] for name in Settings.model_fields if environment.get(name.upper())
     }
@@ -116,7 +116,7 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
 
 
 def _without_secret(url: str) -> str:
-    secret, at, place = url.rpartition("@")
+    secret, at, location = url.rpartition("@")
     scheme, slashes, _ = secret.partition("//")
-    shown = f"{scheme if slashes else ''}{slashes}***@{place}" if at else url
+    shown = f"{scheme if slashes else ''}{slashes}***@{location}" if at else url
     return re.sub("password=[^&]*", "password=***", shown)

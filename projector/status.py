@@ -1,4 +1,4 @@
-"""How far the projection has come, and what it holds."""
+"""The state of the projection: positions, counts and generations."""
 
 import time
 from typing import cast
@@ -17,11 +17,11 @@ from projector.store.redis import Store
 
 
 class PartitionStatus(Struct, frozen=True):
-    """`rate`: events applied a second over the interval. `lag`: events not yet applied, `end - position`. `held_back`:
-    those of them that cannot be read yet, because of an open transaction.
+    """`rate`: events applied per second of the interval. `lag`: events not yet applied, `end - position`. `held_back`:
+    events of the lag that an open transaction keeps from being read.
 
-    `parked_bytes`: of those parked, about what they take in Redis; what earlier releases parked is not in it.
-    `paused_at`: the offset at which it waits, as long as too much of it is parked; `paused_by`: the limit's setting.
+    `parked_bytes`: approximate size of parked events in Redis, without those that earlier releases parked.
+    `paused_at`: the offset at which the partition waits at a limit of parked events; `paused_by`: the limit's setting.
     """
 
     partition: str
@@ -42,7 +42,7 @@ class PartitionStatus(Struct, frozen=True):
 
 
 class GenerationStatus(Struct, frozen=True):
-    """`state`: live, kept (it was live), or how far it has come. `bytes`: of Redis' memory, estimated from samples."""
+    """`state`: live, kept (it was live before), or its build state. `bytes`: Redis memory, estimated from samples."""
 
     number: int
     state: str
@@ -56,7 +56,7 @@ class GenerationStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """`untold`: how many parked events their topic has not taken yet."""
+    """`untold`: parked events not yet produced to the dead-letter topic."""
 
     partitions: list[PartitionStatus]
     generations: list[GenerationStatus]
@@ -64,7 +64,7 @@ class Status(Struct, frozen=True):
 
 
 class _Paused(Struct, frozen=True):
-    """`limit` as by default for what a projector of an earlier release noted."""
+    """The default of `limit` is for entries of earlier releases."""
 
     offset: int
     limit: str = "PARKED_MAX"
@@ -74,7 +74,7 @@ _FATES = ("received", "applied", "stale", "passed_over", "parked", "discarded")
 
 
 def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
-    """Looks twice, `interval_s` apart, for the rate. Raises LogMissing, LogUnavailable, StoreUnavailable."""
+    """Takes `interval_s`: the rate needs two readings. Raises LogMissing, LogUnavailable, StoreUnavailable."""
     live = Catalogue(nodes).live()
     partitions = log.partitions()
     before = lowest_positions(nodes, live, partitions)
@@ -108,14 +108,14 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
 
 
 def read_generations(nodes: Nodes) -> list[GenerationStatus]:
-    """By number. Raises StoreUnavailable."""
+    """Returns all generations by number. Raises StoreUnavailable."""
     catalogue = Catalogue(nodes)
     live = catalogue.live()
     return [_generation(nodes, entry, live) for entry in catalogue.listed()]
 
 
 def lowest_positions(nodes: Nodes, generation: Generation | None, partitions: list[Partition]) -> dict[Partition, int]:
-    """Of all shards: what every list reflects. 0 where nothing was applied."""
+    """Returns the lowest position of all shards, which every list reflects. 0 where nothing was applied."""
     if generation is None:
         return dict.fromkeys(partitions, 0)
     store = Store(nodes)
@@ -139,7 +139,7 @@ def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:
 def _paused(nodes: Nodes) -> dict[str, _Paused]:
     with nodes.errors():
         found = cast(dict[bytes, bytes], nodes.of(PAUSED).hgetall(PAUSED))
-    return {partition.decode(): msgspec.json.decode(told, type=_Paused) for partition, told in found.items()}
+    return {partition.decode(): msgspec.json.decode(stored, type=_Paused) for partition, stored in found.items()}
 
 
 def _untold(nodes: Nodes) -> int:

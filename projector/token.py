@@ -1,4 +1,4 @@
-"""Tokens for development: signed with JWT_SECRET as the marketplace signs its own."""
+"""Tokens for development, signed with JWT_SECRET like those of the marketplace."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ ACTOR_ID = "user_development"
 
 
 def make_token(settings: Settings, valid_for: timedelta) -> str:
-    """Raises BadSetting where the API would not take a token signed with a secret."""
+    """Raises BadSetting where the API accepts no token signed with a secret."""
     if settings.jwt_secret:
         secret = settings.jwt_secret.get_secret_value()
     elif not settings.has_credentials and settings.embedded_redis:

@@ -1,37 +1,37 @@
-"""The anchors of one generation's positions, as they are once what is under way is stored."""
+"""The anchors of one generation's positions, including positions of commits in flight."""
 
 from collections.abc import Mapping, Sequence
 
 from events.logs.log import Partition
-from projector.anchors import Anchor, Last, follow
+from projector.anchors import Anchor, Anchors, anchors_at
 from projector.store.commit import Advance
 
 
 class Trail:
-    """For each shard and partition, what is stored next to the position."""
+    """Tracks the anchors to store next to the position of each shard and partition."""
 
     def __init__(self, shards: int) -> None:
-        self._lasts: list[dict[Partition, Last | None]] = [{} for _ in range(shards)]
+        self._lasts: list[dict[Partition, Anchors | None]] = [{} for _ in range(shards)]
 
     def start(
-        self, shard: int, partitions: Sequence[Partition], stands: Sequence[tuple[int | None, Last | None]]
+        self, shard: int, partitions: Sequence[Partition], stored: Sequence[tuple[int | None, Anchors | None]]
     ) -> dict[Partition, int | None]:
-        """From what is stored. Returns the positions."""
-        self._lasts[shard].update({p: last for p, (_, last) in zip(partitions, stands, strict=True)})
-        return {p: position for p, (position, _) in zip(partitions, stands, strict=True)}
+        """Begins with what Redis has stored. Returns the positions."""
+        self._lasts[shard].update({p: last for p, (_, last) in zip(partitions, stored, strict=True)})
+        return {p: position for p, (position, _) in zip(partitions, stored, strict=True)}
 
     def advances(
         self,
         shard: int,
-        heads: Mapping[Partition, int | None],
-        reached: Mapping[Partition, int],
+        starts: Mapping[Partition, int | None],
+        stops: Mapping[Partition, int],
         anchors: Mapping[Partition, Anchor],
     ) -> dict[Partition, Advance]:
-        """From `heads` to `reached`, for partitions where that is ahead. `anchors`: of the newest records before it."""
+        """Returns advances of partitions whose stop is past the start. `anchors`: of the last records before stops."""
         found = {}
         lasts = self._lasts[shard]
-        for partition, stop in reached.items():
-            if stop > (heads[partition] or 0):
-                last = lasts[partition] = follow(lasts.get(partition), anchors.get(partition), stop)
-                found[partition] = Advance(heads[partition], stop, last)
+        for partition, stop in stops.items():
+            if stop > (starts[partition] or 0):
+                last = lasts[partition] = anchors_at(lasts.get(partition), anchors.get(partition), stop)
+                found[partition] = Advance(starts[partition], stop, last)
         return found

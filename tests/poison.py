@@ -1,4 +1,4 @@
-"""Events that break the contract, each with the reason it must be parked with. Written from the contract."""
+"""Events that break the contract, each with the expected reason. Written from the contract."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Poison(NamedTuple):
 
 
 def event(number: int = 1, kind: str = "order.created", **data: Any) -> dict[str, Any]:
-    """A good one; `data` overrides."""
+    """Returns a valid event; `data` overrides fields."""
     return {
         "specversion": "1.0",
         "id": f"evt_{number}",
@@ -67,7 +67,7 @@ def _raw(name: str, reason: str, value: bytes | None, headers: Headers = ()) -> 
 
 
 def _nested(levels: int) -> bytes:
-    """A good event but for an unknown field, which brings its depth to `levels`."""
+    """Returns a valid event with an unknown field that is nested to depth `levels`."""
     inner = "[" * (levels - 2) + "]" * (levels - 2)
     return json.dumps(event()).replace('"version"', f'"extra": {inner}, "version"').encode()
 
@@ -217,7 +217,7 @@ POISON = [
     ),
 ]
 
-# The edges on the good side.
+# Valid values at the limits.
 FINE = [
     _raw("32 deep", "", _nested(32)),
     _json("1 MiB", "", lambda e: e.update(x="y" * (1024 * 1024 - len(json.dumps(e)) - 9))),

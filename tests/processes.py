@@ -1,4 +1,4 @@
-"""`projector ...` as a user runs it, in processes of its own."""
+"""Runs `projector ...` in processes, as a user does."""
 
 import json
 import os
@@ -22,7 +22,7 @@ START_S = 20.0
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Ours, without settings that a developer may have set."""
+    """Returns our environment, without settings of the developer."""
     ours = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LOG_FORMAT": "console"}
     if "PYTHONDONTWRITEBYTECODE" in os.environ:
         # Who asked for a clean tree asked it of these as well.
@@ -33,7 +33,7 @@ def environment(**settings: str) -> dict[str, str]:
 def projector(
     *arguments: str, cwd: Path, stdin: bytes = b"", settings: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs one command to its end."""
+    """Runs a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "projector", *arguments],
         cwd=cwd,
@@ -47,7 +47,7 @@ def projector(
 
 
 class Process:
-    """Killed at the end of the `with` block, if it still runs."""
+    """A process that is killed at the end of the `with` block, if it still runs."""
 
     def __init__(self, *arguments: str, cwd: Path, **settings: str) -> None:
         self.output = cwd / f"{arguments[0]}-{free_port()}.txt"
@@ -65,7 +65,7 @@ class Process:
         return [sys.executable, "-m", "projector", *arguments]
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
-        """Its exit code. Raises TimeoutExpired."""
+        """Sends a signal. Returns the exit code. Raises TimeoutExpired."""
         self.process.send_signal(number)
         return self.process.wait(timeout_s)
 
@@ -90,7 +90,7 @@ def token(secret: str = SECRET, **claims: object) -> str:
 
 
 class Api(Process):
-    """`projector serve` on a free port; `get` asks with a valid token."""
+    """`projector serve` on a free port; `get` sends a valid token."""
 
     def __init__(self, cwd: Path, redis_url: str, **settings: str) -> None:
         self.port = free_port()
@@ -121,7 +121,7 @@ class Api(Process):
 
 
 def applied(client: "redis.Redis", number: int = 0, shards: int = 1) -> dict[str, int]:
-    """What that generation reflects: partition -> the lowest next offset of all shards."""
+    """Returns the generation's positions: partition -> the lowest next offset of all shards."""
     lowest: dict[str, int] = {}
     for prefix in prefixes(number, shards):
         for name, offset in cast(dict[bytes, bytes], client.hgetall(prefix + "position")).items():
@@ -132,13 +132,13 @@ def applied(client: "redis.Redis", number: int = 0, shards: int = 1) -> dict[str
 
 
 def live(client: "redis.Redis") -> tuple[int, int]:
-    """Number and shards of the generation that readers use."""
+    """Returns number and shards of the live generation."""
     found = json.loads(cast(bytes, client.get("og:live")))
     return found["number"], found["shards"]
 
 
 def wait_until_applied(client: "redis.Redis", ends: Mapping[str, int], timeout_s: float = 60.0) -> None:
-    """By whatever generation is live."""
+    """Waits until the live generation has applied everything."""
     wait_until(lambda: _is_live(client) and applied(client, *live(client)) == dict(ends), timeout_s, f"{ends} applied")
 
 

@@ -1,4 +1,4 @@
-"""What Redis holds, read with plain commands by the key table of docs/architecture.md. Imports no project code."""
+"""Reads a generation from Redis by plain commands, after the key table of docs/architecture.md. No project code."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def shard_of(group_id: str, shards: int) -> int:
 
 
 def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
-    """One generation, its shards together. Each group and its entries must lie in the shard of its id."""
+    """Reads all shards of a generation. Each group and its entries must be in the shard of its id."""
     whole = ReadModel({}, {}, {}, {}, {}, {}, {})
     for shard, prefix in enumerate(prefixes(number, shards)):
         part = _read_shard(client, prefix)
@@ -53,7 +53,7 @@ def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
 
 
 def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
-    """Its bitmaps must be those of its sorted sets."""
+    """Reads a shard, and checks its bitmaps against its sorted sets."""
     found: Any = client
     entries = {
         (key.decode().removeprefix(prefix), member.decode()): score
@@ -78,7 +78,7 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
 
 
 def _texts(client: Any, prefix: str) -> dict[str, bytes]:
-    """By group id: chunks of 128 lines, one line for each ordinal, none too many."""
+    """Returns texts by group id. Chunks have 128 lines, one line per ordinal, and no more."""
     ids = [id.decode() for id in client.zrange(prefix + "ordinal", 0, -1)]
     chunks = {int(chunk): lines for chunk, lines in client.hgetall(prefix + "text").items()}
     assert sorted(chunks) == list(range(-(-len(ids) // 128)))
@@ -102,19 +102,19 @@ def _check_bits(client: Any, prefix: str, entries: dict[tuple[str, str], float])
     }
     for name, ordinals_found in found.items():
         assert ordinals_found == expected.get(name, set()), name
-    # A value has one only once it has had many groups.
+    # A value has a bitmap only after it has had many groups.
     assert {name for name in expected if not name.startswith("of:")} <= found.keys()
 
 
 def _documents(rows: dict[str, bytes], rests: dict[str, bytes]) -> dict[str, bytes]:
-    """Each is stored in two parts; a row is a JSON object of its own."""
+    """Joins the two stored parts of each document; a row alone is a JSON object too."""
     assert rows.keys() == rests.keys()
     assert all(isinstance(json.loads(row), dict) for row in rows.values())
     return {group_id: row[:-1] + rests[group_id] for group_id, row in rows.items()}
 
 
 def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:
-    """Documents, index entries and texts are those of the events: none missing, none too many, scores included."""
+    """Checks that documents, index entries, scores and texts are exactly those of the events."""
     expected = oracle.groups(events)
     assert {group_id: oracle.parse(document) for group_id, document in model.documents.items()} == expected
     entries: dict[tuple[str, str], float] = {}
@@ -128,7 +128,7 @@ def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:
 
 
 def check_accounting(model: ReadModel, received: int) -> None:
-    """Every record received has exactly one fate, for each partition and in all, and every parked byte is counted."""
+    """Checks that every received record has exactly one fate, and every parked byte is counted."""
     for partition in model.positions:
         fates = sum(model.tally.get(f"{partition}:{fate}", 0) for fate in FATES)
         assert fates == model.tally[f"{partition}:received"], partition
@@ -139,7 +139,7 @@ def check_accounting(model: ReadModel, received: int) -> None:
 
 
 def parked_value(parked: dict[str, Any]) -> bytes | None:
-    """As it was sent: base64, or compressed where that is smaller."""
+    """Returns the value as it was sent: it is stored in base64, or compressed if that is smaller."""
     value = parked["value"]
     if isinstance(value, dict):
         return zlib.decompress(base64.b64decode(value["zlib"]))

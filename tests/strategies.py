@@ -1,4 +1,4 @@
-"""Events for property tests: few ids and few values, so that they collide as often as possible."""
+"""Events for property tests: few ids and values, so that they conflict often."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any

@@ -1,4 +1,4 @@
-"""Verdicts on an event: the committed JSON Schema's, and the decoder's."""
+"""Validates an event by the committed JSON Schema, and by the decoder."""
 
 import calendar
 import re
@@ -22,7 +22,7 @@ _RFC3339 = re.compile(
 
 
 def is_date_time(value: object) -> bool:
-    """By the grammar and the ranges of RFC 3339, section 5.6 and 5.7."""
+    """Checks grammar and ranges of RFC 3339, sections 5.6 and 5.7."""
     if not isinstance(value, str):
         return True
     match = _RFC3339.fullmatch(value)
@@ -40,12 +40,12 @@ def is_date_time(value: object) -> bool:
 
 
 def _pattern(_: Any, pattern: str, value: object, __: Any) -> Iterator[ValidationError]:
-    """In ECMA-262 `$` is the end and nothing else; in Python it may stand before a last newline."""
+    """In ECMA-262 `$` matches only the end; in Python also before a final newline."""
     if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-# jsonschema's own list of formats depends on what else is installed.
+# jsonschema's own list of formats depends on installed packages.
 _formats = FormatChecker(formats=())
 _formats.checks("date-time")(is_date_time)
 _Validator = extend(Draft202012Validator, {"pattern": _pattern})

@@ -1,4 +1,4 @@
-"""What order events hold: structs, their decoder, and what it says of events that are wrong.
+"""The event contract: structs of order events, their decoder, and its errors.
 
-`python -m events.contract docs` writes the contract as AsyncAPI and JSON Schema, made from the same structs.
+`python -m events.contract docs` writes the contract as AsyncAPI and JSON Schema, generated from the same structs.
 """

@@ -1,4 +1,4 @@
-"""Exact decimals as integers: an amount is kept in millionths, and no float ever touches it."""
+"""Exact decimal amounts, as integers in millionths; no float is involved."""
 
 import re
 from decimal import Decimal
@@ -9,18 +9,18 @@ DIGITS_MAX = 15
 DECIMALS_MAX = 6
 AMOUNT_ONE = 1_000_000  # 10**DECIMALS_MAX
 
-# One pattern for the number and for the text in a JSON string. The lengths keep Decimal from being fed a megabyte.
+# Matches a JSON number, and the text of a JSON string. The lengths keep megabytes away from Decimal.
 _DECIMAL = re.compile(rb"-?[0-9]{1,64}(?:\.[0-9]{1,64})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _NAMES = {ord("{"): "object", ord("["): "array", ord("t"): "boolean", ord("f"): "boolean", ord("n"): "null"}
 _SHOWN_MAX = 40
 
 
 def amount_of(json: bytes, path: str) -> int:
-    """Millionths of the decimal that `json`, one JSON number or string, holds. Raises InvalidEvent.
+    """Returns the millionths of the decimal in `json`, a JSON number or string. Raises InvalidEvent.
 
-    Digits are counted as in "3700.50": leading zeros and zeros at the end of the fraction do not count.
+    Leading zeros, and zeros at the end of the fraction, do not count as digits.
     """
-    # What nearly every amount looks like, without a regular expression.
+    # Fast path without a regular expression, for nearly every amount.
     whole, _, decimals = json.partition(b".")
     if whole.isdigit() and len(json) <= DIGITS_MAX and len(decimals) <= DECIMALS_MAX:
         if not decimals:
@@ -31,7 +31,7 @@ def amount_of(json: bytes, path: str) -> int:
 
 
 def amount_text(amount: int) -> str:
-    """The shortest JSON number: `7400`, `74.5`, `-0.000001`."""
+    """Returns the shortest JSON number: `7400`, `74.5`, `-0.000001`."""
     whole, fraction = divmod(abs(amount), AMOUNT_ONE)
     text = f"{whole}.{fraction:06}".rstrip("0") if fraction else str(whole)
     return "-" + text if amount < 0 else text
@@ -53,8 +53,8 @@ def _unusual(json: bytes, path: str) -> int:
     decimals = max(-exponent, 0)
     digits_count = max(len(significant) + exponent, 0) + decimals
     if decimals > DECIMALS_MAX or digits_count > DIGITS_MAX:
-        wanted = f"at most {DIGITS_MAX} significant digits, {DECIMALS_MAX} of them after the point"
-        raise InvalidEvent(path, f"expected decimal with {wanted}, got {_shown(json)}")
+        limits = f"at most {DIGITS_MAX} significant digits, {DECIMALS_MAX} of them after the point"
+        raise InvalidEvent(path, f"expected decimal with {limits}, got {_shown(json)}")
     amount = int("".join(map(str, significant)) + "0" * (exponent + DECIMALS_MAX))
     return -amount if sign else amount
 

@@ -1,4 +1,4 @@
-"""From the bytes of a record to an OrderEvent: CloudEvents 1.0 in both content modes of its Kafka binding.
+"""Decodes a record's bytes into an OrderEvent: CloudEvents 1.0 in both content modes of its Kafka binding.
 
 Structured: the value is the whole event. Binary: the attributes are record headers (`ce_id`, ...) and the
 value is `data` alone. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
@@ -27,7 +27,7 @@ UPDATED = "order.updated"
 
 
 class Attributes(Struct, gc=False, kw_only=True):
-    """Those that are read. Others are allowed and ignored."""
+    """The attributes that are read. Others are allowed and ignored."""
 
     specversion: Literal["1.0"]
     id: Id
@@ -41,7 +41,7 @@ class Envelope(Attributes, gc=False, kw_only=True):
 
 
 class Whole(Attributes, gc=False, kw_only=True):
-    """Envelope and data in one; what `order.updated` admits includes every `order.created`."""
+    """Envelope and data in one. Every valid `order.created` is also valid as `order.updated`."""
 
     data: OrderUpdated
 
@@ -60,7 +60,7 @@ _data: dict[str, msgspec.json.Decoder[Any]] = {
 
 
 def decode(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
-    """The event of a record; None for an event of a type that is not ours. Raises InvalidEvent."""
+    """Returns the order event of a record; None for an event of another type. Raises InvalidEvent."""
     for name, _ in headers:
         if not is_utf8(name):
             raise InvalidEvent("$", f"expected UTF-8 in the names of headers, got {bytes_of(name)[:40]!r}")
@@ -83,7 +83,7 @@ def decode(value: bytes | None, headers: Headers = ()) -> OrderEvent | None:
 
 
 def _at_once(value: bytes) -> Read | None:
-    """A good structured event in one pass; None for anything else, which is then read step by step."""
+    """Decodes a valid structured event in one pass. Returns None for anything else, which is decoded step by step."""
     try:
         if not value.isascii():
             value.decode()
@@ -98,7 +98,7 @@ def _at_once(value: bytes) -> Read | None:
 
 
 def _step_by_step(value: bytes, headers: Headers) -> Read | None:
-    """Envelope, then data. None for a type that is not ours. Raises InvalidEvent."""
+    """Decodes the envelope, then its data. Returns None for another event type. Raises InvalidEvent."""
     envelope = _binary(value, headers) if is_binary(headers) else _structured(value)
     decoder = _data.get(envelope.type)
     if decoder is None:
@@ -107,7 +107,7 @@ def _step_by_step(value: bytes, headers: Headers) -> Read | None:
 
 
 def tie_break(source: str, event_id: str) -> int:
-    """The last word between two events of equal version and time: as good as random, the same everywhere."""
+    """Returns a hash that orders events of equal version and time: arbitrary, but the same on every machine."""
     digest = blake2b(source.encode() + b"\0" + event_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
@@ -150,7 +150,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], json: bytes, root: str, event_typ
         ) from None
     except msgspec.ValidationError as error:
         if decoder is _anything:
-            # Whatever the types: Python makes no integer of more digits out of text.
+            # The only validation error without types: Python's limit for the digits of an integer.
             raise InvalidEvent(root, f"expected integers of at most {DIGITS_MAX} digits, got one of more") from None
         raise complaint(error, root, event_type, _decoded(_anything, json, root, None)) from None
     except msgspec.DecodeError as error:
@@ -163,9 +163,9 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _check_depth(json: bytes) -> None:
-    """Raises InvalidEvent past DEPTH_MAX, for JSON already known to be well-formed.
+    """Raises InvalidEvent past DEPTH_MAX. `json` is well-formed.
 
-    Each `replace` takes away the innermost level everywhere, so the passes count the depth, in C and linear time.
+    Each `replace` removes the innermost level everywhere, so that the number of passes is the depth.
     """
     if json.count(b"[") + json.count(b"{") <= DEPTH_MAX:
         return

@@ -1,6 +1,6 @@
-"""The data of `order.created` and `order.updated`, and what the fold needs of them.
+"""The data of `order.created` and `order.updated`, and their form for the fold.
 
-The structs are the contract: they validate what is published, and the JSON Schema in docs/ is made from them.
+The structs are the contract: they validate events, and the JSON Schema in docs/ is generated from them.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ Amount = Annotated[
 
 
 class _Order(Struct, gc=False, kw_only=True):
-    """What both have in common. UNSET is absent, None is null."""
+    """Fields of both events. UNSET is absent, None is null."""
 
     id: Id
     order_group_id: Id
@@ -68,7 +68,7 @@ class OrderUpdated(_Order, gc=False, kw_only=True):
 # version, updated_at in microseconds, tie-break: compared in that order.
 Revision = tuple[int, int, int]
 
-# The fields that remember a revision each, in the order of `OrderEvent.values`.
+# The fields that keep a revision each, in the order of `OrderEvent.values`.
 FIELDS = (
     "created_at",
     "seller_id",
@@ -85,7 +85,7 @@ FIELDS = (
 
 
 class OrderEvent(Struct, frozen=True, gc=False):
-    """One event, ready to be merged.
+    """One event, ready for the merge.
 
     `values` is aligned with FIELDS: UNSET for an absent field, None for null; times are Unix microseconds,
     `total` is in millionths.
@@ -99,13 +99,13 @@ class OrderEvent(Struct, frozen=True, gc=False):
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# The years 1 to 9999 in UTC: what can be written in RFC 3339 again.
+# The years 1 to 9999 in UTC, which RFC 3339 can express.
 _YEAR_1 = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _YEAR_10000 = (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def unix_us(time: datetime, path: str) -> int:
-    """Unix microseconds. Raises InvalidEvent where the offset moves the time out of the years 1 to 9999."""
+    """Returns Unix microseconds. Raises InvalidEvent where the offset moves the time out of the years 1 to 9999."""
     since = time - _EPOCH
     us = since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
     if not _YEAR_1 <= us <= _YEAR_10000:
@@ -114,7 +114,7 @@ def unix_us(time: datetime, path: str) -> int:
 
 
 def order_event(data: OrderCreated | OrderUpdated, tie_break: int) -> OrderEvent:
-    """Raises InvalidEvent for what the structs cannot check: the digits of `total`, the year of a time."""
+    """Converts `data`. Raises InvalidEvent for what structs cannot check: digits of `total`, the year of a time."""
     created_at: int | UnsetType = UNSET
     if isinstance(data.created_at, datetime):
         created_at = unix_us(data.created_at, "$.data.created_at")

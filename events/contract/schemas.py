@@ -1,6 +1,6 @@
-"""The contract as AsyncAPI 3 and as JSON Schema 2020-12, made from the structs that decode it.
+"""Generates AsyncAPI 3 and JSON Schema 2020-12 from the structs of the contract.
 
-A test holds the files in docs/, the structs and the decoder together.
+A test compares the files in docs/, the structs and the decoder.
 """
 
 import json
@@ -23,7 +23,7 @@ from events.contract.wording import (
     SUMMARIES,
 )
 
-# Of the contract, not of the distribution: it changes when publishers have to know.
+# The version of the contract, not of the distribution: it changes when publishers must adapt.
 VERSION = "1.0.0"
 
 # The largest record, in bytes: an event with its key and headers.
@@ -31,11 +31,12 @@ RECORD_BYTES_MAX = EVENT_BYTES_MAX + 64 * 1024
 
 Json = dict[str, Any]
 
+_REQUIRED = [field.name for field in msgspec.structs.fields(Envelope) if field.required]
 _DATA: dict[str, type[OrderCreated | OrderUpdated]] = {CREATED: OrderCreated, UPDATED: OrderUpdated}
 
 
 def documents() -> dict[str, Json]:
-    """All documents, by path relative to docs/."""
+    """Returns all documents, by path relative to docs/."""
     schemas = {f"schemas/{event_type}.json": json_schema(event_type) for event_type in _DATA}
     return {"asyncapi.json": asyncapi(), **schemas}
 
@@ -45,7 +46,7 @@ def rendered(document: Json) -> str:
 
 
 def json_schema(event_type: str) -> Json:
-    """JSON Schema 2020-12 of the whole event, envelope and data, complete in itself."""
+    """Returns the self-contained JSON Schema 2020-12 of the whole event, envelope and data."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{event_type}.json",
@@ -58,7 +59,7 @@ def json_schema(event_type: str) -> Json:
 
 
 def asyncapi() -> Json:
-    """AsyncAPI 3.0. Its schemas keep to what JSON Schema 2020-12 and draft 7, which AsyncAPI builds on, share."""
+    """Returns AsyncAPI 3.0. Its schemas use only what JSON Schema 2020-12 shares with draft 7, AsyncAPI's base."""
     messages: Json = {}
     schemas: Json = {}
     for event_type in _DATA:
@@ -106,7 +107,7 @@ def _channel(messages: Json) -> Json:
         "bindings": {
             "kafka": {
                 "topic": "orders",
-                # Kept for ever: a rebuild folds every event again.
+                # Unlimited retention: a rebuild folds every event again.
                 "topicConfiguration": {
                     "cleanup.policy": ["delete"],
                     "retention.ms": -1,
@@ -147,7 +148,7 @@ def _binary_message(event_type: str) -> Json:
         "name": f"{event_type}.binary",
         "title": f"{event_type}, binary",
         "summary": SUMMARIES[event_type],
-        # Merged with the headers of the trait.
+        # AsyncAPI merges them with the headers of the trait.
         "headers": {"type": "object", "properties": {"ce_type": {"const": event_type}}},
         "payload": _ref("schemas", f"{_camel(event_type)}Data"),
         "traits": [_ref("messageTraits", "binary")],
@@ -166,8 +167,9 @@ def _structured_trait() -> Json:
 
 def _binary_trait() -> Json:
     attributes = _envelope()
-    # A header is text: there is no null among them.
-    attributes["time"] = _without_null(attributes["time"])
+    # Headers are text, and cannot be null.
+    options = attributes["time"].pop("anyOf")
+    attributes["time"] |= next(option for option in options if option != {"type": "null"})
     return {
         "description": "CloudEvents 1.0, binary content mode: the attributes are headers, the value is `data` alone.",
         "contentType": BINARY_TYPE,
@@ -177,15 +179,14 @@ def _binary_trait() -> Json:
                 **{f"ce_{name}": schema for name, schema in attributes.items()},
                 "content-type": {"type": "string"},
             },
-            "required": [f"ce_{name}" for name in _required(Envelope)],
+            "required": [f"ce_{name}" for name in _REQUIRED],
         },
         "bindings": _keyed(),
     }
 
 
 def _keyed() -> Json:
-    key = {"type": "string", "description": "order_group_id"}
-    return {"kafka": {"key": key, "bindingVersion": "0.5.0"}}
+    return {"kafka": {"key": {"type": "string", "description": "order_group_id"}, "bindingVersion": "0.5.0"}}
 
 
 def _event(event_type: str, data: Json) -> Json:
@@ -198,13 +199,13 @@ def _event(event_type: str, data: Json) -> Json:
             **{name: {"description": text} for name, text in PASSED_OVER.items()},
             "data": data,
         },
-        "required": [*_required(Envelope), "data"],
+        "required": [*_REQUIRED, "data"],
         "additionalProperties": True,
     }
 
 
 def _envelope() -> Json:
-    """The schemas of the attributes, by name. `data` has no type of its own: it is read in a second step."""
+    """Returns the schemas of the attributes, by name. `data` is decoded separately, so its field has no type."""
     types = {field.name: field.type for field in msgspec.structs.fields(Envelope) if field.name != "data"}
     return _described({name: msgspec.json.schema(kind) for name, kind in types.items()}, ATTRIBUTES)
 
@@ -220,12 +221,8 @@ def _data(event_type: str) -> Json:
     }
 
 
-def _required(struct: type[msgspec.Struct]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(struct) if field.required]
-
-
 def _described(schemas: Mapping[str, Json], descriptions: Mapping[str, str]) -> Json:
-    """One description for each name, in place of those inside, which speak of the type alone."""
+    """Replaces the descriptions inside `schemas`, which describe types, by one per name."""
     return {name: {"description": descriptions[name], **_bare(schema)} for name, schema in schemas.items()}
 
 
@@ -234,11 +231,6 @@ def _bare(schema: Json) -> Json:
     if "anyOf" in bare:
         bare["anyOf"] = [_bare(option) for option in bare["anyOf"]]
     return bare
-
-
-def _without_null(schema: Json) -> Json:
-    options = [option for option in schema["anyOf"] if option != {"type": "null"}]
-    return {"description": schema["description"], **options[0]}
 
 
 def _ref(section: str, name: str) -> Json:

@@ -1,4 +1,4 @@
-"""What a publisher has to know beside the types: the words and the examples of the documents in docs/."""
+"""Texts and examples of the generated documents in docs/."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the projector needs of a log (`log.py`), and which log a URL means (`open.py`).
+"""The log interface (`log.py`) and its two implementations, `kafka/` and `sqlite/`.
 
-`kafka/` and `sqlite/` are the two that there are.
+`open.py` picks the implementation by URL.
 """

@@ -1,9 +1,8 @@
-"""Names of headers as text, whatever bytes they are: Kafka calls them UTF-8, and takes any.
+"""Header names as text. Kafka declares them UTF-8, but accepts any bytes.
 
-In the text, a byte that is not part of UTF-8 is one of the 128 characters from U+10FE80, which Unicode leaves to
-private use. So JSON, msgpack and Redis take the name as any other; none of them takes the lone surrogates that Python
-has for such bytes. Where a name itself holds one of the 128, that character's four bytes are written in the same way,
-so no two names become the same text.
+A byte that is not valid UTF-8 is mapped to one of the 128 private-use characters from U+10FE80. JSON, msgpack and Redis
+accept these, but not the lone surrogates that Python uses for such bytes. Where a name contains one of the 128
+characters, its four bytes are mapped in the same way, so that the mapping is reversible.
 """
 
 import re
@@ -15,16 +14,16 @@ _TO_SURROGATES = {escape: surrogate for surrogate, escape in _TO_ESCAPES.items()
 
 
 def name_of(raw: bytes) -> str:
-    """The text that stands for a name of any bytes."""
+    """Returns the text for a name of any bytes."""
     text = raw.decode(errors="surrogateescape")
     if text.isascii():
         return text
-    spelled = _ESCAPED.sub(lambda found: "".join(chr(0xDC00 + byte) for byte in found[0].encode()), text)
-    return spelled.translate(_TO_ESCAPES)
+    escaped = _ESCAPED.sub(lambda found: "".join(chr(0xDC00 + byte) for byte in found[0].encode()), text)
+    return escaped.translate(_TO_ESCAPES)
 
 
 def bytes_of(name: str) -> bytes:
-    """The bytes that `name_of` made the text of."""
+    """Returns the bytes of a name; the inverse of `name_of`."""
     return name.translate(_TO_SURROGATES).encode(errors="surrogateescape")
 
 

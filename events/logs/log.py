@@ -1,7 +1,7 @@
-"""The log: what the projector needs of Kafka, and no more, so that SQLite can stand in for it.
+"""The log interface: the part of Kafka that the projector needs, so that SQLite can implement it too.
 
 A log is one topic in numbered partitions. A partition is an append-only sequence of records, numbered
-from 0 by their `offset`; numbers may be missing (Kafka uses some for itself). A *position* is the offset
+from 0 by their `offset`; offsets may be missing (Kafka uses some for itself). A *position* is the offset
 of the next record to read: a projection at position 5 has seen the records 0 to 4.
 """
 
@@ -33,17 +33,17 @@ class Position(NamedTuple):
         return f"{self.partition}@{self.offset}"
 
 
-# The names are as events/logs/header_names.py has them, since they may be any bytes.
+# Names may be any bytes, mapped to text by header_names.py.
 Headers = tuple[tuple[str, bytes], ...]
 
-# The header of a record that stands for one that cannot be read at all; its value says why.
+# The header of a stand-in for a record that cannot be read; its value is the reason.
 UNREADABLE = "kafka-unreadable"
 
 
 class Record(Struct, frozen=True, gc=False):
-    """One record as it lies in the log. `timestamp_ms` is the log's own, in Unix milliseconds.
+    """One record of the log. `timestamp_ms`: set by the log, in Unix milliseconds.
 
-    `epoch`: of the leader that took it; None where a log has no leaders.
+    `epoch`: of the leader that appended it; None for a log without leaders.
     """
 
     partition: Partition
@@ -59,7 +59,7 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """A record to be appended. The key picks the partition; the log sets offset and timestamp."""
+    """A record to append. The key determines the partition; the log sets offset and timestamp."""
 
     key: bytes | None
     value: bytes | None
@@ -67,11 +67,12 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Polled(NamedTuple):
-    """`assigned`: partitions that are new to us; none of their records come before `seek` was called for them.
+    """The result of a poll.
 
-    `revoked`: partitions that have been taken from us. It may come late, and not at all for one that comes back.
-    `interrupted`: what comes next may be of another log than what came before, for a backup may have been restored: a
-    connection broke, or an SQLite file has changed. Then no records come, and those that were fetched are read again.
+    `assigned`: newly assigned partitions; their records come only after `seek`.
+    `revoked`: partitions that are no longer ours. It may come late, and is omitted for one that was assigned again.
+    `interrupted`: a connection broke, or the SQLite file changed, so that a backup may have been restored. Then
+    `records` is empty, and fetched records are read again.
     """
 
     assigned: Sequence[Partition]
@@ -81,10 +82,10 @@ class Polled(NamedTuple):
 
 
 class Loss(StrEnum):
-    """Why a rebuild from a log would miss something. The values are what `--accept-loss` takes.
+    """Reasons why a rebuild from the log would miss events. The values are arguments of `--accept-loss`.
 
-    RETENTION and COMPACTION are what the log's settings do to old events; RECREATED is a log that was deleted and made
-    anew under the same name, which holds nothing of what the former one held.
+    RETENTION, COMPACTION: the log's settings drop old events. RECREATED: the log was deleted, and created again under
+    the same name without its events.
     """
 
     RETENTION = "retention"
@@ -93,49 +94,48 @@ class Loss(StrEnum):
 
 
 class Subscription(Protocol):
-    """Reading as a member of the projector's group: the log says which partitions are ours.
+    """Reads as a member of the projector's consumer group, which assigns partitions.
 
-    Not thread-safe. Where to read is the caller's business alone: the log's idea of a committed offset
-    is never used.
+    Not thread-safe. Reading starts only where the caller seeks: committed offsets are never used.
     """
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        """Returns as soon as there is something, with nothing after `timeout_s`.
+        """Returns as soon as there is something, or empty after `timeout_s`.
 
         Raises LogUnavailable (retry), LogGap (the position sought no longer exists).
         """
 
     def seek(self, position: Position) -> None:
-        """The next records of this partition start here. Ignored if the partition is no longer ours."""
+        """Makes the next poll read this partition from `position`. Ignored if the partition is no longer ours."""
 
     def pause(self, partition: Partition) -> None:
-        """None of its records come until `seek` is called for it."""
+        """Stops reading the partition until `seek` is called for it."""
 
     def mark(self, positions: Mapping[Partition, int]) -> None:
-        """Tells the log what has been applied. A courtesy to lag tools: may be late, may fail in silence."""
+        """Commits the applied offsets to the log, for monitoring tools only. May be late, and ignores errors."""
 
     def owned(self) -> Set[Partition] | None:
-        """The partitions that are ours now; None as long as we are no member of the group."""
+        """Returns our partitions; None while we are not a member of the group."""
 
     def close(self) -> None: ...
 
 
 class Reader(Protocol):
-    """Reading partitions from given positions, outside any group: the log does not know of it. Not thread-safe."""
+    """Reads partitions from given positions, without a consumer group. Not thread-safe."""
 
     @property
     def positions(self) -> Mapping[Partition, int]:
         """The next offset to read of each partition.
 
-        Everything before has been handed out, or does not exist: transaction markers, aborted transactions, what
-        compaction took. So a position comes to the log's end even where the last offset is none of a record.
+        All earlier offsets were returned, or have no record: transaction markers, aborted transactions, compacted
+        records. So positions reach the log's end even if the last offset has no record.
         """
 
     def poll(self, timeout_s: float, max_records: int, stop: Mapping[Partition, int]) -> Sequence[Record]:
-        """Records before `stop` of each partition, in order; partitions that `stop` does not name are not read on.
+        """Returns records before `stop` of each partition, in order. Partitions without a stop are not read.
 
-        Returns as soon as there is something, with nothing after `timeout_s`, and at once, with nothing, where every
-        partition has reached its stop. A later poll may have other stops.
+        Returns as soon as there is something; empty after `timeout_s`, or at once if every partition has reached its
+        stop. Stops may differ between polls.
         Raises LogUnavailable (retry), LogGap (a position to read from no longer exists), LogCorrupt, LogMissing.
         """
 
@@ -146,43 +146,43 @@ class Log(Protocol):
     topic: str
 
     def partitions(self) -> list[Partition]:
-        """Raises LogMissing, LogUnavailable."""
+        """Returns all partitions. Raises LogMissing, LogUnavailable, like most methods."""
 
     def first(self) -> dict[Partition, int]:
-        """The oldest offset that can still be read, for each partition; its end where it is empty."""
+        """Returns the oldest available offset of each partition; its end where it is empty."""
 
     def first_times(self) -> dict[Partition, int | None]:
-        """The log's own timestamp (Unix ms) of the oldest record that can still be read; None where it is empty."""
+        """Returns the timestamp (Unix ms) of each partition's oldest available record; None where it is empty."""
 
     def end(self) -> dict[Partition, int]:
-        """The offset that the next record will get, for each partition."""
+        """Returns the offset of the next record of each partition."""
 
     def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
-        """For each partition, how many offsets before `end` cannot be read yet: those from the first record of the
+        """Returns, by partition, how many offsets before `end` cannot be read yet: those from the first record of the
         oldest open transaction on.
         """
 
     def losses(self) -> dict[Loss, str]:
-        """What the log's settings will have thrown away by the next rebuild, with a sentence each."""
+        """Returns which events the log's settings will drop, each with a message."""
 
     def create(self) -> bool:
-        """Makes the topic, set up to keep every event for ever, if there is none; tells whether it did."""
+        """Creates the topic, with unlimited retention, if it is missing. Returns whether it did."""
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
-        """The record with exactly that offset, of each partition. None where the log has none: retention or compaction
-        took it, the offset is a transaction marker's, or it lies behind the end. Raises LogMissing, LogUnavailable.
+        """Returns the record at exactly that offset of each partition. None for an offset that retention or compaction
+        dropped, that has a transaction marker, or that is past the end. Raises LogMissing, LogUnavailable.
         """
 
     def append(self, entries: Sequence[Entry]) -> list[Position]:
-        """Returns when all are durable, with the position just behind each. Order is kept within a key."""
+        """Appends durably. Returns the position after each entry. Keeps the order of entries with equal keys."""
 
     def subscribe(self) -> Subscription: ...
 
     def read(self, start: Mapping[Partition, int]) -> Reader:
-        """Reads nothing yet. Raises LogMissing, also where one of the partitions is not there; LogUnavailable."""
+        """Returns a reader. Raises LogUnavailable, and LogMissing, also for a missing partition."""
 
     def identity(self) -> str:
-        """Of this log, not of its name: another one for a log that was deleted and made anew.
+        """Returns the log's identity, which changes when a log is deleted and created again under its name.
 
         Raises LogMissing, LogUnavailable.
         """

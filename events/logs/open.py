@@ -1,4 +1,4 @@
-"""EVENT_LOG_URL to a log."""
+"""Opens the log of EVENT_LOG_URL."""
 
 import os
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from events.errors import BadLogUrl
 from events.logs.log import Log
 from events.logs.sqlite.log import SqliteLog
 
-# What is added to a parked record in headers, in bytes, and how long it may take to be stored, in milliseconds: the
-# projector waits for it.
+# Bytes of the headers added to a dead letter, and the time limit of its append in milliseconds, which blocks the main
+# loop.
 PARKED_HEADERS_BYTES_MAX = 64 * 1024
 PARKED_DELIVERY_MS = 6_000
 
@@ -19,13 +19,13 @@ _EXPECTED = "expected kafka://host:9092,host2:9092/topic or sqlite:///absolute/p
 
 
 def open_log(url: str, environment: Mapping[str, str]) -> Log:
-    """Opens nothing yet: the first use connects. `environment` may hold Kafka's credentials (KAFKA_...).
+    """Returns the log, which connects on first use. `environment` may have Kafka's credentials (KAFKA_...).
 
     Raises BadLogUrl.
     """
     scheme = url.partition(":")[0].lower()
     if scheme == "kafka":
-        # Imported here: kafka-python is large, and the embedded default does without it.
+        # Imported here: kafka-python is large, and the embedded default does not need it.
         from events.logs.kafka.log import KafkaLog
         from events.logs.kafka.url import kafka_settings
 
@@ -36,7 +36,7 @@ def open_log(url: str, environment: Mapping[str, str]) -> Log:
 
 
 def open_parked(url: str, environment: Mapping[str, str], topic: str | None) -> Log | None:
-    """The topic beside Kafka's, `<its name>.parked` if not told otherwise; None for other logs, which have no topics.
+    """Returns the dead-letter topic, by default `<events' topic>.parked`; None for logs without topics.
 
     Raises BadLogUrl.
     """
@@ -51,12 +51,11 @@ def open_parked(url: str, environment: Mapping[str, str], topic: str | None) -> 
         raise BadLogUrl(f"PARKED_TOPIC: expected 1 to 249 of a-z A-Z 0-9 . _ -, or off, got {name[:260]!r}")
     if name == settings.topic:
         raise BadLogUrl(f"PARKED_TOPIC: expected another topic than the events', got {name!r}")
-    beside = replace(settings, topic=name)
-    return KafkaLog(beside, RECORD_BYTES_MAX + PARKED_HEADERS_BYTES_MAX, PARKED_DELIVERY_MS)
+    return KafkaLog(replace(settings, topic=name), RECORD_BYTES_MAX + PARKED_HEADERS_BYTES_MAX, PARKED_DELIVERY_MS)
 
 
 def sqlite_url(path: Path) -> str:
-    """Of any path, also one that is not UTF-8."""
+    """Returns the URL of a file. The path need not be UTF-8."""
     return f"sqlite://{quote(os.fsencode(path.absolute()))}"
 
 

@@ -23,7 +23,7 @@ from projector.cli.replay import app as replay_app
 from projector.cli.steps import stop_on_signals
 from projector.cli.verify import verify
 from projector.cli.wiring import answering, api_config, open_input, open_nodes, parked_topic, spare_the_collector
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 from projector.export import export_log, output
 from projector.health.port import health_port
 from projector.health.watch import Watch
@@ -125,7 +125,7 @@ def serve(
     except ConfigError as error:
         raise BadSetting(str(error)) from None
     except WorkerFailed as error:
-        raise CannotGoOn(str(error)) from None
+        raise FatalError(str(error)) from None
 
 
 @app.command()

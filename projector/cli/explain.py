@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from projector.cli.wiring import answering
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.settings import load_settings
 
@@ -39,7 +39,7 @@ def explain(
         except Unavailable as error:
             raise StoreUnavailable(str(error)) from None
         except ReadModelFault as error:
-            raise CannotGoOn(f"the read model contradicts itself: {error}: see projector verify") from None
+            raise FatalError(f"the read model contradicts itself: {error}: see projector verify") from None
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

@@ -14,7 +14,7 @@ from projector.cli.show import progress
 from projector.cli.steps import EXIT_STOPPED, ask
 from projector.cli.wiring import answering, open_nodes
 from projector.errors import BadSetting
-from projector.parked.book import Entry, entries, find, read_one, with_reason
+from projector.parked.listing import Entry, entries, find, read_one, with_reason
 from projector.parked.redrive import discard as discard_all
 from projector.parked.redrive import redrive as redrive_all
 from projector.readmodel.schema.document import VERSION

@@ -14,7 +14,7 @@ from rich.table import Table
 from events.logs.header_names import bytes_of
 from projector.cli.show import TABLE_WIDTH
 from projector.cli.show_verify import legible
-from projector.parked.book import Entry, by_reason
+from projector.parked.listing import Entry, by_reason
 from projector.parked.record import Parked, shown
 from projector.parked.redrive import Redriven
 

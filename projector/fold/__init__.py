@@ -1,4 +1,4 @@
-"""The fold itself, pure: from order events to the state, the document and the index entries of a group.
+"""The fold, pure: from order events to a group's state, document and index entries.
 
-`order.py` merges, `view.py` sums up, `state.py` packs.
+`order.py` merges events, `view.py` aggregates orders, `state.py` encodes them.
 """

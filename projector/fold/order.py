@@ -19,7 +19,7 @@ class Order(Struct, gc=False):
     """Changed in place by `merge`.
 
     `latest`: the greatest revision seen, which is the order's own updated_at.
-    `values`, `revisions`: aligned with FIELDS; a field nobody has told yet is None in both.
+    `values`, `revisions`: aligned with FIELDS; a field that no event has set is None in both.
     """
 
     id: str
@@ -34,13 +34,13 @@ class Order(Struct, gc=False):
 
     @property
     def counted(self) -> bool:
-        """Complete and not deleted. Complete: each of the four has been told, and none of them can be null."""
+        """Whether the order is not deleted and complete: the four required fields, which cannot be null, are set."""
         values = self.values
         return values[DELETED_AT] is None and None not in values[:4]
 
 
 def first(event: OrderEvent) -> Order:
-    """The order as its first event tells it."""
+    """Returns the order after its first event."""
     values: list[Any] = list(event.values)
     revisions: list[Revision | None] = [event.revision] * len(values)
     for i, value in enumerate(values):
@@ -50,7 +50,7 @@ def first(event: OrderEvent) -> Order:
 
 
 def merge(order: Order, event: OrderEvent) -> bool:
-    """Whether anything changed."""
+    """Merges the event into the order. Returns whether anything changed."""
     revision = event.revision
     if revision > order.latest:
         order.latest = revision

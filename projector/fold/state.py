@@ -1,14 +1,13 @@
-"""What is kept of a group between events: its orders with their revisions, compact, as bytes.
+"""A group's stored state: its orders with their revisions, as compact bytes.
 
-Eight bytes of BLAKE2b over the rest come first: the group's revision, which the commit compares. It depends on
-the content alone, so equal folds have equal bytes, whatever way they came about.
+The first eight bytes are BLAKE2b of the rest: the group's revision, which the commit compares. It depends on the
+content alone, so equal folds have equal bytes, in whatever order the events came.
 The rest is msgpack: an array of orders by id, each
 
-    [id, who, [version, updated_at, tie_break, ...], [value, ...]]
+    [id, indexes, [version, updated_at, tie_break, ...], [value, ...]]
 
-`who` has a byte for each field: 0 if nobody has told it, else 1 + the index of its revision among those that
-follow, three integers each. The first revision is the order's latest. A snapshot thus costs one revision,
-however many fields it has.
+`indexes` has one byte per field: 0 for a field that no event has set, else 1 + the index of its revision. Revisions are
+three integers each; the first is the order's latest. A snapshot costs one revision, however many fields it sets.
 """
 
 from hashlib import blake2b
@@ -19,7 +18,7 @@ from events.contract.order import Revision
 from projector.fold.order import TOTAL, Order
 
 REVISION_BYTES = 8
-# The largest integer of msgpack on both sides of zero; a total in millionths can be larger, and is then a string.
+# Integers of msgpack end at plus and minus this. A larger total, in millionths, is stored as a string.
 MSGPACK_MAX = 2**63 - 1
 
 Group = dict[str, Order]
@@ -35,32 +34,32 @@ def pack(group: Group) -> bytes:
 
 
 def unpack(state: bytes | None) -> Group:
-    """An empty group for None. Raises msgspec.DecodeError for bytes that `pack` did not make."""
+    """Returns an empty group for None. Raises msgspec.DecodeError for bytes that `pack` did not make."""
     if state is None:
         return {}
     group = {}
-    for order_id, who, numbers, values in _decoder.decode(state[REVISION_BYTES:]):
-        told = [tuple(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
-        revisions = [told[index - 1] if index else None for index in who]
+    for order_id, indexes, numbers, values in _decoder.decode(state[REVISION_BYTES:]):
+        distinct = [tuple(numbers[i : i + 3]) for i in range(0, len(numbers), 3)]
+        revisions = [distinct[index - 1] if index else None for index in indexes]
         total = values[TOTAL]
         if isinstance(total, str):
             values[TOTAL] = int(total)
-        group[order_id] = Order(order_id, told[0], values, revisions)  # type: ignore[arg-type]  # triples
+        group[order_id] = Order(order_id, distinct[0], values, revisions)  # type: ignore[arg-type]  # triples
     return group
 
 
 def revision_of(state: bytes | None) -> bytes:
-    """Empty for a group that does not exist yet."""
+    """Returns empty bytes for a group that does not exist yet."""
     return state[:REVISION_BYTES] if state else b""
 
 
 def _packed(order: Order) -> _Packed:
     latest = order.latest
-    indexes: dict[Revision, int] = {latest: 1}
-    # Most fields come from the latest event: the same object, which spares hashing it.
-    who = bytes(
+    numbered: dict[Revision, int] = {latest: 1}
+    # Most fields come from the latest event. Comparing identities first spares hashing.
+    indexes = bytes(
         [
-            1 if revision is latest else 0 if revision is None else indexes.setdefault(revision, len(indexes) + 1)
+            1 if revision is latest else 0 if revision is None else numbered.setdefault(revision, len(numbered) + 1)
             for revision in order.revisions
         ]
     )
@@ -68,4 +67,4 @@ def _packed(order: Order) -> _Packed:
     total = values[TOTAL]
     if total is not None and not -MSGPACK_MAX <= total <= MSGPACK_MAX:
         values = [*values[:TOTAL], str(total), *values[TOTAL + 1 :]]
-    return order.id, who, [number for revision in indexes for number in revision], values
+    return order.id, indexes, [number for revision in numbered for number in revision], values

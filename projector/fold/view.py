@@ -1,4 +1,4 @@
-"""What a group looks like from outside: its counted orders summed up, as a document and as index entries."""
+"""Aggregates the counted orders of a group into its document and its index entries."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class View(Struct, frozen=True, gc=False):
 
 
 def view(group_id: str, group: Group) -> View | None:
-    """None for a group without a counted order: it is not listed."""
+    """Returns None for a group without counted orders, which is not listed."""
     orders = [order for order in group.values() if order.counted]
     if not orders:
         return None
@@ -60,8 +60,8 @@ def view(group_id: str, group: Group) -> View | None:
         sum([row[TOTAL] for row in rows]),
         earliest[CREATED_AT],
         max([order.updated_at for order in orders]),
-        _latest_told(orders, GROUP_DISPLAY_ID),
-        _latest_told(orders, CART_ID),
+        _latest_non_null(orders, GROUP_DISPLAY_ID),
+        _latest_non_null(orders, CART_ID),
         currencies.pop() if len(currencies) == 1 else None,
         sorted({row[SELLER_ID] for row in rows}),
         sorted({row[STATUS] for row in rows}),
@@ -71,7 +71,7 @@ def view(group_id: str, group: Group) -> View | None:
 
 
 def document(view: View) -> tuple[bytes, bytes]:
-    """Row and rest of the JSON that is stored and served."""
+    """Returns row and rest, the two parts of the JSON document."""
     return parts(
         Document(
             id=view.id,
@@ -93,7 +93,7 @@ def document(view: View) -> tuple[bytes, bytes]:
 
 
 def entries(view: View | None) -> Entries:
-    """Every index entry of the group. Empty strings are not indexed: no filter can ask for them."""
+    """Returns all index entries of the group. Empty strings are not indexed: no filter accepts them."""
     if view is None:
         return {}
     created_ms = view.created_at // 1000
@@ -118,16 +118,16 @@ def entries(view: View | None) -> Entries:
 
 
 def search_text(view: View) -> bytes:
-    """What `q` looks through. 0xFE cannot occur in UTF-8, so no needle crosses from the id to the customer."""
+    """Returns the text that `q` searches. 0xFE never occurs in UTF-8, so no match spans id and customer."""
     return view.id.casefold().encode() + b"\xfe" + (view.customer_id or "").casefold().encode()
 
 
-def _latest_told(orders: list[Order], field: int) -> Any:
+def _latest_non_null(orders: list[Order], field: int) -> Any:
     """The non-null value with the greatest revision."""
     if len(orders) == 1:
         return orders[0].values[field]
-    told = [(order.revisions[field] or (0, 0, 0), order.values[field]) for order in orders]
-    return max((pair for pair in told if pair[1] is not None), key=lambda pair: pair[0], default=((0, 0, 0), None))[1]
+    pairs = [(order.revisions[field] or (0, 0, 0), order.values[field]) for order in orders]
+    return max((pair for pair in pairs if pair[1] is not None), key=lambda pair: pair[0], default=((0, 0, 0), None))[1]
 
 
 def _row(order: Order) -> OrderRow:

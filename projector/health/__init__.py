@@ -1,4 +1,4 @@
-"""What a running projector says of itself: metrics, readiness, and the port that serves both.
+"""Metrics and readiness of a running projector, and the HTTP port that serves both.
 
-`pulse.py` collects it, `watch.py` is what the loop reports to.
+The main loop reports to `watch.py`; `pulse.py` holds the state, `metrics.py` the counters.
 """

@@ -1,4 +1,4 @@
-"""What operators see of one projector. docs/ops.md tells each metric."""
+"""Prometheus metrics of one projector. docs/ops.md describes each metric."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,31 +19,29 @@ from projector.store.commit import Outcome
 
 # Upper bounds of the histograms, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-# Why the log is read again from where Redis stands.
+# Reasons for reading the log again from the positions in Redis.
 REWINDS = ("lost_writes", "other_writer", "generation")
-# What the comparison of the log with what was applied finds: see Compared.
+# Results of comparing the log with what was applied: see Compared.
 LOG_CHECKS = ("same", "unknown", "diverged")
 
-# Twice as many series, for the time at which each began.
+# They double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Counted once a batch, never once an event."""
+    """Counters and histograms, updated once per batch."""
 
     def __init__(self, pulse: Pulse) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(_Gauges(pulse))
-        records = Counter(
-            "order_groups_projector_records", "Records, by what became of them.", ("fate",), registry=self.registry
-        )
+        records = Counter("order_groups_projector_records", "Records, by fate.", ("fate",), registry=self.registry)
         commits = Counter(
             "order_groups_projector_commits", "Commits, by their outcome.", ("outcome",), registry=self.registry
         )
         rewinds = Counter(
             "order_groups_projector_rewinds",
-            "How often the log was read again from where Redis stands.",
+            "How often the log was read again from the positions in Redis.",
             ("reason",),
             registry=self.registry,
         )
@@ -55,19 +53,19 @@ class Metrics:
         )
         rewrites = Counter(
             "order_groups_projector_aof_rewrites",
-            "Rewrites of an append-only file of Redis that were due, by what became of them.",
+            "Due rewrites of an append-only file of Redis, by result.",
             ("rewrite",),
             registry=self.registry,
         )
         self._checks = Counter(
-            "order_groups_projector_checks", "Steps of the self-check, each of some groups.", registry=self.registry
+            "order_groups_projector_checks", "Steps of the self-check, of some groups each.", registry=self.registry
         )
         self._checked_groups = Counter(
-            "order_groups_projector_checked_groups", "Groups that the self-check looked at.", registry=self.registry
+            "order_groups_projector_checked_groups", "Groups compared by the self-check.", registry=self.registry
         )
         self._check_differences = Counter(
             "order_groups_projector_check_differences",
-            "Parts of documents, index entries and bits that differ from what the group's state gives.",
+            "Parts of documents, index entries and bits that differ from those computed from the group's state.",
             registry=self.registry,
         )
         self._commit_seconds = Histogram(
@@ -78,17 +76,17 @@ class Metrics:
         )
         self._batch_seconds = Histogram(
             "order_groups_projector_batch_duration_seconds",
-            "A turn of the loop with records.",
+            "An iteration of the main loop with records.",
             buckets=BUCKETS_S,
             registry=self.registry,
         )
         checks = Counter(
             "order_groups_projector_log_checks",
-            "Partitions of the log compared with what was applied of them, by what was found.",
+            "Comparisons of a partition of the log with what was applied, by result.",
             ("found",),
             registry=self.registry,
         )
-        # All of them from the start, so that the first one is an increase; and found without a look at labels.
+        # All series exist from the start, so that the first count is an increase; and counting needs no label look-up.
         self._records = {fate: records.labels(fate.value) for fate in Fate}
         self._commits = {outcome: commits.labels(outcome.value) for outcome in Outcome}
         self._rewinds = {reason: rewinds.labels(reason) for reason in REWINDS}
@@ -128,54 +126,54 @@ class Metrics:
             self._log_checks[name].inc(len(getattr(found, name)))
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""
+        """Returns body and content type: OpenMetrics if `accept` admits it, else the Prometheus text format."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
 
 class _Gauges(Collector):
-    """Of the pulse, at the moment of the scrape."""
+    """Gauges of the pulse, computed at each scrape."""
 
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
 
     def collect(self) -> Iterable[Metric]:
-        yield from (*self._of_the_loop(), *self._of_redis(), *_of_a_replay(self._pulse.seen.replay))
+        yield from (*self._of_the_loop(), *self._of_redis(), *_of_a_replay(self._pulse.redis_state.replay))
 
     def _of_the_loop(self) -> Iterator[Metric]:
         pulse = self._pulse
-        yield _gauge("turn_age_seconds", "Since the loop last made a turn.", pulse.turn_age_s)
-        yield _gauge("ready", "1 where /health/ready answers 200.", 0 if pulse.troubles() else 1)
+        yield _gauge("turn_age_seconds", "Time since the last iteration of the main loop.", pulse.turn_age_s)
+        yield _gauge("ready", "1 where /health/ready answers 200.", 0 if pulse.problems() else 1)
         yield _gauge("standing_by", "1 while another version of the read model is live.", int(pulse.standing_by))
-        yield _gauges("waiting_seconds", "How long it has been waiting by now.", "on", pulse.waited_s)
-        yield _gauge("partitions", "Those that are ours.", len(pulse.owned or ()))
+        yield _gauges("waiting_seconds", "How long the projector has been waiting.", "on", pulse.waited_s)
+        yield _gauge("partitions", "Partitions assigned to this projector.", len(pulse.owned or ()))
         lag, positions = pulse.lag, pulse.positions
         yield _gauges("lag", "Events between what is applied and the log's own end.", "partition", lag)
         held_back = pulse.held_back
         yield _gauges("held_back", "Events that an open transaction keeps from being read.", "partition", held_back)
-        yield _gauge("held_back_seconds", "How long the first of them has been kept by now.", pulse.held_back_s)
+        yield _gauge("held_back_seconds", "How long the first of them has been held back.", pulse.held_back_s)
         yield _gauges("position", "The next offset to apply.", "partition", positions)
-        yield _gauge("end_age_seconds", "Since the log last told its end.", pulse.end_age_s)
+        yield _gauge("end_age_seconds", "Age of the last known end of the log.", pulse.end_age_s)
         parked_bytes = pulse.parked_bytes
-        yield _gauges("parked_bytes", "About what parked events take in Redis.", "partition", parked_bytes)
+        yield _gauges("parked_bytes", "Approximate size of parked events in Redis.", "partition", parked_bytes)
         age_s = pulse.oldest_unapplied_s(time.time() * 1000)
         yield _gauge("oldest_unapplied_seconds", "Age of the oldest event that was read and is not stored.", age_s)
 
     def _of_redis(self) -> Iterator[Metric]:
-        seen = self._pulse.seen
+        seen = self._pulse.redis_state
         number = float("nan") if seen.generation is None else seen.generation
-        yield _gauge("generation", "The number of the one that is written.", number)
-        yield _gauges("generations", "How many there are of each state.", "state", seen.states)
-        yield _gauge("parked", "Events that are parked in the live generation.", seen.parked)
+        yield _gauge("generation", "The number of the generation being written.", number)
+        yield _gauges("generations", "Generations, by state.", "state", seen.states)
+        yield _gauge("parked", "Parked events of the live generation.", seen.parked)
 
 
 def _of_a_replay(replay: Progress | None) -> Iterator[Metric]:
     done = {} if replay is None else {replay.step: replay.done}
     expected = {} if replay is None else {replay.step: replay.total}
     prefix = "order_groups_replay_"
-    yield _gauge("under_way", "1 while somebody replays.", int(replay is not None), prefix)
-    yield _gauges("done", "Events or groups that the step has done.", "step", done, prefix)
-    yield _gauges("expected", "Events or groups that the step has to do.", "step", expected, prefix)
+    yield _gauge("under_way", "1 while a replay runs.", int(replay is not None), prefix)
+    yield _gauges("done", "Events or groups processed by the step.", "step", done, prefix)
+    yield _gauges("expected", "Events or groups to process in the step.", "step", expected, prefix)
 
 
 def _gauge(name: str, what: str, value: float, prefix: str = "order_groups_projector_") -> GaugeMetricFamily:

@@ -1,4 +1,4 @@
-"""The health port: `/health/live`, `/health/ready` and `/metrics`, from a thread, which a stuck loop does not stop."""
+"""The health port: `/health/live`, `/health/ready` and `/metrics`, served by a thread, even while the loop is stuck."""
 
 import os
 import socket
@@ -17,16 +17,16 @@ from projector.errors import BadSetting
 from projector.health.metrics import Metrics
 from projector.health.pulse import Pulse
 
-# How long a client may take to send its request or to read the answer, each time in seconds.
+# How long a client may take to send its request, and to read the answer, in seconds.
 CLIENT_S = 5.0
-# Clients at a time; more are turned away.
+# Concurrent clients; further connections are closed.
 CLIENTS_MAX = 16
 
 log = structlog.get_logger("projector")
 
 
 def check_port(setting: str, host: str, port: int, remedy: str) -> None:
-    """Raises BadSetting where nobody can listen there. `setting`: what its names begin with, as in API_PORT."""
+    """Raises BadSetting where the port cannot be opened. `setting`: the prefix of its names, as in API_PORT."""
     try:
         with socket.create_server((host, port), family=family(host)):
             pass
@@ -39,7 +39,7 @@ def family(host: str) -> socket.AddressFamily:
 
 
 def bad_port(setting: str, host: str, port: int, error: OSError, remedy: str) -> BadSetting:
-    # Of a name that leads nowhere, whose number is none of errno's: create_server makes an OSError of it.
+    # An unknown host name; create_server raises an OSError whose number is no errno.
     if isinstance(error, socket.gaierror) or (error.errno or 0) < 0:
         return BadSetting(f"{setting}_HOST: expected an address of this machine, got {host!r}: {error}")
     reason = os.strerror(error.errno or 0)
@@ -48,7 +48,7 @@ def bad_port(setting: str, host: str, port: int, error: OSError, remedy: str) ->
 
 @contextmanager
 def health_port(host: str, port: int | None, pulse: Pulse, metrics: Metrics) -> Iterator[None]:
-    """Open within the block; without a port nothing is. Raises BadSetting."""
+    """Serves the port within the block, if there is one. Raises BadSetting."""
     if port is None:
         yield
         return
@@ -71,16 +71,16 @@ class _Server(ThreadingMixIn, HTTPServer):
         self.address_family = family(address[0])
         self.pulse = pulse
         self.metrics = metrics
-        self._places = BoundedSemaphore(CLIENTS_MAX)
+        self._slots = BoundedSemaphore(CLIENTS_MAX)
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Without asking a name server for our name, as HTTPServer does."""
+        """Does not resolve our own name, unlike HTTPServer."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(blocking=False):
+        if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -89,10 +89,10 @@ class _Server(ThreadingMixIn, HTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up, or was too slow, is none of ours to tell of."""
+        """Logs errors other than clients that hung up or timed out."""
         error = sys.exception()
         if not isinstance(error, OSError):
             log.error("the health port failed", exc_info=error)
@@ -107,9 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/health/live":
-                self._tell("live", [] if self.server.pulse.is_live() else ["the loop is stuck"])
+                self._send_health("live", [] if self.server.pulse.is_live() else ["the loop is stuck"])
             case "/health/ready":
-                self._tell("ready", self.server.pulse.troubles())
+                self._send_health("ready", self.server.pulse.problems())
             case "/metrics":
                 self._send(200, *self.server.metrics.text(self.headers.get("Accept", "")))
             case _:
@@ -118,11 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
-        """Who looks whether we live does so every few seconds."""
+        """Logs nothing: health checks come every few seconds."""
 
-    def _tell(self, what: str, troubles: Sequence[str]) -> None:
-        if troubles:
-            self._send(503, msgspec.json.encode({"status": f"not {what}", "reasons": troubles}))
+    def _send_health(self, what: str, problems: Sequence[str]) -> None:
+        if problems:
+            self._send(503, msgspec.json.encode({"status": f"not {what}", "reasons": problems}))
         else:
             self._send(200, msgspec.json.encode({"status": what}))
 

@@ -1,6 +1,6 @@
-"""What the loop says of itself. It writes, once a turn or once a second; the thread of the health port reads.
+"""The state of the main loop. The loop writes it, per iteration or per second; the health port's thread reads it.
 
-Every attribute is replaced as a whole, so that nothing needs a lock: what is read is of this moment or of the last one.
+Attributes are replaced, never changed in place, so that no lock is needed: a reader sees the old value or the new one.
 """
 
 import time
@@ -13,25 +13,25 @@ from events.logs.log import Partition
 from projector.project import Decoded
 from projector.readmodel.schema.generations import Progress
 
-# A loop that has made no turn for so long is stuck, in seconds. Every call that it makes ends sooner, waiting for Redis
-# or the log counts as turning, and after that time Kafka gives its partitions to others.
+# A loop without an iteration for so long is stuck, in seconds. Each of its calls ends sooner, each retry counts as an
+# iteration, and after that time Kafka reassigns its partitions.
 TURN_MAX_S = 60.0
-# What the log's end is compared with is no older than this, in seconds, or the lag is unknown.
+# The lag is unknown while the last known end of the log is older than this, in seconds.
 END_AGE_MAX_S = 10.0
-# How long an open transaction may hold events back before we are not ready, in seconds.
+# How long an open transaction may hold events back before /health/ready answers 503, in seconds.
 HELD_BACK_MAX_S = 120
 
 
 class Waiting(Struct, frozen=True):
-    """`on`: redis or log."""
+    """An outage. `on`: redis or log."""
 
     on: str
     reason: str
     since_s: float
 
 
-class Seen(Struct, frozen=True):
-    """Of Redis, some seconds ago. `generation`: the one we write. `states`: how many generations there are of each."""
+class RedisState(Struct, frozen=True):
+    """As read some seconds ago. `generation`: the one we write. `states`: generations by state."""
 
     generation: int | None = None
     parked: int = 0
@@ -40,7 +40,7 @@ class Seen(Struct, frozen=True):
 
 
 class HeldBack(Struct, frozen=True):
-    """`events`: how many. `first`: the offset of the first of them, which has been held back since `since_s`."""
+    """`first`: the offset of the first of the events, which has been held back since `since_s`."""
 
     events: int
     first: int
@@ -48,8 +48,8 @@ class HeldBack(Struct, frozen=True):
 
 
 class Pulse:
-    """We are ready while our partitions lag at most `lag_max` events, and no open transaction has held events back for
-    longer than `held_back_max_s`.
+    """Ready while the lag is at most `lag_max` events, and no open transaction has held events back for longer than
+    `held_back_max_s`.
     """
 
     def __init__(
@@ -65,40 +65,40 @@ class Pulse:
         self._end_at_s: float | None = None
         self.waiting: Waiting | None = None
         self.standing_by = False
-        # The rewrites of append-only files that are still waited for, in words.
-        self.unhealed: Sequence[str] = ()
-        # None: not, or not yet, a member of the group that shares the log.
+        # Unfinished rewrites of append-only files, as texts.
+        self.pending_rewrites: Sequence[str] = ()
+        # None while this process is no member of the consumer group.
         self.owned: AbstractSet[Partition] | None = None
-        # Of our partitions: what every shard has stored, and where the log ends.
+        # Of our partitions: the position that every shard has stored, and the log's end.
         self.positions: Mapping[Partition, int] = {}
         self.end: Mapping[Partition, int] = {}
         self._held_back: Mapping[Partition, HeldBack] = {}
-        # The batch that has been under way for longest.
+        # The oldest unstored batch.
         self.oldest: Sequence[Decoded] = ()
-        self.seen = Seen()
-        # Of our partitions: about what their parked events take in Redis.
+        self.redis_state = RedisState()
+        # Of our partitions: approximate size of parked events in Redis.
         self.parked_bytes: Mapping[Partition, int] = {}
 
-    # --- the loop's side ---
+    # --- written by the loop ---
 
     def turn(self) -> None:
         self._turned_at_s = self._clock()
 
     def wait(self, on: str, reason: str) -> None:
-        """With every attempt that failed."""
+        """Called after every failed attempt."""
         self.turn()
         since_s = self.waiting.since_s if self.waiting else self._clock()
         self.waiting = Waiting(on, reason, since_s)
 
-    def go_on(self) -> float:
-        """How long was waited, in seconds."""
+    def resume(self) -> float:
+        """Ends the outage. Returns its length in seconds."""
         waiting, self.waiting = self.waiting, None
         return self._clock() - waiting.since_s if waiting else 0.0
 
     def mark(self, owned: AbstractSet[Partition] | None, positions: Mapping[Partition, int]) -> None:
         self.owned, self.positions = owned, positions
 
-    def tell_end(self, end: Mapping[Partition, int], held_back: Mapping[Partition, int]) -> None:
+    def set_end(self, end: Mapping[Partition, int], held_back: Mapping[Partition, int]) -> None:
         """`held_back`: events before the end that an open transaction keeps from being read."""
         self.end, self._end_at_s = end, self._clock()
         before, found = self._held_back, {}
@@ -109,7 +109,7 @@ class Pulse:
                 found[partition] = HeldBack(events, first, since_s)
         self._held_back = found
 
-    # --- the readers' side ---
+    # --- read by the health port ---
 
     @property
     def turn_age_s(self) -> float:
@@ -117,7 +117,7 @@ class Pulse:
 
     @property
     def end_age_s(self) -> float:
-        """Infinite before the first."""
+        """Infinite while no end is known."""
         return float("inf") if self._end_at_s is None else self._clock() - self._end_at_s
 
     @property
@@ -127,46 +127,46 @@ class Pulse:
 
     @property
     def lag(self) -> dict[Partition, int]:
-        """Of our partitions, so far as both sides are known."""
+        """Of our partitions whose end is known."""
         end = self.end
         return {p: max(end[p] - at, 0) for p, at in self.positions.items() if p in end}
 
     @property
     def held_back(self) -> dict[Partition, int]:
-        """Events of our partitions that the log keeps from us, because of open transactions."""
+        """Events of our partitions that open transactions keep from being read."""
         found = self._held_back
         return {p: found[p].events if p in found else 0 for p in self.positions}
 
     @property
     def held_back_s(self) -> float:
-        """How long the log has held back the first of these events by now; the longest of all partitions."""
+        """How long the first of these events has been held back; the maximum of all partitions."""
         found = self._held_back
         return max((self._clock() - found[p].since_s for p in self.positions if p in found), default=0.0)
 
     def oldest_unapplied_s(self, now_ms: float) -> float:
-        """Its age by the log's own timestamp; 0 where nothing is under way."""
+        """Age of the oldest unstored event, by the timestamp of the log; 0 where there is none."""
         oldest = self.oldest
         return max(now_ms - min(item.record.timestamp_ms for item in oldest), 0.0) / 1000 if oldest else 0.0
 
     def is_live(self) -> bool:
-        """Whether a restart would not help."""
+        """Returns False where a restart may help."""
         return self.turn_age_s <= TURN_MAX_S
 
-    def troubles(self) -> list[str]:
-        """Why it is not ready; nothing where it is."""
+    def problems(self) -> list[str]:
+        """Returns why the projector is not ready; an empty list if it is."""
         waiting, lag = self.waiting, sum(self.lag.values())
         found = []
         if not self.is_live():
-            found.append(f"the loop has made no turn for {self.turn_age_s:.0f} s")
+            found.append(f"the loop has been stuck for {self.turn_age_s:.0f} s")
         if waiting:
             found.append(f"waiting for {waiting.on}: {waiting.reason}")
-        found += self.unhealed
+        found += self.pending_rewrites
         if self.standing_by:
             found.append("another version of the read model is live")
         elif self.owned is None:
-            found.append("no member of the group yet that shares the log")
+            found.append("not a member of the consumer group yet")
         elif self.end_age_s > END_AGE_MAX_S:
-            found.append("the end of the log is not known")
+            found.append("the end of the log is unknown")
         elif lag > self.lag_max:
             found.append(f"{lag} events behind, READY_LAG_MAX is {self.lag_max}")
         if self.held_back_s > self.held_back_max_s:

@@ -1,4 +1,4 @@
-"""All that the loop says of itself, in one place: what is counted, and what is judged."""
+"""Receives the reports of the main loop, and passes them to the pulse and the metrics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -8,10 +8,10 @@ from time import monotonic
 import structlog
 
 from events.logs.log import Partition
-from projector.errors import CannotGoOn, StoreUnavailable
-from projector.health.look import LOOK_EVERY_S, look
+from projector.errors import FatalError, StoreUnavailable
 from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
+from projector.health.redis_state import READ_EVERY_S, read_redis_state
 from projector.project import Decoded
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema.keys import Generation
@@ -21,32 +21,32 @@ log = structlog.get_logger("projector")
 
 
 class Watch:
-    """`lag_max`, `held_back_max_s`: as Pulse has them."""
+    """`lag_max`, `held_back_max_s`: as of Pulse."""
 
     def __init__(self, lag_max: int = 0, held_back_max_s: int = HELD_BACK_MAX_S) -> None:
         self.pulse = Pulse(lag_max, held_back_max_s)
         self.metrics = Metrics(self.pulse)
-        self._looked_at_s = float("-inf")
-        # Why the last look failed.
-        self._blinded = ""
+        self._read_at_s = float("-inf")
+        # Why Redis could not be read last time.
+        self._failure = ""
 
     def begin(self, oldest: Sequence[Decoded]) -> None:
-        """A turn of the loop. `oldest`: the batch that waits if Redis is away from here on."""
+        """Begins an iteration. `oldest`: the batch that waits if Redis becomes unavailable now."""
         self.pulse.turn()
         self.pulse.oldest = oldest
 
     def end(self, oldest: Sequence[Decoded], seconds: float | None) -> None:
-        """`seconds`: how long the turn took, where it had records."""
+        """`seconds`: duration of the iteration; None for one without records."""
         self.pulse.oldest = oldest
         if seconds is not None:
             self.metrics.worked(seconds)
 
     def mark(self, owned: AbstractSet[Partition] | None, positions: Mapping[Partition, int]) -> None:
-        """`positions`: also of partitions that were ours once."""
+        """`positions` may include partitions that are no longer ours."""
         self.pulse.mark(owned, {partition: at for partition, at in positions.items() if partition in (owned or ())})
 
     def leave(self) -> None:
-        """The group that shares the log."""
+        """The process has left the consumer group."""
         self.pulse.mark(None, {})
         self.pulse.oldest = ()
 
@@ -58,20 +58,20 @@ class Watch:
         finally:
             self.pulse.standing_by = False
 
-    def look(self, store: Store, generation: Generation | None) -> None:
-        """Every few seconds, however often it is called. Nothing depends on what is seen, so nothing is raised."""
+    def read_redis(self, store: Store, generation: Generation | None) -> None:
+        """Reads Redis for the metrics, at most every READ_EVERY_S. Logs errors instead of raising them."""
         self.pulse.turn()
-        if monotonic() - self._looked_at_s < LOOK_EVERY_S:
+        if monotonic() - self._read_at_s < READ_EVERY_S:
             return
-        self._looked_at_s = monotonic()
+        self._read_at_s = monotonic()
         try:
-            self.pulse.seen = look(store, generation)
-        except (StoreUnavailable, CannotGoOn) as error:
+            self.pulse.redis_state = read_redis_state(store, generation)
+        except (StoreUnavailable, FatalError) as error:
             if isinstance(error, StoreUnavailable) and error.refusal != Refusal.OTHER:
-                # Whoever needs Redis now says so.
+                # The main loop reports it.
                 return
-            if str(error) != self._blinded:
-                log.warning("some metrics stand still", reason=str(error))
-            self._blinded = str(error)
+            if str(error) != self._failure:
+                log.warning("cannot read Redis for some metrics", reason=str(error))
+            self._failure = str(error)
         else:
-            self._blinded = ""
+            self._failure = ""

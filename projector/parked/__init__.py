@@ -1,4 +1,4 @@
-"""Events that could not be applied: kept beside the read model until they are redriven or discarded.
+"""Events that could not be applied. They stay parked in the read model until they are redriven or discarded.
 
-`record.py` is what is kept, `intake.py` parks, `redrive.py` applies afterwards.
+`record.py` is the stored form, `intake.py` limits and reports, `redrive.py` applies or discards them later.
 """

@@ -1,8 +1,7 @@
-"""Limits on what is parked of each partition: a publisher that sends nothing but poison must not fill Redis.
+"""Limits the parked records and bytes of each partition, so that a broken publisher cannot fill Redis.
 
-At a limit, of records or of bytes, the partition pauses at the event that would be parked next: nothing is skipped, its
-position stays, other partitions go on. It goes on by itself when there is room, after a redrive, a discard, or with a
-higher limit.
+At a limit, the partition pauses at the event that would be parked next: nothing is skipped, its position stays, other
+partitions continue. It resumes by itself when there is room: after a redrive, a discard, or with a higher limit.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -20,7 +19,7 @@ from projector.readmodel.schema.keys import Generation
 from projector.retry import Retry
 from projector.store.redis import Store
 
-# By default, of each partition.
+# Defaults, per partition.
 PARKED_MAX = 10_000
 PARKED_BYTES_MAX = 256 * 1024 * 1024
 
@@ -28,7 +27,7 @@ log = structlog.get_logger("projector")
 
 
 class Amount(Struct, frozen=True):
-    """How much of a partition is parked."""
+    """The number and the total size of parked records."""
 
     records: int = 0
     bytes: int = 0
@@ -37,10 +36,10 @@ class Amount(Struct, frozen=True):
         return Amount(self.records + other.records, self.bytes + other.bytes)
 
     def highest(self, other: "Amount") -> "Amount":
-        """The higher number of records, and the higher number of bytes."""
+        """Returns the maximum of each field."""
         return Amount(max(self.records, other.records), max(self.bytes, other.bytes))
 
-    def beyond(self, other: "Amount") -> bool:
+    def exceeds(self, other: "Amount") -> bool:
         return self.records > other.records or self.bytes > other.bytes
 
 
@@ -48,39 +47,39 @@ NOTHING = Amount()
 
 
 class Limits(Struct, frozen=True):
-    """Of each partition."""
+    """Limits of each partition."""
 
     parked_max: int = PARKED_MAX
     parked_bytes_max: int = PARKED_BYTES_MAX
 
     def exceeded_by(self, parked: Amount) -> str | None:
-        """The setting of the limit that is exceeded, if one is."""
+        """Returns the setting of the exceeded limit, or None."""
         if parked.records > self.parked_max:
             return "PARKED_MAX"
         return "PARKED_BYTES_MAX" if parked.bytes > self.parked_bytes_max else None
 
 
 class Cap:
-    """`retry` calls until there is an answer."""
+    """Pauses partitions at the limits. Methods raise what `retry` raises."""
 
     def __init__(self, store: Store, limits: Limits, retry: Retry) -> None:
         self._store = store
         self._retry = retry
         self._limits = limits
-        # What is parked, or under way to it, at least.
+        # Parked records, including those in the pipeline; a lower bound.
         self._parked: dict[Partition, Amount] = {}
-        # Events of groups with too many orders are found out too late to stop at the first of them: what has grown
-        # beyond this by them pauses at its next event.
+        # An event of a full group turns out to be unparkable only in the fold, after `admit`. A partition whose parked
+        # records exceed this amount because of such events pauses at its next event.
         self._tolerated: dict[Partition, Amount] = {}
         self._over: set[Partition] = set()
         self.paused: dict[Partition, int] = {}
-        # For each of these, what its next event needs room for.
+        # The room that the next event of each paused partition needs.
         self._needed: dict[Partition, Amount] = {}
-        # How many bytes are parked, as of the last look.
+        # Parked bytes, as of the last `refresh`.
         self.bytes: dict[Partition, int] = {}
 
     def start(self, generation: Generation, partitions: Collection[Partition]) -> None:
-        """They are read from where Redis stands."""
+        """Reading of `partitions` begins at Redis' positions."""
         stored = self._stored(generation, partitions)
         limits = Amount(self._limits.parked_max, self._limits.parked_bytes_max)
         self._parked |= stored
@@ -90,15 +89,15 @@ class Cap:
             self.paused.pop(partition, None)
         self._unmark(partitions)
 
-    def leave(self, partitions: Collection[Partition]) -> None:
+    def revoke(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
             self._parked.pop(partition, None)
             self.paused.pop(partition, None)
 
     def admit(self, decoded: Sequence[Decoded], stored: Callable[[], Generation]) -> Sequence[Decoded]:
-        """Without what has to wait: then its partition is among `paused`, with the offset that it waits at.
+        """Returns the records that need not wait. For others, `paused` has the partition and the offset it waits at.
 
-        `stored` returns when all that was admitted before is in that generation.
+        `stored` returns the generation once everything admitted before is stored in it.
         """
         if not self.paused and not self._over and all(item.problem is None for item in decoded):
             return decoded
@@ -108,10 +107,11 @@ class Cap:
             partition = item.record.partition
             if partition in self.paused:
                 continue
-            one = _amount(item)
+            item = _rendered(item)
+            one = NOTHING if item.parked is None else Amount(1, counted(item.parked))
             expected = self._parked.get(partition, NOTHING) + one
             if partition in self._over or (item.problem is not None and self._limits.exceeded_by(expected)):
-                # Somebody may have made room.
+                # An operator may have made room.
                 found = self._stored(stored(), [partition])[partition] + poison.get(partition, NOTHING)
                 self._parked[partition] = found
                 if limit := self._limits.exceeded_by(found + one):
@@ -124,24 +124,24 @@ class Cap:
             admitted.append(item)
         return admitted
 
-    def look(self, generation: Generation) -> list[Partition]:
-        """Returns those that have room again; to be called when all that was admitted is stored, where any pauses."""
+    def refresh(self, generation: Generation) -> list[Partition]:
+        """Resumes and returns partitions with room. While any is paused, everything admitted must be stored before."""
         stored = self._stored(generation, self._parked)
         self.bytes = {partition: found.bytes for partition, found in stored.items()}
-        self._over = {p for p, found in stored.items() if found.beyond(self._tolerated[p]) and p not in self.paused}
+        self._over = {p for p, found in stored.items() if found.exceeds(self._tolerated[p]) and p not in self.paused}
         self._parked = {partition: found.highest(self._parked[partition]) for partition, found in stored.items()}
         freed = [one for one in self.paused if not self._limits.exceeded_by(stored[one] + self._needed[one])]
         for partition in freed:
             del self.paused[partition]
             self._parked[partition] = stored[partition]
-            log.info("going on: there is room for parked events again", partition=str(partition))
+            log.info("resumed: there is room for parked events again", partition=str(partition))
         self._unmark(freed)
         return freed
 
     def _pause(self, partition: Partition, offset: int, found: Amount, limit: str) -> None:
         self.paused[partition] = offset
         log.error(
-            "paused: too many parked events. It goes on by itself when there are fewer",
+            "paused: too many parked events. Resumes by itself when there are fewer",
             partition=str(partition),
             at=offset,
             parked=found.records,
@@ -149,9 +149,9 @@ class Cap:
             limit=limit,
             PARKED_MAX=self._limits.parked_max,
             PARKED_BYTES_MAX=self._limits.parked_bytes_max,
-            to_go_on=f"projector parked list, then redrive or discard; or a higher {limit}",
+            remedy=f"projector parked list, then redrive or discard; or a higher {limit}",
         )
-        told = {
+        entry = {
             "offset": offset,
             "parked": found.records,
             "bytes": found.bytes,
@@ -159,13 +159,13 @@ class Cap:
             **structs.asdict(self._limits),
             "since": now_text(),
         }
-        told_as = msgspec.json.encode(told)
-        self._retry(lambda: self._store.nodes.keep_book(PAUSED, "HSET", PAUSED, str(partition), told_as))
+        stored = msgspec.json.encode(entry)
+        self._retry(lambda: self._store.nodes.write_even_if_full(PAUSED, "HSET", PAUSED, str(partition), stored))
 
     def _unmark(self, partitions: Collection[Partition]) -> None:
         if partitions:
             names = [str(partition) for partition in partitions]
-            self._retry(lambda: self._store.nodes.keep_book(PAUSED, "HDEL", PAUSED, *names))
+            self._retry(lambda: self._store.nodes.write_even_if_full(PAUSED, "HDEL", PAUSED, *names))
 
     def _stored(self, generation: Generation, partitions: Collection[Partition]) -> dict[Partition, Amount]:
         found = dict.fromkeys(partitions, NOTHING)
@@ -177,8 +177,8 @@ class Cap:
         return found
 
 
-def _amount(item: Decoded) -> Amount:
-    """What it adds to the parked ones, as far as that is known before it is projected."""
+def _rendered(item: Decoded) -> Decoded:
+    """Adds the stored form of a bad event, whose size is needed here; `project` uses it too."""
     if item.problem is None:
-        return NOTHING
-    return Amount(1, counted(parked(item.record, item.problem, now_text())))
+        return item
+    return structs.replace(item, parked=parked(item.record, item.problem, now_text()))

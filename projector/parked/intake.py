@@ -1,4 +1,4 @@
-"""Between the log and the pipeline: what is decoded how, what has to wait, and who is told of what is parked."""
+"""Between log and pipeline: decodes, pauses partitions with too many parked records, produces dead letters."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from projector.store.redis import Store
 
 
 class Intake:
-    """Every method raises Stopped."""
+    """All methods raise Stopped."""
 
     def __init__(self, store: Store, stop: threading.Event, limits: Limits, dead_letters: DeadLetters | None) -> None:
         self._cap = Cap(store, limits, partial(retry, stop))
@@ -27,20 +27,20 @@ class Intake:
 
     @property
     def parked_bytes(self) -> Mapping[Partition, int]:
-        """As of the last `look`."""
+        """By partition, as of the last `refresh`."""
         return self._cap.bytes
 
     def prepare(self) -> None:
         if self.dead_letters is not None:
             self.dead_letters.prepare()
 
-    def tell(self, parked: Mapping[str, bytes]) -> None:
-        """Of what the pipeline is about to commit."""
+    def on_parked(self, parked: Mapping[str, bytes]) -> None:
+        """`parked`: records of a commit that the pipeline is about to send."""
         if self.dead_letters is not None:
-            self.dead_letters.tell(parked)
+            self.dead_letters.produce(parked)
 
     def start(self, pipeline: Pipeline, partitions: Sequence[Partition]) -> None:
-        """They are read from where the pipeline stands."""
+        """Reading of `partitions` begins at the pipeline's positions."""
         self._cap.start(pipeline.generation, partitions)
         positions = {partition: pipeline.lowest(partition) for partition in partitions}
         self._poison_pills.start(pipeline.generation, positions)
@@ -48,7 +48,7 @@ class Intake:
     def take(
         self, pipeline: Pipeline, batch: Sequence[Record], subscription: Subscription
     ) -> Iterator[Sequence[Decoded]]:
-        """Parts of the batch, each to be pushed before the next one is asked for. Raises as Pipeline.flush."""
+        """Yields parts of the batch. Push each part before taking the next. Raises as Pipeline.flush."""
 
         def flushed() -> Generation:
             pipeline.flush()
@@ -60,24 +60,24 @@ class Intake:
             if len(self._cap.paused) > before:
                 for partition in self._cap.paused:
                     subscription.pause(partition)
-                    self._poison_pills.acquit(partition)
+                    self._poison_pills.clear(partition)
             yield admitted
 
-    def look(self, pipeline: Pipeline, subscription: Subscription) -> None:
-        """Once in a while. Raises as Pipeline.flush."""
+    def refresh(self, pipeline: Pipeline, subscription: Subscription) -> None:
+        """Resumes paused partitions and retries dead letters; called periodically. Raises as Pipeline.flush."""
         if self._cap.paused:
             pipeline.flush()
-        for partition in self._cap.look(pipeline.generation):
+        for partition in self._cap.refresh(pipeline.generation):
             if partition in pipeline.partitions:
                 subscription.seek(Position(partition, pipeline.lowest(partition)))
         if self.dead_letters is not None:
             with suppress(StoreUnavailable):
-                self.dead_letters.again(pipeline.generation)
+                self.dead_letters.retry_noted(pipeline.generation)
 
-    def leave(self, partitions: Collection[Partition]) -> None:
-        """They are read by somebody else."""
-        self._cap.leave(partitions)
-        self._poison_pills.leave(partitions)
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        """Another member reads `partitions` from here on."""
+        self._cap.revoke(partitions)
+        self._poison_pills.revoke(partitions)
 
     def end(self) -> None:
         self._poison_pills.end()

@@ -1,4 +1,4 @@
-"""A record that could not be applied, as it is kept until somebody decides what becomes of it."""
+"""The stored form of a parked record: one that could not be applied, kept until an operator decides."""
 
 import re
 import zlib
@@ -9,18 +9,18 @@ from msgspec import Struct, field, structs
 
 from events.errors import InvalidEvent
 from events.logs.log import Headers, Partition, Record
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
 
-# Values of at least so many bytes are compressed, if that makes them smaller by a fifth.
+# Values from this size on are compressed, if that saves at least a fifth.
 COMPRESSED_MIN = 4096
 
 
 class Compressed(Struct, frozen=True):
-    """A value as it is kept where that is smaller. An object in JSON, not a string: an earlier release, which knows of
-    no compression, refuses it, instead of taking it for the value and writing it back as such.
+    """A compressed value. In JSON it is an object, not a string, so that an earlier release, which has no compression,
+    refuses it instead of taking it for the value.
     """
 
     zlib: bytes
@@ -29,10 +29,9 @@ class Compressed(Struct, frozen=True):
 class Parked(Struct, frozen=True, kw_only=True):
     """In JSON `key`, `value` and the header values are base64. `kept` is `value` as it is stored.
 
-    `time`: RFC 3339 of `timestamp_ms`, the log's own; None where that is outside the years 1 to 9999.
-    `parked_at`: when we did; None where an earlier release parked it. `attempts`: how often it was tried to apply it.
-    `counted`: the bytes that count for it against the limit, about what it takes in Redis; 0 where an earlier release
-    parked it.
+    `time`: `timestamp_ms`, set by the log, as RFC 3339; None outside the years 1 to 9999.
+    `parked_at`: None where an earlier release parked the record. `attempts`: of applying it.
+    `counted`: bytes that count against the limit, about its size in Redis; 0 where an earlier release parked it.
     """
 
     topic: str
@@ -58,17 +57,17 @@ class Parked(Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes | None:
-        """As it was read from the log. Raises CannotGoOn where it cannot be decompressed."""
+        """The value as read from the log. Raises FatalError where it cannot be decompressed."""
         if not isinstance(self.kept, Compressed):
             return self.kept
         try:
             return zlib.decompress(self.kept.zlib)
         except zlib.error as error:
-            raise CannotGoOn(f"what is parked as {self.position} in Redis is damaged: {error}") from None
+            raise FatalError(f"the parked event {self.position} in Redis is damaged: {error}") from None
 
     @property
     def record(self) -> Record:
-        """As it was read from the log."""
+        """The record as read from the log."""
         partition = Partition(self.topic, self.partition)
         return Record(partition, self.offset, self.timestamp_ms, self.key, self.value, self.headers)
 
@@ -83,30 +82,31 @@ _counted_decoder = msgspec.json.Decoder(_Counted)
 
 
 def decode(position: str, stored: bytes) -> Parked:
-    """Raises CannotGoOn for what we have not written."""
+    """Decodes stored JSON. Raises FatalError where it is damaged."""
     try:
         return _decoder.decode(stored)
     except msgspec.DecodeError as error:
-        raise CannotGoOn(f"what is parked as {position} in Redis is damaged: {error}") from None
+        raise FatalError(f"the parked event {position} in Redis is damaged: {error}") from None
 
 
 def encode(parked: Parked) -> bytes:
-    """As it is stored."""
+    """Returns the JSON to store, with `counted` set."""
     size = len(parked.position) + len(_encode(structs.replace(parked, counted=0)))
     return _encode(structs.replace(parked, counted=size))
 
 
 def shown(parked: Parked) -> bytes:
-    """JSON with the value as it was read from the log."""
+    """Returns JSON with the uncompressed value."""
     return _encode(structs.replace(parked, kept=parked.value))
 
 
 def counted(stored: bytes) -> int:
-    """The bytes that count for what `encode` made, against the limit."""
+    """Returns the bytes of an encoded record that count against the limit."""
     return _counted_decoder.decode(stored).counted
 
 
 def parked(record: Record, problem: InvalidEvent, now: str | None) -> bytes:
+    """Returns the JSON to store for a record. `now`: RFC 3339."""
     return encode(
         Parked(
             topic=record.partition.topic,
@@ -126,13 +126,13 @@ def parked(record: Record, problem: InvalidEvent, now: str | None) -> bytes:
 def _compressed(value: bytes | None) -> bytes | Compressed | None:
     if value is None or len(value) < COMPRESSED_MIN:
         return value
-    # The fastest level: many broken events must not slow down the good ones.
+    # The fastest level, so that many broken events do not delay good ones.
     small = zlib.compress(value, 1)
     return Compressed(small) if len(small) < len(value) * 4 // 5 else value
 
 
-def place(position: str) -> tuple[Partition, int]:
-    """Partition and offset of `orders/0@17`; what such places are sorted by. Raises BadSetting."""
+def parse_position(position: str) -> tuple[Partition, int]:
+    """Returns partition and offset of `orders/0@17`; also the sort key of positions. Raises BadSetting."""
     match = _POSITION.fullmatch(position)
     if match is None:
         raise BadSetting(f"expected the position of a parked event such as orders/0@17, got {position!r}")

@@ -1,9 +1,9 @@
-"""Parked records taken up again, or thrown away.
+"""Redrives or discards parked records.
 
-A redrive decodes them with the code as it is now, and folds what is good into the live generation. The fold is
-order-insensitive, so no position is needed, and none is moved. What is folded is taken off the parked records by the
-same script, hence once and never twice; a redrive that dies is run again. Only where a record had been parked in
-another shard than its group's, two scripts are needed: first the fold, which may be done over, then the bookkeeping.
+A redrive decodes parked records with the current code, and folds the good ones into the live generation. The fold does
+not depend on order, so no position is needed, and none is moved. One script stores the fold and removes the records
+from the parked ones, so each is applied once; after a crash, run the redrive again. Only a record that is parked in
+another shard than its group's takes two scripts: first the fold, which may be repeated, then the removal.
 """
 
 from collections import Counter
@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct, field, structs
 
-from projector.errors import CannotGoOn
-from projector.parked.book import Entry, read
+from projector.errors import FatalError
+from projector.parked.listing import Entry, read
 from projector.parked.record import Parked, counted, decode, encode, now_text
 from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
 from projector.store.redis import Store
 
-# How many records, and how many bytes of them as they are stored, are taken up at once.
-TAKEN_RECORDS = 100
-TAKEN_BYTES = 512 * 1024
+# Records, and bytes of them as stored, that are redriven or discarded together.
+PORTION_RECORDS = 100
+PORTION_BYTES = 512 * 1024
 
 
 class Redriven(Struct):
-    """What became of how many; `parked`: position -> why it still is. `gone`: others were faster."""
+    """Counts by result. `parked`: position -> why it is still parked. `gone`: others redrove or discarded them."""
 
     applied: int = 0
     stale: int = 0
@@ -36,26 +36,29 @@ class Redriven(Struct):
 
 
 def redrive(
-    store: Store, generation: Generation, entries: Sequence[Entry], tell: Callable[[int], None] = lambda done: None
+    store: Store, generation: Generation, entries: Sequence[Entry], report: Callable[[int], None] = lambda done: None
 ) -> Redriven:
-    """Raises StoreUnavailable, and CannotGoOn where the generation is not open: what was done by then is done."""
+    """`report` receives the number of records done so far. After an error, records done before stay done.
+
+    Raises StoreUnavailable, and FatalError where the generation is not open.
+    """
     redriver, done = _Redriver(store, generation), 0
     for shard, positions in portions(entries):
-        redriver.take_up(shard, positions)
-        # We have read them, and live.
-        store.keep_deadly("SREM", generation, positions)
+        redriver.redrive(shard, positions)
+        # Decoding them did not kill the process: they are no poison pills.
+        store.note_poison_pills("SREM", generation, positions)
         done += len(positions)
-        tell(done)
+        report(done)
     return redriver.found
 
 
 def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> list[str]:
-    """Returns the positions of those that were still there. Raises as `redrive`."""
+    """Returns the positions of those that were still parked. Raises as `redrive`."""
     discarded: list[str] = []
     for shard, some in portions(entries):
         while found := read(store, generation, shard, some):
             change = Change(unparked=list(found))
-            change.discarded = {position: _trace(parked) for position, parked in found.items()}
+            change.discarded = {position: _discarded(parked) for position, parked in found.items()}
             for partition, count in _by_partition(found.values()).items():
                 change.tally[partition] = {Fate.DISCARDED: count, Fate.PARKED: -count}
             change.parked_bytes.subtract(_bytes_by_partition(found.values()))
@@ -69,15 +72,15 @@ def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> l
 
 
 def portions(entries: Sequence[Entry]) -> Iterator[tuple[int, list[str]]]:
-    """Shard and positions. What has killed a process comes last: should it kill us, the others are done."""
-    taken: dict[int, tuple[list[str], int]] = {}
+    """Yields shard and positions. Poison pills come last, so that the others are done if one kills us."""
+    portion_of: dict[int, tuple[list[str], int]] = {}
     for entry in sorted(entries, key=lambda entry: entry.reason.startswith("kills_process")):
-        positions, size = taken.pop(entry.shard, ([], 0))
-        if positions and (len(positions) == TAKEN_RECORDS or size + entry.bytes > TAKEN_BYTES):
+        positions, size = portion_of.pop(entry.shard, ([], 0))
+        if positions and (len(positions) == PORTION_RECORDS or size + entry.bytes > PORTION_BYTES):
             yield entry.shard, positions
             positions, size = [], 0
-        taken[entry.shard] = [*positions, entry.position], size + entry.bytes
-    yield from ((shard, positions) for shard, (positions, _) in taken.items())
+        portion_of[entry.shard] = [*positions, entry.position], size + entry.bytes
+    yield from ((shard, positions) for shard, (positions, _) in portion_of.items())
 
 
 class _Redriver:
@@ -86,8 +89,8 @@ class _Redriver:
         self._generation = generation
         self.found = Redriven()
 
-    def take_up(self, home: int, positions: Sequence[str]) -> None:
-        """Of one shard, `home`."""
+    def redrive(self, home: int, positions: Sequence[str]) -> None:
+        """`home`: the shard in which the records are parked."""
         parked = read(self._store, self._generation, home, positions)
         self.found.gone += len(positions) - len(parked)
         by_shard: dict[int, list[Decoded]] = {}
@@ -99,7 +102,7 @@ class _Redriver:
             self._apply(home, shard, items)
 
     def _apply(self, home: int, shard: int, items: list[Decoded]) -> None:
-        """Until each is folded, still parked, or gone."""
+        """Repeats until each record is folded, parked again, or gone."""
         while items:
             parked = read(self._store, self._generation, home, [str(item.record) for item in items])
             self.found.gone += len(items) - len(parked)
@@ -119,7 +122,7 @@ class _Redriver:
                 return
 
     def _store_it(self, home: int, shard: int, change: Change, sendable: list[str | bytes]) -> bool:
-        """False where something has changed in between: it has to be done again."""
+        """Returns False where a group or a parked record changed meanwhile: fold again."""
         if shard == home:
             return _commit(self._store, self._generation, home, sendable) is Outcome.STORED
         fold = structs.replace(change, unparked=[], parked={}, tally={}, parked_bytes=Counter())
@@ -135,16 +138,16 @@ class _Redriver:
             self.found.applied += fates[Fate.APPLIED]
             self.found.stale += fates[Fate.STALE]
             self.found.passed_over += fates[Fate.PASSED_OVER]
-        self.found.parked |= {position: decode(position, told).reason for position, told in change.parked.items()}
+        self.found.parked |= {position: decode(position, stored).reason for position, stored in change.parked.items()}
 
 
 def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
-    """What takes all of them off the parked records, but for those that have to stay."""
+    """Returns the change that also removes the records from the parked ones, except those that stay parked."""
     stay = {}
     more = Counter[str]()
     more.subtract(_bytes_by_partition(before.values()))
-    for position, told in folded.parked.items():
-        reason, old = decode(position, told).reason, before[position]
+    for position, stored in folded.parked.items():
+        reason, old = decode(position, stored).reason, before[position]
         stay[position] = encode(structs.replace(old, reason=reason, attempts=old.attempts + 1))
         more[old.partition_name] += counted(stay[position])
     tally = {}
@@ -156,10 +159,10 @@ def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
     )
 
 
-def _trace(parked: Parked) -> bytes:
-    """What is remembered of a record that is thrown away. The log has it still."""
-    told = {"time": parked.time, "parked_at": parked.parked_at, "attempts": parked.attempts, "discarded_at": now_text()}
-    return msgspec.json.encode({"reason": parked.reason, **told})
+def _discarded(parked: Parked) -> bytes:
+    """Returns what Redis keeps of a discarded record: its contents are still in the log."""
+    kept = {"time": parked.time, "parked_at": parked.parked_at, "attempts": parked.attempts, "discarded_at": now_text()}
+    return msgspec.json.encode({"reason": parked.reason, **kept})
 
 
 def _bytes_by_partition(found: Iterable[Parked]) -> "Counter[str]":
@@ -178,15 +181,13 @@ def _commit(store: Store, generation: Generation, shard: int, sendable: list[str
 
 
 def _checked(generation: Generation, outcome: Outcome) -> Outcome:
-    """Raises CannotGoOn where the generation is not to be written."""
+    """Raises FatalError where the generation is closed or lost."""
     match outcome:
         case Outcome.STORED | Outcome.CHANGED | Outcome.ALREADY:
             return outcome
         case Outcome.SEALED:
-            raise CannotGoOn(
-                f"generation {generation.number} is just being replaced by another one: do it again when that is live"
-            )
+            raise FatalError(f"generation {generation.number} is being replaced: try again once its successor is live")
         case _:
-            raise CannotGoOn(
-                f"Redis has lost generation {generation.number}: do it again when the projector has filled it anew"
+            raise FatalError(
+                f"Redis has lost generation {generation.number}: try again once the projector has rebuilt it"
             )

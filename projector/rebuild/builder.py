@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from events.logs.log import Log, Partition
 from projector.cache import Cache
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.parked.record import now_text
 from projector.project import Change, Decoded, Known, known, project
 from projector.readmodel.schema.keys import Generation
@@ -23,15 +23,15 @@ from projector.rebuild.parts import PART_GROUPS, Part, Positions, Tally, added, 
 from projector.rebuild.windows import WINDOW_RECORDS, Windows
 from projector.retry import Retry
 from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
+from projector.store.pending import PendingCommit, PendingLoad
 from projector.store.redis import Store
-from projector.store.sent import Asked, Sent
 from projector.trail import Trail
 
 # A window of so few is one part, which comes with its position: for a generation that somebody may read.
 WHOLE_RECORDS = PART_GROUPS
 
 
-class Poison(CannotGoOn):
+class Poison(FatalError):
     """An event that the live path would have parked."""
 
 
@@ -42,7 +42,7 @@ class Lost(Exception):
 class Flight(Struct):
     part: Part
     change: Change
-    sent: Sent
+    sent: PendingCommit
 
 
 class Builder:
@@ -72,7 +72,7 @@ class Builder:
         self._stands: list[dict[Partition, int | None]] = []
         self._trail = Trail(generation.shards)
         self._windows: Windows | None = None
-        self._asked: Asked | None = None
+        self._asked: PendingLoad | None = None
         self._flight: Flight | None = None
         # Of each shard, what became of the records of its parts that no position has passed yet.
         self._tally: dict[int, Tally] = {}
@@ -91,11 +91,11 @@ class Builder:
     ) -> None:
         """Returns when the generation stands at `stop` exactly, where it did not stand behind it before.
 
-        `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, CannotGoOn.
+        `touch` is called before each window with its groups, `tell` after it. Raises Poison, LogGap, FatalError.
         """
         strange = [str(partition) for partition in stop if partition not in self._partitions]
         if strange:
-            raise CannotGoOn(f"the log has got more partitions, such as {strange[0]}: do it again")
+            raise FatalError(f"the log has got more partitions, such as {strange[0]}: do it again")
         while True:
             try:
                 windows = self._windows = self._windows or self._start()
@@ -111,7 +111,7 @@ class Builder:
                 if not isinstance(error, Lost):
                     raise
                 if not self.retry(lambda: self._store.is_open(self.generation)):
-                    raise CannotGoOn(f"Redis has lost generation {self.generation.number}: do it again") from None
+                    raise FatalError(f"Redis has lost generation {self.generation.number}: do it again") from None
 
     def close(self) -> None:
         flight, self._flight = self._flight, None
@@ -132,7 +132,7 @@ class Builder:
         self._stands = []
         for shard in range(self.generation.shards):
             self.retry(partial(self._store.finish, self.generation, shard))
-            found = self.retry(partial(self._store.stands, self.generation, shard, self._partitions))
+            found = self.retry(partial(self._store.positions_and_anchors, self.generation, shard, self._partitions))
             self._stands.append(self._trail.start(shard, self._partitions, found))
         first = self.retry(self.log.first)
         # What the log no longer has was accepted as lost when this was planned.
@@ -153,10 +153,10 @@ class Builder:
             read_on(sum(map(len, part.groups.values())) + len(part.loose))
         self._settle()
 
-    def _ask(self, part: Part) -> Asked | None:
+    def _ask(self, part: Part) -> PendingLoad | None:
         """For those of its groups that are not in the cache."""
         missing = [group_id for group_id in part.groups if group_id not in self._cache]
-        return self._store.ask(self.generation, part.shard, missing) if missing else None
+        return self._store.start_load(self.generation, part.shard, missing) if missing else None
 
     def _states(self, part: Part) -> Mapping[str, bytes | None]:
         """What was asked for before the part before was sent; of the first one, now."""
@@ -221,6 +221,6 @@ class Builder:
                 self._parked_bytes[part.shard] += change.parked_bytes
                 self._cache.put(change.after)
             case Outcome.SEALED:
-                raise CannotGoOn(f"generation {self.generation.number} was closed while it was written")
+                raise FatalError(f"generation {self.generation.number} was closed while it was written")
             case _:
                 raise Lost

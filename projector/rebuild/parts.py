@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from events.logs.log import Partition
-from projector.anchors import newest
+from projector.anchors import newest_anchors
 from projector.project import Change, Decoded, Fate
 from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance
@@ -46,7 +46,7 @@ def parts(
     """What of the window each shard has not had yet, one shard after the other. `stands`: where each of them stands;
     `trail`: the anchors of that.
     """
-    anchors = newest(item.record for item in window)
+    anchors = newest_anchors(item.record for item in window)
     groups: list[dict[str, list[Decoded]]] = [{} for _ in stands]
     loose = []
     for item in window:

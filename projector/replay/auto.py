@@ -8,8 +8,8 @@ from threading import Event
 import structlog
 
 from events.logs.log import Log, Loss
-from projector.errors import CannotGoOn, StoreUnavailable
-from projector.health.pulse import Pulse, Seen
+from projector.errors import FatalError, StoreUnavailable
+from projector.health.pulse import Pulse, RedisState
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Progress
 from projector.replay.lease import Busy, Lease
@@ -36,7 +36,7 @@ class Logging:
 
     def progress(self, step: str, done: list[int], total: int) -> None:
         self._pulse.turn()
-        self._pulse.seen = Seen(replay=Progress(step, sum(done), total))
+        self._pulse.redis_state = RedisState(replay=Progress(step, sum(done), total))
         if time.monotonic() - self._told_at_s >= TELL_EVERY_S:
             self._told_at_s = time.monotonic()
             log.info("replay", step=step, done=sum(done), total=total)
@@ -58,7 +58,7 @@ def bring_to_our_version(
     """Returns when what is live, if anything, is of our version, or of a later one, which we leave alone.
 
     Of several processes one builds, the others wait.
-    Raises CannotGoOn where the plan is refused, Stopped.
+    Raises FatalError where the plan is refused, Stopped.
     """
     catalogue = Store(nodes).catalogue
 
@@ -77,7 +77,7 @@ def bring_to_our_version(
                 plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
                 if plan.refusals:
                     reasons = "; ".join(refusal.reason for refusal in plan.refusals)
-                    raise CannotGoOn(f"{reasons}. projector replay says how to go on")
+                    raise FatalError(f"{reasons}. projector replay says how to go on")
                 replay = Replay(source, nodes, lease, stop, Logging(pulse), park=True, watch=pulse)
                 replay.build(plan.shards, plan.workers, data_dir, environment)
                 report = replay.verify()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from events.logs.log import Log, Partition
 from projector.continuity import compare
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 from projector.readmodel.schema.keys import Generation
 from projector.retry import Retry
 from projector.status import lowest_positions
@@ -15,7 +15,7 @@ def check_log(log: Log, store: Store, generation: Generation, partitions: Sequen
     """Raises BadSetting for a generation that was made from another log, or from one that was put back since."""
     number = generation.number
     ours = retry(log.identity)
-    if retry(lambda: store.belongs_to(generation, ours)) != ours:
+    if retry(lambda: store.bind_log(generation, ours)) != ours:
         raise BadSetting(
             f"generation {number} was made from another log, which {log.topic} is no more: "
             f"projector replay drop {number}"
@@ -25,19 +25,19 @@ def check_log(log: Log, store: Store, generation: Generation, partitions: Sequen
 
 
 def must_follow(log: Log, store: Store, generation: Generation, partitions: list[Partition], retry: Retry) -> None:
-    """Raises as `check_log`, and CannotGoOn where the log has lost what comes next, or what came before."""
+    """Raises as `check_log`, and FatalError where the log has lost what comes next, or what came before."""
     check_log(log, store, generation, partitions, retry)
     number = generation.number
     reached = retry(lambda: lowest_positions(store.nodes, generation, partitions))
     first, end = retry(log.first), retry(log.end)
     for partition, at in reached.items():
         if 0 < at < first[partition]:
-            raise CannotGoOn(
+            raise FatalError(
                 f"generation {number} stands at {partition}@{at}, but the log begins at {first[partition]}: what "
                 f"lies between is gone. projector replay drop {number}, and build it from what there is"
             )
         if at > end[partition]:
-            raise CannotGoOn(
+            raise FatalError(
                 f"generation {number} stands at {partition}@{at}, but the log ends at {end[partition]}: it was "
                 f"truncated. projector replay drop {number}, and build it from what there is"
             )

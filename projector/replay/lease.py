@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from projector.errors import BadSetting, CannotGoOn, ProjectorError
+from projector.errors import BadSetting, FatalError, ProjectorError
 from projector.readmodel.schema.generations import REPLAY, Progress
 from projector.store.nodes import Nodes
 
@@ -121,9 +121,9 @@ class Lease:
         self._holder.progress = progress
 
     def check(self) -> None:
-        """Raises CannotGoOn where it has expired, as it does when Redis is away from us for long."""
+        """Raises FatalError where it has expired, as it does when Redis is away from us for long."""
         if self._is_lost or time.monotonic() - self._renewed_at_s > LEASE_MS / 1000:
-            raise CannotGoOn("Redis was away for so long that another replay may have taken over: do it again")
+            raise FatalError("Redis was away for so long that another replay may have taken over: do it again")
 
     def __enter__(self) -> Self:
         try:
@@ -189,7 +189,7 @@ class Lease:
         try:
             return msgspec.json.decode(found, type=Holder) if found else None
         except msgspec.DecodeError:
-            raise CannotGoOn(f"{REPLAY} in Redis: expected the holder of a lease, got {found!r}") from None
+            raise FatalError(f"{REPLAY} in Redis: expected the holder of a lease, got {found!r}") from None
 
     def _eval(self, script: str, *arguments: str | bytes | int) -> object:
         with self._nodes.errors():

@@ -54,7 +54,7 @@ class Switched(NamedTuple):
 
 
 class Replay:
-    """Raises BadSetting for a step that is not the next one, CannotGoOn, Stopped, and what the log raises. `park`: what
+    """Raises BadSetting for a step that is not the next one, FatalError, Stopped, and what the log raises. `park`: what
     the live path would park; else it stops a step.
     """
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from events.logs.log import Log, Partition
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.parts import Positions
@@ -29,7 +29,7 @@ FILES_S = 120.0
 
 
 def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
-    """Makes the generation of `builder` live. Raises CannotGoOn; the live one then goes on as before."""
+    """Makes the generation of `builder` live. Raises FatalError; the live one then goes on as before."""
     generation, live = builder.generation, retry(store.catalogue.live)
     _await_files(store, lease, retry, reporter)
     _catch_up(log, builder, lease, retry, reporter)
@@ -40,8 +40,8 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry
             retry(lambda: store.seal(live, lease.token))
             builder.advance(retry(lambda: _reach(log, store, live, retry)))
         if live is not None and retry(lambda: store.seals(live)) != [lease.token] * live.shards:
-            raise CannotGoOn("the projector has taken us for dead, and gone on: do it again")
-        retry(lambda: store.tell_end(generation, log.end()))
+            raise FatalError("the projector has taken us for dead, and gone on: do it again")
+        retry(lambda: store.publish_end(generation, log.end()))
         retry(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
         if live is not None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from events.logs.log import Log, Partition
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.replay.plan import Stretch
@@ -86,7 +86,7 @@ def run_workers(
     """Returns when all have come to the end of their stretches. `tell` gets the events done by each worker, `say` what
     they warn of.
 
-    Raises CannotGoOn with the words of one that failed, Stopped; by then none runs any more.
+    Raises FatalError with the words of one that failed, Stopped; by then none runs any more.
     """
     running: list[_Worker] = []
     try:
@@ -148,13 +148,13 @@ class _Worker:
         return sum(max(at - self._starts[number], 0) for number, at in self._told.items())
 
     def check(self) -> None:
-        """Raises CannotGoOn where it has failed."""
+        """Raises FatalError where it has failed."""
         if self.process.poll():
             self._join()
             said = self._said[-1] if self._said else ""
             if self.process.returncode < 0:
                 said = f"a worker was killed by signal {-self.process.returncode}, as when memory runs out: do it again"
-            raise CannotGoOn(said.removeprefix(ERROR) or "a worker ended, and said nothing")
+            raise FatalError(said.removeprefix(ERROR) or "a worker ended, and said nothing")
 
     def stop(self) -> None:
         stop_process(self.process)

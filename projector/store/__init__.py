@@ -1,4 +1,4 @@
-"""Writing to Redis: the commit script, the Python around it, and the catalogue of generations.
+"""Writes to Redis: the commit script and its callers, and the catalogue of generations.
 
-`nodes.py` finds the server of a key, in one Redis or in a cluster.
+`nodes.py` finds the server of a key, in a single Redis or in a cluster.
 """

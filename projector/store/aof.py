@@ -1,16 +1,15 @@
-"""Has each master rewrite its append-only file once after it has started.
+"""Makes each master rewrite its append-only file once after every start.
 
-A server that starts with a file that ends within a transaction cuts it: Redis up to 8.2 and Valkey up to 9.1.1 cut it
-behind the last whole command, and leave the beginning of the transaction there. What is written afterwards is appended,
-and the next start applies that beginning together with the first transaction behind it. A rewritten file has no such
-beginning.
+A server whose file ends within a transaction truncates it at its start. Redis up to 8.2 and Valkey up to 9.1.1 truncate
+after the last complete command, and leave the beginning of the transaction in the file. Later writes are appended, and
+the next start applies that beginning together with the transaction that follows it. A rewrite removes it.
 
-Positions do not always show that a file was torn: what was lost may not have been answered, or no projector ran. So
-every start of a server makes a rewrite due. INFO counts the rewrites since the start; hence it does not matter which
-process has asked for one, nor whether that process lives to see its end.
+Positions do not always show that a file was torn: the lost commit may not have been acknowledged, or no projector ran.
+So every start of a server makes a rewrite due. INFO counts the rewrites since the start, so it does not matter which
+process requested one, nor whether that process sees its end.
 
-Redis holds, for each master, the run whose rewrite is due. If the server starts again before that is done, its data may
-be wrong already, and the log says so.
+Redis stores, for each master, the run whose rewrite is due. If the server starts again before the rewrite is done, its
+data may already be wrong, and an error is logged.
 """
 
 import re
@@ -30,7 +29,7 @@ from projector.store.nodes import Nodes, address_of
 # The first and the longest pause after a rewrite that failed, in seconds.
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0
-# The first Valkey that cuts off a transaction as a whole. Of Redis no version is known to do so.
+# The first Valkey that truncates before the incomplete transaction. No such version of Redis is known.
 SOUND_VALKEY = (9, 1, 2)
 
 ADVICE = (
@@ -42,10 +41,10 @@ log = structlog.get_logger("projector")
 
 
 class Rewrite(StrEnum):
-    """DONE     the file is whole.
-    FAILED   Redis could not do it, as on a full disk. It is tried again.
-    REFUSED  our user may not ask for it, or the server has no such command.
-    LATE     the server started again before it was done.
+    """DONE     the file has no incomplete transaction.
+    FAILED   the rewrite failed, as on a full disk. It is retried.
+    REFUSED  our user lacks the permission, or the server has no such command.
+    LATE     the server started again before the rewrite was done.
     """
 
     DONE = "done"
@@ -54,11 +53,11 @@ class Rewrite(StrEnum):
     LATE = "late"
 
 
-Counted = Callable[[Rewrite], None]
+OnRewrite = Callable[[Rewrite], None]
 
 
 class Run(Struct):
-    """A server from one start to the next. `try_at_s`: when a rewrite may be asked for, by the monotonic clock."""
+    """A server from one start to the next. `try_at_s`: earliest time of the next request, by the monotonic clock."""
 
     is_settled: bool = False
     is_asked: bool = False
@@ -67,60 +66,57 @@ class Run(Struct):
 
 
 class AppendOnlyFiles:
-    """Not thread-safe. `counted` gets what becomes of each rewrite."""
+    """Not thread-safe. `counted` receives the result of each rewrite."""
 
-    def __init__(self, nodes: Nodes, counted: Counted = lambda rewrite: None) -> None:
+    def __init__(self, nodes: Nodes, counted: OnRewrite = lambda rewrite: None) -> None:
         self._nodes = nodes
         self._counted = counted
         self._runs: dict[str, Run] = {}
-        self._is_blind = False
+        self._is_info_denied = False
 
-    def look(self) -> list[str]:
-        """Asks for each rewrite that is due, and returns what is still waited for, in words. Returns at once.
-
-        Raises StoreUnavailable.
-        """
-        seen = {}
+    def refresh(self) -> list[str]:
+        """Requests due rewrites, and returns the unfinished ones as texts. Does not wait. Raises StoreUnavailable."""
+        found = {}
         for client in self._nodes.all():
             info = self._info(client)
             if info is not None:
-                # Some providers hide it: then a restart is not noticed.
-                seen[str(info.get("run_id", address_of(client)))] = client, info
-        self._runs = {run_id: self._runs.get(run_id, Run()) for run_id in seen}
+                # Some providers hide run_id: then restarts go unnoticed.
+                found[str(info.get("run_id", address_of(client)))] = client, info
+        self._runs = {run_id: self._runs.get(run_id, Run()) for run_id in found}
         if all(run.is_settled for run in self._runs.values()):
             return []
         noted = self._noted()
-        waits = []
-        for run_id, (client, info) in seen.items():
+        unfinished = []
+        for run_id, (client, info) in found.items():
             run, server = self._runs[run_id], address_of(client)
             if not run.is_settled:
-                self._step(client, info, run_id, run, server, noted.get(server))
+                self._advance(client, info, run_id, run, server, noted.get(server))
             if not run.is_settled:
-                waits.append(f"Redis at {server} rewrites its append-only file")
-        return waits
+                unfinished.append(f"Redis at {server} rewrites its append-only file")
+        return unfinished
 
-    def _step(
+    def _advance(
         self, client: redis.Redis, info: Mapping[str, Any], run_id: str, run: Run, server: str, due: str | None
     ) -> None:
         if due is not None and due != run_id:
             self._counted(Rewrite.LATE)
             log.error(
-                "Redis was started again before its append-only file was rewritten, and may have applied half a "
-                "transaction: run `projector verify`, and if it finds differences `projector replay`",
+                "Redis restarted before its append-only file was rewritten, and may have applied half a transaction: "
+                "run `projector verify`, and if it finds differences, `projector replay`",
                 server=server,
             )
         is_under_way = bool(info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled"))
         if _is_whole(info) and not is_under_way:
             if due is not None:
-                self._nodes.keep_book(REWRITES, "HDEL", REWRITES, server)
+                self._nodes.write_even_if_full(REWRITES, "HDEL", REWRITES, server)
             if due == run_id:
                 self._counted(Rewrite.DONE)
                 log.info("Redis has rewritten its append-only file", server=server)
             run.is_settled = True
             return
         if due != run_id:
-            # Before the rewrite begins: we may be killed while it runs.
-            self._nodes.keep_book(REWRITES, "HSET", REWRITES, server, run_id)
+            # Noted before the rewrite begins: we may be killed while it runs.
+            self._nodes.write_even_if_full(REWRITES, "HSET", REWRITES, server, run_id)
         if is_under_way:
             run.is_asked = True
         elif run.is_asked:
@@ -163,15 +159,15 @@ class AppendOnlyFiles:
         log.error(f"Redis does not let us rewrite its append-only file: {ADVICE}", server=server, reason=reason)
 
     def _info(self, client: redis.Redis) -> Mapping[str, Any] | None:
-        """None where our user may not ask."""
+        """Returns None where our user lacks the permission."""
         with self._nodes.errors():
             try:
                 return cast(Mapping[str, Any], client.info("server", "persistence"))
             except redis.ResponseError as error:
                 if refusal_of(error) is not Refusal.NOPERM and "unknown command" not in str(error):
                     raise
-                if not self._is_blind:
-                    self._is_blind = True
+                if not self._is_info_denied:
+                    self._is_info_denied = True
                     self._refused(Run(), address_of(client), str(error))
                 return None
 
@@ -182,7 +178,7 @@ class AppendOnlyFiles:
 
 
 def _is_whole(info: Mapping[str, Any]) -> bool:
-    """Whether no half transaction can be in the file: there is none, this server cuts it off, or it was rewritten."""
+    """Whether no incomplete transaction remains: AOF is off, the server removes it at start, or it was rewritten."""
     valkey = tuple(int(part) for part in re.findall(r"\d+", str(info.get("valkey_version", "")))[:3])
     if not info.get("aof_enabled") or valkey >= SOUND_VALKEY:
         return True

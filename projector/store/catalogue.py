@@ -1,4 +1,4 @@
-"""Which generations there are, and which of them is live."""
+"""The catalogue of generations, and the pointer to the live one."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 from msgspec import structs
 
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
 from projector.readmodel.schema.keys import LIVE, Generation
@@ -18,30 +18,30 @@ SCRIPT = files(__package__).joinpath("catalogue.lua").read_text()
 
 
 class Catalogue:
-    """Every method raises StoreUnavailable when Redis does not answer, and CannotGoOn where what it has is not ours.
+    """Methods raise StoreUnavailable, and FatalError where Redis has something unreadable, or another replay took over.
 
-    `token`: that of the lease, which a replay needs to write.
+    `token`: of the lease, without which a replay cannot write.
     """
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
 
     def live(self) -> Generation | None:
-        """What readers use; None before the first."""
+        """Returns the generation that readers use; None before the first."""
         found = self._pointer()
         try:
             return msgspec.json.decode(found, type=Generation) if found else None
         except msgspec.DecodeError as error:
-            raise CannotGoOn(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
+            raise FatalError(f"{LIVE} in Redis: expected a generation, got {found!r} ({error})") from None
 
     def listed(self) -> list[Listed]:
-        """By number."""
+        """Returns all generations by number."""
         with self._nodes.errors():
             found = cast(dict[bytes, bytes], self._nodes.of(GENERATIONS).hgetall(GENERATIONS))
         try:
             listed = [msgspec.json.decode(entry, type=Listed) for entry in found.values()]
         except msgspec.DecodeError as error:
-            raise CannotGoOn(f"{GENERATIONS} in Redis: {error}") from None
+            raise FatalError(f"{GENERATIONS} in Redis: {error}") from None
         return sorted(listed, key=lambda entry: entry.generation.number)
 
     def find(self, number: int) -> Listed | None:
@@ -53,13 +53,13 @@ class Catalogue:
         return max([int(found or 0), *(entry.generation.number + 1 for entry in self.listed())])
 
     def replay(self) -> str | None:
-        """Who is at work on the generations now; see lease.py."""
+        """Returns the lease of the running replay, if any; see lease.py."""
         with self._nodes.errors():
             found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
         return found.decode() if found else None
 
     def add(self, shards: int, state: State, token: str) -> Listed:
-        """A new generation of this code's version."""
+        """Adds a new generation of this code's version."""
         while True:
             entry = self._new(shards, state)
             if self._write("claim", token, str(entry.generation.number), msgspec.json.encode(entry), ""):
@@ -68,12 +68,12 @@ class Catalogue:
                 raise _taken_over()
 
     def put(self, entry: Listed, token: str) -> None:
-        """What is known of one that is listed."""
+        """Replaces the entry of a listed generation."""
         if not self._write("put", token, str(entry.generation.number), msgspec.json.encode(entry)):
             raise _taken_over()
 
     def mark_live(self, generation: Generation, token: str) -> None:
-        """For a rollback to find it. The time is later than all noted before, even by hosts whose clocks are ahead."""
+        """Notes when it became live, for a rollback. The time is later than all noted ones, even with clock skew."""
         listed = self.listed()
         entry = next((entry for entry in listed if entry.generation.number == generation.number), None)
         if entry is not None:
@@ -85,16 +85,16 @@ class Catalogue:
             raise _taken_over()
 
     def point(self, before: Generation | None, after: Generation, token: str) -> None:
-        """From the next request on, `after` is what readers use, instead of `before`."""
+        """Makes `after` the live generation, if `before` still is."""
         pointer = self._pointer()
         if self.live() == after:
-            # The answer to an attempt before was lost on the way.
+            # An earlier attempt succeeded, and its answer was lost.
             return
         if self.live() != before or not self._write("point", token, pointer or b"", msgspec.json.encode(after)):
             raise _taken_over()
 
     def ensure_live(self, shards: int) -> Generation:
-        """The live one. Where none is: the newest that was live before, else a first one, of that many shards."""
+        """Returns the live generation. Without one, activates the newest ready one, or creates one."""
         while True:
             generation = self.live()
             if generation is not None:
@@ -121,9 +121,9 @@ class Catalogue:
             return bool(self._nodes.of(LIVE).eval(SCRIPT, len(keys), *keys, step, token, *arguments))
 
 
-def _taken_over() -> CannotGoOn:
-    return CannotGoOn(
-        "another replay has taken over, or what is live has changed: projector replay list shows what there is"
+def _taken_over() -> FatalError:
+    return FatalError(
+        "another replay has taken over, or the live generation has changed: check with `projector replay list`"
     )
 
 
@@ -132,6 +132,6 @@ def now() -> str:
 
 
 def _after(latest: str) -> str:
-    """The current time, or a microsecond after `latest` if that is later. Both are in UTC, and sort as text."""
+    """Returns the current time, or a microsecond after `latest` if that is later. Both are UTC, and sort as text."""
     current = now()
     return current if current > latest else (datetime.fromisoformat(latest) + timedelta(microseconds=1)).isoformat()

@@ -1,4 +1,4 @@
-"""A Change on its way into Redis: packed once, sent until the answer is known."""
+"""The commit script, its request and its outcomes."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from itertools import chain
 import msgspec
 
 from events.logs.log import Partition
-from projector.anchors import Last, packed
+from projector.anchors import Anchors, packed
 from projector.project import PARKED_BYTES, Change
 from projector.readmodel.schema.document import VERSION
 
@@ -24,23 +24,23 @@ SCRIPT = "#!lua\n" + "\n".join(
     )
 )
 
-# A value with as many groups gets a bitmap: then that is about as small as the sorted set.
+# A value gets a bitmap once it has this many groups: from there on a bitmap is about as small as its sorted set.
 BROAD_GROUPS_MIN = 1024
 
-# A script's argument, in bytes: what Redis can take in within its few milliseconds.
+# Total size of a script's arguments: what Redis can process in a few milliseconds.
 REQUEST_BYTES_MAX = 1024 * 1024
 
 
 class Outcome(StrEnum):
-    """STORED  written now.
-    ALREADY  written before: the answer to that attempt was lost on the way.
-             Of a redrive or a discard: none of its records is parked any more.
-    BEHIND   Redis has less than we think: it lost writes. Go back to its position.
-    AHEAD    Redis has more than we think: another process reads this partition.
-    CHANGED  a group was changed by another partition meanwhile. Load it again, merge again.
-             Of a redrive or a discard also: some of its records are no longer parked.
-    SEALED   the generation is closed, belongs to another version of the code, or is another one under the same number.
-    FINISHED nothing was done yet: a commit that was left half written had to be finished first. `Sent` sends it again.
+    """STORED  the commit was written.
+    ALREADY  an earlier attempt was written, and its answer was lost.
+             For a redrive or a discard: none of its records is parked.
+    BEHIND   Redis' position is lower than expected: it lost writes. Resume at its position.
+    AHEAD    Redis' position is higher than expected: another process reads this partition.
+    CHANGED  a group has another revision: another partition changed it. Load it again, and fold again.
+             For a redrive or a discard also: some of its records are no longer parked.
+    SEALED   the generation is closed, belongs to another version of the code, or is another one with this number.
+    FINISHED nothing was written but the rest of an earlier commit, left half written. `PendingCommit` retries.
     """
 
     STORED = "STORED"
@@ -53,21 +53,21 @@ class Outcome(StrEnum):
 
 
 class Advance(msgspec.Struct, frozen=True, gc=False):
-    """The batch takes a partition from one position to the next; `start` is None where nothing was applied yet.
+    """Moves a partition from `start` to `stop`. `start` is None where nothing was applied before.
 
-    `last`: what is stored next to `stop`; None where nothing is known.
+    `last`: the anchors to store next to `stop`, if any.
     """
 
     start: int | None
     stop: int
-    last: Last | None = None
+    last: Anchors | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def request(change: Change, advances: Mapping[Partition, Advance]) -> list[str | bytes]:
-    """The arguments of commit.lua behind its keys, but for the nonce."""
+    """Returns the arguments that commit.lua takes after its keys, except the last, the nonce."""
     sections: list[list[str | bytes]] = [
         list(chain.from_iterable(pairs.items()))
         for pairs in (

@@ -1,4 +1,4 @@
-"""How much of Redis' memory a generation takes, estimated from samples, and how much is left."""
+"""Estimates a generation's memory in Redis from samples, and reads how much is free."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -9,14 +9,14 @@ from projector.readmodel.client.refusals import Refusal, refusal_of
 from projector.readmodel.schema.keys import SLICES, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes, address_of
 
-# Of the many small sets, one for each value, this many keys of Redis are looked at to estimate their memory.
+# Keys sampled from Redis to estimate the memory of the many small sets, one per value.
 SAMPLE_KEYS = 5_000
-# Of a large set or hash, this many members.
+# Members sampled from a large set or hash.
 SAMPLE_MEMBERS = 50
 
 
 def groups(nodes: Nodes, generation: Generation) -> int:
-    """Listed ones."""
+    """Returns the number of listed groups."""
     found = 0
     for keys in _shards(generation):
         with nodes.errors():
@@ -25,7 +25,7 @@ def groups(nodes: Nodes, generation: Generation) -> int:
 
 
 def used(nodes: Nodes, generation: Generation) -> int:
-    """Bytes."""
+    """Returns the generation's size in bytes."""
     size = 0
     for keys in _shards(generation):
         with nodes.errors():
@@ -34,7 +34,7 @@ def used(nodes: Nodes, generation: Generation) -> int:
 
 
 def free(nodes: Nodes) -> int:
-    """Bytes that all masters together may still take: up to maxmemory, or else what their machines have."""
+    """Returns the free bytes of all masters: below maxmemory, or without it below their machines' memory."""
     left = 0
     for client in nodes.all():
         with nodes.errors():
@@ -45,8 +45,8 @@ def free(nodes: Nodes) -> int:
 
 
 def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
-    """Each master, and its maxmemory-policy; None where our user may not ask. INFO tells it even where CONFIG is not to
-    be had.
+    """Yields each master's address and maxmemory-policy, or None where our user may not read it. INFO has the policy
+    even where a provider disables CONFIG.
     """
     for client in nodes.all():
         with nodes.errors():
@@ -64,7 +64,7 @@ def _shards(generation: Generation) -> list[Keys]:
 
 
 def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
-    """The large keys one by one; the many sets of values by a sample, which SCAN's order makes a random one."""
+    """Measures large keys one by one, and the sets of values by a sample, which is random because SCAN's order is."""
     large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
     large += [keys.discarded]
     large += [keys.by(field) for field in SORT_FIELDS] + [keys.ordinal]
@@ -74,20 +74,20 @@ def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
     for name in keys.id_slices:
         pipeline.memory_usage(name)
     size += sum(found or 0 for found in pipeline.execute())
-    seen, of_values = 0, 0
+    scanned, of_values = 0, 0
     prefix = keys.of("", "")[:-1].encode()
     for key in _some_keys(client):
-        seen += 1
+        scanned += 1
         if key.startswith(prefix):
             of_values += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
-    return size + (of_values * client.dbsize() // seen if seen else 0)
+    return size + (of_values * client.dbsize() // scanned if scanned else 0)
 
 
 def _some_keys(client: redis.Redis) -> Iterator[bytes]:
-    cursor, seen = 0, 0
+    cursor, scanned = 0, 0
     while True:
         cursor, found = client.scan(cursor, count=1000)
         yield from cast(list[bytes], found)
-        seen += len(found)
-        if cursor == 0 or seen >= SAMPLE_KEYS:
+        scanned += len(found)
+        if cursor == 0 or scanned >= SAMPLE_KEYS:
             return

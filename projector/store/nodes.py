@@ -1,4 +1,4 @@
-"""Which server holds a key: the one Redis there is, or a master of the cluster. Which of both it is, is asked."""
+"""Finds the server of a key: a stand-alone Redis, or a master of a cluster, which it detects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,24 +14,24 @@ from projector.errors import StoreUnavailable
 from projector.readmodel.client.refusals import Refusal, refusal_of
 from projector.readmodel.client.sentinels import sentinels
 
-# How long one call may take, in seconds, before its result counts as unknown.
+# Time limit of one call, in seconds. After it, the result of the call is unknown.
 CALL_TIMEOUT_S = 2.0
-# And how long a sentinel may take to say who is master, before the next one is asked.
+# Time limit of a sentinel's answer, in seconds, before the next sentinel is tried.
 SENTINEL_TIMEOUT_S = 0.5
 
-# To one server. Of each shard a commit and a look at groups may be under way, and there are up to 1024 shards.
+# Per server. Each of up to 1024 shards may have a commit and a load in flight.
 CONNECTIONS_MAX = 4096
 
-# Where another server may have taken its place.
+# Refusals after which another server may be the master.
 _ELSEWHERE = (Refusal.READONLY, Refusal.NOREPLICAS, Refusal.MASTERDOWN)
 
-_KEEP_BOOK = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
+_WRITE_EVEN_IF_FULL = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
 
 
 def connect(url: str) -> redis.Redis:
-    """Opens nothing yet. One attempt a call: whether to try again is for the caller, who knows what is safe.
+    """Returns a client; connects on first use. It never retries a call: only the caller knows what is safe to repeat.
 
-    With sentinels, every new connection asks them who is master.
+    With sentinels, every new connection asks them for the master.
     """
     known, options = sentinels(url), _options(CALL_TIMEOUT_S)
     if known is None:
@@ -51,7 +51,7 @@ def _options(timeout_s: float) -> dict[str, Any]:
 
 
 def close(client: redis.Redis) -> None:
-    """Of one that `connect` made, and what it asks the sentinels with."""
+    """Closes a client of `connect`, and its clients of the sentinels."""
     client.close()
     if isinstance(client.connection_pool, SentinelConnectionPool):
         for sentinel in client.connection_pool.sentinel_manager.sentinels:
@@ -59,7 +59,7 @@ def close(client: redis.Redis) -> None:
 
 
 def address_of(client: redis.Redis) -> str:
-    """The address of its server; behind sentinels also the name of the service."""
+    """Returns the server's address; behind sentinels with the name of the service."""
     pool = client.connection_pool
     target = pool.connection_kwargs
     if isinstance(pool, SentinelConnectionPool):
@@ -69,19 +69,19 @@ def address_of(client: redis.Redis) -> str:
 
 
 class Nodes:
-    """Not thread-safe: a Nodes for each thread. `refused` is told of each call that failed, and why."""
+    """Not thread-safe: use one Nodes per thread. `refused` receives the reason of each failed call."""
 
     def __init__(self, url: str, refused: Callable[[Refusal], None] = lambda refusal: None) -> None:
         self._url = url
         self._refused = refused
         self._first = connect(url)
-        self._asked = False
+        self._is_detected = False
         self._cluster: RedisCluster | None = None
         self._is_stale = False
         self._of: dict[str, redis.Redis] = {}
 
     def of(self, key: str) -> redis.Redis:
-        """Raises StoreUnavailable."""
+        """Returns the client of the key's server. Raises StoreUnavailable."""
         cluster = self._topology()
         found = self._of.get(key)
         if found is None:
@@ -89,13 +89,13 @@ class Nodes:
             self._of[key] = found
         return found
 
-    def keep_book(self, key: str, *command: str | bytes | int) -> None:
-        """A small write that even a full Redis takes: what frees memory needs some. Raises StoreUnavailable."""
+    def write_even_if_full(self, key: str, *command: str | bytes | int) -> None:
+        """Runs a small write, even at maxmemory: freeing memory takes such writes. Raises StoreUnavailable."""
         with self.errors():
-            self.of(key).eval(_KEEP_BOOK, 1, key, *command)
+            self.of(key).eval(_WRITE_EVEN_IF_FULL, 1, key, *command)
 
     def all(self) -> list[redis.Redis]:
-        """Every master. Raises StoreUnavailable."""
+        """Returns the clients of all masters. Raises StoreUnavailable."""
         cluster = self._topology()
         if cluster is None:
             return [self._first]
@@ -108,9 +108,9 @@ class Nodes:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """No error of redis-py's leaves this block, but for NoScriptError: it is no trouble, only a reason to send it.
+        """Turns errors of redis-py into StoreUnavailable, even unknown ones, which may be temporary as well.
 
-        Raises StoreUnavailable, also for an error that we do not know: it may pass, too.
+        NoScriptError passes: the caller loads the script then.
         """
         try:
             yield
@@ -121,33 +121,33 @@ class Nodes:
                 raise
             self._is_stale = True
             if refusal is Refusal.MOVED and self._cluster is None:
-                # It has become a node of a cluster.
-                self._asked = False
+                # The server has become a node of a cluster.
+                self._is_detected = False
                 self._of.clear()
             if refusal in _ELSEWHERE:
-                # The name may lead to another server by now, but a connection that stands never would.
+                # The host name may resolve to another server now; open connections would stay with the old one.
                 self._first.connection_pool.disconnect(inuse_connections=False)
-            said = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
-            # Behind it, redis-py shows each sentinel that it asked, in a thousand characters.
-            raise StoreUnavailable(f"Redis {said}: {str(error).partition(' : <')[0]}", refusal) from error
+            how = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
+            # What follows ' : <' lists the sentinels that redis-py tried, in a thousand characters.
+            raise StoreUnavailable(f"Redis {how}: {str(error).partition(' : <')[0]}", refusal) from error
 
     def _topology(self) -> RedisCluster | None:
-        """None for a stand-alone server. A cluster is asked anew after trouble with any node."""
+        """Returns None for a stand-alone server. Reads a cluster's slots again after an error of any node."""
         with self.errors():
-            if not self._asked:
-                self._cluster = self._ask()
-                self._asked = True
+            if not self._is_detected:
+                self._cluster = self._detect()
+                self._is_detected = True
             elif self._is_stale and self._cluster is not None:
                 self._cluster.nodes_manager.initialize()
                 self._of.clear()
             self._is_stale = False
         return self._cluster
 
-    def _ask(self) -> RedisCluster | None:
+    def _detect(self) -> RedisCluster | None:
         try:
             self._first.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
         except redis.ResponseError as error:
-            # Disabled, or not for us to ask: then the one server is all we see.
+            # Cluster mode is off, or our user may not know: treat it as a stand-alone server.
             if refusal_of(error) not in (Refusal.OTHER, Refusal.NOPERM):
                 raise
             return None

@@ -1,5 +1,7 @@
-"""Opens a shard for writing. Redis may have been emptied while a process knew of a generation that is gone since: what
-that process has still written is not of the generation that got its number then, and may be of other shards.
+"""Opens a shard for writing.
+
+If Redis was emptied, a new generation may reuse a number while a process still writes the old one. The shard's keys may
+then belong to the old generation, and are cleared.
 """
 
 from collections.abc import Callable
@@ -10,21 +12,22 @@ from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 
 SCRIPT = files(__package__).joinpath("opening.lua").read_text()
-# How many keys one call looks at, and deletes, so that it takes well under 5 ms.
+# Keys scanned and deleted per call, so that it takes well under 5 ms.
 SLICE_KEYS = 500
 
 
 def open_shard(nodes: Nodes, generation: Generation, shard: int, is_ours: Callable[[], bool]) -> None:
-    """Returns without, if another generation of its number has it, and not `is_ours()`. May be called again after
-    StoreUnavailable, and by several processes at a time.
+    """Opens the shard, unless another generation of that number has it and `is_ours()` is false.
+
+    May be called again after StoreUnavailable, and by several processes at a time.
     """
     keys = generation.keys(shard)
 
     def step(name: str, argument: str | bytes | int = "", *more: bytes) -> bytes | None:
         client: Any = nodes.of(keys.meta)
         with nodes.errors():
-            told = client.eval(SCRIPT, 1 + len(more), keys.meta, *more, name, generation.nonce, argument)
-        return cast(bytes | None, told)
+            answer = client.eval(SCRIPT, 1 + len(more), keys.meta, *more, name, generation.nonce, argument)
+        return cast(bytes | None, answer)
 
     while (other := step("open", generation.version)) is not None:
         if not is_ours():

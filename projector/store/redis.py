@@ -1,4 +1,4 @@
-"""The write side's view of the generations: what is stored, and the commit."""
+"""Store: the write side's access to generations in Redis, and the commit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -6,33 +6,33 @@ from typing import Any, cast
 import structlog
 
 from events.logs.log import Partition
-from projector.anchors import Last, unpacked
-from projector.errors import CannotGoOn, OtherVersion
+from projector.anchors import Anchors, unpacked
+from projector.errors import FatalError, OtherVersion
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import POISON_PILLS
 from projector.readmodel.schema.keys import Generation
 from projector.store import memory
-from projector.store.aof import AppendOnlyFiles, Counted
+from projector.store.aof import AppendOnlyFiles, OnRewrite
 from projector.store.catalogue import Catalogue
 from projector.store.commit import SCRIPT, Outcome, request
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
-from projector.store.sent import Answered, Asked, Sent
+from projector.store.pending import OnOutcome, PendingCommit, PendingLoad
 
-# Only what was seen: another holder may have sealed it since.
+# Removes only the seal that was read: another holder may have set its own since.
 _UNSEAL = """#!lua flags=allow-oom
 if redis.call('HGET', KEYS[1], 'sealed') == ARGV[1] then
   redis.call('HDEL', KEYS[1], 'sealed')
 end
 """
-# By the clock of Redis, which the API asks as well. It is told on, also where Redis takes nothing else any more.
-_TELL_END = """#!lua flags=allow-oom
+# With the time of Redis' clock, which the API compares with. allow-oom: readers need it even at maxmemory.
+_PUBLISH_END = """#!lua flags=allow-oom
 redis.call('HSET', KEYS[1], unpack(ARGV))
 local now = redis.call('TIME')
 redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 """
-# Both of one snapshot: the generation may be written meanwhile.
+# One script, so that positions and anchors are of one snapshot.
 _STANDS = """#!lua flags=no-writes
 return {redis.call('HMGET', KEYS[1], unpack(ARGV)), redis.call('HMGET', KEYS[2], unpack(ARGV))}
 """
@@ -43,17 +43,17 @@ log = structlog.get_logger("projector")
 
 
 class Store:
-    """Every method raises StoreUnavailable when Redis does not answer, or refuses for a while.
+    """Methods raise StoreUnavailable when Redis does not answer, or refuses for now.
 
-    `answered` is told of every commit: the outcome, and the seconds from sending it to reading that. `rewritten`: see
+    `answered` receives each commit's outcome, and the seconds from sending it to reading the answer. `rewritten`: see
     AppendOnlyFiles.
     """
 
     def __init__(
         self,
         nodes: Nodes,
-        answered: Answered = lambda outcome, seconds: None,
-        rewritten: Counted = lambda rewrite: None,
+        answered: OnOutcome = lambda outcome, seconds: None,
+        rewritten: OnRewrite = lambda rewrite: None,
     ) -> None:
         self.nodes = nodes
         self._answered = answered
@@ -61,41 +61,41 @@ class Store:
         self._files = AppendOnlyFiles(nodes, rewritten)
 
     def rewrite_files(self) -> list[str]:
-        """Has each master rewrite its append-only file where that is due, and returns what is still waited for."""
-        return self._files.look()
+        """See AppendOnlyFiles.refresh."""
+        return self._files.refresh()
 
     def check_eviction(self) -> None:
-        """Raises CannotGoOn where Redis may throw away what we wrote: a position would outlive its documents."""
+        """Raises FatalError where Redis may evict keys: a position would outlive its documents."""
         for server, policy in memory.eviction(self.nodes):
             if policy is None:
-                log.warning("Redis does not say what it does at maxmemory; expected noeviction", server=server)
+                log.warning("cannot read maxmemory-policy, expected noeviction", server=server)
             elif policy != "noeviction":
-                raise CannotGoOn(
-                    f"Redis at {server}: expected maxmemory-policy noeviction, found {policy}, which would throw away "
-                    "parts of the read model unseen: CONFIG SET maxmemory-policy noeviction, and in its configuration"
+                raise FatalError(
+                    f"Redis at {server}: expected maxmemory-policy noeviction, found {policy}, which would evict "
+                    "parts of the read model unnoticed: CONFIG SET maxmemory-policy noeviction, also in redis.conf"
                 )
 
     def generation(self, shards: int = 1) -> Generation:
-        """The live one, open for writing; made, of that many shards, if there is none. Raises OtherVersion."""
+        """Returns the live generation, open for writing; creates one if there is none. Raises OtherVersion."""
         while True:
             generation = self.catalogue.ensure_live(shards)
             if generation.version != VERSION:
                 raise OtherVersion(
                     f"the read model in Redis has version {generation.version}, this code writes version {VERSION}: "
-                    "`projector replay` builds that beside it and switches, as `projector run --auto-replay` does at "
-                    "once; or run the code that made it"
+                    "`projector replay`, or `projector run --auto-replay`, builds that version beside it and switches; "
+                    "or run the code that made it"
                 )
 
             def is_live(opened: Generation = generation) -> bool:
                 return self.catalogue.live() == opened
 
             self.open(generation, is_live)
-            # Else Redis was emptied meanwhile, and another process has made one with the same number.
+            # Otherwise Redis was emptied meanwhile, and another process has created a generation with this number.
             if is_live():
                 return generation
 
     def open(self, generation: Generation, is_ours: Callable[[], bool] = lambda: True) -> None:
-        """Lets it be written. Without its version a shard answers BEHIND, as one that lost everything should."""
+        """Allows commits. A shard that was not opened, or lost everything, has no version, and answers BEHIND."""
         for shard in range(generation.shards):
             open_shard(self.nodes, generation, shard, is_ours)
 
@@ -107,8 +107,8 @@ class Store:
                     return False
         return True
 
-    def belongs_to(self, generation: Generation, log: str) -> str:
-        """Whose events it holds, by the identity of the log: ours, if nobody has said so before."""
+    def bind_log(self, generation: Generation, log: str) -> str:
+        """Binds the generation to a log, if it is not bound yet. Returns the identity of the log it is bound to."""
         meta = generation.keys(0).meta
         with self.nodes.errors():
             client = self.nodes.of(meta)
@@ -116,20 +116,20 @@ class Store:
         return self.log_of(generation) or log
 
     def log_of(self, generation: Generation) -> str | None:
-        """The identity of the log whose events it holds; None where nobody has said so."""
+        """Returns the identity of the log that the generation is bound to, if any."""
         meta = generation.keys(0).meta
         with self.nodes.errors():
             found = cast(bytes | None, self.nodes.of(meta).hget(meta, "log"))
         return found.decode() if found else None
 
     def seal(self, generation: Generation, holder: str) -> None:
-        """From here on every commit to it is refused as SEALED. `holder`: the token of a lease, which is unique."""
+        """Closes it: commits are refused as SEALED. `holder`: the token of a lease, which is unique."""
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
-            self.nodes.keep_book(meta, "HSET", meta, "sealed", holder)
+            self.nodes.write_even_if_full(meta, "HSET", meta, "sealed", holder)
 
     def seals(self, generation: Generation) -> list[str | None]:
-        """Whose seal each shard has, if it has one."""
+        """Returns the holder of each shard's seal, or None."""
         found = []
         for shard in range(generation.shards):
             meta = generation.keys(shard).meta
@@ -139,7 +139,7 @@ class Store:
         return found
 
     def unseal(self, generation: Generation, seals: Sequence[str | None]) -> None:
-        """Lifts those that were seen. One that another holder has put in their place since is no business of ours."""
+        """Removes the given seals, unless another holder has replaced them since."""
         for shard, holder in enumerate(seals):
             if holder is not None:
                 meta = generation.keys(shard).meta
@@ -147,15 +147,15 @@ class Store:
                     self.nodes.of(meta).eval(_UNSEAL, 1, meta, holder)
 
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
-        """The next offset to apply, for each partition; None where nothing has been applied yet."""
+        """Returns the next offset to apply of each partition; None where nothing has been applied yet."""
         key = generation.keys(shard).position
         with self.nodes.errors():
             return _offsets(key, self.nodes.of(key).hmget(key, [str(partition) for partition in partitions]))
 
-    def stands(
+    def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
-    ) -> list[tuple[int | None, Last | None]]:
-        """The position of each partition, and the anchors of that position where they are known."""
+    ) -> list[tuple[int | None, Anchors | None]]:
+        """Returns the position of each partition, and the anchors that belong to it, if any."""
         keys, names = generation.keys(shard), [str(partition) for partition in partitions]
         if not names:
             return []
@@ -166,58 +166,59 @@ class Store:
         return [(at, unpacked(last, at)) for at, last in zip(positions, lasts, strict=True)]
 
     def mark_diverged(self, generation: Generation, reasons: Mapping[Partition, str]) -> None:
-        """For the API, which cannot compare with the log: why nothing of these partitions is applied any more."""
+        """Stores why these partitions stopped, for the API, which does not read the log."""
         key = generation.keys(0).diverged
         for partition, reason in reasons.items():
-            self.nodes.keep_book(key, "HSET", key, str(partition), reason)
+            self.nodes.write_even_if_full(key, "HSET", key, str(partition), reason)
 
     def unmark_diverged(self, generation: Generation, partitions: Sequence[Partition]) -> None:
         key = generation.keys(0).diverged
         if partitions:
-            self.nodes.keep_book(key, "HDEL", key, *map(str, partitions))
+            self.nodes.write_even_if_full(key, "HDEL", key, *map(str, partitions))
 
     def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
-        """The numbers of these names in the tally, such as `orders/0:parked`; 0 where there is none."""
+        """Returns numbers of the tally by name, such as `orders/0:parked`; 0 where there is none."""
         key = generation.keys(shard).tally
         with self.nodes.errors():
             found = self.nodes.of(key).hmget(key, list(names))
         return [int(number or 0) for number in found]
 
     def poison_pills(self, generation: Generation) -> frozenset[str]:
-        """Positions in its log of events that killed who read them."""
+        """Returns the positions of poison pills in the generation's log."""
         with self.nodes.errors():
             found = cast(set[bytes], self.nodes.of(POISON_PILLS).smembers(POISON_PILLS))
         noted = [one.decode().split(" ", 1) for one in found]
         log = (self.log_of(generation) or "-") if noted else ""
         return frozenset(position for of_log, position in noted if of_log == log)
 
-    def keep_deadly(self, command: str, generation: Generation, positions: Sequence[str]) -> None:
-        """`command`: SADD or SREM. In another log the same positions are those of other events."""
+    def note_poison_pills(self, command: str, generation: Generation, positions: Sequence[str]) -> None:
+        """`command`: SADD or SREM. Entries carry the log's identity: positions are ambiguous between logs."""
         log = self.log_of(generation) or "-"
         if positions:
-            self.nodes.keep_book(POISON_PILLS, command, POISON_PILLS, *(f"{log} {position}" for position in positions))
+            members = [f"{log} {position}" for position in positions]
+            self.nodes.write_even_if_full(POISON_PILLS, command, POISON_PILLS, *members)
 
-    def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
-        """For the API, which cannot ask the log: where it ended a moment ago."""
+    def publish_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
+        """Stores the log's end, for the API, which does not read the log."""
         keys = generation.keys(0)
-        told: list[str | int] = []
+        arguments: list[str | int] = []
         for partition, offset in end.items():
-            told += str(partition), offset
+            arguments += str(partition), offset
         with self.nodes.errors():
-            self.nodes.of(keys.end).eval(_TELL_END, 2, keys.end, keys.end_at, *told)
+            self.nodes.of(keys.end).eval(_PUBLISH_END, 2, keys.end, keys.end_at, *arguments)
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        """The states, in one round trip."""
-        return self.ask(generation, shard, group_ids).states()
+        """Returns the states, read in one round trip; None for a new group."""
+        return self.start_load(generation, shard, group_ids).states()
 
-    def ask(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Asked:
-        return Asked(self.nodes, generation.keys(shard).state, group_ids)
+    def start_load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> PendingLoad:
+        return PendingLoad(self.nodes, generation.keys(shard).state, group_ids)
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Sent:
-        return Sent(self.nodes, generation.keys(shard), [*request, generation.nonce], self._answered)
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> PendingCommit:
+        return PendingCommit(self.nodes, generation.keys(shard), [*request, generation.nonce], self._answered)
 
     def finish(self, generation: Generation, shard: int) -> None:
-        """Writes what a commit that failed halfway has left unwritten. Looks only, where there is no such commit."""
+        """Completes a commit that was left half written, if there is one."""
         note = generation.keys(shard).note
         with self.nodes.errors():
             is_left = self.nodes.of(note).exists(note)
@@ -225,7 +226,7 @@ class Store:
             self.commit(generation, shard, request(Change(), {})).outcome()
 
     def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
-        """For what frees memory. The same script, which a Redis at its limit takes, too."""
+        """Commits with allow-oom, to free memory at maxmemory."""
         keys, outcome = generation.keys(shard), Outcome.FINISHED
         while outcome is Outcome.FINISHED:
             with self.nodes.errors():
@@ -240,4 +241,4 @@ def _offsets(key: str, stored: Sequence[bytes | str | None]) -> list[int | None]
     try:
         return [None if offset is None else int(offset) for offset in stored]
     except ValueError:
-        raise CannotGoOn(f"{key} in Redis: expected offsets, got {stored!r}") from None
+        raise FatalError(f"{key} in Redis: expected offsets, got {stored!r}") from None

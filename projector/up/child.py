@@ -1,4 +1,4 @@
-"""A process of ours, run beside `projector up`: `projector run` and `projector serve`."""
+"""Child processes of `projector up`: `projector run` and `projector serve`."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ _TAIL_LINES = 8
 
 
 class Child:
-    """Its output goes to a file. It stops when asked to, and when we are gone: its standard input then ends."""
+    """Writes its output to a file. The child also stops when the parent dies, because its standard input ends then."""
 
     def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], output: Path) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class Child:
             )
 
     @property
-    def gone(self) -> bool:
+    def has_stopped(self) -> bool:
         return self.process.poll() is not None
 
     def stop(self) -> None:
@@ -51,7 +51,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def stop_with_parent() -> None:
-    """In the child: SIGTERM to ourselves once standard input ends, as it does when the parent dies in any way."""
+    """In the child: sends SIGTERM to itself once standard input ends, as it does whenever the parent dies."""
 
     def wait() -> None:
         # Not through sys.stdin: a thread inside its buffer makes the interpreter abort at the end.

@@ -1,4 +1,4 @@
-"""The publisher behind `projector up --demo`: first some history, then a few checkouts a second, for ever."""
+"""The publisher of `projector up --demo`: first some history, then a checkout every CHECKOUTS_EVERY_S."""
 
 import threading
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ CHECKOUTS_EVERY_S = 0.5
 
 
 class Demo(threading.Thread):
-    """Owns the log given to it. `published`: events so far."""
+    """Publishes to `log`, and closes it in the end. `published`: events so far."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(name="demo", daemon=True)

@@ -1,4 +1,4 @@
-"""`projector up`: log, Redis, projector and API as one process tree. Ctrl-C stops all of it."""
+"""`projector up`: runs log, Redis, projector and API as one process tree, which Ctrl-C stops."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from events.logs.open import open_log
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
+from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.health.port import check_port
 from projector.home import Home
 from projector.readmodel.schema.document import VERSION
@@ -25,15 +25,15 @@ from projector.up.demo import Demo
 from projector.up.valkey import start_valkey, wait_for_valkey
 
 ANSWER_TIMEOUT_S = 20.0
-# How long what a killed `up` left behind may take to stop, in seconds: the API answers its requests first.
+# How long leftover processes of a killed `up` may take to stop, in seconds: the API first answers its requests.
 LEFTOVERS_TIMEOUT_S = 10.0
-_LOOK_AGAIN_S = 0.1
+_CHECK_EVERY_S = 0.1
 
 
 def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce: Callable[[], None]) -> None:
-    """Returns after SIGINT or SIGTERM. `announce` is called when the API answers.
+    """Runs until SIGINT or SIGTERM. Calls `announce` when the API answers.
 
-    Raises BadSetting, CannotGoOn; whatever was started by then has been stopped again.
+    Raises BadSetting, FatalError, after stopping whatever was started.
     """
     stopping = _stop_on_signals()
     home = settings.home
@@ -51,7 +51,7 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         with open_log(settings.log_url, environment) as log:
             log.create()
         children = []
-        # A data dir may be of an earlier version: nobody could run a replay before we run.
+        # --auto-replay: with data of an earlier version, `projector replay` cannot run before us, who start Redis.
         for name, command in (("projector", ["run", "--auto-replay"]), ("api", ["serve"])):
             child = Child(name, command, child_environment, home.output)
             running.callback(child.stop)
@@ -64,10 +64,10 @@ def up(settings: Settings, environment: Mapping[str, str], demo: bool, announce:
         if not stopping.is_set():
             announce()
             _warn_of_later_version(settings)
-        while not stopping.wait(_LOOK_AGAIN_S):
+        while not stopping.wait(_CHECK_EVERY_S):
             _check_alive(children)
             if valkey and valkey.poll() is not None:
-                raise CannotGoOn(f"the embedded Redis stopped; {home.output / 'redis.log'} says why")
+                raise FatalError(f"the embedded Redis stopped; {home.output / 'redis.log'} says why")
 
 
 def _stop_on_signals() -> threading.Event:
@@ -112,7 +112,7 @@ def _was_killed(home: Home) -> bool:
 
 
 def _wait_for_ports(settings: Settings, stopping: threading.Event) -> None:
-    """Waits only where processes of a killed `up`, which stop by themselves, may still have them. Raises BadSetting."""
+    """Waits for ports that processes of a killed `up` may still have until they stop. Raises BadSetting."""
     was_killed = _was_killed(settings.home)
     try:
         _check_ports(settings)
@@ -120,9 +120,9 @@ def _wait_for_ports(settings: Settings, stopping: threading.Event) -> None:
     except BadSetting as error:
         if not was_killed:
             raise
-        print(f"projector: {error}. Waiting for processes of a killed `projector up`", file=sys.stderr)
+        print(f"projector: {error}. Waiting for processes of a killed `projector up` to stop", file=sys.stderr)
     deadline = time.monotonic() + LEFTOVERS_TIMEOUT_S
-    while not stopping.wait(_LOOK_AGAIN_S):
+    while not stopping.wait(_CHECK_EVERY_S):
         try:
             _check_ports(settings)
             return
@@ -138,27 +138,27 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _wait_for_answer(settings: Settings, children: list[Child], stopping: threading.Event) -> None:
-    """Until the API answers. How far the projector has come by then is for `projector status` to tell."""
+    """Returns when the API answers, which does not depend on the projector. Raises FatalError."""
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     url = f"http://{host}:{settings.api_port}/health/live"
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
-    while not stopping.wait(_LOOK_AGAIN_S):
+    while not stopping.wait(_CHECK_EVERY_S):
         try:
             with urllib.request.urlopen(url, timeout=1):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             _check_alive(children)
         if time.monotonic() > deadline:
-            raise CannotGoOn(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
+            raise FatalError(f"the API did not answer within {ANSWER_TIMEOUT_S:.0f} s; see {settings.home.output}")
 
 
 def _warn_of_later_version(settings: Settings) -> None:
-    """Says what to do. Our projector stands by then, and the API serves what is kept of our version, as it stands."""
+    """Prints the remedy if a later version is live: our projector stands by, and the API serves a kept generation."""
     nodes = Nodes(settings.store_url)
     try:
         live = Catalogue(nodes).live()
     except StoreUnavailable:
-        # Of a Redis that is not ours: the projector waits for it, and its log says so.
+        # REDIS_URL's server is unavailable: the projector waits for it and logs that.
         return
     finally:
         nodes.close()
@@ -173,5 +173,5 @@ def _warn_of_later_version(settings: Settings) -> None:
 
 def _check_alive(children: list[Child]) -> None:
     for child in children:
-        if child.gone:
-            raise CannotGoOn(f"projector {child.name} stopped. The end of {child.output}:\n{child.tail()}")
+        if child.has_stopped:
+            raise FatalError(f"projector {child.name} stopped. The end of {child.output}:\n{child.tail()}")

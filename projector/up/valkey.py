@@ -14,13 +14,13 @@ from pathlib import Path
 
 import redis
 
-from projector.errors import BadSetting, CannotGoOn
+from projector.errors import BadSetting, FatalError
 from projector.home import Home
 from projector.store.nodes import connect
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
-_LOOK_AGAIN_S = 0.02
+_CHECK_EVERY_S = 0.02
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,7 +37,7 @@ def binary() -> Path:
 
 
 def start_valkey(home: Home) -> subprocess.Popen[bytes]:
-    """Does not wait until it answers. Raises BadSetting, CannotGoOn."""
+    """Starts the server; does not wait until it answers. Raises BadSetting, FatalError."""
     _stop_orphan(home)
     with _output(home).open("ab") as file:
         return subprocess.Popen(
@@ -49,23 +49,23 @@ def start_valkey(home: Home) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            # Ctrl-C goes to the whole terminal group, but Redis must be the last to stop.
+            # Ctrl-C signals the terminal's whole process group, but Redis must stop last.
             start_new_session=True,
             preexec_fn=partial(_end_with_parent, os.getpid()),
         )
 
 
 def wait_for_valkey(home: Home, process: subprocess.Popen[bytes], stopping: threading.Event) -> None:
-    """Returns once it answers, or when `stopping` is set. Raises CannotGoOn."""
+    """Returns once it answers, or when `stopping` is set. Raises FatalError."""
     deadline = time.monotonic() + START_TIMEOUT_S
     client = connect(home.redis_url)
     try:
-        while time.monotonic() < deadline and process.poll() is None and not stopping.wait(_LOOK_AGAIN_S):
+        while time.monotonic() < deadline and process.poll() is None and not stopping.wait(_CHECK_EVERY_S):
             try:
                 if client.ping():
                     return
             except (redis.BusyLoadingError, redis.TimeoutError):
-                # It listens, and reads its data, which takes as long as it takes.
+                # It is loading its data: no time limit.
                 deadline = time.monotonic() + START_TIMEOUT_S
             except redis.ConnectionError:
                 # It does not listen yet.
@@ -73,7 +73,7 @@ def wait_for_valkey(home: Home, process: subprocess.Popen[bytes], stopping: thre
     finally:
         client.close()
     if not stopping.is_set():
-        raise CannotGoOn(f"the embedded Redis did not start; {_output(home)} says why")
+        raise FatalError(f"the embedded Redis did not start; {_output(home)} says why")
 
 
 def _output(home: Home) -> Path:
@@ -81,7 +81,7 @@ def _output(home: Home) -> Path:
 
 
 def _end_with_parent(parent: int) -> None:
-    """In the child, before it becomes Redis: a killed parent must not leave it behind. Linux alone can do that."""
+    """In the child, before exec: stops Redis when the parent dies. Possible on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
@@ -89,26 +89,26 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _stop_orphan(home: Home) -> None:
-    """A server whose `projector up` was killed may still have the data dir. We hold the lock: nothing else uses it."""
+    """Stops a server that a killed `projector up` left in the data dir. We hold the lock: nothing else uses it."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
     client = connect(home.redis_url)
     try:
-        # A killed server leaves its socket file behind, so that the file alone says nothing. One that stops by itself
-        # closes its socket when its data is written.
+        # The socket file alone proves nothing: a killed server leaves it. A server that shuts down closes its socket
+        # after writing its data.
         while _is_listening(home.redis_socket):
             if time.monotonic() > deadline:
-                raise CannotGoOn(f"a Redis left over in {home.redis} does not stop")
+                raise FatalError(f"the Redis of an earlier `projector up` in {home.redis} does not stop")
             with suppress(redis.RedisError):
                 client.shutdown(nosave=True)
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_CHECK_EVERY_S)
     finally:
         client.close()
 
 
 def _is_listening(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
+    with socket.socket(socket.AF_UNIX) as client:
         try:
-            probe.connect(str(path))
+            client.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
     return True

@@ -9,7 +9,7 @@ from msgspec import Struct
 from events.errors import LogDiverged, LogGap
 from events.logs.log import Log
 from projector.continuity import REBUILD, compare
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
@@ -78,7 +78,7 @@ def compare_generations(
 
     `tell`: see Tell. Differences are told as of `live`, with `built` as what is expected; those of `built` are sets and
     bitmaps of it that do not fit its own documents.
-    Raises StoreUnavailable and LogUnavailable as far as the builder's `retry` does, CannotGoOn where a shard of `live`
+    Raises StoreUnavailable and LogUnavailable as far as the builder's `retry` does, FatalError where a shard of `live`
     lags and no projector brings it on, and what Builder.advance raises.
     """
     started_s = time.monotonic()
@@ -126,12 +126,12 @@ def verify_log(
     `tell`: see Tell.
     `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
     Raises StoreUnavailable and LogUnavailable as far as `retry` does; LogGap and LogDiverged where the generation is
-    of another log; CannotGoOn where the log has lost its beginning, the generation is of another version, or a shard of
+    of another log; FatalError where the log has lost its beginning, the generation is of another version, or a shard of
     it lags and no projector brings it on.
     """
     started_s = time.monotonic()
     if generation.version != VERSION:
-        raise CannotGoOn(
+        raise FatalError(
             f"generation {generation.number} has version {generation.version}, this code folds version {VERSION}"
         )
     ours, known = retry(log.identity), retry(lambda: store.log_of(generation))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from events.logs.log import Log, Partition, Reader, Record
 from projector.cache import Cache
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.project import Decoded, Known, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
@@ -29,7 +29,7 @@ class Expected(Protocol):
     positions: Positions
 
     def advance(self, stop: Mapping[Partition, int], touched: Touched) -> None:
-        """To `stop` exactly. Raises CannotGoOn, LogGap."""
+        """To `stop` exactly. Raises FatalError, LogGap."""
 
     def pictures(self, ids: Collection[str]) -> dict[str, Picture]:
         """An EMPTY one for a group that there ought not to be."""
@@ -67,7 +67,7 @@ class Refold:
         first = retry(log.first)
         for partition, offset in first.items():
             if offset and not accept_loss:
-                raise CannotGoOn(
+                raise FatalError(
                     f"the log has lost its beginning: {partition} begins at {offset}. A refold needs the log from its "
                     "first event; without, nobody can tell what the groups ought to be"
                 )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from events.logs.log import Log
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.rebuild.windows import POLL_RECORDS, POLL_S
 from projector.retry import Retry
 from projector.verify.expected import Expected, Touched
@@ -30,7 +30,7 @@ class Level:
         self._tell = tell
 
     def __call__(self, look: Callable[[], Answer], touched: Touched) -> Answer:
-        """An answer of `look`, with what is expected moved on to its positions. Raises CannotGoOn."""
+        """An answer of `look`, with what is expected moved on to its positions. Raises FatalError."""
         still_since_s, stood = time.monotonic(), None
         while True:
             self._tell()
@@ -43,7 +43,7 @@ class Level:
             elif time.monotonic() - still_since_s > STILL_MAX_S:
                 if self._nothing_between(positions):
                     break
-                raise CannotGoOn(
+                raise FatalError(
                     f"a shard stands still at {_told(positions)}, behind another one, at "
                     f"{_told(self._expected.positions)}: it can be compared once a projector runs"
                 )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.fold.state import pack
 from projector.project import known
 from projector.readmodel.client.refusals import Refusal
@@ -64,7 +64,7 @@ class SelfCheck:
         self._told_at_s = float("-inf")
 
     def step(self) -> Sequence[Difference]:
-        """Returns what differs. Raises StoreUnavailable, CannotGoOn."""
+        """Returns what differs. Raises StoreUnavailable, FatalError."""
         generation = self._store.catalogue.live()
         if generation is None or generation.version != VERSION:
             return ()
@@ -125,7 +125,7 @@ def _fold(group_id: str, state: bytes | None) -> Picture:
     """What belongs to the state. Nothing if it cannot be read: then all that is stored differs."""
     try:
         folded = known(group_id, state)
-    except CannotGoOn:
+    except FatalError:
         return EMPTY
     # Packed again, so that a state whose revision does not fit its content differs.
     return picture_of(group_id, folded, state and pack(folded.group))
@@ -150,7 +150,7 @@ def _run(url: str, checked: Checked, stop: Event) -> None:
         while not stop.wait(STEP_S):
             try:
                 check.step()
-            except (StoreUnavailable, CannotGoOn) as error:
+            except (StoreUnavailable, FatalError) as error:
                 if isinstance(error, StoreUnavailable) and error.refusal not in (Refusal.NOPERM, Refusal.OTHER):
                     # The loop needs Redis as well, and says why it has none.
                     continue

@@ -12,7 +12,7 @@ import redis
 from msgspec import Struct
 
 from events.logs.log import Partition
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.fold.view import Entries
 from projector.readmodel.schema.keys import ID_SLICES, SLICES, Generation
 from projector.retry import Retry
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True):
 
 
 class Shards:
-    """Every method raises StoreUnavailable and CannotGoOn, as far as `retry` lets them pass."""
+    """Every method raises StoreUnavailable and FatalError, as far as `retry` lets them pass."""
 
     def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], retry: Retry) -> None:
         self.generation = generation
@@ -98,7 +98,7 @@ class Shards:
             self._retry(partial(self._store.finish, self.generation, shard))
             found = self._call(shard, head, ids)
             if b"unfinished" in found[0][::2]:
-                raise CannotGoOn(
+                raise FatalError(
                     f"generation {self.generation.number} has a commit that failed halfway: run the projector that "
                     "writes it, which finishes it"
                 )
@@ -207,7 +207,7 @@ class Shards:
                 continue
             partition = self._partitions.get(name)
             if partition is None:
-                raise CannotGoOn(
+                raise FatalError(
                     f"generation {self.generation.number} has a position of {name.decode()}, which the log has not"
                 )
             positions[partition] = int(offset)

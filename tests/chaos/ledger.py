@@ -1,7 +1,7 @@
-"""What was sent, and what the read model must hold for it at any position. Imports no project code.
+"""A ledger of the records sent. Computes what the read model must hold at given positions. Imports no project code.
 
-The answer is a function of the positions alone: at each of them, whatever had happened before, all that lies in the log
-before it is applied once, and nothing behind it.
+The expected content is a function of the positions alone: whatever happened before, every record before its partition's
+position is applied once, and no other record.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,28 +14,26 @@ OURS = ("order.created", "order.updated")
 
 
 class Line(NamedTuple):
-    """One record. `event` is None for what breaks the contract."""
+    """One record. `event` is None for a record that breaks the contract."""
 
     offset: int
     event: oracle.Event | None
 
 
 class Found(NamedTuple):
-    """What a read model holds, however it was read."""
+    """The content of a read model, real or simulated."""
 
     documents: Mapping[str, bytes]
     entries: Mapping[tuple[str, str], float]
     positions: Mapping[str, int]
     tally: Mapping[str, int]
     parked: Mapping[str, bytes]
-    # By an operator, who does not come here.
+    # Empty in chaos tests: no operator discards anything.
     discarded: Mapping[str, bytes] = {}
 
 
 class Ledger:
-    """`exact`: all events of a group lie in one partition, and are applied in its order, so that it is known which of
-    them are stale.
-    """
+    """`exact`: all events of a group are in one partition, and applied in its order: the stale ones are known."""
 
     def __init__(self, exact: bool = True) -> None:
         self.lines: dict[str, list[Line]] = {}
@@ -55,14 +53,14 @@ class Ledger:
         return sum(len(lines) for lines in self.lines.values())
 
     def sent(self, positions: Mapping[str, int] | None = None) -> Iterator[tuple[str, Line]]:
-        """What lies before the positions; all, where none are told."""
+        """Yields the records before `positions`; all of them by default."""
         for partition, lines in self.lines.items():
             for line in lines:
                 if positions is None or line.offset < positions.get(partition, 0):
                     yield partition, line
 
     def check(self, found: Found, complete: bool = True) -> None:
-        """Raises AssertionError. `complete`: it has come to the end of the log."""
+        """Raises AssertionError. `complete`: everything in the log must be applied."""
         if complete:
             assert dict(found.positions) == self.ends, "lost, or not applied yet"
         assert all(offset <= self.ends[partition] for partition, offset in found.positions.items())
@@ -87,17 +85,19 @@ class Ledger:
         assert sorted(bad ^ found.parked.keys())[:3] == []
         expected = fates(lines)
         for partition in found.positions:
-            told = {fate: found.tally.get(f"{partition}:{fate}", 0) for fate in FATES}
+            counted = {fate: found.tally.get(f"{partition}:{fate}", 0) for fate in FATES}
             wanted = {fate: expected.get((partition, fate), 0) for fate in FATES}
-            assert found.tally.get(f"{partition}:received", 0) == sum(told.values()) == sum(wanted.values()), partition
+            assert found.tally.get(f"{partition}:received", 0) == sum(counted.values()) == sum(wanted.values()), (
+                partition
+            )
             if not self._exact:
-                told["applied"] += told.pop("stale")
+                counted["applied"] += counted.pop("stale")
                 wanted["applied"] += wanted.pop("stale")
-            assert told == wanted, partition
+            assert counted == wanted, partition
 
 
 def fates(lines: list[tuple[str, Line]]) -> dict[tuple[str, str], int]:
-    """(Partition, fate) -> records, in the order of the log."""
+    """Returns the number of records by (partition, fate), if they are applied in the order of `lines`."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
     found: dict[tuple[str, str], int] = {}
     for partition, (_, event) in lines:
@@ -107,13 +107,13 @@ def fates(lines: list[tuple[str, Line]]) -> dict[tuple[str, str], int]:
             fate = "passed_over"
         else:
             order = known.setdefault((event["data"]["order_group_id"], event["data"]["id"]), {})
-            fate = "applied" if _tell(order, event) else "stale"
+            fate = "applied" if _merge(order, event) else "stale"
         found[partition, fate] = found.get((partition, fate), 0) + 1
     return found
 
 
-def _tell(order: dict[str, Any], event: oracle.Event) -> bool:
-    """Whether anything of the order is newer for it. Its `updated_at` counts as a field."""
+def _merge(order: dict[str, Any], event: oracle.Event) -> bool:
+    """Returns whether the event has a newer value of any field. Its `updated_at` counts as a field."""
     revision = oracle.revision(event)
     newer = [
         field

@@ -1,4 +1,4 @@
-"""Between a projector and a real Redis: cuts the connection, or falls silent, when a commit is under way."""
+"""A proxy between a projector and a real Redis that breaks the connection, or stops answering, during commits."""
 
 import random
 import socket
@@ -9,19 +9,19 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from projector.store.sent import SHA
+from projector.store.pending import SHA
 
-# Longer than a process waits for an answer, in seconds.
+# Longer than the time limit of a call, in seconds.
 SILENCE_S = 2.5
-# What may happen to a commit: its request is cut off, or arrives and nobody hears the answer, or hears it too late.
+# Faults: the request is truncated, the connection breaks after the request, or the answer is truncated.
 KINDS, WEIGHTS = ("request cut off", "cut off at once", "answer cut off"), (1, 1, 3)
-# One of so many is a silence instead, which takes the longest.
+# One in so many faults is a missing answer instead, which takes longest.
 SILENT = 40
 BYTES = 65536
 
 
 class Proxy:
-    """`happened` counts what became of commits, and `answers` what Redis answered, heard or not."""
+    """`happened` counts faults; `read` and `unread` count outcomes that the projector received, and did not."""
 
     def __init__(self, redis_url: str, share: float, seed: int) -> None:
         parts = urlsplit(redis_url)
@@ -34,8 +34,8 @@ class Proxy:
         self._ends = threading.Event()
         self._lock = threading.Lock()
         self.happened: Counter[str] = Counter()
-        self.unheard: Counter[str] = Counter()
-        self.heard: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
+        self.read: Counter[str] = Counter()
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Proxy:
             self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        """One question at a time, as redis-py asks them."""
+        """Forwards one request at a time, as redis-py sends them."""
         with client, suppress(OSError), socket.create_connection(self._redis) as server:
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,14 +78,14 @@ class Proxy:
             try:
                 while not self._ends.is_set() and (request := client.recv(BYTES)):
                     request += _rest_of(client, request)
-                    if not self._pass_on(request, client, server):
+                    if not self._forward(request, client, server):
                         return
             finally:
                 with self._lock:
                     self._sockets -= {client, server}
 
-    def _pass_on(self, request: bytes, client: socket.socket, server: socket.socket) -> bool:
-        """Whether the connection lives on."""
+    def _forward(self, request: bytes, client: socket.socket, server: socket.socket) -> bool:
+        """Returns whether the connection stays open."""
         is_commit = SHA.encode() in request[:200]
         fault = None
         if is_commit and self._chance.random() < self._share:
@@ -101,9 +101,9 @@ class Proxy:
             return False
         answer = _answer(server)
         if fault:
-            self.unheard[_word(answer)] += 1
+            self.unread[_word(answer)] += 1
         elif is_commit:
-            self.heard[_word(answer)] += 1
+            self.read[_word(answer)] += 1
         if fault == "answer cut off":
             client.sendall(answer[: self._chance.randrange(len(answer))])
             return False
@@ -115,7 +115,7 @@ class Proxy:
 
 
 def _rest_of(client: socket.socket, request: bytes) -> bytes:
-    """What more of the question comes: a command is an array of strings, each with its length."""
+    """Reads the rest of the request: a command is an array of strings, each with its length."""
     found = request
     while not _is_whole(found):
         more = client.recv(BYTES)
@@ -126,7 +126,7 @@ def _rest_of(client: socket.socket, request: bytes) -> bytes:
 
 
 def _is_whole(found: bytes) -> bool:
-    """One or more commands, to their last byte."""
+    """Whether it ends with a complete command."""
     at = 0
     while at < len(found):
         end = found.find(b"\r\n", at)
@@ -144,7 +144,7 @@ def _is_whole(found: bytes) -> bool:
 
 
 def _answer(server: socket.socket) -> bytes:
-    """All of it."""
+    """Reads a whole answer."""
     found = b""
     while not found or _value_end(found, 0) is None:
         more = server.recv(BYTES)
@@ -155,16 +155,16 @@ def _answer(server: socket.socket) -> bytes:
 
 
 def _value_end(found: bytes, at: int) -> int | None:
-    """Where the value ends that begins there; None where more of it has to come."""
+    """Returns the end of the value that begins at `at`; None while it is incomplete."""
     end = found.find(b"\r\n", at)
     if end < 0:
         return None
-    kind, told, at = found[at : at + 1], found[at + 1 : end], end + 2
-    if kind == b"$" and int(told) >= 0:
-        at += int(told) + 2
+    kind, number, at = found[at : at + 1], found[at + 1 : end], end + 2
+    if kind == b"$" and int(number) >= 0:
+        at += int(number) + 2
         return at if at <= len(found) else None
     if kind in (b"*", b"~", b"%"):
-        for _ in range(int(told) * (2 if kind == b"%" else 1)):
+        for _ in range(int(number) * (2 if kind == b"%" else 1)):
             ends = _value_end(found, at)
             if ends is None:
                 return None

@@ -1,4 +1,4 @@
-"""A log that is written to, a read model that follows, a ledger of what was sent, and processes that can be armed."""
+"""A log to publish to, its read model, a ledger of the records sent, and processes with fail points."""
 
 import json
 import random
@@ -20,21 +20,19 @@ from tests.processes import Process, applied, live, projector
 from tests.servers.process import wait_until
 
 ARMED = str(Path(__file__).parent / "armed")
-# After a fault, once log and Redis answer, the list lags behind for no longer, in seconds.
+# The longest lag after a fault, once log and Redis answer, in seconds.
 LAG_S = 30.0
 CHUNK = 1000
-# How long nothing is written at most while the read model is read.
+# The longest pause of writes while the read model is read.
 STILL_MS = 10_000
-# One of so many records is repeated, breaks the contract, is of a type that is not ours, or deletes an order.
-REPEATED, BAD, ALIEN, DELETED = 20, 50, 50, 30
+# One in so many records is repeated, breaks the contract, is of another type, or deletes an order.
+REPEATED, BAD, OTHER_TYPE, DELETED = 20, 50, 50, 30
 
 _BAD = [bad for bad in poison.POISON if len(bad.value or b"") < 10_000]
 
 
 class Stage:
-    """`exact`: the fate of every record is known before; see Ledger. A build that goes on where one was killed has seen
-    some of its events before.
-    """
+    """`exact`: see Ledger. Not exact is a build that resumes after a kill: it has applied some events before."""
 
     def __init__(
         self, folder: Path, redis_url: str, log_url: str | None = None, seed: int = 1, exact: bool = True
@@ -60,16 +58,16 @@ class Stage:
         self.log.close()
 
     def reopen(self) -> None:
-        """The log: what it knew of the brokers may be of yesterday."""
+        """Reconnects the log: its metadata of the brokers may be outdated."""
         self.log.close()
         self.log = open_log(self.log_url, {})
 
     def publish(self, number: int) -> None:
-        """Most are good, some come again, some are bad, some are not for us."""
+        """Publishes records: most valid, some repeated, some invalid, some of other types."""
         self.append([self._record() for _ in range(number)])
 
     def append(self, made: Sequence[tuple[Entry, Any]]) -> None:
-        """Records, each with the event in it."""
+        """`made`: entries, each with its event."""
         for start in range(0, len(made), CHUNK):
             some = made[start : start + CHUNK]
             for (partition, stop), (_, event) in zip(self.log.append([entry for entry, _ in some]), some, strict=True):
@@ -84,7 +82,7 @@ class Stage:
             event = chance.choice(self._past)
         else:
             (event,) = islice(self._history, 1)
-            if chance.randrange(ALIEN) == 0:
+            if chance.randrange(OTHER_TYPE) == 0:
                 event = {**event, "type": "order.placed"}
             elif self._past and chance.randrange(DELETED) == 0:
                 event = deleted(chance.choice(self._past), event)
@@ -93,14 +91,14 @@ class Stage:
         return good(event)
 
     def start(self, *arguments: str, **armed: object) -> Process:
-        """`projector ...`; `fail_at="send:after"` and the like arm it, and its workers."""
+        """Starts `projector ...`. Options such as `fail_at="send:after"` arm it and its workers; see armed/."""
         settings = dict(self.settings)
         if armed:
             settings |= {"PYTHONPATH": ARMED} | {name.upper(): str(value) for name, value in armed.items()}
         return Process(*arguments, cwd=self.folder, **settings)
 
     def model(self) -> readmodel.ReadModel:
-        """Of one instant: Redis may yet have to run what a process sent before it was killed."""
+        """Reads a snapshot: writes are paused, since Redis may still run commands of a killed process."""
         self.client.client_pause(STILL_MS, all=False)
         try:
             return readmodel.read(self.client, *live(self.client))
@@ -111,20 +109,20 @@ class Stage:
         return [int(number) for number in cast(dict[bytes, bytes], self.client.hgetall("{og:live}:generations"))]
 
     def applied(self) -> int:
-        """Records, of all partitions."""
+        """Returns the number of applied records of all partitions."""
         return sum(applied(self.client, *live(self.client)).values()) if self.client.exists("og:live") else 0
 
     def check_now(self) -> None:
-        """Whatever has happened: what is there is what the log has up to the positions that are there."""
+        """Checks that the read model equals the log up to its positions, whatever these are."""
         if self.client.exists("og:live"):
             self.ledger.check(found(self.model()), complete=False)
 
     def wait(self, timeout_s: float = LAG_S) -> None:
-        """Until nothing lags."""
+        """Waits until everything is applied."""
         wait_until(self._is_complete, timeout_s, "no lag")
 
     def check(self) -> None:
-        """All of it is there, as independent code has it and as the log folded anew has it, byte for byte."""
+        """Checks that everything is applied: against the ledger, and by `projector verify`, byte for byte."""
         self.wait()
         model = self.model()
         self.ledger.check(found(model))
@@ -138,15 +136,15 @@ class Stage:
 
 
 def good(event: Mapping[str, Any]) -> tuple[Entry, Any]:
-    """A record of an event that keeps the contract."""
+    """Returns the entry of a valid event, and the event."""
     return Entry(event["data"]["order_group_id"].encode(), json.dumps(event).encode()), event
 
 
 def deleted(event: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an order that was told of before: it is no more."""
-    gone = {"id": event["data"]["id"], "order_group_id": event["data"]["order_group_id"], "version": 9}
+    """Returns an event that deletes the order of an earlier `event`, at the time of `later`."""
+    order = {"id": event["data"]["id"], "order_group_id": event["data"]["order_group_id"], "version": 9}
     at = later["data"]["updated_at"]
-    return {**later, "type": "order.updated", "data": {**gone, "updated_at": at, "deleted_at": at}}
+    return {**later, "type": "order.updated", "data": {**order, "updated_at": at, "deleted_at": at}}
 
 
 def found(model: readmodel.ReadModel) -> Found:

@@ -1,4 +1,4 @@
-"""What a run with faults came through, written down once its test knows that nothing was lost, doubled or silent."""
+"""Reports the faults that a run survived, after its test has checked that nothing was lost or doubled."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def survived(fault: str, times: int, records: int) -> None:
-    """A line for `bench.chaos`, where `make chaos` asks for it. `records`: of the log, that were accounted for."""
+    """Writes a line for `bench.chaos` to $CHAOS_SURVIVED, if set. `records`: of the log, all accounted for."""
     if to := os.environ.get("CHAOS_SURVIVED"):
         with Path(to).open("a") as lines:
             lines.write(json.dumps({"name": fault, "times": times, "records": records}) + "\n")

@@ -1,4 +1,4 @@
-"""A broker that is killed, a topic that grows, members that come and go: while events are published all the time."""
+"""Brokers are killed, topics grow, members join and leave, while events are published."""
 
 import os
 import random
@@ -16,10 +16,10 @@ from tests.processes import Process
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic
 from tests.servers.process import wait_until
 
-# `make chaos` has 30.
+# `make chaos` runs 30.
 ROUNDS = int(os.environ.get("CHAOS_BROKER_ROUNDS", 1))
 SESSION_MS = 2500
-# How often a member comes or goes, in seconds, and how often in a storm.
+# How often a member joins or leaves, in seconds, and how many times per round.
 MEMBER_S = 2.0
 MEMBERS = 4
 
@@ -35,10 +35,12 @@ def member(stack: ExitStack, stage: Stage) -> Process:
 
 
 @pytest.mark.timeout(120 + 120 * ROUNDS)
-def test_brokers_die_topics_grow_members_come_and_go(broker: KafkaServer, tmp_path: Path, one_redis_url: str) -> None:
+def test_brokers_die_topics_grow_members_join_and_leave(
+    broker: KafkaServer, tmp_path: Path, one_redis_url: str
+) -> None:
     chance = random.Random(5)
     killed = grown = moved = 0
-    # A topic that has grown has events of a group in two partitions.
+    # After a topic has grown, events of a group are in two partitions.
     with (
         ExitStack() as stack,
         Stage(tmp_path, one_redis_url, new_topic(broker.bootstrap, 2), exact=False) as stage,
@@ -63,10 +65,10 @@ def test_brokers_die_topics_grow_members_come_and_go(broker: KafkaServer, tmp_pa
             stage.check_now()
 
             for _ in range(MEMBERS):
-                moved += come_or_go(stack, stage, members, chance)
+                moved += join_or_leave(stack, stage, members, chance)
                 stage.publish(300)
                 with pytest.raises(TimeoutError):
-                    wait_until(lambda: False, MEMBER_S, "the next")
+                    wait_until(lambda: False, MEMBER_S, "the pause")
             stage.wait()
             stage.check_now()
         stage.check()
@@ -87,16 +89,16 @@ def add_partition(broker: KafkaServer, stage: Stage) -> int:
     return 1
 
 
-def come_or_go(stack: ExitStack, stage: Stage, members: list[Process], chance: random.Random) -> int:
-    """One stays at least. Who goes does so in an orderly way, or not."""
+def join_or_leave(stack: ExitStack, stage: Stage, members: list[Process], chance: random.Random) -> int:
+    """Starts or stops a member, cleanly or by SIGKILL. At least one remains."""
     if len(members) < 2 or (len(members) < 4 and chance.random() < 0.5):
         members.append(member(stack, stage))
     else:
-        gone = members.pop(chance.randrange(len(members)))
+        leaving = members.pop(chance.randrange(len(members)))
         if chance.random() < 0.5:
-            code = gone.stop(timeout_s=20)
-            # On a busy machine it may not have begun yet.
-            assert code == 0 or (code == -signal.SIGTERM and not gone.text())
+            code = leaving.stop(timeout_s=20)
+            # On a busy machine it may not have installed its signal handler yet.
+            assert code == 0 or (code == -signal.SIGTERM and not leaving.text())
         else:
-            gone.stop(signal.SIGKILL)
+            leaving.stop(signal.SIGKILL)
     return 1

@@ -1,5 +1,5 @@
-"""The clock of the machine is set, forwards and back, while events come and a replay is made. Redis goes by libfaketime
-(Debian's package faketime), our own processes by tests/chaos/clocked.
+"""Steps the wall clock forwards and back, while events are published and a replay runs. libfaketime (Debian's package
+faketime) shifts Redis' clock, tests/chaos/clocked that of our processes.
 """
 
 import os
@@ -19,15 +19,15 @@ from tests.processes import Process, projector
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisServer, startable_homes
 
-# `make chaos` has 50.
+# `make chaos` runs 50.
 STEPS = int(os.environ.get("CHAOS_CLOCK_STEPS", 6))
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-# In seconds.
+# Sizes of steps, in seconds.
 SIZES = (-86_400, -3_600, -10, -1, 1, 10, 3_600, 86_400)
 
 
 class Clock:
-    """`of_redis`, `ours`: settings of processes that go by it."""
+    """A clock to set. `of_redis`, `ours`: environments that shift the clock of a process."""
 
     def __init__(self, folder: Path) -> None:
         self._files = (folder / "clock-of-redis", folder / "clock")
@@ -57,7 +57,7 @@ def clock(tmp_path: Path) -> Clock:
 @pytest.mark.chaos
 @pytest.mark.timeout(120 + 20 * STEPS)
 def test_steps_of_the_clock(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the last home, the Valkey of the wheel: libfaketime does not go with the allocator of Debian's Redis."""
+    """Uses the last home, the wheel's Valkey: libfaketime does not work with the allocator of Debian's Redis."""
     chance = random.Random(6)
     with (
         environment(monkeypatch, clock.of_redis),
@@ -74,7 +74,7 @@ def test_steps_of_the_clock(tmp_path: Path, clock: Clock, monkeypatch: pytest.Mo
                 clock.set(size)
                 assert abs(stage.client.time()[0] - int(time.time()) - size) <= 2, "the clock of Redis was not set"
                 stage.publish(300)
-                # Its lease may have expired by the step: then it says so, and the next one goes on.
+                # 2: the step has made its lease expire.
                 assert replay.process.wait(60) in (0, 2), replay.text()
             stage.wait()
             stage.check_now()

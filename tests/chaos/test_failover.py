@@ -1,4 +1,4 @@
-"""A master of a Redis Cluster is killed, and its replica takes over; then that one is killed; and so on, under load."""
+"""Kills a master of a Redis Cluster, then the replica that took over, and so on, under load."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from tests.servers.cluster import ClusterServer
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome
 
-# `make chaos` has 30.
+# `make chaos` runs 30.
 ROUNDS = int(os.environ.get("CHAOS_FAILOVER_ROUNDS", 2))
 WAIT_S = 40.0
 
@@ -24,7 +24,7 @@ WAIT_S = 40.0
 @pytest.mark.chaos
 @pytest.mark.timeout(120 + 60 * ROUNDS)
 def test_replicas_take_over_in_turn(cluster_server_home: RedisHome, tmp_path: Path) -> None:
-    """Replication is asynchronous: what the new master has not heard of is read from the log again."""
+    """Replication is asynchronous: the projector reads again what the new master lacks."""
     chance = random.Random(9)
     with ClusterServer(cluster_server_home, settings=QUICK) as server, server.client() as client:
         slot = client.keyslot(readmodel.PREFIX + "meta")
@@ -59,6 +59,6 @@ def stage_applied(url: str) -> int:
 
 
 def replicas(client: "redis.Redis") -> int:
-    """That are in step."""
+    """Returns the number of replicas in sync."""
     known = client.info("replication")
     return sum(known[f"slave{number}"]["state"] == "online" for number in range(known["connected_slaves"]))

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments under full load, and at each fail point: nothing lost, nothing twice."""
+"""SIGKILL at random times under full load, and at each fail point: nothing is lost or applied twice."""
 
 import os
 import random
@@ -12,18 +12,18 @@ import pytest
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 
-# `make chaos` has 300, and 30.
+# `make chaos` runs 300, and 30.
 KILLS = int(os.environ.get("CHAOS_KILLS", 10))
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
-# Killed so many times, a read model has shown what it can: the next one begins with another seed.
-KILLS_A_LIFE = 5
-# How much lies in the log when a process is started that will be killed, so that it is never idle.
+# Kills per read model; the next one begins with another seed.
+KILLS_PER_MODEL = 5
+# Records in the log when a process starts that will be killed, so that it is never idle.
 BACKLOG = 2_500
-# How much of that is applied at most when it is killed.
+# At most so many of them are applied when it is killed.
 AT_MAX = 2_000
 
 RUN_POINTS = [
-    f"{point}:{side}" for point in ("ask", "load", "fold", "send", "answer", "mark") for side in ("before", "after")
+    f"{point}:{when}" for point in ("ask", "load", "fold", "send", "answer", "mark") for when in ("before", "after")
 ]
 
 
@@ -36,7 +36,7 @@ def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> No
         folder.mkdir()
         with Stage(folder, one_redis_url, seed=killed) as stage:
             stage.client.flushdb()
-            for _ in range(min(KILLS_A_LIFE, KILLS - killed)):
+            for _ in range(min(KILLS_PER_MODEL, KILLS - killed)):
                 stage.publish(BACKLOG)
                 target = stage.applied() + chance.randint(1, AT_MAX)
                 with stage.start("run") as run:
@@ -49,7 +49,7 @@ def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> No
                 assert run.stop() == 0
             records += stage.ledger.records
     assert killed == KILLS
-    assert busy >= KILLS * 0.7, "most were idle when they were killed"
+    assert busy >= KILLS * 0.7, "too many were idle when they were killed"
     survived("`kill -9` at random moments at full load", killed, records)
 
 
@@ -65,18 +65,18 @@ def test_killed_at_each_fail_point_of_run(
         folder.mkdir()
         with Stage(folder, one_redis_url, kafka_topic(2) + "&instance=one", seed=number) as stage:
             stage.client.flushdb()
-            for place, point in enumerate(RUN_POINTS):
+            for i, point in enumerate(RUN_POINTS):
                 stage.publish(800)
                 nth = chance.randint(1, 2 if point.startswith("mark") else 4)
-                # However the log hands them out: there are more batches than that.
+                # There are more batches than `nth`, however the log splits the records.
                 with stage.start("run", fail_at=point, fail_time=nth, batch_records=100) as run:
                     assert run.process.wait(60) == -signal.SIGKILL, run.text()
                 died.append(point)
                 stage.check_now()
-                if place % 2:
-                    # Two in a row that died at one event, and the third would take it for the cause, and park it.
+                if i % 2:
+                    # A clean exit: after two deaths at one event, the third process would park it as a poison pill.
                     with stage.start("run") as run:
-                        # All may be applied already: then it could be stopped before it has begun.
+                        # Otherwise everything may be applied already, and it could be stopped before its start is done.
                         stage.publish(10)
                         stage.wait()
                         assert run.stop() == 0
@@ -89,7 +89,7 @@ def test_killed_at_each_fail_point_of_run(
 
 
 def wait_while(waiting: Callable[[], bool]) -> None:
-    """Without a pause: a moment later all is done."""
+    """Polls without a pause: everything would be applied soon after."""
     deadline_s = time.monotonic() + 30
     while waiting():
         assert time.monotonic() < deadline_s

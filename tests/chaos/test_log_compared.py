@@ -1,4 +1,4 @@
-"""Logs that look odd and are not other ones: the projector goes on, and loses nothing."""
+"""Logs that look different but are the right ones: the projector continues, and loses nothing."""
 
 import uuid
 from collections.abc import Callable
@@ -25,24 +25,24 @@ def watched(stage: Stage, *options: str) -> Projector:
 
 
 def apply_all(stage: Stage) -> None:
-    """By a projector, which then stops."""
+    """Applies everything, and stops the projector."""
     with stage.start("run") as run:
         stage.wait()
         assert run.stop() == 0
 
 
-def goes_on(stage: Stage, *options: str, **found: float) -> None:
-    """`found`: how many partitions its first comparison must find same, unknown or diverged."""
+def continues(stage: Stage, *options: str, **found: float) -> None:
+    """`found`: the expected results of its first comparison, by number of partitions."""
     with watched(stage, *options) as run:
-        wait_until(lambda: sum(checks(run).values()) >= sum(found.values()), 30, "a look at the log")
+        wait_until(lambda: sum(checks(run).values()) >= sum(found.values()), 30, "a comparison")
         assert checks(run) == {"same": 0, "unknown": 0, "diverged": 0, **found}
         stage.publish(100)
         stage.wait()
         stage.check_now()
         assert run.stop() == 0
-    # From here on it is known again.
+    # The second projector finds anchors again.
     with watched(stage, *options) as run:
-        wait_until(lambda: sum(checks(run).values()) >= len(stage.ledger.lines), 30, "a look at the log")
+        wait_until(lambda: sum(checks(run).values()) >= len(stage.ledger.lines), 30, "a comparison")
         assert checks(run) == {"same": len(stage.ledger.lines), "unknown": 0, "diverged": 0}
         assert run.stop() == 0
 
@@ -56,30 +56,30 @@ def at_last(stage: Stage) -> bytes:
     return cast(bytes, stage.client.hget(LAST, name))
 
 
-def test_a_position_that_an_older_release_has_moved(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_position_moved_by_an_older_release(tmp_path: Path, one_redis_url: str) -> None:
     with Stage(tmp_path, one_redis_url) as stage:
         stage.publish(200)
         apply_all(stage)
         before = at_last(stage)
         stage.publish(50)
         apply_all(stage)
-        # It knows nothing of this key.
+        # The older release does not write this key.
         stage.client.hset(LAST, "orders/0", before.decode())
-        goes_on(stage, unknown=1)
+        continues(stage, unknown=1)
 
 
 @pytest.mark.parametrize("stored", [None, b"{}", b"[250,[]]"])
-def test_nothing_that_this_release_reads(tmp_path: Path, one_redis_url: str, stored: bytes | None) -> None:
+def test_anchors_that_this_release_cannot_read(tmp_path: Path, one_redis_url: str, stored: bytes | None) -> None:
     with Stage(tmp_path, one_redis_url) as stage:
         stage.publish(250)
         apply_all(stage)
         stage.client.delete(LAST)
         if stored:
             stage.client.hset(LAST, "orders/0", stored.decode())
-        goes_on(stage, unknown=1)
+        continues(stage, unknown=1)
 
 
-def test_retention_that_took_the_last_record(
+def test_retention_dropped_the_last_record(
     kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
 ) -> None:
     with Stage(tmp_path, one_redis_url, kafka_topic(1)) as stage:
@@ -87,13 +87,13 @@ def test_retention_that_took_the_last_record(
         apply_all(stage)
         with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
             admin.delete_records({TopicPartition(stage.log.topic, 0): 200})
-        goes_on(stage, unknown=1)
+        continues(stage, unknown=1)
 
 
-def test_markers_of_transactions(
+def test_the_last_offsets_are_transaction_markers(
     kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
 ) -> None:
-    """The last offsets are those of markers and of a record that was taken back."""
+    """The last offsets are markers and an aborted record."""
     with Stage(tmp_path, one_redis_url, kafka_topic(1)) as stage:
         stage.publish(200)
         producer: Any = KafkaProducer(bootstrap_servers=kafka, transactional_id=uuid.uuid4().hex)
@@ -104,15 +104,15 @@ def test_markers_of_transactions(
                 producer.send(stage.log.topic, b"{", partition=0)
                 producer.flush()
                 end()
-        # A record and its marker, then one that counts for nothing and its marker.
+        # A record and its marker, then an aborted record and its marker.
         name = f"{stage.log.topic}/0"
         stage.ledger.note(name, 200, None)
         apply_all(stage)
-        goes_on(stage, same=1)
+        continues(stage, same=1)
 
 
 @pytest.mark.timeout(180)
-def test_compaction_that_took_the_last_record(kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str) -> None:
+def test_compaction_dropped_the_last_record(kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str) -> None:
     eager = {"log.cleaner.backoff.ms": "100", "log.roll.ms": "100", "log.cleaner.min.cleanable.ratio": "0.001"}
     with (
         KafkaServer(kafka_server_home, eager) as broker,
@@ -127,7 +127,7 @@ def test_compaction_that_took_the_last_record(kafka_server_home: KafkaHome, tmp_
         partition = Partition(stage.log.topic, 0)
 
         def is_gone() -> bool:
-            # Of the same keys, so that these are the last of each; each call may begin a segment.
+            # The same keys again, so that compaction drops the earlier records; each call may begin a segment.
             stage.log.append(again)
             return stage.log.at({partition: last})[partition] is None
 
@@ -136,7 +136,7 @@ def test_compaction_that_took_the_last_record(kafka_server_home: KafkaHome, tmp_
         again = entries_of(stage, partition, last + 1)
         wait_until(is_gone, 120, "compaction")
         with watched(stage, "--accept-loss", "compaction") as run:
-            wait_until(lambda: sum(checks(run).values()) >= 1, 30, "a look at the log")
+            wait_until(lambda: sum(checks(run).values()) >= 1, 30, "a comparison")
             wait_until(run.is_ready, 30, "ready")
             assert checks(run)["diverged"] == 0
             assert run.stop() == 0
@@ -150,9 +150,7 @@ def entries_of(stage: Stage, partition: Partition, end: int) -> list[Entry]:
     return [Entry(record.key, record.value, record.headers) for record in records if record.key]
 
 
-def test_partitions_that_were_added_and_a_new_leader(
-    kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str
-) -> None:
+def test_added_partitions_and_a_new_leader(kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str) -> None:
     with (
         KafkaServer(kafka_server_home) as broker,
         Stage(tmp_path, one_redis_url, new_topic(broker.bootstrap, 1), exact=False) as stage,
@@ -175,11 +173,11 @@ def test_partitions_that_were_added_and_a_new_leader(
         stage.publish(100)
         stage.wait(60)
         assert len(epochs) == 3, "there was no new leader"
-        # At each of two connections, if not at assignments as well.
+        # At least one comparison per reconnection.
         assert checks(run)["same"] >= 2
         assert checks(run)["unknown"] == checks(run)["diverged"] == 0
         assert run.stop() == 0
-        goes_on(stage, same=2)
+        continues(stage, same=2)
 
 
 def leader_epoch(stage: Stage) -> int | None:

@@ -1,4 +1,4 @@
-"""A log that is put back to an older state and then grows past what Redis has of it: every position looks right."""
+"""A log is restored to an older state, and then grows past Redis' positions, so that all positions look right."""
 
 import json
 import shutil
@@ -15,64 +15,66 @@ from projector.readmodel.schema.document import VERSION
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.chaos.test_lost_writes import stops_with
-from tests.chaos.test_zombies import is_asleep
+from tests.chaos.test_zombies import is_stopped
 from tests.processes import Api, Process, projector
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic
 from tests.servers.process import wait_until
 
-MENDING = "projector replay --accept-loss recreated"
+REMEDY = "projector replay --accept-loss recreated"
 KEPT, LOST, GROWN = 1000, 500, 600
-# Kafka's partitions share them: each of them is to grow past where it was.
+# Kafka's partitions share them, and each partition must grow past its former end.
 GROWN_ON_KAFKA = 1500
 
 
-class PutBack:
-    """A stage and its log, of which a copy is kept after the first KEPT records.
+class RestoredLog:
+    """A stage and its log, with a backup after the first KEPT records.
 
-    `put_back` takes LOST records away again and publishes `grown` others, which the ledger alone knows from then on.
+    `restore` drops LOST records and publishes `grown` others. The ledger then holds the restored log.
     """
 
-    def __init__(self, stage: Stage, keep: Callable[[], None], put_back: Callable[[], None], grown: int) -> None:
+    def __init__(self, stage: Stage, backup: Callable[[], None], restore: Callable[[], None], grown: int) -> None:
         self.stage = stage
         stage.publish(KEPT)
         kept = {partition: len(lines) for partition, lines in stage.ledger.lines.items()}
-        keep()
+        backup()
         stage.publish(LOST)
         self.applied = dict(stage.ledger.ends)
-        self._kept, self._restore, self._grown = kept, put_back, grown
+        self._kept, self._restore, self._grown = kept, restore, grown
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         ledger = self.stage.ledger
         self.stage.log.close()
         self._restore()
         ledger.lines = {partition: ledger.lines[partition][:kept] for partition, kept in self._kept.items()}
         self.stage.reopen()
         self.stage.publish(self._grown)
-        assert all(ledger.ends[partition] > end for partition, end in self.applied.items()), "no longer than it was"
+        assert all(ledger.ends[partition] > end for partition, end in self.applied.items()), (
+            "the log has not grown past its former end"
+        )
 
 
 def copy(source: Path, target: Path) -> None:
-    """As `.backup` and `.restore` of SQLite's own shell do it."""
+    """Copies a database like `.backup` and `.restore` of the SQLite shell."""
     with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)
 
 
 @contextmanager
-def in_sqlite(folder: Path, redis_url: str, way: str = "restore") -> Iterator[PutBack]:
-    def put_back() -> None:
+def in_sqlite(folder: Path, redis_url: str, way: str = "restore") -> Iterator[RestoredLog]:
+    def restore() -> None:
         if way == "restore":
-            copy(folder / "kept.db", folder / "orders.db")
+            copy(folder / "backup.db", folder / "orders.db")
         else:
-            shutil.copyfile(folder / "kept.db", folder / "orders.db")
+            shutil.copyfile(folder / "backup.db", folder / "orders.db")
             for suffix in ("-wal", "-shm"):
                 (folder / f"orders.db{suffix}").unlink(missing_ok=True)
 
     with Stage(folder, redis_url) as stage:
-        yield PutBack(stage, lambda: copy(folder / "orders.db", folder / "kept.db"), put_back, GROWN)
+        yield RestoredLog(stage, lambda: copy(folder / "orders.db", folder / "backup.db"), restore, GROWN)
 
 
 @contextmanager
-def in_kafka(home: KafkaHome, folder: Path, redis_url: str) -> Iterator[PutBack]:
+def in_kafka(home: KafkaHome, folder: Path, redis_url: str) -> Iterator[RestoredLog]:
     with KafkaServer(home) as broker:
 
         def while_stopped(work: Callable[[], None]) -> Callable[[], None]:
@@ -84,12 +86,12 @@ def in_kafka(home: KafkaHome, folder: Path, redis_url: str) -> Iterator[PutBack]
             return done
 
         with Stage(folder, redis_url, new_topic(broker.bootstrap, 2)) as stage:
-            keep, put_back = while_stopped(broker.keep), while_stopped(broker.put_back)
-            yield PutBack(stage, keep, put_back, GROWN_ON_KAFKA)
+            backup, restore = while_stopped(broker.backup), while_stopped(broker.restore)
+            yield RestoredLog(stage, backup, restore, GROWN_ON_KAFKA)
 
 
 @contextmanager
-def in_any(kind: str, request: pytest.FixtureRequest, folder: Path, redis_url: str) -> Iterator[PutBack]:
+def in_any(kind: str, request: pytest.FixtureRequest, folder: Path, redis_url: str) -> Iterator[RestoredLog]:
     if kind == "kafka":
         with in_kafka(request.getfixturevalue("kafka_server_home"), folder, redis_url) as log:
             yield log
@@ -103,22 +105,22 @@ def read_model(stage: Stage) -> tuple[object, ...]:
     return model.documents, model.positions, model.tally
 
 
-def is_found_out_and_mended(log: PutBack, run: Process) -> None:
+def is_detected_and_repaired(log: RestoredLog, run: Process) -> None:
     stage, before = log.stage, read_model(log.stage)
-    stops_with(run, "log_diverged", "last record known to be common", MENDING)
+    stops_with(run, "log_diverged", "last record known to be common", REMEDY)
     assert read_model(stage) == before, "events of the other log were applied"
     assert stage.model().positions == log.applied
     planned = projector("replay", "plan", "--json", cwd=stage.folder, settings=stage.settings)
-    (told,) = [one["reason"] for one in json.loads(planned.stdout)["refusals"] if "recreated" in one["remedy"]]
-    assert "are no longer in the log" in told
+    (reason,) = [one["reason"] for one in json.loads(planned.stdout)["refusals"] if "recreated" in one["remedy"]]
+    assert "are no longer in the log" in reason
     refused = projector("verify", cwd=stage.folder, settings=stage.settings)
     assert (refused.returncode, "log_diverged" in refused.stderr) == (2, True), refused.stderr
     with Api(stage.folder, stage.settings["REDIS_URL"]) as api:
         assert api.client.get("/health/ready").status_code == 503
         api.get({})
-        command = (*MENDING.split()[1:], "--park", "--yes")
-        mended = projector(*command, cwd=stage.folder, settings=stage.settings)
-        assert mended.returncode == 0, mended.stdout + mended.stderr
+        command = (*REMEDY.split()[1:], "--park", "--yes")
+        rebuilt = projector(*command, cwd=stage.folder, settings=stage.settings)
+        assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
         back = projector("replay", "rollback", cwd=stage.folder, settings=stage.settings)
         assert (back.returncode, "log_diverged" in back.stderr) == (2, True), back.stderr
         with stage.start("run") as again:
@@ -137,9 +139,9 @@ def test_while_the_projector_is_stopped(
         with log.stage.start("run") as run:
             log.stage.wait()
             assert run.stop() == 0
-        log.put_back()
+        log.restore()
         with log.stage.start("run") as run:
-            is_found_out_and_mended(log, run)
+            is_detected_and_repaired(log, run)
         survived(f"log put back while the projector is stopped: {kind}", 1, log.stage.ledger.records)
 
 
@@ -148,21 +150,21 @@ def test_while_the_projector_is_stopped(
 def test_while_the_projector_runs(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path, one_redis_url: str
 ) -> None:
-    """It sleeps meanwhile, since it would otherwise see that the log is shorter for a moment."""
+    """The projector is stopped meanwhile: otherwise it could see the log while it is shorter."""
     with (
         in_any(kind, request, tmp_path, one_redis_url) as log,
         log.stage.start("run") as run,
     ):
         log.stage.wait()
         run.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: is_asleep(run), 10, "it sleeps")
-        log.put_back()
+        wait_until(lambda: is_stopped(run), 10, "SIGSTOP")
+        log.restore()
         run.process.send_signal(signal.SIGCONT)
-        is_found_out_and_mended(log, run)
+        is_detected_and_repaired(log, run)
         survived(f"log put back while the projector runs: {kind}", 1, log.stage.ledger.records)
 
 
-def test_the_right_log_again_lifts_the_mark(tmp_path: Path, one_redis_url: str) -> None:
+def test_the_mark_is_removed_once_the_right_log_is_back(tmp_path: Path, one_redis_url: str) -> None:
     with in_sqlite(tmp_path, one_redis_url) as log:
         stage = log.stage
         with stage.start("run") as run:
@@ -170,7 +172,7 @@ def test_the_right_log_again_lifts_the_mark(tmp_path: Path, one_redis_url: str) 
             assert run.stop() == 0
         right = dict(stage.ledger.lines)
         copy(tmp_path / "orders.db", tmp_path / "right.db")
-        log.put_back()
+        log.restore()
         with stage.start("run") as run:
             stops_with(run, "log_diverged")
         copy(tmp_path / "right.db", tmp_path / "orders.db")
@@ -184,7 +186,7 @@ def test_the_right_log_again_lifts_the_mark(tmp_path: Path, one_redis_url: str) 
 
 @pytest.mark.timeout(120)
 def test_a_shard_that_is_ahead_counts(tmp_path: Path, one_redis_url: str) -> None:
-    """The others stand where both logs are the same."""
+    """The positions of other shards are where both logs are the same."""
     with in_sqlite(tmp_path, one_redis_url) as log:
         stage = log.stage
         stage.client.set("og:live", json.dumps({"number": 0, "shards": 2, "version": VERSION, "nonce": ""}))
@@ -195,17 +197,17 @@ def test_a_shard_that_is_ahead_counts(tmp_path: Path, one_redis_url: str) -> Non
         for name in stage.client.scan_iter(match="og:{0.0}:*"):
             if not name.endswith(b":meta"):
                 stage.client.delete(name)
-        log.put_back()
+        log.restore()
         with stage.start("run") as run:
             stops_with(run, "log_diverged", f"applied orders/0 up to {KEPT + LOST}")
 
 
-def test_a_generation_begun_from_the_other_log_is_not_gone_on_with(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_build_from_the_other_log_is_not_resumed(tmp_path: Path, one_redis_url: str) -> None:
     with in_sqlite(tmp_path, one_redis_url) as log:
         stage = log.stage
         built = projector("replay", "build", "--park", "--yes", cwd=tmp_path, settings=stage.settings)
         assert built.returncode == 0, built.stderr
-        log.put_back()
+        log.restore()
         for step in (("build", "--park", "--yes"), ("verify", "--park")):
             refused = projector("replay", *step, cwd=tmp_path, settings=stage.settings)
             assert refused.returncode == 2
@@ -213,14 +215,14 @@ def test_a_generation_begun_from_the_other_log_is_not_gone_on_with(tmp_path: Pat
             assert "projector replay drop 0" in refused.stderr
 
 
-def test_nothing_is_applied_of_a_log_that_was_put_back_and_fits_in_part(tmp_path: Path, one_redis_url: str) -> None:
-    """The projector has read ahead of what Redis has when the file is put back to just there."""
+def test_nothing_is_applied_of_a_restored_log_that_is_partly_the_same(tmp_path: Path, one_redis_url: str) -> None:
+    """The file is restored to Redis' position, while the projector has already read past it."""
     with Stage(tmp_path, one_redis_url) as stage:
         stage.publish(KEPT)
         with stage.start("run") as run:
             stage.wait()
             run.process.send_signal(signal.SIGSTOP)
-            wait_until(lambda: is_asleep(run), 10, "it sleeps")
+            wait_until(lambda: is_stopped(run), 10, "SIGSTOP")
             with closing(sqlite3.connect(tmp_path / "orders.db")) as file, file:
                 # The last record is another one: a restored log that has grown by one.
                 file.execute('UPDATE log SET value = ? WHERE "offset" = ?', (b"{}", KEPT - 1))

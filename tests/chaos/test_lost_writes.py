@@ -1,4 +1,4 @@
-"""Redis comes back without its last writes, and the log without some of its events, while the projector runs."""
+"""Redis loses writes, and the log loses events, while the projector runs."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from tests.servers.aof import written_file
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
 
-# `make chaos` has 100.
+# `make chaos` runs 100.
 LOSSES = int(os.environ.get("CHAOS_LOSSES", 6))
 KINDS = ("FLUSHALL", "an old RDB", "a cut AOF")
 STOP_S = 20.0
@@ -27,8 +27,8 @@ STOP_S = 20.0
 
 @pytest.mark.timeout(120 + 5 * LOSSES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, tmp_path: Path, kind: str) -> None:
-    """On a server whose files we see, as those of a cluster are."""
+def test_lost_writes_are_detected_and_applied_again(cluster_server_home: RedisHome, tmp_path: Path, kind: str) -> None:
+    """On a server whose files are accessible, as for a cluster."""
     chance = random.Random(kind)
     persistence = "no" if kind == "an old RDB" else "yes"
     losses = -(-LOSSES // len(KINDS))
@@ -43,7 +43,7 @@ def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, t
             lose = losing(server, stage.client, kind)
             stage.publish(50)
             stage.wait()
-            # A commit goes out when its predecessor was answered: what was published before is known to be stored.
+            # A commit is sent after the previous one was answered: records published before are known to be stored.
             before = stage.applied()
             stage.publish(600)
             target = before + chance.randint(1, 500)
@@ -52,28 +52,28 @@ def test_lost_writes_are_noticed_and_made_good(cluster_server_home: RedisHome, t
             stage.publish(50)
             stage.wait()
             stage.check_now()
-        assert run.text().count("lost writes") >= losses, "not all were losses"
+        assert run.text().count("lost writes") >= losses, "not every loss was detected"
         stage.check()
-        assert run.process.poll() is None, "it was to mend that without a restart"
+        assert run.process.poll() is None, "it must recover without a restart"
         assert run.stop() == 0
     survived(f"Redis loses writes: {kind}", losses, stage.ledger.records)
 
 
 def losing(server: RedisServer, client: "redis.Redis", kind: str) -> Callable[[], object]:
-    """What loses all that is written from now on, or everything."""
+    """Returns a function that loses everything written after this call, or everything."""
     if kind == "FLUSHALL":
         return client.flushall
     if kind == "an old RDB":
         client.save()
 
         def cut() -> None:
-            """The file is old enough."""
+            """The saved file is already old."""
     else:
         file = written_file(server.directory)
         size = file.stat().st_size
 
         def cut() -> None:
-            """As a power cut does, in the midst of a command."""
+            """Truncates within a command, as a power failure does."""
             os.truncate(file, size + 20)
 
     def restart() -> None:
@@ -86,7 +86,7 @@ def losing(server: RedisServer, client: "redis.Redis", kind: str) -> Callable[[]
 
 @contextmanager
 def applied_all(folder: Path, redis_url: str, log_url: str | None = None) -> Iterator[tuple[Stage, Process]]:
-    """A projector that runs, and has applied 200 records."""
+    """Yields a stage and a running projector that has applied 200 records."""
     with Stage(folder, redis_url, log_url) as stage, stage.start("run") as run:
         stage.publish(200)
         stage.wait()
@@ -99,7 +99,7 @@ def stops_with(run: Process, *reasons: str) -> None:
     assert "Traceback" not in run.text()
 
 
-def test_a_loss_is_told_of_also_while_nothing_is_published(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_loss_is_detected_while_nothing_is_published(tmp_path: Path, one_redis_url: str) -> None:
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         stage.client.flushall()
         wait_until(lambda: "Redis has lost writes" in run.text(), 30, "a line in the log")
@@ -107,7 +107,7 @@ def test_a_loss_is_told_of_also_while_nothing_is_published(tmp_path: Path, one_r
         assert run.stop() == 0
 
 
-def test_what_the_log_no_longer_has_is_never_left_out_in_silence(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_gap_in_the_log_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
             log.execute('DELETE FROM log WHERE "offset" < 100')
@@ -119,7 +119,9 @@ def test_what_the_log_no_longer_has_is_never_left_out_in_silence(tmp_path: Path,
             assert run.stop() == 0
 
 
-def test_the_same_on_kafka(kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str) -> None:
+def test_a_gap_in_a_topic_stops_the_projector(
+    kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
+) -> None:
     url = kafka_topic(1)
     with applied_all(tmp_path, one_redis_url, url) as (stage, run):
         with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
@@ -129,7 +131,7 @@ def test_the_same_on_kafka(kafka: str, kafka_topic: Callable[[int], str], tmp_pa
         assert stage.applied() == 0
 
 
-def test_a_log_that_was_cut_off_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_truncated_log_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         with closing(sqlite3.connect(tmp_path / "orders.db")) as log, log:
             log.execute('DELETE FROM log WHERE "offset" >= 150')
@@ -137,19 +139,19 @@ def test_a_log_that_was_cut_off_stops_the_projector(tmp_path: Path, one_redis_ur
         stage.check_now()
 
 
-def test_a_log_that_was_made_anew_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
+def test_a_log_created_again_stops_the_projector(tmp_path: Path, one_redis_url: str) -> None:
     with applied_all(tmp_path, one_redis_url) as (stage, run):
         with Stage(tmp_path / "other", one_redis_url, f"sqlite://{tmp_path / 'new.db'}", seed=2) as other:
             other.publish(500)
         for suffix in ("-wal", "-shm"):
             (tmp_path / f"orders.db{suffix}").unlink(missing_ok=True)
         (tmp_path / "new.db").replace(tmp_path / "orders.db")
-        stops_with(run, "was deleted and made anew")
+        stops_with(run, "was deleted and created again")
         stage.check_now()
         assert stage.applied() == 200
 
 
-def test_a_topic_that_was_made_anew_stops_the_projector(
+def test_a_topic_created_again_stops_the_projector(
     kafka: str, kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
 ) -> None:
     url = kafka_topic(1)
@@ -160,6 +162,6 @@ def test_a_topic_that_was_made_anew_stops_the_projector(
             wait_until(log.create, 20, "the new topic")
         with Stage(tmp_path / "other", one_redis_url, url, seed=2) as other:
             other.publish(500)
-        stops_with(run, "deleted and made anew")
+        stops_with(run, "deleted and created again")
         stage.check_now()
         assert stage.applied() == 200

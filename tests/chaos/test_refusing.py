@@ -1,4 +1,4 @@
-"""Redis takes away what a commit needs, and gives it back, again and again, while events come."""
+"""Redis refuses commits for a while, again and again, while events are published."""
 
 import os
 import random
@@ -18,15 +18,15 @@ from tests.integration.watched import Projector
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
 
-# `make chaos` has 100.
+# `make chaos` runs 100.
 ROUNDS = int(os.environ.get("CHAOS_REFUSING_ROUNDS", 4))
 WAIT_S = 30.0
-# Of a small disk.
+# The size of the disk that is filled.
 DISK_BYTES = 48 * 1024**2
 
 
 class Bench:
-    """`disk`: where Redis' files lie."""
+    """`disk`: the folder of Redis' files."""
 
     def __init__(self, disk: Path, stage: Stage, run: Projector) -> None:
         self.client: Any = stage.client
@@ -40,7 +40,7 @@ class Bench:
 
     @contextmanager
     def until_refused(self, *names: str) -> Iterator[None]:
-        """The block takes it away. Then events come, and some attempts are refused."""
+        """The block causes refusals. Then publishes events, and waits until some attempts are refused."""
         before, attempts = self.refused(*names), self.chance.randint(1, 3)
         yield
         self.stage.publish(self.chance.randint(50, 400))
@@ -56,7 +56,7 @@ def flip_a_right(bench: Bench) -> None:
 
 
 def reach_the_limit(bench: Bench) -> None:
-    """Of memory: it is raised in steps, each of which is soon reached again."""
+    """Sets a memory limit, twice, each of which is reached soon, and removes it."""
     for _ in range(2):
         with bench.until_refused("OOM"):
             bench.client.config_set("maxmemory", bench.client.info("memory")["used_memory"] + 100_000)
@@ -123,7 +123,7 @@ def test_what_is_refused_is_applied_once(cluster_server_home: RedisHome, tmp_pat
 @pytest.mark.chaos
 @pytest.mark.timeout(120 + 10 * ROUNDS)
 def test_the_disk_of_the_log_is_full(cluster_server_home: RedisHome, tmp_path: Path) -> None:
-    """What is acknowledged is in it; what is not, is not."""
+    """Exactly the acknowledged events are in the log."""
     refused = 0
     with (
         small_disk(tmp_path / "disk") as disk,

@@ -1,6 +1,6 @@
-"""SIGKILL at each fail point of a replay: in the worker that builds, and in the process that takes the steps.
+"""SIGKILL at each fail point of a replay: in a worker that builds, and in the process that runs the steps.
 
-One life: a step that was killed is done again, and killed at the next point. The projector runs all the while.
+A killed step is run again, and killed at the next point, while the projector runs.
 """
 
 import os
@@ -14,18 +14,18 @@ from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.processes import projector
 
-# `make chaos` has 30.
+# `make chaos` runs 30.
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
 EVENTS = 1500
-# A window is two parts, and there are 15: a kill at the fourth part comes after one window or two, and ten kills leave
-# some for the last. One is read on while another one is written.
+# There are 15 windows of two parts: a kill at the fourth part happens in the first two windows or after, and ten kills
+# leave windows for the last. The next window is read while one is written.
 SMALL = {"window_records": 100, "part_groups": 20}
-KILLED_AT_MOST = 4
+FAIL_TIME_MAX = 4
 
 POINTS = ("ask", "load", "build-fold", "send", "answer")
-WRITING = [f"{point}:{side}" for point in POINTS for side in ("before", "after")]
+WRITING = [f"{point}:{when}" for point in POINTS for when in ("before", "after")]
 SWITCHING = [*WRITING, "seal:before", "seal:after", "pointer:before", "pointer:after"]
-# They leave the live generation sealed, until the lease of the dead has expired.
+# Kills here leave the live generation sealed until the lease has expired.
 SEALED = ("seal:after", "pointer:before")
 
 
@@ -50,9 +50,9 @@ def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: st
 
 
 def build(stage: Stage, chance: random.Random) -> int:
-    """How often it was killed."""
+    """Returns the number of kills."""
     for point in WRITING:
-        armed = {"fail_at": point, "fail_time": chance.randint(1, KILLED_AT_MOST)}
+        armed = {"fail_at": point, "fail_time": chance.randint(1, FAIL_TIME_MAX)}
         with stage.start("replay", "build", "--yes", "--park", **SMALL, **armed) as replay:
             assert replay.process.wait(60) == 2, replay.text()
             assert "a worker was killed by signal 9" in replay.text()
@@ -65,14 +65,14 @@ def build(stage: Stage, chance: random.Random) -> int:
 
 
 def switch_back_and_forth(stage: Stage) -> int:
-    """How often that was killed."""
+    """Returns the number of kills."""
     times = 0
     for point in SWITCHING:
         stage.publish(100)
         stage.wait()
         times += killed(stage, point, "switch", "--park")
         if point in SEALED:
-            # Nobody has to do anything for the list to go on.
+            # The projector resumes without an operator.
             stage.publish(100)
             stage.wait()
         stage.check_now()

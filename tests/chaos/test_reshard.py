@@ -1,4 +1,4 @@
-"""`redis-cli --cluster` moves slots of a Redis Cluster, while events come and lists are asked for."""
+"""`redis-cli --cluster` moves slots of a Redis Cluster, while events are published and lists are requested."""
 
 import json
 import os
@@ -23,10 +23,10 @@ from tests.processes import Api, projector, wait_until_applied
 from tests.servers.cluster import ClusterServer
 from tests.servers.redis import RedisHome
 
-# `make chaos` has 1000 a second.
+# `make chaos` publishes 1000 per second.
 EVENTS_PER_S = int(os.environ.get("CHAOS_RESHARD_EVENTS_S", 200))
 SHARDS = 8
-# Groups that no later event changes: lists of these alone must be the same all the time.
+# Groups that no later event changes: lists of only these must never change.
 SETTLED = 300
 BURST_S = 0.05
 RESHARD_S = 300.0
@@ -63,7 +63,7 @@ CASES = [
     Case("a reshard of all slots of one master", 0, all_of_one_master),
     Case("a scale-out by two masters", 2, two_masters_more),
 ]
-# `make test` has one of them.
+# `make test` runs one of them.
 if "CHAOS_RESHARD_EVENTS_S" not in os.environ:
     del CASES[1:]
 
@@ -116,7 +116,7 @@ def redis_cli(server: ClusterServer, command: str, *options: str) -> None:
 
 
 class Load:
-    """Checkouts of new customers, at an even rate, in the block."""
+    """Publishes checkouts of new customers, at a steady rate, during the block."""
 
     def __init__(self, url: str, ends: dict[str, int]) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -167,7 +167,7 @@ def checkout(number: int) -> dict[str, Any]:
 
 
 class Lists:
-    """Of what has settled, asked for by one client after another in the block."""
+    """Requests lists of settled groups, one after another, during the block."""
 
     def __init__(self, api: Api, until: str) -> None:
         self._client = api.client

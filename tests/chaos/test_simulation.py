@@ -1,4 +1,4 @@
-"""Lives by seed, as they are and with a bug planted into each."""
+"""Runs simulated lives by seed, without and with planted bugs."""
 
 import os
 import threading
@@ -12,9 +12,9 @@ from tests.chaos.simulation.life import Life, simulated
 from tests.chaos.simulation.plants import PLANTS
 from tests.chaos.survived import survived
 
-# `make chaos` has 100 000.
+# `make chaos` runs 100 000.
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", 500))
-# Within which each planted bug has to show.
+# The number of seeds within which each planted bug must be found.
 PLANTED_SEEDS = 1000
 FAULTS = (
     *(
@@ -29,7 +29,7 @@ FAULTS = (
         "empty_at_start",
         "switched",
     ),
-    *("deafness", "add_partition", "retention", "truncated", "recreated", "put back", "look"),
+    *("deafness", "add_partition", "retention", "truncated", "recreated", "restored", "check_now"),
 )
 
 
@@ -52,7 +52,7 @@ def test_every_life_ends_well() -> None:
             torn += life.server.torn
     assert {fault for fault in FAULTS if happened[fault] * 100 < SEEDS} == set(), happened
     assert outcomes[Outcome.STORED] > 10 * SEEDS
-    assert stale, "no answer was older than what it was read for"
+    assert stale, "no answer was outdated when it was read"
     assert torn > SEEDS / 50, "too few commits failed halfway"
     assert {outcome for outcome in Outcome if not outcomes[outcome]} == set(), outcomes
     survived("seeds of the simulation", SEEDS, records)
@@ -76,18 +76,18 @@ def fails(seed: int) -> bool:
 
 
 def test_a_seed_repeats_itself() -> None:
-    """To the last turn, with nothing left behind."""
-    told: list[list[str]] = []
+    """Up to the last step, and without leftover threads."""
+    runs: list[list[str]] = []
     before = threading.active_count()
     with simulated():
         for _ in range(2):
-            said: list[str] = []
-            life = Life(7, said.append)
+            events: list[str] = []
+            life = Life(7, events.append)
             life.run()
             found = life.server.memory.found()
-            told.append([*said, str(life.world.now_s), str(found._replace(parked={})), str(sorted(found.parked))])
-    assert told[0] == told[1]
-    assert len(told[0]) > 5
+            runs.append([*events, str(life.world.now_s), str(found._replace(parked={})), str(sorted(found.parked))])
+    assert runs[0] == runs[1]
+    assert len(runs[0]) > 5
     assert threading.active_count() == before
 
 

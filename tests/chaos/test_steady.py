@@ -1,4 +1,4 @@
-"""Steady load for long: memory stays flat, nothing lags, nothing is lost."""
+"""Steady load for a long time: memory stays flat, nothing lags, nothing is lost."""
 
 import os
 import threading
@@ -13,15 +13,15 @@ from tests.integration.watched import Projector
 from tests.processes import Api
 from tests.servers.redis import RedisHome, RedisServer
 
-# `make chaos` has 25.
+# `make chaos` runs 25.
 MINUTES = float(os.environ.get("CHAOS_STEADY_MINUTES", 0.5))
 EVENTS_PER_S = 400
 BURST_S = 0.25
-# The cache of groups has filled by then, and so have the pools.
+# The share of the run until caches and pools are full.
 WARM = 0.4
-# How much the projector and the API may grow after that.
+# The allowed growth of projector and API after that.
 GROWTH_MAX = 0.05
-# Redis grows with what it holds, by no more than this for each event, in bytes.
+# The allowed growth of Redis per event, in bytes.
 EVENT_BYTES_MAX = 4_000
 # One event in fifty is parked: 25 minutes have more than the default limit, at which the projector would pause.
 PARKED_MAX = "1000000"
@@ -66,14 +66,14 @@ def test_memory_stays_flat(cluster_server_home: RedisHome, tmp_path: Path) -> No
 
 
 def read(api: Api, stop: threading.Event) -> None:
-    """A busy machine may let a list time out now and then."""
+    """Requests lists. On a busy machine some may time out."""
     while not stop.wait(0.02):
         for parameters in ({"limit": "50", "order": "-total"}, {"limit": "20", "q": "cus_0001", "offset": "10"}):
             assert api.client.get("/admin/order-groups", params=parameters).status_code in (200, 503)
 
 
 def rss(process: Projector | Api) -> int:
-    """In bytes."""
+    """Returns the resident memory in bytes."""
     pages = int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,4 +1,4 @@
-"""The simulated store and a real Redis side by side: whatever is done to both, they answer and hold the same."""
+"""Compares the simulated store with a real Redis: the same operations give the same outcomes and contents."""
 
 import random
 
@@ -8,9 +8,9 @@ from events.logs.log import Partition, Record
 from projector.project import decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Advance, Outcome
-from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
+from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
 from tests.chaos.simulation.events import Events
-from tests.chaos.simulation.store import Told
+from tests.chaos.simulation.store import Request
 
 STEPS = 400
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
@@ -19,10 +19,10 @@ PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 @pytest.mark.parametrize("seed", range(3))
 def test_the_simulated_store_is_no_kinder_than_redis(redis_url: str, seed: int) -> None:
     chance = random.Random(seed)
-    both: list[ReadPlace] = [RealPlace(redis_url), SimulatedPlace()]
+    both: list[ReadModelHome] = [RealHome(redis_url), SimulatedHome()]
     events = Events(chance)
     logs: dict[Partition, list[Record]] = {partition: [] for partition in PARTITIONS}
-    met = dict.fromkeys(Outcome, 0)
+    outcomes_seen = dict.fromkeys(Outcome, 0)
     stale: dict[str, bytes | None] = {}
     generations = [place.store.generation() for place in both]
     for _ in range(STEPS):
@@ -56,24 +56,24 @@ def test_the_simulated_store_is_no_kinder_than_redis(redis_url: str, seed: int) 
             if chance.random() < 0.1:
                 loaded = {group_id: stale.get(group_id) for group_id in ids}
             stale |= loaded
-            # What is packed, and what is in it, is used twice.
-            told = Told(project({i: known(i, loaded[i]) for i in ids}, batch), {partition: Advance(start, stop)})
+            # Redis uses the encoded request, the simulated store its change.
+            request = Request(project({i: known(i, loaded[i]) for i in ids}, batch), {partition: Advance(start, stop)})
             for _ in range(chance.choice((1, 1, 2))):
-                outcomes = [commit(place, of, told) for place, of in zip(both, generations, strict=True)]
+                outcomes = [commit(place, of, request) for place, of in zip(both, generations, strict=True)]
                 assert outcomes[0] is outcomes[1]
-                met[outcomes[0]] += 1
+                outcomes_seen[outcomes[0]] += 1
         real, simulated = (place.found() for place in both)
         assert real.documents == simulated.documents
         assert real.entries == simulated.entries
         assert real.positions == simulated.positions
         assert real.parked == simulated.parked
         assert {n: k for n, k in real.tally.items() if k} == {n: k for n, k in simulated.tally.items() if k}
-    # FINISHED stays within `Sent`, and nothing fails halfway here.
-    assert {outcome for outcome in Outcome if not met[outcome]} == {Outcome.FINISHED}, f"too little happened: {met}"
+    # `PendingCommit` does not return FINISHED, and no commit fails halfway here.
+    assert {outcome for outcome in Outcome if not outcomes_seen[outcome]} == {Outcome.FINISHED}, outcomes_seen
     for place in both:
         place.close()
 
 
-def commit(place: ReadPlace, generation: Generation, told: Told) -> Outcome:
-    outcome: Outcome = place.store.commit(generation, 0, told).outcome()
+def commit(place: ReadModelHome, generation: Generation, request: Request) -> Outcome:
+    outcome: Outcome = place.store.commit(generation, 0, request).outcome()
     return outcome

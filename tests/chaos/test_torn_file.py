@@ -1,7 +1,7 @@
-"""Redis' append-only file ends within a transaction, as after a power cut.
+"""Redis' append-only file ends within a transaction, as after a power failure.
 
-Redis cuts off what is not whole, and by its version leaves the transaction's beginning in the file: at the next start
-it applies that beginning together with the first transaction behind it.
+Redis truncates the incomplete command. Some versions leave the transaction's beginning in the file, and apply it at the
+next start together with the transaction that follows.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ GROUPS = 40
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-@pytest.mark.parametrize("runs", [True, False], ids=["noticed", "while no projector runs"])
+@pytest.mark.parametrize("runs", [True, False], ids=["while a projector runs", "while no projector runs"])
 def test_half_a_transaction_is_never_applied(redis_binary: RedisHome, tmp_path: Path, runs: bool, share: float) -> None:
     with RedisServer(redis_binary) as server, Stage(tmp_path, server.url) as stage:
         with Projector(tmp_path, **stage.settings) as run:
@@ -33,11 +33,11 @@ def test_half_a_transaction_is_never_applied(redis_binary: RedisHome, tmp_path: 
             update(stage, 2)
             stage.wait()
             if not runs:
-                # One that was killed would have its successor apply events one at a time.
+                # A clean exit: after a kill, the successor would apply one event at a time.
                 assert run.stop() == 0
             server.kill()
             tear(file, whole, share)
-            # Read again together with these, each group gets other bits than in the torn commit.
+            # Applied again together with these events, each group gets other bits than in the torn commit.
             update(stage, 3)
             stage.publish(400)
             server.restart()
@@ -45,7 +45,7 @@ def test_half_a_transaction_is_never_applied(redis_binary: RedisHome, tmp_path: 
                 heal(stage, run)
                 assert "Redis has lost writes" in run.text()
         if not runs:
-            # The torn commit's process is long gone: one event at a time would make its groups what they were.
+            # Without marks: applied one at a time, the events would repeat the states of the torn commit.
             stage.client.delete("{og:live}:started")
             with Projector(tmp_path, **stage.settings) as run:
                 heal(stage, run)
@@ -56,7 +56,7 @@ def test_half_a_transaction_is_never_applied(redis_binary: RedisHome, tmp_path: 
 
 
 def update(stage: Stage, version: int) -> None:
-    """The same groups each time, in one commit if nothing else is waiting."""
+    """Updates the same groups each time, in one commit if nothing else is pending."""
     events = [
         event(n, version=version, total=1000 * 7**version + n, updated_at=f"2026-06-0{version}T10:00:{n:02}.000Z")
         for n in range(GROUPS)

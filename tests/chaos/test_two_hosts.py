@@ -1,4 +1,4 @@
-"""Two replays at a time, from two hosts: namespaces of their own, so that neither can see whether the other lives."""
+"""Two replays at a time, from two simulated hosts: in separate namespaces neither sees the other's process."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from tests.processes import Process
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
 
-# `make chaos` has 20.
+# `make chaos` runs 20.
 ROUNDS = int(os.environ.get("CHAOS_HOSTS_ROUNDS", 2))
 EVENTS = 6_000
 
@@ -33,7 +33,7 @@ class Host(Process):
 @pytest.mark.chaos
 @pytest.mark.timeout(120 + 60 * ROUNDS)
 def test_one_replay_at_a_time(cluster_server_home: RedisHome, tmp_path: Path) -> None:
-    """The second one is told who holds the lease. When the first is killed, the second takes over."""
+    """The second replay reports the holder of the lease. After the first is killed, another one takes over."""
     chance = random.Random(8)
     busy = 0
     with (

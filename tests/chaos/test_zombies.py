@@ -1,4 +1,6 @@
-"""A process that sleeps beyond its session with a commit in its hand, and wakes when another one has its partitions."""
+"""A process is stopped before it sends a commit, and continues after its session has expired and its partitions were
+reassigned.
+"""
 
 import os
 import random
@@ -13,9 +15,9 @@ from tests.chaos.survived import survived
 from tests.processes import Process
 from tests.servers.process import wait_until
 
-# `make chaos` has 50.
+# `make chaos` runs 50.
 ZOMBIES = int(os.environ.get("CHAOS_ZOMBIES", 3))
-# A broker that is not ours may not let us have less than six seconds.
+# A given broker may not allow sessions below six seconds.
 SESSION_MS = 6000 if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else 2500
 
 
@@ -30,23 +32,23 @@ def test_a_zombie_writes_nothing(kafka_topic: Callable[[int], str], tmp_path: Pa
         stage.publish(200)
         stage.wait()
         for number in range(ZOMBIES):
-            told = tmp_path / f"outcomes-{number}"
+            log = tmp_path / f"outcomes-{number}"
             armed = {"fail_at": "send:before", "fail_how": "stop", "fail_time": chance.randint(1, 4)}
-            with stage.start("run", session_ms=SESSION_MS, batch_records=50, fail_log=told, **armed) as zombie:
+            with stage.start("run", session_ms=SESSION_MS, batch_records=50, fail_log=log, **armed) as zombie:
                 wait_until(lambda: "reading" in zombie.text(), 30, "a partition")
                 stage.publish(1000)
-                wait_until(lambda: is_asleep(zombie), 30, "it sleeps")
+                wait_until(lambda: is_stopped(zombie), 30, "SIGSTOP")
                 stage.publish(500)
                 stage.wait()
-                before = outcomes(told, zombie)
+                before = outcomes(log, zombie)
                 zombie.process.send_signal(signal.SIGCONT)
-                wait_until(lambda: "asking anew which are ours" in zombie.text(), 30, "it notices")
-                woken = outcomes(told, zombie)[len(before) :]
+                wait_until(lambda: "rejoining the group" in zombie.text(), 30, "it notices")
+                woken = outcomes(log, zombie)[len(before) :]
                 assert woken[0] == "AHEAD"
-                assert "STORED" not in woken, "there was nothing left for it to write"
+                assert "STORED" not in woken, "the other process had written everything"
                 refused += woken.count("AHEAD")
                 stage.check_now()
-                # It is a member again, or the other one has it all: nothing stands still.
+                # It is a member again, or the other one has all partitions: nothing is stuck.
                 stage.publish(200)
                 stage.wait()
                 stage.check_now()
@@ -58,12 +60,12 @@ def test_a_zombie_writes_nothing(kafka_topic: Callable[[int], str], tmp_path: Pa
     survived("a process asleep beyond its session", ZOMBIES, stage.ledger.records)
 
 
-def outcomes(told: Path, process: Process) -> list[str]:
-    """What its commits were answered, in order."""
-    lines = told.read_text().splitlines() if told.exists() else []
+def outcomes(log: Path, process: Process) -> list[str]:
+    """Returns the outcomes of its commits, in order."""
+    lines = log.read_text().splitlines() if log.exists() else []
     return [line.split()[1] for line in lines if line.split()[0] == str(process.process.pid)]
 
 
-def is_asleep(process: Process) -> bool:
+def is_stopped(process: Process) -> bool:
     state = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state == "T"

@@ -1,4 +1,4 @@
-"""Events applied as by a release that refused some of them, which ours would take. And plain bad ones."""
+"""Parks events that an earlier release refused and the current code accepts, and invalid events."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ BAD = b'{"specversion":"1.0"}'
 
 
 def records(values: Sequence[dict[str, Any] | bytes], first: int = 0) -> list[Record]:
-    """Events, or bytes that are none; each with a key and a header."""
+    """Returns records of events, or of raw bytes, each with a key and a header."""
     return [
         Record(
             *(ORDERS, first + i, 1_780_308_000_000 + i, b"key %d" % i),

@@ -1,4 +1,4 @@
-"""`projector` on a machine where some events cannot be read: `deadly` kills the process, `memory` needs too much.
+"""Runs `projector` with a decoder that some events crash: `deadly` kills the process, `memory` exhausts its memory.
 
 python -m tests.integration.poison_pills <arguments of projector>
 """

@@ -1,4 +1,4 @@
-"""Kafka's Produce request as bytes on a socket: what kafka-python would never send, and what the broker says to it."""
+"""Sends raw Produce requests to Kafka, which kafka-python would not send, and reads the broker's answer."""
 
 import socket
 import struct
@@ -42,14 +42,14 @@ def record(
 
 
 def batch(records: bytes, count: int = 1, *, codec: int = 0, timestamp_ms: int | None = None) -> bytes:
-    """Of magic 2. `records` are compressed by then if `codec` says so."""
+    """Returns a batch of magic 2. `records` are already compressed by `codec`."""
     first_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
     rest = struct.pack(">hiqqqhii", codec, count - 1, first_ms, first_ms, -1, -1, -1, count) + records
     return struct.pack(">qiibI", 0, 4 + 1 + 4 + len(rest), -1, 2, calc_crc32c(rest)) + rest
 
 
 def produce(bootstrap: str, topic: str, data: bytes, partition: int = 0) -> int:
-    """The broker's error code; 0 where it has stored the batch."""
+    """Returns the broker's error code; 0 if it has stored the batch."""
     name = _text(topic)
     body = _text(None) + struct.pack(">hii", _ACKS_ALL, _TIMEOUT_MS, 1) + name
     body += struct.pack(">iii", 1, partition, len(data)) + data

@@ -1,4 +1,4 @@
-"""A master of a Redis Cluster that dies: projector and API go on with the replica that takes its place."""
+"""A master of a Redis Cluster dies: projector and API continue with its replica."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tests.servers.redis import RedisHome
 
 EVENTS = marketplace(200)
 PART = 200
-# Else a replica waits longer for more of its kind, and a master is taken for dead later.
+# Shortens the time until a replica takes over, and until a master counts as failed.
 QUICK = ("--repl-diskless-sync-delay", "0", "--cluster-node-timeout", "1500")
 
 
@@ -26,7 +26,7 @@ def test_a_replica_takes_over(cluster_server_home: RedisHome, tmp_path: Path) ->
     append(url)
     with ClusterServer(cluster_server_home, settings=QUICK) as server:
         slot = key_slot((PREFIX + "meta").encode())
-        # By a node that stays, and is none of those that have the shard.
+        # The URL of a node that stays, and has no slot of the shard.
         owner = server.owner(slot)
         stays = server.nodes[(owner + 1) % 3].url
         with (
@@ -36,7 +36,7 @@ def test_a_replica_takes_over(cluster_server_home: RedisHome, tmp_path: Path) ->
         ):
 
             def check(node_url: str, ends: dict[str, int], sent: int) -> None:
-                """The shard lies on that node, whole."""
+                """Whether the node has the whole shard."""
                 with Redis.from_url(node_url) as client:
                     where = {name.encode(): str(end).encode() for name, end in ends.items()}
                     wait_until(lambda: client.hgetall(PREFIX + "position") == where, 30, "all to be applied")
@@ -55,7 +55,7 @@ def test_a_replica_takes_over(cluster_server_home: RedisHome, tmp_path: Path) ->
             check(replica.url, ends, 2 * PART)
             refused = ("AWAY", "TIMEOUT", "CLUSTERDOWN", "MOVED")
             assert sum(run.metric("redis_refusals_total", refusal=refusal) for refusal in refused) >= 1
-            (over,) = run.incidents("going on")
+            (over,) = run.incidents("resumed")
             assert over["attempts"] >= 3
             with server.client() as whole:
                 assert live(whole) == (0, 1)

@@ -101,7 +101,7 @@ def server(
             client.hset(f"og:{{0.{shard}}}:position", "orders/0", 7)
     yield _server
     for slot in (MOVED, POINTER_SLOT):
-        _server.give_up_move(slot)
+        _server.cancel_move(slot)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_move_that_is_given_up(server: ClusterServer, asked: Api) -> None:
     _, to = begin_move(server, MOVED)
     server.move_keys(MOVED, to, wanted=is_of_one_half)
     right_answers(asked)
-    server.give_up_move(MOVED)
+    server.cancel_move(MOVED)
     all_are_right(asked)
 
 

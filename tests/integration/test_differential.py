@@ -70,7 +70,7 @@ def event(number: int, kind: str, data: dict[str, Any]) -> Event:
 
 def change(rng: random.Random, number: int, created: dict[str, Any], version: int) -> Event:
     data = {name: created[name] for name in ("id", "order_group_id")}
-    later = oracle.moment(created["updated_at"]).timestamp() + rng.randrange(1, 5) * 60 * version
+    later = oracle.parse_time(created["updated_at"]).timestamp() + rng.randrange(1, 5) * 60 * version
     patch = rng.choice(
         (
             {"status": rng.choice(STATUSES)},
@@ -95,7 +95,7 @@ def _order_times(order: Group) -> dict[str, int]:
 
 
 def _ms(text: str) -> int:
-    return round(oracle.moment(text).timestamp() * 1000)
+    return round(oracle.parse_time(text).timestamp() * 1000)
 
 
 class Events:

@@ -1,4 +1,4 @@
-"""An exported log, published anew, folds to the same read model; and a half export is never taken for a whole one."""
+"""An exported log, published again, folds to the same read model. A partial export never looks complete."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from tests.processes import Process, environment, projector, wait_until_applied
 
 
 def history(chance: random.Random) -> list[Entry]:
-    """A marketplace in both content modes, with every poison and every edge case, and events of another type."""
+    """Returns events in both content modes, with all invalid events, edge cases, and events of another type."""
     entries = []
     for number, found in enumerate(marketplace(400)):
         key = found["data"]["order_group_id"].encode()
@@ -64,7 +64,7 @@ def all_of(url: str) -> list[Record]:
 
 
 class Fold(NamedTuple):
-    """A read model but for where in the log its events lie."""
+    """Returns a read model without positions."""
 
     documents: dict[str, bytes]
     entries: dict[tuple[str, str], float]
@@ -74,7 +74,7 @@ class Fold(NamedTuple):
 
 
 def folded(url: str, client: "redis.Redis", redis_url: str, directory: Path) -> Fold:
-    """What the real projector makes of that log, in an empty Redis."""
+    """Runs the real projector on the log, with an empty Redis. Returns the read model."""
     client.flushdb()
     with open_log(url, {}) as log:
         ends = {str(partition): end for partition, end in log.end().items() if end}
@@ -85,7 +85,7 @@ def folded(url: str, client: "redis.Redis", redis_url: str, directory: Path) -> 
     readmodel.check_accounting(model, sum(ends.values()))
     fates = dict.fromkeys(("folded", "passed_over", "parked"), 0)
     for name, records in model.tally.items():
-        # Of two partitions that hold the versions of one order, the one that is read first decides which is stale.
+        # If versions of one order are in two partitions, the order of reading decides which is stale.
         fate = {"applied": "folded", "stale": "folded"}.get(found := name.rpartition(":")[2], found)
         if fate in fates:
             fates[fate] += records
@@ -112,14 +112,14 @@ def by_key(records: list[Record]) -> dict[bytes | None, list[bytes | None]]:
     found: dict[bytes | None, list[bytes | None]] = {}
     for record in records:
         found.setdefault(record.key, []).append(record.value)
-    # Without a key there is no order.
+    # Records without a key have no order.
     return {**found, None: sorted(found.get(None, []), key=lambda value: value or b"")}
 
 
-def test_what_is_exported_and_published_anew_folds_to_the_same(
+def test_an_exported_and_published_log_folds_to_the_same(
     kafka_topic: Callable[[int], str], one_redis_url: str, tmp_path: Path
 ) -> None:
-    """From Kafka into SQLite, and from there into Kafka: every fold is the same, parked events and all."""
+    """From Kafka to SQLite and back to Kafka: every fold is the same, including parked events."""
     entries = history(random.Random(3))
     one, two, three = kafka_topic(3), sqlite_url(tmp_path / "two.db"), kafka_topic(2)
     append(one, entries)
@@ -165,9 +165,7 @@ def log(tmp_path: Path) -> SqliteLog:
     return log
 
 
-def test_it_ends_where_the_log_ended_when_it_began(
-    log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_at_the_logs_end_at_its_start(log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "POLL_RECORDS", 3)
     told = []
 
@@ -183,7 +181,7 @@ def test_it_ends_where_the_log_ended_when_it_began(
     assert len((tmp_path / "out").read_bytes().splitlines()) == 10
 
 
-def test_it_begins_where_the_log_still_begins(log: SqliteLog, tmp_path: Path) -> None:
+def test_it_begins_at_the_oldest_record(log: SqliteLog, tmp_path: Path) -> None:
     with closing(sqlite3.connect(log.path)) as connection, connection:
         connection.execute('DELETE FROM log WHERE "offset" < 4')
     said = run("export", "out", cwd=tmp_path, url=sqlite_url(log.path)).stderr
@@ -200,7 +198,7 @@ def test_an_empty_log_is_an_empty_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b""
 
 
-def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_complete_or_missing(tmp_path: Path) -> None:
     place = tmp_path / "out"
 
     def stopped_half_way(force: bool) -> None:
@@ -227,7 +225,7 @@ def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     assert place.read_bytes() == b"whole"
 
 
-def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_created_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     place = tmp_path / "out"
 
     def overtaken() -> None:
@@ -250,7 +248,7 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
         (("new", "--data-dir", "none"), "projector: there is no log at "),
     ],
 )
-def test_what_cannot_be_done_is_said(log: SqliteLog, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_errors_are_one_line(log: SqliteLog, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     (tmp_path / "out").write_bytes(b"former")
     settings = {} if "--data-dir" in arguments else {"EVENT_LOG_URL": sqlite_url(log.path)}
     done = projector("export", *arguments, cwd=tmp_path, settings=settings)
@@ -262,15 +260,15 @@ def test_what_cannot_be_done_is_said(log: SqliteLog, tmp_path: Path, arguments: 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has one, others do not")
-def test_a_full_disk_is_said(log: SqliteLog, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(log: SqliteLog, tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = export_to(full, sqlite_url(log.path), tmp_path)
     assert done.returncode == 2
     assert done.stderr == b"projector: standard output: No space left on device\n"
 
 
-def test_a_log_that_gives_nothing_is_given_up(log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one with an open transaction does, which nobody completes."""
+def test_a_log_that_returns_nothing_times_out(log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like a log with an open transaction that is never completed."""
     monkeypatch.setattr(export, "STUCK_S", 0.1)
     monkeypatch.setattr(export, "POLL_S", 0.05)
     monkeypatch.setattr(SqliteLog, "end", lambda self: {Partition("orders", 0): 12})

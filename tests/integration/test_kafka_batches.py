@@ -1,4 +1,4 @@
-"""What any producer can send to Kafka: each record has its fate, live and in a replay, and none stops all."""
+"""Batches that any producer can send: each record has its fate, live and in a replay, and none stops the partition."""
 
 import gzip
 import json
@@ -20,11 +20,11 @@ from tests.processes import Process, projector, wait_until_applied
 from tests.servers.process import wait_until
 
 NAME = "$: expected UTF-8 in the names of headers, got "
-PACKED = "$: expected compressed records, got bytes that are none: "
+PACKED = "$: expected compressed records, got other bytes: "
 
 
 class Odd(NamedTuple):
-    """`sent`: a batch of that many `records`. `reason`: why it is parked, the beginning; None where it is good."""
+    """`sent`: a batch of `records` records. `reason`: the beginning of the expected reason; None for good records."""
 
     name: str
     sent: Callable[[bytes], bytes]
@@ -65,7 +65,7 @@ def value(number: int) -> bytes:
 
 @pytest.fixture
 def url(kafka: str, kafka_topic: Callable[[int], str]) -> str:
-    """A topic with a good event behind each odd one."""
+    """A topic with a good event after each odd batch."""
     url = kafka_topic(1)
     topic = kafka_settings(url, {}).topic
     for number, odd in enumerate(ODD):
@@ -81,7 +81,7 @@ def client(one_redis_url: str) -> Iterator["redis.Redis"]:
 
 
 def check(client: "redis.Redis", topic: str, number: int) -> list[str]:
-    """In that generation; returns the reasons of what is parked, in the order of the log."""
+    """Checks generation `number`. Returns the reasons of parked records, in the order of the log."""
     prefix, offset, wanted, listed = f"og:{{{number}.0}}:", 0, {}, set()
     for index, odd in enumerate(ODD):
         if odd.reason is None:
@@ -91,7 +91,7 @@ def check(client: "redis.Redis", topic: str, number: int) -> list[str]:
         listed.add(f"og_{1000 + index}")
         offset += odd.records + 1
     found = cast(dict[bytes, bytes], client.hgetall(prefix + "parked"))
-    reasons = {position.decode(): json.loads(told)["reason"] for position, told in found.items()}
+    reasons = {position.decode(): json.loads(stored)["reason"] for position, stored in found.items()}
     assert reasons.keys() == wanted.keys()
     assert [(p, r) for p, r in reasons.items() if not r.startswith(wanted[p])] == []
     assert {one.decode() for one in cast(list[bytes], client.hkeys(prefix + "row"))} == listed
@@ -124,7 +124,7 @@ def test_each_record_has_its_fate(
 
 
 def _into_sqlite(url: str, settings: dict[str, str], folder: Path, client: "redis.Redis", reasons: list[str]) -> None:
-    """An export of it, published into a log in SQLite, has the same records parked."""
+    """Exports the topic, publishes it into an SQLite log, and checks that the same records are parked."""
     client.flushdb()
     done = projector("export", "all.jsonl", cwd=folder, settings=settings)
     assert done.returncode == 0, done.stderr
@@ -134,5 +134,5 @@ def _into_sqlite(url: str, settings: dict[str, str], folder: Path, client: "redi
     with Process("run", cwd=folder, **settings) as run:
         wait_until_applied(client, {"orders/0": RECORDS + len(ODD)})
         found = cast(list[bytes], client.hvals("og:{0.0}:parked"))
-        assert sorted(json.loads(told)["reason"] for told in found) == sorted(reasons)
+        assert sorted(json.loads(stored)["reason"] for stored in found) == sorted(reasons)
         assert run.stop() == 0

@@ -21,9 +21,9 @@ from events.logs.log import Entry, Log, Loss, Partition, Polled, Position, Recor
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import free_port, wait_until
 
-# How long Kafka may take for what a test waits for, in seconds.
+# Time limit of Kafka's steps, in seconds.
 PATIENCE_S = 30.0
-# A broker that was killed is let in again only when its former session has ended.
+# A killed broker can register again only after its former session has expired.
 SOON_BACK = {"broker.session.timeout.ms": "1000", "broker.heartbeat.interval.ms": "300"}
 
 NewTopic = Callable[[int], str]
@@ -48,7 +48,7 @@ def subscribed(log: Log) -> Iterator[Subscription]:
 
 
 def assigned(subscription: Subscription, count: int) -> list[Partition]:
-    """Polls until so many partitions wait to be sought."""
+    """Polls until `count` partitions are assigned and not yet sought."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         polled = subscription.poll(0.1, 500)
@@ -70,7 +70,7 @@ def offsets(records: Sequence[Record]) -> list[int]:
     return [record.offset for record in records]
 
 
-def test_what_is_appended_is_read_at_the_positions_it_was_given(kafka_topic: NewTopic) -> None:
+def test_appended_records_are_read_at_their_positions(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(3)) as log:
         sent = [*keys_for(log, 100), *entries(20), *entries(5, key=None)]
         positions = log.append(sent[:60]) + log.append(sent[60:])
@@ -90,15 +90,15 @@ def test_what_is_appended_is_read_at_the_positions_it_was_given(kafka_topic: New
         assert log.first() == dict.fromkeys(ends, 0)
 
 
-def test_a_key_goes_where_other_languages_producers_send_it(kafka_topic: NewTopic) -> None:
-    """murmur2 as in Kafka's own clients. The numbers are those of its UtilsTest.testMurmur2."""
+def test_keys_are_partitioned_like_other_clients_do(kafka_topic: NewTopic) -> None:
+    """murmur2 as in Kafka's clients, with the values of its UtilsTest.testMurmur2."""
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
     with opened(kafka_topic(5)) as log:
         positions = log.append([Entry(key, b"") for key in known])
     assert [position.partition.number for position in positions] == [(h & 0x7FFFFFFF) % 5 for h in known.values()]
 
 
-def test_nothing_is_read_of_a_partition_before_it_is_sought(kafka_topic: NewTopic) -> None:
+def test_a_partition_is_not_read_before_it_is_sought(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(2)) as log, subscribed(log) as subscription:
         log.append(keys_for(log, 50))
         both = assigned(subscription, 2)
@@ -108,14 +108,14 @@ def test_nothing_is_read_of_a_partition_before_it_is_sought(kafka_topic: NewTopi
         subscription.seek(Position(both[0], 1))
         polled = subscription.poll(0.2, 500)
         assert polled.assigned == [both[1]]
-        # With the first of them the records may have come already.
+        # Records of the first one may have arrived already.
         records = [*polled.records, *read(subscription, log.end()[both[0]] - 1 - len(polled.records))]
         assert {record.partition for record in records} == {both[0]}
         assert offsets(records) == list(range(1, log.end()[both[0]]))
 
 
 def test_every_seek_is_exact_whatever_was_fetched_before(kafka_topic: NewTopic) -> None:
-    """Back and forth, into the middle of compressed batches, with records in the buffer and fetches on the way."""
+    """Back and forth, into compressed batches, with buffered records and fetches in flight."""
     chance = random.Random(7)
     with opened(kafka_topic(2)) as log, subscribed(log) as subscription:
         for _ in range(10):
@@ -167,7 +167,7 @@ def test_a_paused_partition_waits_until_it_is_sought(kafka_topic: NewTopic) -> N
             assert offsets(read(subscription, end[first] - 3)) == list(range(3, end[first]))
 
 
-def test_what_was_read_in_part_goes_on_after_others_were_read(kafka_topic: NewTopic) -> None:
+def test_a_partly_read_partition_continues_after_others(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(2)) as log:
         log.append(keys_for(log, 100))
         with subscribed(log) as subscription:
@@ -183,7 +183,7 @@ def test_what_was_read_in_part_goes_on_after_others_were_read(kafka_topic: NewTo
 
 
 class Member(threading.Thread):
-    """Reads what it is given from the start, in a thread of its own as a projector does, and remembers it in order."""
+    """Reads its partitions from the start, in a thread, like a projector, and records what it read in order."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ def test_two_members_share_and_one_takes_over(kafka_topic: NewTopic) -> None:
     with opened(url) as log, opened(url) as one_log, opened(url) as two_log:
         one, two = Member(one_log), Member(two_log)
         try:
-            # Once they have settled, each of them reads two partitions, and none reads what the other reads.
+            # Once the group is stable, each member reads two partitions of its own.
             deadline_s = time.monotonic() + PATIENCE_S
             while True:
                 last = {position.partition: position for position in log.append(keys_for(log, 40))}
@@ -224,7 +224,7 @@ def test_two_members_share_and_one_takes_over(kafka_topic: NewTopic) -> None:
                 if len(ours) == len(theirs) == 2 and not ours & theirs:
                     break
                 assert time.monotonic() < deadline_s, (ours, theirs)
-            assert (one.held, two.held) == (ours, theirs), "each was told what was taken from it"
+            assert (one.held, two.held) == (ours, theirs), "revocations were not reported"
             read_by_two = len(two.records)
             one.stop()
             wait_until(partial(have_read, last.values(), two), PATIENCE_S, "the other takes over")
@@ -244,7 +244,7 @@ def positions_after(*members: Member) -> set[Position]:
     return {Position(record.partition, record.offset + 1) for member in members for record in list(member.records)}
 
 
-def test_a_static_member_comes_back_at_once_and_a_second_of_its_name_shuts_it_out(kafka_topic: NewTopic) -> None:
+def test_a_static_member_returns_at_once_and_is_fenced_by_a_second_one(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(2) + "&instance=projector-0") as log:
         log.append(keys_for(log, 10))
         with subscribed(log) as subscription:
@@ -256,7 +256,7 @@ def test_a_static_member_comes_back_at_once_and_a_second_of_its_name_shuts_it_ou
             assert assigned(second, 2) == partitions
 
             def polled() -> bool:
-                # kafka-python learns it from its heartbeat, but tells only when something is to be marked.
+                # kafka-python learns it from its heartbeat, but raises only at a commit.
                 back.mark(dict.fromkeys(partitions, 1))
                 return bool(back.poll(0.1, 1).records)
 
@@ -275,7 +275,7 @@ def test_added_partitions_are_assigned(kafka: str, kafka_topic: NewTopic, monkey
         assert [p.number for p in log.partitions()] == [0, 1, 2]
 
 
-def test_what_is_marked_is_the_groups_committed_offset(kafka: str, kafka_topic: NewTopic) -> None:
+def test_marks_are_the_groups_committed_offsets(kafka: str, kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
         log.append(entries(10))
         (partition,) = assigned(subscription, 1)
@@ -302,7 +302,7 @@ def test_a_tombstone_has_no_value(kafka: str, kafka_topic: NewTopic) -> None:
         assert (record.key, record.value, record.headers) == (b"og_1", None, ())
 
 
-def test_what_has_neither_key_nor_value_is_a_record_too(kafka_topic: NewTopic) -> None:
+def test_a_record_without_key_and_value(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
         log.append([Entry(None, None), Entry(None, None, (("h", b"1"),)), Entry(b"", b"")])
         (partition,) = assigned(subscription, 1)
@@ -311,7 +311,7 @@ def test_what_has_neither_key_nor_value_is_a_record_too(kafka_topic: NewTopic) -
         assert found == [(None, None, ()), (None, None, (("h", b"1"),)), (b"", b"", ())]
 
 
-def test_a_position_that_is_gone_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:
+def test_a_dropped_position_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(1)) as log, subscribed(log) as subscription:
         log.append(entries(10))
         (partition,) = assigned(subscription, 1)
@@ -326,14 +326,14 @@ def test_a_position_that_is_gone_is_a_gap(kafka: str, kafka_topic: NewTopic) -> 
         assert offsets(read(subscription, 5)) == [5, 6, 7, 8, 9]
 
 
-def test_a_missing_topic_is_said_to_be_missing(kafka: str) -> None:
+def test_a_missing_topic_is_an_error(kafka: str) -> None:
     with opened(f"kafka://{kafka}/there-is-none") as log:
         for ask in (log.partitions, log.first, log.end, log.losses, lambda: log.append(entries(1))):
             with pytest.raises(LogMissing, match=f"^there is no topic there-is-none at kafka://{kafka}/there-is-none"):
                 ask()
 
 
-def test_create_keeps_events_for_ever(kafka: str) -> None:
+def test_create_sets_unlimited_retention(kafka: str) -> None:
     name = f"created-{free_port()}-{time.time_ns()}"
     with opened(f"kafka://{kafka}/{name}?partitions=5") as log:
         assert log.create() is True
@@ -341,7 +341,7 @@ def test_create_keeps_events_for_ever(kafka: str) -> None:
         assert len(log.partitions()) == 5
         assert log.losses() == {}
         largest = Entry(b"og_1", random.Random(1).randbytes(1024 * 1024))
-        # As much as a line may hold.
+        # The largest record that a line may hold.
         headers = (("h", random.Random(2).randbytes(RECORD_BYTES_MAX - 1024 * 1024 - 1 - 10)),)
         assert log.append([largest, Entry(None, largest.value, headers)])
 
@@ -371,7 +371,7 @@ def test_losses(kafka: str, settings: dict[str, str], losses: dict[Loss, list[st
         found = log.losses()
         assert found.keys() == losses.keys()
         for loss, words in losses.items():
-            assert all(word in found[loss] for word in [f"topic {name} has ", "wanted: ", *words])
+            assert all(word in found[loss] for word in [f"topic {name} has ", "expected: ", *words])
 
 
 def took_s(call: Callable[[], object]) -> float:
@@ -380,7 +380,7 @@ def took_s(call: Callable[[], object]) -> float:
     return time.monotonic() - started_s
 
 
-def test_where_there_is_no_broker_everything_says_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_broker_every_call_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_client, "CONNECT_MS", 1_500)
     port = free_port()
     log = opened(f"kafka://127.0.0.1:{port}/orders")
@@ -393,13 +393,13 @@ def test_where_there_is_no_broker_everything_says_so_in_time(monkeypatch: pytest
     assert took_s(subscription.close) + took_s(log.close) < 2
 
 
-def test_a_tls_file_that_cannot_be_read_is_named() -> None:
+def test_an_unreadable_tls_file_is_named() -> None:
     says = r"cannot use /nowhere/ca\.pem: .*No such file"
     with opened("kafka://127.0.0.1:1/orders?tls_ca=/nowhere/ca.pem") as log, pytest.raises(BadLogUrl, match=says):
         log.partitions()
 
 
-def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_restarts(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_log, "DELIVERY_MS", 6_000)
     with (
         KafkaServer(kafka_server_home, SOON_BACK) as server,
@@ -421,7 +421,7 @@ def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeyp
                 read(subscription, 1)
             assert time.monotonic() - started_s < 30
             server.restart()
-            # Retried as the projector does. The first append may have come to the broker or not.
+            # Retried like the projector does. The first append may have reached the broker.
             wait_until(lambda: answered(lambda: log.append(entries(5))), PATIENCE_S, "append")
             end = log.end()[partition]
             again: list[Record] = []
@@ -451,7 +451,7 @@ def answered(call: Callable[[], object]) -> bool:
 
 @pytest.fixture(scope="module")
 def strict(kafka_server_home: KafkaHome) -> Iterator[str]:
-    """`host:port` of a broker that asks for PLAIN credentials, and would make any topic that it is asked for."""
+    """`host:port` of a broker that requires PLAIN credentials, and creates topics automatically."""
     settings = {
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,OUTER:SASL_PLAINTEXT",
         "sasl.enabled.mechanisms": "PLAIN",
@@ -471,9 +471,7 @@ def strict(kafka_server_home: KafkaHome) -> Iterator[str]:
         ("alice:secret@{}/orders", "the broker refuses the user 'alice' with sasl=SCRAM-SHA-512: "),
     ],
 )
-def test_refused_credentials_are_said_to_be_refused(
-    strict: str, login: str, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_credentials_are_an_error(strict: str, login: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_client, "CONNECT_MS", 1_500)
     with opened("kafka://" + login.format(strict)) as log, pytest.raises(LogUnavailable) as caught:
         log.partitions()
@@ -481,7 +479,7 @@ def test_refused_credentials_are_said_to_be_refused(
     assert "secret" not in str(caught.value)
 
 
-def test_no_topic_is_made_by_asking_for_it(strict: str) -> None:
+def test_no_topic_is_created_automatically(strict: str) -> None:
     with opened(f"kafka://alice:secret@{strict}/typo?sasl=PLAIN") as log:
         with subscribed(log) as subscription:
             for _ in range(20):

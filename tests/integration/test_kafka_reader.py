@@ -1,4 +1,4 @@
-"""Reading a real Kafka topic from given positions, outside any group."""
+"""Reads a real Kafka topic from given positions, without a group."""
 
 import time
 import uuid
@@ -40,7 +40,7 @@ def one_partition(url: str) -> Iterator[tuple[KafkaLog, Partition]]:
 
 
 def read_to(reader: Reader, stop: Positions, max_records: int = 500) -> list[Record]:
-    """All until every position has reached its stop."""
+    """Reads until every position has reached its stop."""
     deadline_s = time.monotonic() + PATIENCE_S
     records: list[Record] = []
     while any(offset < stop.get(partition, 0) for partition, offset in reader.positions.items()):
@@ -60,7 +60,7 @@ def entries(count: int) -> list[Entry]:
 
 
 class Transactions:
-    """What a producer of somebody else's does to partition 0."""
+    """A transactional producer of another application, on partition 0."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._topic = topic
@@ -91,7 +91,7 @@ def delete_before(bootstrap: str, partition: Partition, offset: int) -> None:
         admin.delete_records({TopicPartition(*partition): offset})
 
 
-def test_it_reads_all_partitions_in_order_from_where_it_is_told(kafka_topic: NewTopic) -> None:
+def test_it_reads_all_partitions_in_order_from_given_positions(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(3)) as log:
         sent = [Entry(b"og_%d" % (n % 50), b"%d" % n, (("h", b"\xff"),)) for n in range(3000)]
         log.append(sent)
@@ -111,8 +111,8 @@ def test_it_reads_all_partitions_in_order_from_where_it_is_told(kafka_topic: New
         assert len(found) == len(sent)
 
 
-def test_a_stop_is_exact_and_what_lies_behind_comes_again(kafka_topic: NewTopic) -> None:
-    """Wherever the stop cuts what was fetched at once, the next stop begins there."""
+def test_a_stop_is_exact_and_reading_resumes_there(kafka_topic: NewTopic) -> None:
+    """Wherever the stop is within a fetch, reading resumes there."""
     with one_partition(kafka_topic(1)) as (log, partition):
         log.append(entries(1000))
         with reading(log, {partition: 3}) as reader:
@@ -123,7 +123,7 @@ def test_a_stop_is_exact_and_what_lies_behind_comes_again(kafka_topic: NewTopic)
                 at = stop
 
 
-def test_at_its_stops_it_answers_at_once_and_elsewhere_in_time(kafka_topic: NewTopic) -> None:
+def test_poll_returns_at_once_at_the_stops_and_in_time_elsewhere(kafka_topic: NewTopic) -> None:
     with one_partition(kafka_topic(1)) as (log, partition):
         log.append(entries(10))
         with reading(log, {partition: 0}) as reader:
@@ -151,8 +151,8 @@ def test_a_partition_without_a_stop_waits_for_one(kafka_topic: NewTopic) -> None
             assert offsets(read_to(reader, end)) == list(range(2, end[other]))
 
 
-def test_a_partition_goes_on_from_its_stop_after_all_others_were_read(kafka_topic: NewTopic) -> None:
-    """Its stop lies within what was fetched of it, and of the others everything is used up."""
+def test_a_partition_resumes_at_its_stop_after_all_others_were_read(kafka_topic: NewTopic) -> None:
+    """Its stop is within a fetch, and the other partitions are read completely."""
     with opened(kafka_topic(3)) as log:
         log.append([Entry(b"og_%d" % n, b"") for n in range(300)])
         one, *others = log.partitions()
@@ -163,10 +163,10 @@ def test_a_partition_goes_on_from_its_stop_after_all_others_were_read(kafka_topi
             assert offsets(read_to(reader, end)) == list(range(10, end[one]))
 
 
-def test_a_partition_goes_on_from_its_stop_while_others_are_read(
+def test_a_partition_resumes_at_its_stop_while_others_are_read(
     kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of those there is more than one answer at any time."""
+    """The others have more than one fetch left."""
     monkeypatch.setattr(kafka_reader, "FETCH_PARTITION_BYTES_MAX", 2000)
     with opened(kafka_topic(3)) as log:
         for _ in range(60):
@@ -184,7 +184,7 @@ def test_a_partition_goes_on_from_its_stop_while_others_are_read(
 
 @pytest.mark.parametrize("max_records", [1, 3, 500])
 def test_positions_pass_markers_and_aborted_records(kafka: str, kafka_topic: NewTopic, max_records: int) -> None:
-    """Offsets: a b C | x y A | c C | z A, where C and A are what Kafka writes at the end of a transaction."""
+    """Offsets: a b C | x y A | c C | z A, where C and A are Kafka's markers of commit and abort."""
     with one_partition(kafka_topic(1)) as (log, partition):
         with Transactions(kafka, log.topic) as transactions:
             for values, end in (
@@ -208,7 +208,7 @@ def test_positions_pass_markers_and_aborted_records(kafka: str, kafka_topic: New
                 assert read_to(reader, {partition: 10}) == []
 
 
-def test_an_open_transaction_is_waited_for(kafka: str, kafka_topic: NewTopic) -> None:
+def test_an_open_transaction_blocks(kafka: str, kafka_topic: NewTopic) -> None:
     with one_partition(kafka_topic(1)) as (log, partition), Transactions(kafka, log.topic) as transactions:
         log.append(entries(2))
         transactions.begin(b"open")
@@ -223,7 +223,7 @@ def test_an_open_transaction_is_waited_for(kafka: str, kafka_topic: NewTopic) ->
         assert (log.end(), log.held_back(log.end())) == ({partition: 5}, {partition: 0})
 
 
-def test_a_position_that_is_gone_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:
+def test_a_dropped_position_is_a_gap(kafka: str, kafka_topic: NewTopic) -> None:
     with one_partition(kafka_topic(1)) as (log, partition):
         log.append(entries(10))
         assert log.first_times()[partition] == read_first(log, partition).timestamp_ms
@@ -254,7 +254,7 @@ def read_first(log: Log, partition: Partition) -> Record:
         return read_to(reader, {partition: log.first()[partition] + 1})[0]
 
 
-def test_the_first_time_is_that_of_what_can_still_be_read(kafka: str, kafka_topic: NewTopic) -> None:
+def test_the_first_time_is_of_the_oldest_available_record(kafka: str, kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(2)) as log:
         one, other = log.partitions()
         assert log.first_times() == {one: None, other: None}
@@ -270,7 +270,9 @@ def test_the_first_time_is_that_of_what_can_still_be_read(kafka: str, kafka_topi
         assert log.first_times() == {one: None, other: None}
 
 
-def test_a_topic_made_anew_is_another_log(kafka: str, kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_topic_created_again_is_another_log(
+    kafka: str, kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kafka_reader, "MISSING_MAX_S", 0.5)
     url = kafka_topic(1)
     with one_partition(url) as (log, partition):
@@ -294,12 +296,12 @@ def test_a_topic_made_anew_is_another_log(kafka: str, kafka_topic: NewTopic, mon
             read_to(reader, {partition: 20})
 
 
-def test_a_partition_that_is_not_there_is_missing(kafka_topic: NewTopic) -> None:
+def test_a_missing_partition_is_an_error(kafka_topic: NewTopic) -> None:
     with opened(kafka_topic(2)) as log, pytest.raises(LogMissing, match=f"has no {log.topic}/2, {log.topic}/7$"):
         log.read({Partition(log.topic, number): 0 for number in (7, 0, 2)})
 
 
-def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_restarts(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_client, "DISCONNECTED_MAX_S", 1.0)
     with (
         KafkaServer(kafka_server_home, SOON_BACK) as server,

@@ -1,4 +1,4 @@
-"""Groups so large that a batch of them is more than one commit may write."""
+"""Groups so large that a batch of them exceeds the limit of one commit."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ GROUPS, ORDERS = 30, 1000
 
 @contextmanager
 def projecting(path: Path, url: str) -> Iterator[None]:
-    """The projector, in a thread."""
+    """Runs the projector in a thread."""
     stop = threading.Event()
     store = Store(Nodes(url))
     thread = threading.Thread(target=Projector(SqliteLog(path), store, stop).run)
@@ -53,7 +53,7 @@ def append(log: SqliteLog, events: list[dict[str, Any]]) -> dict[str, int]:
 
 @pytest.mark.timeout(180)
 def test_a_batch_rewrites_each_large_group_once(redis_url: str, tmp_path: Path) -> None:
-    """Updates of ten groups in turn are one commit; thirty groups are more than one commit rewrites."""
+    """Updates of ten groups in turn take one commit; thirty groups exceed its limit."""
     path = tmp_path / "orders.db"
     events = [order(group, number) for group in range(GROUPS) for number in range(ORDERS)]
     with SqliteLog(path) as log, redis.Redis.from_url(redis_url) as client:
@@ -103,7 +103,7 @@ def test_one_order_too_many_is_parked(redis_url: str, tmp_path: Path) -> None:
 
 
 def test_groups_that_another_partition_made_large_meanwhile(redis_url: str) -> None:
-    """Loaded when they were small; by the time of the commit they are more than one commit may write."""
+    """Another partition makes the groups too large for one commit between load and commit."""
     store = Store(Nodes(redis_url))
     ours, theirs = Partition("orders", 0), Partition("orders", 1)
     mine = [order(group, 9_999) for group in range(6)]

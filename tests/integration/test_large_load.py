@@ -1,4 +1,4 @@
-"""A steady load on a few groups of 1000 orders makes no other event wait."""
+"""A steady load on a few groups of 1000 orders does not delay other events."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ from tests.processes import applied
 from tests.servers.process import wait_until
 
 GROUPS, ORDERS = 10, 1000
-# Updates a second, published in portions of as many; and how many other events are looked at, in turn.
+# Updates per second; updates per portion; and the number of other events that are awaited, one at a time.
 RATE, PORTION = 200, 4
 OTHERS = 12
 LATE_MAX_S = 1.0
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.alone
 
 
 def order(group: int, number: int, version: int = 1) -> dict[str, Any]:
-    """With ids as long as those of a marketplace: a group of 1000 has a document of 320 KB."""
+    """Ids have a realistic length: a group of 1000 orders has a document of 320 KB."""
     found = event(group * 100_000 + number, version=version, status="completed" if version > 1 else "pending")
     found["id"] += f"_{version}"
     found["data"]["id"] = f"order_01KSW1SKAQ{group:06d}{number:010d}"
@@ -42,7 +42,7 @@ def order(group: int, number: int, version: int = 1) -> dict[str, Any]:
 
 
 def entries(events: Sequence[dict[str, Any]]) -> list[Entry]:
-    """By group, as the contract wants them to be keyed."""
+    """Keys events by group, as the contract recommends."""
     return [Entry(one["data"]["order_group_id"].encode(), json.dumps(one).encode()) for one in events]
 
 
@@ -51,7 +51,7 @@ def entries(events: Sequence[dict[str, Any]]) -> list[Entry]:
 def test_other_events_are_visible_within_a_second(
     log: str, request: pytest.FixtureRequest, one_redis_url: str, tmp_path: Path
 ) -> None:
-    """In SQLite all of them lie in one partition, in Kafka in one or the other of three."""
+    """In SQLite the groups share one partition, in Kafka they are spread over three."""
     if log == "kafka":
         new_topic: Callable[[int], str] = request.getfixturevalue("kafka_topic")
         shop = Shop(tmp_path, one_redis_url, new_topic(3))
@@ -85,7 +85,7 @@ def has_at_least(sent: Sized, number: int) -> bool:
 
 @contextmanager
 def loading(shop: Shop) -> Iterator[list[dict[str, Any]]]:
-    """Updates of one order after the other, each of another group than the one before. What is sent is in the list."""
+    """Publishes updates, each of another group than the one before, and adds them to the list."""
     stop, sent = threading.Event(), list[dict[str, Any]]()
 
     def publish() -> None:

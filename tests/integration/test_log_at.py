@@ -1,4 +1,4 @@
-"""Single records by their offsets, and a subscription that says that the log may be another one."""
+"""Looks up single records by offset, and detects that the log may have been replaced."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,8 +22,8 @@ def entries(count: int, tag: bytes) -> list[Entry]:
     return [Entry(b"og_1", b"%b%d" % (tag, n), (("n", b"%d" % n),)) for n in range(count)]
 
 
-def values(log: Log, *offsets: int) -> list[bytes | None]:
-    """Of its only partition; None where there is no record."""
+def values_at(log: Log, *offsets: int) -> list[bytes | None]:
+    """Returns the values_at at these offsets of the only partition; None without a record."""
     (partition,) = log.partitions()
     found = [log.at({partition: offset})[partition] for offset in offsets]
     assert all(record is None or record.offset == offset for record, offset in zip(found, offsets, strict=True))
@@ -34,9 +34,9 @@ def test_in_a_file(tmp_path: Path) -> None:
     with open_log(f"sqlite://{tmp_path}/orders.db", {}) as log:
         log.create()
         assert log.at({}) == {}
-        assert values(log, 0, 1) == [None, None]
+        assert values_at(log, 0, 1) == [None, None]
         log.append(entries(3, b"v"))
-        assert values(log, 2, 0, 3, 10**15) == [b"v2", b"v0", None, None]
+        assert values_at(log, 2, 0, 3, 10**15) == [b"v2", b"v0", None, None]
         assert log.at({Partition("others", 0): 0}) == {Partition("others", 0): None}
         record = log.at({Partition("orders", 0): 1})[Partition("orders", 0)]
         assert record is not None
@@ -48,7 +48,7 @@ def test_in_a_topic(kafka: str, kafka_topic: NewTopic) -> None:
         log.append([Entry(b"og_%d" % n, b"%d" % n) for n in range(300)])
         ends = log.end()
         assert min(ends.values()) > 60
-        # Again, and back: what was fetched with one is not taken for another.
+        # Again, and backwards: other fetched records are not mistaken for the requested one.
         for offset in (50, 0, 51, 50, 60):
             found = log.at(dict.fromkeys(ends, offset))
             assert {p: record and (record.partition, record.offset) for p, record in found.items()} == {
@@ -64,14 +64,14 @@ def test_in_a_topic(kafka: str, kafka_topic: NewTopic) -> None:
 
 
 def test_transactions_hide_no_record(kafka: str, kafka_topic: NewTopic) -> None:
-    """Offsets: a C | b A | c, and its transaction is open."""
+    """Offsets: a C | b A | c, whose transaction is open."""
     with opened(kafka_topic(1)) as log, Transactions(kafka, log.topic) as transactions:
         transactions.begin(b"a")
         transactions.commit()
         transactions.begin(b"b")
         transactions.abort()
         transactions.begin(b"c")
-        assert values(log, 0, 1, 2, 3, 4) == [b"a", None, b"b", None, b"c"]
+        assert values_at(log, 0, 1, 2, 3, 4) == [b"a", None, b"b", None, b"c"]
         transactions.abort()
 
 
@@ -82,17 +82,17 @@ def broker(kafka_server_home: KafkaHome) -> Iterator[KafkaServer]:
 
 
 def read_on(subscription: Subscription, records: list[Record], until: Callable[[Polled], object]) -> None:
-    """Up to a poll of which `until` is true. The offsets of the records are 0, 1, 2, ..."""
+    """Reads until a poll satisfies `until`. The records must have the offsets 0, 1, 2, ..."""
 
     def is_there() -> bool:
         try:
             polled = subscription.poll(0.2, 10)
         except LogUnavailable:
-            # The broker is not back yet.
+            # The broker has not restarted yet.
             return False
         records.extend(polled.records)
         for partition in polled.assigned:
-            # The group, too, is of another day, and may have forgotten us.
+            # The group was restored too, and may not know us.
             subscription.seek(Position(partition, len(records)))
         return bool(until(polled))
 
@@ -100,13 +100,13 @@ def read_on(subscription: Subscription, records: list[Record], until: Callable[[
 
 
 @pytest.mark.timeout(180)
-def test_nothing_of_other_files_comes_before_it_is_said(broker: KafkaServer) -> None:
-    """The broker comes back with an older copy, which has grown. Some was fetched of the former and not handed out."""
+def test_an_interruption_is_reported_before_records_of_other_files(broker: KafkaServer) -> None:
+    """The broker restarts with a grown backup, while fetched records of the former log are still buffered."""
     settings = kafka_settings(new_topic(broker.bootstrap, 1), {})
     with KafkaLog(settings) as log:
         log.append(entries(100, b"common"))
     broker.kill()
-    broker.keep()
+    broker.backup()
     broker.restart()
     with KafkaLog(settings) as log:
         log.append(entries(100, b"former"))
@@ -114,16 +114,16 @@ def test_nothing_of_other_files_comes_before_it_is_said(broker: KafkaServer) -> 
         records: list[Record] = []
         read_on(subscription, records, lambda polled: polled.records)
         assert len(records) == 10
-        assert values(log, 99) == [b"common99"]
+        assert values_at(log, 99) == [b"common99"]
         broker.kill()
-        broker.put_back()
+        broker.restore()
         broker.restart()
         with KafkaLog(settings) as later:
             later.append(entries(200, b"later"))
         read_on(subscription, records, lambda polled: polled.interrupted)
         assert len(records) == 10
         read_on(subscription, records, lambda polled: len(records) >= 300)
-        # What a look-up has fetched beside what it was asked for is of the former files, too.
-        assert values(log, 100) == [b"later0"]
+        # Records that a look-up has fetched before are of the former files, too.
+        assert values_at(log, 100) == [b"later0"]
     wanted = [entry.value for entry in (*entries(100, b"common"), *entries(200, b"later"))]
     assert [record.value for record in records] == wanted

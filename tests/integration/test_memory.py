@@ -1,4 +1,4 @@
-"""How much of Redis' memory a generation takes."""
+"""The estimate of a generation's memory."""
 
 from contextlib import closing
 from typing import Any

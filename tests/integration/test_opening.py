@@ -1,4 +1,4 @@
-"""A generation that was lost with its Redis, and another one of its number: what is left is no part of that."""
+"""A new generation reuses the number of a lost one: leftover keys of the lost one are cleared."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ KEYS = 700
 
 
 def fill(client: Any, generation: Generation) -> None:
-    """As a process does that has not noticed that Redis was emptied."""
+    """Writes like a process that has not noticed that Redis was emptied."""
     for shard in range(generation.shards):
         prefix = f"og:{{{generation.number}.{shard}}}:"
         client.hset(prefix + "meta", mapping={"version": VERSION, "nonce": generation.nonce, "log": "another"})
@@ -21,12 +21,12 @@ def fill(client: Any, generation: Generation) -> None:
             client.zadd(f"{prefix}of:customer_id:cus_{number}", {"og_1": 1})
 
 
-def left(client: Any, number: int, shard: int) -> set[str]:
+def keys_left(client: Any, number: int, shard: int) -> set[str]:
     found = client.scan_iter(match=f"og:{{{number}.{shard}}}:*", count=1000)
     return {key.decode().partition("}:")[2] for key in found}
 
 
-def test_what_is_left_of_another_is_cleared_before_it_is_opened(store: Store, client: Any) -> None:
+def test_leftovers_are_cleared_before_a_shard_is_opened(store: Store, client: Any) -> None:
     fill(client, LOST)
     fill(client, Generation(1, 1, VERSION, "beside"))
     generation = store.generation(3)
@@ -34,36 +34,36 @@ def test_what_is_left_of_another_is_cleared_before_it_is_opened(store: Store, cl
     for shard in range(3):
         meta = client.hgetall(generation.keys(shard).meta)
         assert meta == {b"version": b"%d" % VERSION, b"nonce": generation.nonce.encode()}
-        assert left(client, 0, shard) == {"meta"}
-    assert len(left(client, 1, 0)) == KEYS + 2, "that of another number is not touched"
+        assert keys_left(client, 0, shard) == {"meta"}
+    assert len(keys_left(client, 1, 0)) == KEYS + 2, "another number was changed"
 
 
 def test_a_replay_clears_as_well(store: Store, client: Any) -> None:
     fill(client, LOST)
     store.open(Generation(0, 2, VERSION, "begun"))
-    assert left(client, 0, 0) == left(client, 0, 1) == {"meta"}
+    assert keys_left(client, 0, 0) == keys_left(client, 0, 1) == {"meta"}
 
 
-def test_it_goes_on_where_a_process_died(store: Store, client: Any) -> None:
+def test_it_continues_after_a_death(store: Store, client: Any) -> None:
     generation = store.generation()
     meta = generation.keys(0).meta
     fill(client, generation)
     client.delete(meta)
     client.hset(meta, mapping={"nonce": generation.nonce, "left": 1})
     assert store.generation() == generation
-    assert left(client, 0, 0) == {"meta"}
+    assert keys_left(client, 0, 0) == {"meta"}
     assert client.hkeys(meta) == [b"nonce", b"version"]
 
 
-def test_whoever_is_late_takes_nothing_away(store: Store, client: Any) -> None:
+def test_a_late_process_deletes_nothing(store: Store, client: Any) -> None:
     generation = store.generation()
     fill(client, generation)
     open_shard(store.nodes, LOST, 0, lambda: store.catalogue.live() == LOST)
-    assert len(left(client, 0, 0)) == KEYS + 2
+    assert len(keys_left(client, 0, 0)) == KEYS + 2
     assert client.hget(generation.keys(0).meta, "nonce") == generation.nonce.encode()
 
 
-def test_another_seal_is_not_lifted(store: Store) -> None:
+def test_another_holders_seal_is_not_removed(store: Store) -> None:
     generation = store.generation(2)
     store.seal(generation, "one")
     seen = store.seals(generation)
@@ -75,10 +75,10 @@ def test_another_seal_is_not_lifted(store: Store) -> None:
     assert store.seals(generation) == [None, "another"]
 
 
-def test_its_own_is_left_as_it_is(store: Store, client: Any) -> None:
+def test_an_open_shard_is_not_changed(store: Store, client: Any) -> None:
     generation = store.generation()
     fill(client, generation)
     client.hset(generation.keys(0).meta, "sealed", "a replay")
     assert store.generation() == generation
-    assert len(left(client, 0, 0)) == KEYS + 2
+    assert len(keys_left(client, 0, 0)) == KEYS + 2
     assert store.seals(generation) == ["a replay"]

@@ -1,4 +1,4 @@
-"""Parked events taken up again, or thrown away: nothing is lost, nothing counts twice, whoever dies in between."""
+"""Redrive and discard: nothing is lost or applied twice, even after a crash."""
 
 import base64
 import json
@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from events.logs.log import Entry
 from events.logs.open import open_log
 from projector.cli.commands import app
-from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
-from projector.parked.book import entries
+from projector.errors import BadSetting, FatalError, StoreUnavailable
+from projector.parked.listing import entries
 from projector.parked.redrive import Redriven, discard, redrive
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
@@ -34,20 +34,20 @@ MISSING_ID = "$.id: required, got nothing"
 
 
 @pytest.fixture
-def lone(one_redis_url: str) -> Iterator[Store]:
+def single_store(one_redis_url: str) -> Iterator[Store]:
     store = Store(Nodes(one_redis_url))
     yield store
     store.nodes.close()
 
 
 @pytest.fixture
-def lone_client(one_redis_url: str) -> Iterator["redis.Redis"]:
+def single_client(one_redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(one_redis_url) as client:
         yield client
 
 
 def parked(store: Store, shards: int) -> tuple[Generation, list[dict[str, Any]], int]:
-    """A generation with the mixture; its good events, and how many records there are."""
+    """Applies the mixture. Returns the generation, the good events, and the number of records."""
     values, refused = mixture()
     generation = store.generation(shards)
     apply(store, generation, records(values), refused)
@@ -55,7 +55,7 @@ def parked(store: Store, shards: int) -> tuple[Generation, list[dict[str, Any]],
 
 
 def tally(model: readmodel.ReadModel) -> dict[str, int]:
-    """Records by fate, where there are any."""
+    """Returns the numbers of records by fate, without zeros."""
     return {
         name.split(":")[1]: number
         for name, number in model.tally.items()
@@ -64,22 +64,22 @@ def tally(model: readmodel.ReadModel) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_what_is_good_by_now_is_applied_once_and_the_rest_stays(store: Store, client: Any, shards: int) -> None:
+def test_records_that_are_good_now_are_applied_once(store: Store, client: Any, shards: int) -> None:
     generation, events, received = parked(store, shards)
     before = readmodel.read(client, 0, shards)
     assert tally(before) == {"received": 74, "applied": 40, "parked": 34}
     readmodel.check_accounting(before, received)
-    told: list[int] = []
-    found = redrive(store, generation, entries(store, generation), told.append)
-    assert told[-1] == 34
+    progress: list[int] = []
+    found = redrive(store, generation, entries(store, generation), progress.append)
+    assert progress[-1] == 34
     assert found == Redriven(20, 5, 5, 0, {f"orders/0@{offset}": MISSING_ID for offset in range(70, 74)})
     after = readmodel.read(client, 0, shards)
     readmodel.check(after, events)
     readmodel.check_accounting(after, received)
     assert tally(after) == {"received": 74, "applied": 60, "stale": 5, "passed_over": 5, "parked": 4}
     assert after.positions == before.positions
-    for position, told_of_it in after.parked.items():
-        old, new = json.loads(before.parked[position]), json.loads(told_of_it)
+    for position, stored in after.parked.items():
+        old, new = json.loads(before.parked[position]), json.loads(stored)
         assert (old.pop("attempts"), new.pop("attempts")) == (1, 2)
         assert old == new
     again = redrive(store, generation, entries(store, generation))
@@ -94,7 +94,7 @@ class Dies(Exception):
 
 
 class Mortal(Store):
-    """Dies before or after its commit of that number, from 0; `was_alive` if it came to no such one."""
+    """Dies before or after its n-th commit, from 0. `was_alive`: there were fewer commits."""
 
     def __init__(self, nodes: Nodes, at: int, is_made: bool) -> None:
         super().__init__(nodes)
@@ -113,24 +113,24 @@ class Mortal(Store):
 
 
 @pytest.mark.parametrize("is_made", [False, True])
-def test_wherever_it_dies_it_is_run_again(lone: Store, lone_client: Any, is_made: bool) -> None:
-    """With several shards some take two scripts: a record without a group had been parked in shard 0."""
+def test_a_redrive_can_be_repeated_after_a_death(single_store: Store, single_client: Any, is_made: bool) -> None:
+    """With several shards, some records take two scripts: those parked in shard 0 as records without a group."""
     at, died = 0, 0
     while True:
-        lone_client.flushdb()
-        generation, events, received = parked(lone, 3)
-        mortal = Mortal(lone.nodes, at, is_made)
+        single_client.flushdb()
+        generation, events, received = parked(single_store, 3)
+        mortal = Mortal(single_store.nodes, at, is_made)
         try:
-            redrive(mortal, generation, entries(lone, generation))
+            redrive(mortal, generation, entries(single_store, generation))
         except Dies:
             died += 1
-        readmodel.check_accounting(readmodel.read(lone_client, 0, 3), received)
-        redrive(lone, generation, entries(lone, generation))
-        model = readmodel.read(lone_client, 0, 3)
+        readmodel.check_accounting(readmodel.read(single_client, 0, 3), received)
+        redrive(single_store, generation, entries(single_store, generation))
+        model = readmodel.read(single_client, 0, 3)
         readmodel.check(model, events)
         readmodel.check_accounting(model, received)
         assert len(model.parked) == 4
-        # Where it died between its two scripts, the second attempt finds the events applied already.
+        # After a death between the two scripts, the second attempt finds the events applied already.
         assert tally(model)["applied"] + tally(model).get("stale", 0) == 65
         if mortal.was_alive:
             break
@@ -139,7 +139,7 @@ def test_wherever_it_dies_it_is_run_again(lone: Store, lone_client: Any, is_made
 
 
 class Interfering(Store):
-    """Does something else once, between what a redrive loads and what it commits."""
+    """Runs a function once, between load and commit of a redrive."""
 
     def __init__(self, nodes: Nodes, other: Callable[[], object]) -> None:
         super().__init__(nodes)
@@ -153,70 +153,70 @@ class Interfering(Store):
         return found
 
 
-def test_others_may_be_at_the_same_groups_and_at_the_same_records(lone: Store, lone_client: Any) -> None:
-    generation, events, received = parked(lone, 1)
+def test_concurrent_changes_of_groups_and_records(single_store: Store, single_client: Any) -> None:
+    generation, events, received = parked(single_store, 1)
     more = [event(100 + number, order_group_id=f"og_{number}") for number in range(30)]
 
     def meanwhile() -> None:
-        """The projector goes on in all these groups, and somebody else redrives and discards some of the records."""
-        apply(lone, generation, records(more, received))
-        found = entries(lone, generation)
-        assert redrive(lone, generation, found[:3]).applied == 3
-        assert discard(lone, generation, found[-2:]) == ["orders/0@72", "orders/0@73"]
+        """Updates all these groups, and redrives and discards some of the records."""
+        apply(single_store, generation, records(more, received))
+        found = entries(single_store, generation)
+        assert redrive(single_store, generation, found[:3]).applied == 3
+        assert discard(single_store, generation, found[-2:]) == ["orders/0@72", "orders/0@73"]
 
-    everything = entries(lone, generation)
-    found = redrive(Interfering(lone.nodes, meanwhile), generation, everything)
+    everything = entries(single_store, generation)
+    found = redrive(Interfering(single_store.nodes, meanwhile), generation, everything)
     assert (found.applied, found.gone, len(found.parked)) == (17, 5, 2)
-    model = readmodel.read(lone_client)
+    model = readmodel.read(single_client)
     readmodel.check(model, events + more)
     readmodel.check_accounting(model, received + len(more))
     assert set(model.discarded) == {"orders/0@72", "orders/0@73"}
-    assert discard(lone, generation, everything) == ["orders/0@70", "orders/0@71"]
+    assert discard(single_store, generation, everything) == ["orders/0@70", "orders/0@71"]
 
 
-def test_a_sealed_generation_is_left_as_it_is(lone: Store, lone_client: Any) -> None:
-    generation, _, _ = parked(lone, 1)
-    lone.seal(generation, "a replay")
-    before = readmodel.read(lone_client)
+def test_a_sealed_generation_is_not_changed(single_store: Store, single_client: Any) -> None:
+    generation, _, _ = parked(single_store, 1)
+    single_store.seal(generation, "a replay")
+    before = readmodel.read(single_client)
     for act in (redrive, discard):
-        with pytest.raises(CannotGoOn, match="generation 0 is just being replaced by another one: do it again"):
-            act(lone, generation, entries(lone, generation))
-    assert readmodel.read(lone_client) == before
-    lone.unseal(generation, ["a replay"])
-    lone_client.hdel("og:{0.0}:meta", "version")
-    with pytest.raises(CannotGoOn, match="Redis has lost generation 0"):
-        redrive(lone, generation, entries(lone, generation))
+        with pytest.raises(FatalError, match="generation 0 is being replaced: try again once its successor is live"):
+            act(single_store, generation, entries(single_store, generation))
+    assert readmodel.read(single_client) == before
+    single_store.unseal(generation, ["a replay"])
+    single_client.hdel("og:{0.0}:meta", "version")
+    with pytest.raises(FatalError, match="Redis has lost generation 0"):
+        redrive(single_store, generation, entries(single_store, generation))
 
 
-def test_a_redis_that_is_full_takes_a_discard(lone: Store, lone_client: Any) -> None:
-    generation, _, received = parked(lone, 1)
-    lone_client.config_set("maxmemory", "1mb")
+def test_a_discard_works_at_maxmemory(single_store: Store, single_client: Any) -> None:
+    generation, _, received = parked(single_store, 1)
+    single_client.config_set("maxmemory", "1mb")
     try:
         with pytest.raises(StoreUnavailable, match="refuses for now"):
-            redrive(lone, generation, entries(lone, generation))
-        assert len(discard(lone, generation, entries(lone, generation))) == 34
+            redrive(single_store, generation, entries(single_store, generation))
+        assert len(discard(single_store, generation, entries(single_store, generation))) == 34
     finally:
-        lone_client.config_set("maxmemory", "0")
-    readmodel.check_accounting(readmodel.read(lone_client), received)
+        single_client.config_set("maxmemory", "0")
+    readmodel.check_accounting(readmodel.read(single_client), received)
 
 
-def test_a_redis_that_is_away_is_told(lone: Store) -> None:
-    generation, _, _ = parked(lone, 1)
+def test_an_unavailable_redis_is_an_error(single_store: Store) -> None:
+    generation, _, _ = parked(single_store, 1)
     away = Store(Nodes("redis://127.0.0.1:1"))
     with pytest.raises(StoreUnavailable):
-        redrive(away, generation, entries(lone, generation))
+        redrive(away, generation, entries(single_store, generation))
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_a_client_that_has_the_list_gets_the_new_one(lone: Store, one_redis_url: str, shards: int) -> None:
-    """A redrive moves no position, and still no 304 may say that nothing has changed."""
-    generation, _, _ = parked(lone, shards)
+def test_a_redrive_changes_the_etag(single_store: Store, one_redis_url: str, shards: int) -> None:
+    """A redrive moves no position, but must not be answered with 304."""
+    generation, _, _ = parked(single_store, shards)
     with running(one_redis_url) as api:
         first = api.get(LIST)
         tags = {"If-None-Match": first.headers["ETag"]}
         headers = {**BEARER, **tags}
         assert api.get(LIST, headers).status_code == 304
-        redrive(lone, generation, entries(lone, generation))
+        redrive(single_store, generation, entries(single_store, generation))
         second = api.get(LIST, headers)
         assert second.status_code == 200
         assert second.json() != first.json()
@@ -224,7 +224,7 @@ def test_a_client_that_has_the_list_gets_the_new_one(lone: Store, one_redis_url:
 
 
 def command(shop: Shop, *arguments: str, fails: int = 0) -> str:
-    """In this process, since there are many of them. What it says on standard output, or what is wrong."""
+    """Runs a command in this process, which is faster. Returns its standard output, or its error."""
     settings = {**dict.fromkeys(os.environ, None), **environment(**shop.settings)}
     done = CliRunner().invoke(app, ["parked", *arguments], env=settings)
     if fails == 2:
@@ -239,13 +239,13 @@ def shop(one_redis_url: str, tmp_path: Path) -> Shop:
     return Shop(tmp_path, one_redis_url)
 
 
-def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
+def test_the_commands(shop: Shop, single_store: Store, single_client: Any) -> None:
     assert "there is no live generation yet" in command(shop, "list", fails=2)
-    generation = lone.generation()
+    generation = single_store.generation()
     assert command(shop, "list") == "Nothing is parked, in generation 0.\n"
     binary = bytes(range(256))
     values: list[dict[str, Any] | bytes] = [event(1), BAD, binary, event(2), BAD, b'{"\x1b[31m": ']
-    apply(lone, generation, records(values), {3})
+    apply(single_store, generation, records(values), {3})
     shown = command(shop, "list", "--limit", "2")
     assert [line.split()[0] for line in shown.splitlines() if " orders/" in line] == [*("orders/0@1", "orders/0@2")]
     assert "and 3 more: --limit 5" in shown
@@ -256,8 +256,8 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
         "  1  $.data.status: expected a status that we know",
         ["  1  $: expected JSON", " 10 bytes that are not: Input data was truncated"][0],
     ]
-    told = json.loads(command(shop, "list", "--reason", "UTF-8", "--json"))
-    assert (told["total"], [one["position"] for one in told["parked"]]) == (1, ["orders/0@2"])
+    listed = json.loads(command(shop, "list", "--reason", "UTF-8", "--json"))
+    assert (listed["total"], [one["position"] for one in listed["parked"]]) == (1, ["orders/0@2"])
     assert command(shop, "list", "--reason", "nonsense").startswith("Nothing is parked with 'nonsense' in its reason")
 
     shown = command(shop, "show", "orders/0@2")
@@ -271,16 +271,16 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
     assert (exact["attempts"], exact["time"]) == (1, "2026-06-01T10:00:00.002+00:00")
     assert exact["parked_at"] > "2026-06-01"
 
-    for arguments, said in (
-        (("show", "orders/0@0"), "orders/0@0 is not parked: projector parked list shows what is"),
+    for arguments, error in (
+        (("show", "orders/0@0"), "orders/0@0 is not parked: list parked events with `projector parked list`"),
         (("redrive", "orders/0@1", "orders/0@99"), "orders/0@99 is not parked"),
         (("discard", "nonsense"), "expected the position of a parked event such as orders/0@17, got 'nonsense'"),
         (("redrive",), "redrive: expected either positions, --reason or --all"),
         (("discard", "orders/0@1", "--all"), "discard: expected either positions, --reason or --all"),
         (("discard", "--all"), "nobody is there to be asked: --yes says yes"),
     ):
-        assert said in command(shop, *arguments, fails=2)
-    assert len(readmodel.read(lone_client).parked) == 5
+        assert error in command(shop, *arguments, fails=2)
+    assert len(readmodel.read(single_client).parked) == 5
 
     assert command(shop, "redrive", "--reason", "that we know") == (
         "1 applied, 0 stale, 0 passed over; 0 still parked.\n"
@@ -295,7 +295,7 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
     ]
     thrown = json.loads(command(shop, "discard", "--all", "--yes", "--json"))["discarded"]
     assert [one["position"] for one in thrown] == ["orders/0@1", "orders/0@2", "orders/0@5"]
-    model = readmodel.read(lone_client)
+    model = readmodel.read(single_client)
     readmodel.check(model, [event(1), event(2)])
     readmodel.check_accounting(model, 6)
     assert tally(model) == {"received": 6, "applied": 2, "discarded": 4}
@@ -305,19 +305,19 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
 
 
 def log_of(shop: Shop) -> dict[str, str]:
-    """With a log there, which `status` asks."""
+    """Returns settings with an existing log, which `status` reads."""
     shop.publish(0)
     return shop.settings
 
 
-def test_beside_a_projector_that_runs_and_before_a_replay(shop: Shop, lone: Store, lone_client: Any) -> None:
-    """What had been refused is in the log, as is what is discarded: a refold and a replay come to the same."""
+def test_beside_a_running_projector_and_before_a_replay(shop: Shop, single_store: Store, single_client: Any) -> None:
+    """A replay applies redriven records, and parks discarded ones again: both are in the log."""
     values, refused = mixture()
     shop.append([Entry(one.key, one.value, one.headers) for one in records(values)])
     with open_log(shop.log_url, {}) as log, closing(log.read({ORDERS: 0})) as reader:
         written = reader.poll(0, 500, log.end())
-    generation = lone.generation()
-    apply(lone, generation, written, refused)
+    generation = single_store.generation()
+    apply(single_store, generation, written, refused)
     shop.events = events_of(values)
     with shop.run():
         shop.wait()
@@ -325,16 +325,16 @@ def test_beside_a_projector_that_runs_and_before_a_replay(shop: Shop, lone: Stor
         publishing = threading.Thread(target=publish_until, args=(shop, done))
         publishing.start()
         try:
-            said = process(shop, "redrive", "--all", fails=1)
+            output = process(shop, "redrive", "--all", fails=1)
         finally:
             done.set()
             publishing.join()
-        assert said.splitlines()[-1] == "20 applied, 5 stale, 5 passed over; 4 still parked."
+        assert output.splitlines()[-1] == "20 applied, 5 stale, 5 passed over; 4 still parked."
         shop.wait()
         shop.check()
         assert len(shop.model().parked) == 4
         assert process(shop, "redrive", "orders/0@0", fails=2) == (
-            "projector: orders/0@0 is not parked: projector parked list shows what is\n"
+            "projector: orders/0@0 is not parked: list parked events with `projector parked list`\n"
         )
         command(shop, "discard", "orders/0@70", "orders/0@71")
         verified = json.loads(
@@ -360,7 +360,7 @@ def process(shop: Shop, *arguments: str, fails: int) -> str:
 
 
 def publish_until(shop: Shop, done: threading.Event) -> None:
-    """Into the groups that are being redriven."""
+    """Publishes updates of the groups that are being redriven."""
     number = 1000
     while not done.is_set() and number < 3000:
         more = [event(number + i, order_group_id=f"og_{i}") for i in range(30)]

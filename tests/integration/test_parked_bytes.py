@@ -1,4 +1,4 @@
-"""Large events that break the contract: compressed where that helps; at PARKED_BYTES_MAX their partition pauses."""
+"""Large invalid events are compressed where that helps, and pause their partition at PARKED_BYTES_MAX."""
 
 import base64
 import json
@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from events.logs.log import Entry, Record
-from projector.errors import CannotGoOn
-from projector.parked.book import entries, read_one
+from projector.errors import FatalError
+from projector.parked.listing import entries, read_one
 from projector.parked.record import Parked
 from projector.parked.redrive import discard, redrive
 from projector.store.nodes import Nodes
@@ -47,21 +47,21 @@ def store(one_redis_url: str) -> Iterator[Store]:
 
 
 def noise(number: int, size: int = MIB) -> bytes:
-    """Nothing shrinks it."""
+    """Returns incompressible bytes."""
     return random.Random(number).randbytes(size)
 
 
 @pytest.mark.timeout(300)
-def test_200_broken_events_of_a_mebibyte_pause_their_partition_alone(
+def test_200_invalid_events_of_1_mib_pause_only_their_partition(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path
 ) -> None:
-    """Of the 200, each 1.4 MB in base64, 15 are parked at a time."""
+    """15 of the 200 records, each 1.4 MB in base64, fit the limit at a time."""
     url, limit = kafka_topic(2), 21 * MIB
     keys = keys_of(url)
     topic = url.split("/")[-1].split("?")[0]
     first, second = f"{topic}/0", f"{topic}/1"
     start = end_of(url, 0)
-    # Kafka takes batches of a mebibyte.
+    # Kafka accepts batches of 1 MiB.
     append(url, [Entry(keys[0], noise(n, MIB - 1024)) for n in range(200)])
     used = client.info("memory")["used_memory"]
     settings = {"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url, "PARKED_TOPIC": "off"}
@@ -74,16 +74,16 @@ def test_200_broken_events_of_a_mebibyte_pause_their_partition_alone(
         assert applied(client)[first] == start + 15
         assert sum(client.hstrlen(PARKED, name) for name in client.hkeys(PARKED)) <= limit
         assert client.info("memory")["used_memory"] - used < 2 * limit
-        told = status(tmp_path, settings)[first]
-        assert (told["parked"], told["paused_at"], told["paused_by"]) == (15, start + 15, "PARKED_BYTES_MAX")
-        assert 15 * 4 / 3 * (MIB - 1024) < told["parked_bytes"] <= limit
-        wait_until(lambda: metric(port, first) == told["parked_bytes"], 10, "the metric")
-        # Room for one, then for all.
+        found = status(tmp_path, settings)[first]
+        assert (found["parked"], found["paused_at"], found["paused_by"]) == (15, start + 15, "PARKED_BYTES_MAX")
+        assert 15 * 4 / 3 * (MIB - 1024) < found["parked_bytes"] <= limit
+        wait_until(lambda: metric(port, first) == found["parked_bytes"], 10, "the metric")
+        # Makes room for one, then for all.
         assert len(discard(store, live(store), entries(store, live(store))[:1])) == 1
         wait_until(partial(has_paused, client, first, start + 16), 20, "one more")
         while (at := applied(client)[first]) < start + 200:
             discard(store, live(store), entries(store, live(store)))
-            wait_until(partial(is_beyond, client, first, at), 30, "more of them")
+            wait_until(partial(is_past, client, first, at), 30, "more of them")
         assert run.stop() == 0
     model = readmodel.read(client)
     readmodel.check_accounting(model, sum(applied(client).values()))
@@ -99,7 +99,7 @@ def metric(port: int, partition: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def is_beyond(client: "redis.Redis", partition: str, offset: int) -> bool:
+def is_past(client: "redis.Redis", partition: str, offset: int) -> bool:
     return applied(client)[partition] > offset
 
 
@@ -108,7 +108,7 @@ def status(folder: Path, settings: dict[str, str]) -> dict[str, Any]:
     return {one["partition"]: one for one in found["partitions"]}
 
 
-def test_what_shrinks_takes_little_room_and_is_read_as_it_was(
+def test_compressed_records_take_little_room_and_are_read_unchanged(
     one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, one_redis_url)
@@ -136,7 +136,7 @@ def test_what_shrinks_takes_little_room_and_is_read_as_it_was(
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-def test_a_large_one_is_redriven(client: "redis.Redis", store: Store) -> None:
+def test_a_large_record_is_redriven(client: "redis.Redis", store: Store) -> None:
     generation = store.generation()
     large = event(1, customer_id="c" * 200)
     large["note"] = "n" * 100_000
@@ -155,7 +155,7 @@ def counted(client: "redis.Redis", position: str) -> int:
     return found
 
 
-def test_what_an_earlier_release_parked_is_read_and_not_counted(client: "redis.Redis", store: Store) -> None:
+def test_records_of_an_earlier_release_are_read_but_not_counted(client: "redis.Redis", store: Store) -> None:
     generation = store.generation()
     good = [event(number) for number in range(3)]
     apply(store, generation, records([*good, b"bad"]), {0, 1, 2})
@@ -166,19 +166,19 @@ def test_what_an_earlier_release_parked_is_read_and_not_counted(client: "redis.R
     client.hdel(readmodel.PREFIX + "tally", "orders/0:parked_bytes")
     assert redrive(store, generation, entries(store, generation)[:2]).applied == 2
     assert len(discard(store, generation, entries(store, generation)[:1])) == 1
-    # Kept by us from here on: counted.
+    # Parked again by this release: counted.
     assert len(redrive(store, generation, entries(store, generation)).parked) == 1
     model = readmodel.read(client)
     readmodel.check_accounting(model, 4)
     assert model.tally["orders/0:parked_bytes"] == counted(client, "orders/0@3") > 0
 
 
-def test_a_damaged_one_is_refused(client: "redis.Redis", store: Store) -> None:
+def test_a_damaged_record_is_refused(client: "redis.Redis", store: Store) -> None:
     generation = store.generation()
     apply(store, generation, records([b"bad" * 5000]))
     stored = json.loads(client.hget(PARKED, "orders/0@0") or b"")
     stored["value"]["zlib"] = base64.b64encode(b"no zlib").decode()
     client.hset(PARKED, "orders/0@0", json.dumps(stored))
-    with pytest.raises(CannotGoOn, match="what is parked as orders/0@0 in Redis is damaged"):
+    with pytest.raises(FatalError, match="the parked event orders/0@0 in Redis is damaged"):
         redrive(store, generation, entries(store, generation))
     assert isinstance(read_one(store, generation, "orders/0@0"), Parked)

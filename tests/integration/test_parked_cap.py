@@ -1,4 +1,4 @@
-"""Nothing but poison: at PARKED_MAX the partition pauses, others go on, and so does this one when there is room."""
+"""At PARKED_MAX a partition pauses, others continue, and it resumes when there is room."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ import redis
 from events.logs.log import Entry, Partition
 from events.logs.open import open_log
 from projector import project as projecting
-from projector.parked.book import entries
 from projector.parked.cap import Limits
+from projector.parked.listing import entries
 from projector.parked.redrive import discard, redrive
 from projector.readmodel.schema.keys import Generation
 from projector.run import Projector
@@ -74,30 +74,30 @@ def running(shop: Shop) -> Iterator[None]:
             store.nodes.close()
 
 
-def stands(client: "redis.Redis", offset: int) -> None:
-    """Paused there, and nowhere else."""
+def assert_paused_at(client: "redis.Redis", offset: int) -> None:
+    """Waits until exactly one partition is paused, at that offset."""
     wait_until(lambda: client.hlen(PAUSED) == 1, 10, "a pause")
     found: Any = client.hgetall(PAUSED)
-    ((partition, told),) = found.items()
-    assert json.loads(told)["offset"] == offset
-    # What was admitted before it is stored a moment later.
+    ((partition, stored),) = found.items()
+    assert json.loads(stored)["offset"] == offset
+    # Records admitted before are stored soon after.
     wait_until(lambda: applied(client) == {partition.decode(): offset}, 10, "all before it")
 
 
-def test_it_pauses_and_goes_on(
+def test_it_pauses_and_resumes(
     one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = Shop(tmp_path, one_redis_url)
     sent = [good(0), *map(bad, range(1, 4)), good(4), *map(bad, range(5, 10)), good(10), *map(bad, range(11, 14))]
     shop.append(sent)
     with running(shop):
-        stands(client, 7)
+        assert_paused_at(client, 7)
         shop.append([good(14)])
         status = projector("status", cwd=tmp_path, settings=shop.settings).stdout
         assert "orders/0 is paused at 7: too many of its events are parked (PARKED_MAX)" in status
         assert len(discard(store, live(store), entries(store, live(store))[:1])) == 1
         wait_until(lambda: applied(client) == {"orders/0": 8}, 10, "one more")
-        stands(client, 8)
+        assert_paused_at(client, 8)
         assert len(discard(store, live(store), entries(store, live(store)))) == 5
         wait_until(lambda: applied(client) == {"orders/0": 15}, 10, "the end")
         wait_until(lambda: client.exists(PAUSED) == 0, 10, "no pause")
@@ -110,7 +110,7 @@ def test_it_pauses_and_goes_on(
     assert output.count("there is room for parked events again") == 2
 
 
-def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
+def test_it_stays_paused_after_a_restart_until_a_higher_limit(
     one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, one_redis_url)
@@ -118,13 +118,13 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     for _ in range(2):
         client.delete(PAUSED)
         with running(shop):
-            stands(client, MAX)
+            assert_paused_at(client, MAX)
     for _ in range(4):
-        # As of one that was killed there: that it stood there for long is no reason to suspect the event.
+        # A mark as of a killed process: a paused event is no poison pill.
         client.hsetnx(STARTED, "orders/0", '{"who":"another"}')
         client.delete(PAUSED)
         with running(shop):
-            stands(client, MAX)
+            assert_paused_at(client, MAX)
             marked: Any = client.hget(STARTED, "orders/0")
         client.hset(STARTED, "orders/0", marked)
     with Process("run", cwd=tmp_path, PARKED_MAX="8", **shop.settings) as run:
@@ -133,13 +133,13 @@ def test_it_stays_paused_over_a_restart_and_goes_on_with_a_higher_limit(
     assert client.exists(PAUSED) == 0
     model = readmodel.read(client)
     readmodel.check_accounting(model, 9)
-    assert not any(b"kills_process" in told for told in model.parked.values())
+    assert not any(b"kills_process" in stored for stored in model.parked.values())
 
 
-def test_groups_with_too_many_orders_count_as_well(
+def test_orders_above_the_limit_of_a_group_count(
     one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are found out when they are folded; within a second their partition pauses."""
+    """The fold finds them; within a second their partition pauses."""
     monkeypatch.setattr(projecting, "ORDERS_MAX", 2)
     shop = Shop(tmp_path, one_redis_url)
     with running(shop):
@@ -160,7 +160,7 @@ def test_groups_with_too_many_orders_count_as_well(
     readmodel.check_accounting(readmodel.read(client), number)
 
 
-def test_other_partitions_go_on(
+def test_other_partitions_continue(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path
 ) -> None:
     url = kafka_topic(2)
@@ -181,7 +181,7 @@ def test_other_partitions_go_on(
         wait_until(partial(has_paused, client, first, offset + MAX), 20, "full again")
         wait_until(lambda: applied(client)[first] == offset + MAX, 20, "what was admitted before it")
         discard(store, live(store), entries(store, live(store)))
-        wait_until(lambda: caught_up(client, url), 20, "the end")
+        wait_until(lambda: has_caught_up(client, url), 20, "the end")
         assert run.stop() == 0
         assert run.text().count("paused: too many parked events") >= 2
     model = readmodel.read(client)
@@ -204,13 +204,13 @@ def end_of(url: str, number: int) -> int:
         return log.end()[Partition(log.topic, number)]
 
 
-def caught_up(client: "redis.Redis", url: str) -> bool:
+def has_caught_up(client: "redis.Redis", url: str) -> bool:
     with open_log(url, {}) as log:
         return applied(client) == {str(partition): end for partition, end in log.end().items() if end}
 
 
 def keys_of(url: str) -> list[bytes]:
-    """A key for each of two partitions, found by sending good events."""
+    """Returns a key for each of two partitions, found by sending valid events."""
     found: dict[int, bytes] = {}
     with open_log(url, {}) as log:
         number = 0

@@ -1,4 +1,4 @@
-"""Parked events in a topic of their own, on a real broker: each at least once, whatever that topic does."""
+"""The dead-letter topic, on a real broker: each parked event at least once, whatever happens to the topic."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from events.logs.kafka.url import kafka_settings
 from events.logs.log import Entry, Log, Position, Record
 from events.logs.open import open_log, open_parked
 from projector.parked import dead_letters
-from projector.parked.book import find
+from projector.parked.listing import find
 from projector.parked.redrive import discard
 from projector.run import Projector
 from projector.store.nodes import Nodes
@@ -65,7 +65,7 @@ def read_all(url: str) -> list[Record]:
 
 @contextmanager
 def projecting(url: str, redis_url: str, wanted: str | None = None) -> Iterator[Projector]:
-    """In a thread of its own; an error in it ends the test."""
+    """Runs a projector in a thread; its error fails the test."""
     stop, errors = threading.Event(), []
     topic = open_parked(url, {}, wanted)
     store = Store(Nodes(redis_url))
@@ -93,20 +93,20 @@ def projecting(url: str, redis_url: str, wanted: str | None = None) -> Iterator[
 
 
 def check(found: Sequence[Record], sent: Sequence[Entry], topic: str, positions: Sequence[int]) -> None:
-    """Key, value and headers as they were, and ours behind them."""
-    told = {}
+    """Checks key, value and headers, followed by our headers."""
+    letters = {}
     for record in found:
         ours = dict(record.headers[-len(OURS) :])
         assert tuple(name for name, _ in record.headers[-len(OURS) :]) == OURS
-        told[ours["parked-position"].decode()] = record, ours
-    assert sorted(told) == sorted(f"{topic}/0@{offset}" for offset in positions)
+        letters[ours["parked-position"].decode()] = record, ours
+    assert sorted(letters) == sorted(f"{topic}/0@{offset}" for offset in positions)
     for offset in positions:
-        record, _ = told[f"{topic}/0@{offset}"]
+        record, _ = letters[f"{topic}/0@{offset}"]
         assert (record.key, record.value) == (sent[offset].key, sent[offset].value)
         assert record.headers[: -len(OURS)] == sent[offset].headers
 
 
-def test_every_parked_event_with_all_that_it_had(
+def test_dead_letters_have_key_value_and_headers(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", tmp_path: Path
 ) -> None:
     url = kafka_topic(1)
@@ -125,21 +125,21 @@ def test_every_parked_event_with_all_that_it_had(
     readmodel.check_accounting(model, len(sent))
 
 
-def test_its_name_is_the_users_and_off_is_none(kafka_topic: Callable[[int], str], tmp_path: Path) -> None:
+def test_the_topic_can_be_named_or_off(kafka_topic: Callable[[int], str], tmp_path: Path) -> None:
     url = kafka_topic(1)
-    for wanted, said in (("a/b", "expected 1 to 249 of a-z A-Z 0-9"), (topic_of(url), "expected another topic")):
+    for wanted, error in (("a/b", "expected 1 to 249 of a-z A-Z 0-9"), (topic_of(url), "expected another topic")):
         done = projector(
             *("run",), cwd=tmp_path, settings={"EVENT_LOG_URL": url, "REDIS_URL": "redis://x", "PARKED_TOPIC": wanted}
         )
         assert done.returncode == 2
-        assert f"projector: PARKED_TOPIC: {said}" in done.stderr
+        assert f"projector: PARKED_TOPIC: {error}" in done.stderr
     named = open_parked(url, {}, "poison")
     assert named is not None
     assert named.topic == "poison"
     assert open_parked("sqlite:///tmp/orders.db", {}, None) is None
 
 
-def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
+def test_an_unavailable_topic_gets_everything_later(
     kafka: str,
     kafka_topic: Callable[[int], str],
     one_redis_url: str,
@@ -148,7 +148,7 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Kafka makes no topic a.parked beside an a_parked."""
-    monkeypatch.setattr(dead_letters, "AGAIN_S", 0.2)
+    monkeypatch.setattr(dead_letters, "RETRY_S", 0.2)
     url = kafka_topic(1)
     topic = topic_of(url)
     with KafkaLog(kafka_settings(beside(url, f"{topic}_parked"), {})) as in_the_way:
@@ -159,18 +159,18 @@ def test_a_topic_that_takes_nothing_stops_nobody_and_gets_all_later(
         wait_until_applied(client, ends)
         assert client.scard(DEAD_LETTERS_DUE) == 49
         readmodel.check_accounting(readmodel.read(client), len(sent))
-    assert capsys.readouterr().out.count("does not take them") == 1
-    # Another process takes over from where that one ended. One event has been thrown away meanwhile.
+    assert capsys.readouterr().out.count("the dead-letter topic is unavailable") == 1
+    # Another process takes over, after one event was discarded.
     store = Store(Nodes(one_redis_url))
     discard_one(store, f"{topic}/0@7")
     status = projector("status", "--json", cwd=Path.cwd(), settings={"EVENT_LOG_URL": url, "REDIS_URL": one_redis_url})
     assert json.loads(status.stdout)["untold"] == 49
     with projecting(url, one_redis_url):
-        wait_until(lambda: "does not take them" in capsys.readouterr().out, 10, "the topic to be missed")
+        wait_until(lambda: "the dead-letter topic is unavailable" in capsys.readouterr().out, 10, "a warning")
         admin = KafkaAdminClient(bootstrap_servers=kafka)
         admin.delete_topics([f"{topic}_parked"])
         admin.close()
-        wait_until(lambda: client.scard(DEAD_LETTERS_DUE) == 0, 30, "all to be told")
+        wait_until(lambda: client.scard(DEAD_LETTERS_DUE) == 0, 30, "all to be produced")
         sent.append(Entry(None, b"last"))
         wait_until_applied(client, append(url, sent[-1:]))
     check(read_all(beside(url, f"{topic}.parked")), sent, topic, [*range(1, 7), *range(8, 50), 51])
@@ -183,7 +183,7 @@ def discard_one(store: Store, position: str) -> None:
     store.nodes.close()
 
 
-def test_what_is_too_large_for_the_topic_holds_up_nothing(
+def test_a_record_too_large_for_the_topic_blocks_nothing(
     kafka_topic: Callable[[int], str],
     one_redis_url: str,
     client: "redis.Redis",
@@ -198,11 +198,11 @@ def test_what_is_too_large_for_the_topic_holds_up_nothing(
     check(read_all(beside(url, topic_of(url) + ".parked")), sent, topic_of(url), [0, 2])
     assert client.scard(DEAD_LETTERS_DUE) == 0
     assert len(readmodel.read(client).parked) == 3
-    assert capsys.readouterr().out.count("too large for the topic") == 1
+    assert capsys.readouterr().out.count("too large for the dead-letter topic") == 1
 
 
 class Dying:
-    """A topic whose process dies after so many appends, right before, or right after what it was sent is stored."""
+    """A topic whose process dies at the n-th append, before or after the records are stored."""
 
     def __init__(self, topic: Any, after: bool) -> None:
         self.topic = topic.topic
@@ -223,7 +223,7 @@ class Died(Exception):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_whoever_dies_between_topic_and_redis_has_lost_nothing(
+def test_a_death_between_topic_and_redis_loses_nothing(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", after: bool
 ) -> None:
     url = kafka_topic(1)
@@ -242,6 +242,6 @@ def test_whoever_dies_between_topic_and_redis_has_lost_nothing(
     with projecting(url, one_redis_url):
         wait_until_applied(client, ends)
     found = read_all(beside(url, topic_of(url) + ".parked"))
-    # At least once; which are the same, their position tells.
+    # At least once; the position identifies duplicates.
     assert len(found) == (4 if after else 2)
     check(found, sent, topic_of(url), [1, 3])

@@ -1,4 +1,4 @@
-"""An event that kills whoever reads it is found and parked, after at most three restarts; nothing else is."""
+"""An event that kills the process is found and parked after at most three restarts; no other event is."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ from tests.servers.process import wait_until
 STARTED = "{og:live}:started"
 ORDERS = Partition("orders", 0)
 GENERATION = Generation(0, 1, VERSION)
-DIED_OF_IT = "kills_process: processes that read it have died of it"
+CRASHED = "kills_process: processes that decoded it crashed"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def good(number: int) -> Entry:
     return Entry(None, json.dumps(event(number)).encode())
 
 
-def run_deadly(shop: Shop, *arguments: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
+def run_with_poison_pills(shop: Shop, *arguments: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integration.poison_pills", *(arguments or ("run",))],
         cwd=Path(__file__).parents[2],
@@ -53,11 +53,11 @@ def is_over(process: "subprocess.Popen[bytes]", client: "redis.Redis", shop: Sho
     return process.poll() is not None or applied(client) == shop.ends
 
 
-def is_beyond(client: "redis.Redis", offset: int) -> bool:
+def is_past(client: "redis.Redis", offset: int) -> bool:
     return applied(client).get("orders/0", 0) > offset
 
 
-def test_what_kills_the_process_is_parked(one_redis_url: str, client: "redis.Redis", tmp_path: Path) -> None:
+def test_a_poison_pill_is_parked(one_redis_url: str, client: "redis.Redis", tmp_path: Path) -> None:
     before = 700
     shop = Shop(tmp_path, one_redis_url)
     deadly = Entry(b"k", json.dumps(event(9_999, status="deadly")).encode(), (("trace", b"x"),))
@@ -66,29 +66,29 @@ def test_what_kills_the_process_is_parked(one_redis_url: str, client: "redis.Red
     while applied(client) != shop.ends:
         restarts += 1
         assert restarts <= 3
-        process = run_deadly(shop)
+        process = run_with_poison_pills(shop)
         wait_until(partial(is_over, process, client, shop), 30, "either")
     assert restarts == 3
     process.terminate()
     assert process.wait(5) == 0
-    assert client.exists(STARTED) == 0, "it has said farewell"
+    assert client.exists(STARTED) == 0, "marks remain after a clean exit"
     model = readmodel.read(client)
     readmodel.check(model, [event(number) for number in range(before + 20)])
     readmodel.check_accounting(model, before + 22)
     reasons = {position: json.loads(told)["reason"] for position, told in model.parked.items()}
     assert reasons == {
-        f"orders/0@{before}": DIED_OF_IT,
+        f"orders/0@{before}": CRASHED,
         f"orders/0@{before + 21}": "kills_process: expected an event that can be decoded, got MemoryError",
     }
-    # Nor does it kill who folds the log again, until it has been redriven. (The builder's memory suffices.)
-    verified = run_deadly(shop, "verify", "--json", stdout=subprocess.PIPE).communicate()[0]
+    # Replay and verify do not decode it either, before it is redriven. (A replay has enough memory for the other one.)
+    verified = run_with_poison_pills(shop, "verify", "--json", stdout=subprocess.PIPE).communicate()[0]
     report = json.loads(verified)
     assert (report["differences"], report["parked"]) == (0, 2)
     shop.replay("--yes", "--park")
     assert shop.live()[0] == 1
     model = shop.model()
     readmodel.check(model, [event(number) for number in range(before + 20)])
-    assert json.loads(model.parked[f"orders/0@{before}"])["reason"] == DIED_OF_IT
+    assert json.loads(model.parked[f"orders/0@{before}"])["reason"] == CRASHED
     done = projector("parked", "redrive", "--all", cwd=tmp_path, settings=shop.settings)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "1 applied, 0 stale, 0 passed over; 1 still parked."
@@ -97,15 +97,13 @@ def test_what_kills_the_process_is_parked(one_redis_url: str, client: "redis.Red
     assert json.loads(projector("verify", "--json", cwd=tmp_path, settings=shop.settings).stdout)["differences"] == 0
 
 
-def test_a_process_that_is_killed_again_and_again_parks_nothing(
-    one_redis_url: str, client: "redis.Redis", tmp_path: Path
-) -> None:
+def test_repeated_kills_park_nothing(one_redis_url: str, client: "redis.Redis", tmp_path: Path) -> None:
     shop = Shop(tmp_path, one_redis_url)
     shop.append([good(number) for number in range(2_000)])
     for _ in range(2):
         before = applied(client).get("orders/0", 0)
         with Process("run", cwd=tmp_path, **shop.settings) as run:
-            wait_until(partial(is_beyond, client, before + 50), 30, "some progress")
+            wait_until(partial(is_past, client, before + 50), 30, "some progress")
             run.process.kill()
     with Process("run", cwd=tmp_path, **shop.settings) as run:
         wait_until_applied(client, shop.ends)
@@ -121,11 +119,11 @@ class Dies(Exception):
     pass
 
 
-def touch(suspects: PoisonPills, position: int, offsets: range) -> list[int]:
-    """Starts at the position, and dies at the last of the offsets. Those that were parked untouched."""
+def die_at_last(reader: PoisonPills, position: int, offsets: range) -> list[int]:
+    """Starts at the position, and dies at the last offset. Returns offsets that were parked without decoding."""
     parked: list[int] = []
     records = [Record(ORDERS, offset, 0, None, json.dumps(event(offset)).encode()) for offset in offsets]
-    suspects.start(GENERATION, {ORDERS: position})
+    reader.start(GENERATION, {ORDERS: position})
 
     def note(decoded: Any) -> None:
         items: list[Decoded] = list(decoded)
@@ -134,32 +132,32 @@ def touch(suspects: PoisonPills, position: int, offsets: range) -> list[int]:
             raise Dies
 
     try:
-        for decoded in suspects.decode(records, lambda: None):
+        for decoded in reader.decode(records, lambda: None):
             note(decoded)
     except Dies:
         pass
     return parked
 
 
-def test_only_the_same_event_twice_in_a_row(one_redis_url: str) -> None:
+def test_only_two_deaths_in_a_row_at_one_event_count(one_redis_url: str) -> None:
     nodes = Nodes(one_redis_url)
 
-    def suspects() -> PoisonPills:
+    def reader() -> PoisonPills:
         return PoisonPills(Store(nodes), lambda call: call())
 
-    assert touch(suspects(), 0, range(0, 8)) == []
-    assert touch(suspects(), 0, range(0, 3)) == []
-    assert touch(suspects(), 2, range(2, 6)) == [], "another one than before"
-    assert touch(suspects(), 5, range(5, 6)) == [], "the second time"
-    innocent = suspects()
-    innocent.start(GENERATION, {ORDERS: 5})
-    innocent.end()
-    assert touch(suspects(), 5, range(5, 6)) == [], "the one before has said farewell"
-    assert touch(suspects(), 5, range(5, 6)) == []
-    assert touch(suspects(), 5, range(5, 6)) == []
-    assert touch(suspects(), 5, range(5, 9)) == [5]
+    assert die_at_last(reader(), 0, range(0, 8)) == []
+    assert die_at_last(reader(), 0, range(0, 3)) == []
+    assert die_at_last(reader(), 2, range(2, 6)) == [], "another event than before"
+    assert die_at_last(reader(), 5, range(5, 6)) == [], "the second time"
+    clean = reader()
+    clean.start(GENERATION, {ORDERS: 5})
+    clean.end()
+    assert die_at_last(reader(), 5, range(5, 6)) == [], "a clean exit resets the count"
+    assert die_at_last(reader(), 5, range(5, 6)) == []
+    assert die_at_last(reader(), 5, range(5, 6)) == []
+    assert die_at_last(reader(), 5, range(5, 9)) == [5]
     store = Store(nodes)
     assert store.poison_pills(GENERATION) == {"orders/0@5"}
-    store.belongs_to(GENERATION, "another log")
-    assert store.poison_pills(GENERATION) == set(), "there it is another event"
+    store.bind_log(GENERATION, "another log")
+    assert store.poison_pills(GENERATION) == set(), "it is another event there"
     nodes.close()

@@ -1,4 +1,4 @@
-"""What upstream services get: `events.Publisher`, on both logs."""
+"""events.Publisher, on both logs."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def read_all(log: Log, count: int) -> list[Record]:
     return records
 
 
-def test_what_is_published_is_in_the_log_before_its_position(url: str) -> None:
+def test_a_published_event_precedes_its_position(url: str) -> None:
     with Publisher(url, source="/commerce/orders") as publisher:
         first = publisher.publish("order.created", DATA, event_id="evt_1")
         again = publisher.publish("order.created", DATA, event_id="evt_1")
@@ -65,7 +65,7 @@ def test_what_is_published_is_in_the_log_before_its_position(url: str) -> None:
     assert str(first) == f"{first.partition.topic}/{first.partition.number}@{first.offset}"
 
 
-def test_many_at_once_keep_the_order_of_a_group(url: str) -> None:
+def test_a_batch_keeps_the_order_of_a_group(url: str) -> None:
     with Publisher(url, source="/s") as publisher:
         events = [event(number, order_group_id=f"og_{number % 7}") for number in range(500)]
         positions = publisher.publish_all(events)
@@ -77,7 +77,7 @@ def test_many_at_once_keep_the_order_of_a_group(url: str) -> None:
         assert ids == [f"evt_{number}" for number in range(group, 500, 7)]
 
 
-def test_a_mistake_surfaces_here_and_sends_nothing(url: str) -> None:
+def test_an_invalid_event_is_an_error_and_nothing_is_sent(url: str) -> None:
     with Publisher(url, source="/s") as publisher:
         with pytest.raises(InvalidEvent, match=r"^\$\.data\.total: expected decimal, got object$"):
             publisher.publish("order.created", {**DATA, "total": {}})
@@ -93,7 +93,7 @@ def test_a_mistake_surfaces_here_and_sends_nothing(url: str) -> None:
         assert sum(log.end().values()) == 0
 
 
-def test_no_log_is_told(tmp_path: Path) -> None:
+def test_a_missing_log_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadLogUrl, match="EVENT_LOG_URL: expected kafka://"):
         Publisher("http://x", source="/s")
     with pytest.raises(LogMissing), Publisher(sqlite_url(tmp_path / "none.db"), source="/s") as publisher:

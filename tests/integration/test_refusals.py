@@ -1,4 +1,4 @@
-"""Every way in which Redis refuses, by a real one that is made to. Afterwards every event is applied, and once."""
+"""Every kind of refusal, caused in a real Redis. Afterwards every event is applied once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ from tests.servers.redis import RedisHome, RedisServer
 
 EVENTS = marketplace(600)
 PART = 40
-# An end to what is waited for, in seconds.
+# Time limit of waits, in seconds.
 WAIT_S = 20.0
 
 
 class Bench:
-    """A Redis, and one projector that meets all refusals one after the other."""
+    """A Redis, and one projector that experiences all refusals in turn."""
 
     def __init__(self, server: RedisServer, client: "redis.Redis", url: str, run: Projector) -> None:
         self.server = server
@@ -45,15 +45,15 @@ class Bench:
         return self.run.metric("redis_refusals_total", refusal=name)
 
     def incidents(self) -> tuple[int, int]:
-        """How many began, and how many are over."""
-        return len(self.run.incidents("waiting")), len(self.run.incidents("going on"))
+        """Returns how many outages began, and how many ended."""
+        return len(self.run.incidents("waiting")), len(self.run.incidents("resumed"))
 
     def check(self) -> None:
         wait_until_applied(self.client, self.ends, WAIT_S)
         model = readmodel.read(self.client)
         readmodel.check(model, self.sent)
         readmodel.check_accounting(model, len(self.sent))
-        # What it counted itself: each once.
+        # The projector's own counters: each record once.
         fates = ("applied", "stale", "passed_over", "parked")
         wait_until(
             lambda: sum(self.run.metric("records_total", fate=fate) for fate in fates) == len(self.sent), 5, "the count"
@@ -94,7 +94,7 @@ def bench(redis_home: RedisHome, _benches: Callable[[RedisHome], Bench]) -> Benc
 
 @contextmanager
 def setting(bench: Bench, **settings: object) -> Iterator[None]:
-    """Of Redis, in the block."""
+    """Changes settings of Redis within the block."""
     names = {name.replace("_", "-"): value for name, value in settings.items()}
     before = {name: bench.client.config_get(name)[name] for name in names}
     for name, value in names.items():
@@ -112,7 +112,7 @@ def full(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def replica(bench: Bench, stale: str = "yes") -> Iterator[None]:
-    """Of a master that is not there: what it has, it keeps."""
+    """Makes it a replica of a master that does not exist; its data stays."""
     with setting(bench, replica_serve_stale_data=stale):
         bench.client.replicaof("127.0.0.1", free_port())
         yield
@@ -127,7 +127,7 @@ def replica_without_master(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def unsaved(bench: Bench) -> Iterator[None]:
-    """In a directory where nobody can make a file."""
+    """Makes snapshots fail, by a directory where no file can be created."""
     with setting(bench, dir="/proc", save="3600 1000000"):
         bench.client.bgsave()
         wait_until(lambda: bench.client.info("persistence")["rdb_last_bgsave_status"] == "err", WAIT_S, "a failed save")
@@ -188,7 +188,7 @@ def forbidden(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def silent(bench: Bench) -> Iterator[None]:
-    """Longer than a call may take."""
+    """Does not answer for longer than the time limit of a call."""
     bench.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
     yield
     bench.client.execute_command("CLIENT", "UNPAUSE")
@@ -196,7 +196,7 @@ def silent(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def spoilt(bench: Bench) -> Iterator[None]:
-    """Another type is in the place of an index: an error without a name, in the midst of a commit."""
+    """Replaces an index by a key of another type: an unclassified error within a commit."""
     index, aside = PREFIX + "by:total", PREFIX + "aside"
     bench.client.rename(index, aside)
     bench.client.set(index, "not a sorted set")
@@ -230,7 +230,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.refusal for case in CASES])
-def test_what_is_refused_is_applied_once_that_is_over(bench: Bench, case: Case) -> None:
+def test_refused_events_are_applied_once_afterwards(bench: Bench, case: Case) -> None:
     before, began, counted = bench.incidents(), dict(bench.ends), bench.refusals(case.refusal)
     with case.begin(bench):
         bench.publish()
@@ -243,18 +243,18 @@ def test_what_is_refused_is_applied_once_that_is_over(bench: Bench, case: Case) 
     wait_until(bench.run.is_ready, WAIT_S, "ready again")
     assert bench.ends != began
     assert bench.run.metric("waiting_seconds", on="redis") == 0
-    # One line for its begin and one for its end, however many attempts.
+    # One line for the start and one for the end, however many attempts.
     assert bench.incidents() == (before[0] + 1, before[1] + 1)
-    told = "does not answer" if case.refusal == "TIMEOUT" else f"({case.refusal})"
-    assert any(told in text for text in (bench.run.incidents("waiting")[-1]["reason"], last_reason(bench)))
+    expected = "does not answer" if case.refusal == "TIMEOUT" else f"({case.refusal})"
+    assert any(expected in text for text in (bench.run.incidents("waiting")[-1]["reason"], last_reason(bench)))
 
 
 def last_reason(bench: Bench) -> str:
-    reason: str = bench.run.incidents("going on")[-1]["last_reason"]
+    reason: str = bench.run.incidents("resumed")[-1]["last_reason"]
     return reason
 
 
-def test_scripts_that_redis_has_forgotten_are_sent_again(bench: Bench) -> None:
+def test_forgotten_scripts_are_loaded_again(bench: Bench) -> None:
     before, counted = bench.incidents(), bench.refusals("NOSCRIPT")
     for _ in range(3):
         bench.client.script_flush()
@@ -264,11 +264,11 @@ def test_scripts_that_redis_has_forgotten_are_sent_again(bench: Bench) -> None:
     assert bench.incidents() == before
 
 
-def test_a_restart_that_loads_is_waited_for(cluster_server_home: RedisHome, tmp_path: Path) -> None:
-    """Each key takes a tenth of a millisecond to load, as if there were far more of them."""
+def test_a_loading_redis_is_waited_for(cluster_server_home: RedisHome, tmp_path: Path) -> None:
+    """Loading a key takes a tenth of a millisecond, like loading far more keys."""
     slow = ("--key-load-delay", "100", "--appendfsync", "always")
     with RedisServer(cluster_server_home, *slow) as server, _bench(server, tmp_path) as bench:
-        # It looks who has a question after every 1024 commands that it has loaded.
+        # Redis serves clients after every 1024 loaded commands.
         with bench.client.pipeline(transaction=False) as pipeline:
             for number in range(10_000):
                 pipeline.set(f"pad:{number}", number)
@@ -281,7 +281,7 @@ def test_a_restart_that_loads_is_waited_for(cluster_server_home: RedisHome, tmp_
         assert bench.incidents() == (1, 1)
 
 
-def test_a_cluster_that_moves_and_is_down(cluster_server_home: RedisHome, tmp_path: Path) -> None:
+def test_a_cluster_with_moved_slots_and_a_failed_node(cluster_server_home: RedisHome, tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/orders.db"
     append(url)
     with ClusterServer(cluster_server_home) as server, server.client() as client:
@@ -315,7 +315,7 @@ def test_a_cluster_that_moves_and_is_down(cluster_server_home: RedisHome, tmp_pa
 
 
 def _another(server: ClusterServer, slot: int) -> int:
-    """Of the same node."""
+    """Returns another slot of the same node."""
     owner = server.owner(slot)
     return next(other for other in range(slot % 500, 16384, 500) if other != slot and server.owner(other) == owner)
 
@@ -323,7 +323,7 @@ def _another(server: ClusterServer, slot: int) -> int:
 # --- eviction ---
 
 
-def test_a_redis_that_may_throw_away_is_refused(redis_home: RedisHome, tmp_path: Path) -> None:
+def test_an_evicting_redis_is_refused(redis_home: RedisHome, tmp_path: Path) -> None:
     append(f"sqlite://{tmp_path}/orders.db")
     with RedisServer(redis_home) as server:
         settings = {"EVENT_LOG_URL": f"sqlite://{tmp_path}/orders.db", "REDIS_URL": server.url}
@@ -339,8 +339,8 @@ def test_a_redis_that_may_throw_away_is_refused(redis_home: RedisHome, tmp_path:
             assert client.keys() == []
 
 
-def test_who_may_not_ask_is_warned(cluster_server_home: RedisHome, tmp_path: Path) -> None:
-    """As where Redis belongs to somebody else."""
+def test_an_unreadable_policy_is_a_warning(cluster_server_home: RedisHome, tmp_path: Path) -> None:
+    """As with a managed Redis."""
     url = f"sqlite://{tmp_path}/orders.db"
     ends = append(url, *EVENTS[:PART])
     with RedisServer(cluster_server_home) as server, server.client() as client:
@@ -348,5 +348,5 @@ def test_who_may_not_ask_is_warned(cluster_server_home: RedisHome, tmp_path: Pat
         limited = server.url.replace("redis://", "redis://limited:secret@")
         with Process("run", cwd=tmp_path, EVENT_LOG_URL=url, REDIS_URL=limited) as run:
             wait_until_applied(client, ends)
-            assert run.text().count("Redis does not say what it does at maxmemory; expected noeviction") == 1
+            assert run.text().count("cannot read maxmemory-policy, expected noeviction") == 1
             assert run.stop() == 0

@@ -1,4 +1,4 @@
-"""What Redis refuses a commit for writes nothing of it, whichever command it refuses; and all of it afterwards."""
+"""A refused commit writes nothing, whichever command Redis refuses, and everything when it is retried."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.integration.torn import BROAD_GROUPS_MIN, COMMANDS, PARTITIONS, SEED,
 from tests.servers.cluster import ClusterServer, Place
 from tests.servers.redis import RedisHome, RedisServer
 
-# HEXISTS is of redrives and discards.
+# HEXISTS is used only by redrives and discards.
 USED = sorted(COMMANDS - {"HEXISTS"})
 
 
@@ -31,7 +31,7 @@ def refused_as(store: Store, life: Torn, request: list[str | bytes]) -> str:
     return refused.value.refusal
 
 
-def test_without_the_right_to_any_one_command(redis_url: str) -> None:
+def test_without_permission_for_one_command(redis_url: str) -> None:
     life = Torn(Place(redis_url, is_cluster=False), SEED)
     request = life.request(PARTITIONS[0], rich_batch(life))
     before = life.content()
@@ -47,8 +47,8 @@ def test_without_the_right_to_any_one_command(redis_url: str) -> None:
     life.close()
 
 
-def test_on_a_server_without_any_one_command(redis_home: RedisHome) -> None:
-    """`rename-command`, as some providers have it."""
+def test_on_a_server_without_one_command(redis_home: RedisHome) -> None:
+    """By `rename-command`, as some providers configure it."""
     with RedisServer(redis_home, "--appendonly", "no") as server:
         life = Torn(Place(server.url, is_cluster=False), SEED)
         request = life.request(PARTITIONS[0], rich_batch(life))
@@ -76,7 +76,7 @@ def cluster(cluster_server_home: RedisHome) -> Iterator[ClusterServer]:
 
 
 def test_while_the_slot_migrates(cluster: ClusterServer) -> None:
-    """Whatever has arrived by then, on either node."""
+    """Whichever keys have moved, on either node."""
     life = Torn(Place(cluster.url, is_cluster=True), SEED)
     slot = life.client.keyslot(readmodel.PREFIX + "meta")
     request = life.request(PARTITIONS[0], rich_batch(life))
@@ -98,8 +98,8 @@ def test_while_the_slot_migrates(cluster: ClusterServer) -> None:
     life.close()
 
 
-def test_while_a_migration_is_given_up(cluster: ClusterServer) -> None:
-    """New groups have keys that are not there yet: a script that runs fails at the first of them."""
+def test_while_a_migration_is_cancelled(cluster: ClusterServer) -> None:
+    """Keys of new groups do not exist yet: a running script fails at the first of them."""
     life = Torn(Place(cluster.url, is_cluster=True), SEED)
     slot = life.client.keyslot(readmodel.PREFIX + "meta")
     request = life.request(PARTITIONS[0], rich_batch(life))

@@ -76,7 +76,7 @@ def test_a_topic_made_anew(shop: Shop) -> None:
     shop.publish(3 * EVENTS)
     stopped = projector("run", cwd=shop.folder, settings=shop.settings)
     assert stopped.returncode == 2
-    assert "deleted and made anew" in stopped.stderr
+    assert "deleted and created again" in stopped.stderr
     assert "projector replay --accept-loss recreated" in stopped.stderr
     refused(shop, "--accept-loss recreated", "deleted and made anew")
     assert shop.states() == {0: "live"}

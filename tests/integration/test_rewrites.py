@@ -1,4 +1,4 @@
-"""The append-only file of each master is rewritten once after it has started, or the log says that it is not."""
+"""Each master rewrites its append-only file once after its start, or an error is logged."""
 
 import os
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ from tests.servers.redis import RedisHome, RedisServer, binary_homes
 
 READY_S = 30.0
 LATE = (
-    "Redis was started again before its append-only file was rewritten, and may have applied half a transaction: "
-    "run `projector verify`, and if it finds differences `projector replay`"
+    "Redis restarted before its append-only file was rewritten, and may have applied half a transaction: "
+    "run `projector verify`, and if it finds differences, `projector replay`"
 )
 
 
 @pytest.fixture
 def home() -> RedisHome:
-    """One that leaves half a transaction in a torn file."""
+    """Returns a Redis that leaves half a transaction in a torn file."""
     found = [home for home in binary_homes(os.environ) if home.name.startswith("redis-")]
     if not found:
-        without("there is no Redis that a rewrite is due on: install redis-server")
+        without("no Redis here needs a rewrite after a start: install redis-server")
     return found[0]
 
 
@@ -59,7 +59,7 @@ def rewrites(redis_url: str) -> int:
 
 
 def obstruct(server: RedisServer) -> Path:
-    """Where the next file is to be put lies a folder."""
+    """Puts a folder in place of the next file."""
     files = server.directory / "appendonlydir"
     newest = max(int(file.suffixes[-3].removeprefix(".")) for file in files.glob("*.base.*"))
     obstacle = files / f"appendonly.aof.{newest + 1}.base.rdb"
@@ -93,17 +93,17 @@ def test_it_is_rewritten_once_after_each_start(server: RedisServer, tmp_path: Pa
         assert (rewrites(server.url), count(run, "done")) == (1, 0)
 
 
-def test_without_such_a_file_nothing_is_done(home: RedisHome, tmp_path: Path, url: str) -> None:
+def test_without_append_only_file_nothing_is_done(home: RedisHome, tmp_path: Path, url: str) -> None:
     with RedisServer(home, "--appendonly", "no") as server, started(tmp_path, url, server.url) as run:
         wait_until_ready(run)
         assert rewrites(server.url) == 0
         assert [count(run, name) for name in ("done", "failed", "refused", "late")] == [0, 0, 0, 0]
 
 
-def test_what_fails_is_tried_again_by_whoever_comes_next(server: RedisServer, tmp_path: Path, url: str) -> None:
+def test_a_failed_rewrite_is_retried_by_the_next_process(server: RedisServer, tmp_path: Path, url: str) -> None:
     obstacle = obstruct(server)
     with started(tmp_path, url, server.url) as run, server.client() as client:
-        # It does its work meanwhile.
+        # It applies events meanwhile.
         wait_until_applied(client, append(url, event(2)))
         wait_until(lambda: count(run, "failed") >= 2, READY_S, "a second attempt")
         assert [reason for reason in run.why_not_ready() if "rewrites its append-only file" in reason]
@@ -117,7 +117,7 @@ def test_what_fails_is_tried_again_by_whoever_comes_next(server: RedisServer, tm
         assert (count(run, "done"), run.incidents(LATE)) == (1, [])
 
 
-def test_a_start_before_it_is_done_is_told(server: RedisServer, tmp_path: Path, url: str) -> None:
+def test_a_restart_before_the_rewrite_is_logged(server: RedisServer, tmp_path: Path, url: str) -> None:
     obstacle = obstruct(server)
     with started(tmp_path, url, server.url) as run:
         wait_until(lambda: count(run, "failed") >= 1, READY_S, "a first attempt")
@@ -135,7 +135,7 @@ def test_a_start_before_it_is_done_is_told(server: RedisServer, tmp_path: Path, 
         assert count(run, "late") == 0
 
 
-def test_a_replay_switches_when_it_is_done(server: RedisServer, tmp_path: Path) -> None:
+def test_a_replay_switches_after_the_rewrite(server: RedisServer, tmp_path: Path) -> None:
     shop = Shop(tmp_path, server.url)
     shop.publish(200)
     obstacle = obstruct(server)
@@ -158,7 +158,7 @@ def test_a_replay_switches_when_it_is_done(server: RedisServer, tmp_path: Path) 
         (("--rename-command", "BGREWRITEAOF", ""), "", "unknown command"),
     ],
 )
-def test_where_it_is_not_allowed_that_is_said_once(
+def test_a_missing_permission_is_logged_once(
     home: RedisHome, tmp_path: Path, url: str, settings: tuple[str, ...], rights: str, reason: str
 ) -> None:
     with RedisServer(home, *settings) as server, server.client() as client:
@@ -168,10 +168,9 @@ def test_where_it_is_not_allowed_that_is_said_once(
             wait_until_ready(run)
             assert rewrites(server.url) == 0
             assert count(run, "refused") == 1
-            told = [line for line in run.incidents(run_error(run)) if line["level"] == "error"]
-            assert len(told) == 1
-            assert reason in told[0]["reason"]
-            assert "+bgrewriteaof" in told[0]["event"]
+            (error,) = [line for line in run.incidents(run_error(run)) if line["level"] == "error"]
+            assert reason in error["reason"]
+            assert "+bgrewriteaof" in error["event"]
 
 
 def run_error(run: Projector) -> str:

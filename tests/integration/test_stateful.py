@@ -1,5 +1,5 @@
-"""A random life of the read model, in a real Redis and in what stands in for it in the simulation: batches, duplicates,
-rewinds, lost answers, second processes.
+"""Random operations on a real Redis and on the simulated store: batches, duplicates, rewinds, lost answers, and other
+processes.
 """
 
 import json
@@ -15,17 +15,17 @@ from events.logs.log import Partition, Record
 from projector.cache import Cache
 from projector.project import Known, decode_record, group_ids, known, project
 from projector.store.commit import Advance, Outcome
-from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
-from tests.chaos.simulation.store import Told
+from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
+from tests.chaos.simulation.store import Request
 from tests.strategies import histories
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 
 
 class Life(RuleBasedStateMachine):
-    """Two partitions, which meet in the same groups. Events come to any of them, in any order, more than once."""
+    """Two partitions with events of the same groups. Each event may come in any partition, in any order, repeatedly."""
 
-    place: ReadPlace
+    place: ReadModelHome
     commits = 0
 
     @initialize(events=histories(2, 12), seed=st.integers(0, 2**32))
@@ -41,11 +41,11 @@ class Life(RuleBasedStateMachine):
         for event in delivered:
             self.logs[chance.choice(PARTITIONS)].append(event)
         self.stands: dict[Partition, int | None] = dict.fromkeys(PARTITIONS)
-        self.last: tuple[Told, str] | None = None
+        self.last: tuple[Request, str] | None = None
 
     @rule(data=st.data(), cached=st.booleans())
     def apply(self, data: st.DataObject, cached: bool) -> None:
-        """A batch over one or both partitions, as the loop does it."""
+        """Applies a batch of one or both partitions, like the main loop."""
         records = []
         for partition in PARTITIONS:
             start = self.stands[partition] or 0
@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
             found = self.cache.take(group_id) if cached else None
             before[group_id] = found or known(group_id, states[group_id])
         change = project(before, batch)
-        sent = Told(change, advances)
+        sent = Request(change, advances)
         outcome = self.store.commit(self.generation, 0, sent).outcome()
         if outcome is Outcome.CHANGED:
             assert cached, "what was loaded just now cannot have changed"
@@ -81,27 +81,27 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.last is not None)
     @rule()
     def lose_the_answer(self) -> None:
-        """The identical request again writes nothing."""
+        """Sends the same request again, which must write nothing."""
         assert self.last is not None
         assert self.store.commit(self.generation, 0, self.last[0]).outcome() is Outcome.ALREADY
         self._check()
 
     @rule(data=st.data())
     def be_another_process(self, data: st.DataObject) -> None:
-        """One that has fallen back to an earlier position, or thinks Redis is further: it must not write."""
+        """Commits from an earlier or a later position than Redis', which must write nothing."""
         partition = data.draw(st.sampled_from(PARTITIONS))
         stands = self.stands[partition] or 0
         wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
         batch = [decode_record(record) for record in self._records(partition, 0, len(self.logs[partition]))]
         change = project({group_id: known(group_id, None) for group_id in group_ids(batch)}, batch)
-        sent = Told(change, {partition: Advance(wrong, stands + 4)})
+        sent = Request(change, {partition: Advance(wrong, stands + 4)})
         expected = Outcome.BEHIND if self.stands[partition] is None or wrong > stands else Outcome.AHEAD
         assert self.store.commit(self.generation, 0, sent).outcome() is expected
         self._check()
 
     @rule()
     def lose_everything(self) -> None:
-        """Redis is emptied; the loop notices, and begins again with a cache that is out of date."""
+        """Empties Redis, and starts again with an outdated cache."""
         self.place.empty()
         self.generation = self.store.generation()
         self.stands = dict.fromkeys(PARTITIONS)
@@ -119,10 +119,10 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["redis", "simulated"])
-def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    # So few that values get bitmaps here, too.
+def test_any_sequence_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    # Low, so that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
-    Life.place = RealPlace(redis_url) if where == "redis" else SimulatedPlace()
+    Life.place = RealHome(redis_url) if where == "redis" else SimulatedHome()
     Life.commits = 0
     try:
         run_state_machine_as_test(

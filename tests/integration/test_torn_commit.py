@@ -1,4 +1,4 @@
-"""Whatever command of a commit fails: nothing is lost, doubled or left behind once Redis takes writes again."""
+"""Any command of a commit fails: once Redis accepts writes again, nothing is lost, doubled or left over."""
 
 import itertools
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from projector.parked.book import entries
+from projector.parked.listing import entries
 from projector.parked.redrive import discard
 from projector.store.commit import Outcome
 from tests import readmodel
@@ -14,7 +14,7 @@ from tests.chaos.survived import survived
 from tests.integration.torn import COMMANDS, PARTITIONS, SEED, Torn, make_faulty, rich_batch
 from tests.servers.cluster import Place
 
-# `make chaos` has 1000.
+# `make chaos` runs 1000.
 BATCHES = int(os.environ.get("CHAOS_TORN_BATCHES", 60))
 
 
@@ -33,7 +33,7 @@ def torn(any_redis: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 
 def test_each_command_in_turn(torn: Callable[[int], Torn]) -> None:
-    """Of one batch that lists, unlists, changes and parks, after others."""
+    """Of a batch that lists, unlists and changes groups, and parks events."""
     failed: set[str] = set()
     at, torn_ones = 1, 0
     while True:
@@ -50,7 +50,7 @@ def test_each_command_in_turn(torn: Callable[[int], Torn]) -> None:
         life.finish()
         failed.update(life.failed)
         at += 1
-    # HEXISTS is of a redrive or a discard, LRANGE of a redo.
+    # HEXISTS is used by redrives and discards, LRANGE by a redo.
     assert COMMANDS - failed == {"HEXISTS", "LRANGE"}
     assert torn_ones > at / 2, "most commands come after the note"
 
@@ -66,7 +66,7 @@ def test_each_command_of_a_discard_in_turn(torn: Callable[[int], Torn]) -> None:
         assert len(parked) > 1
         with life.failing(at):
             discard(life.store, life.generation, parked)
-        # Any later commit finishes what the first attempt has decided.
+        # Any later commit completes the first attempt.
         discard(life.store, life.generation, entries(life.store, life.generation))
         life.store.finish(life.generation, 0)
         model = readmodel.read(life.client)

@@ -1,4 +1,4 @@
-"""`projector up` as a newcomer meets it, and the other commands beside it."""
+"""`projector up` as a new user runs it, and other commands beside it."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class Up(Process):
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of everything that runs in the folder or has it among its arguments."""
+    """Returns command lines of processes that run in the folder, or have it among their arguments."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_newcomer_has_it_running_and_stopped_and_running_again(folder: Path) -> None:
+def test_start_stop_and_start_again(folder: Path) -> None:
     with Up(folder, "--demo") as up:
         up.wait()
         wait_until(lambda: len(up.curl()["order_groups"]) == 3, ANSWER_S, "the first page")
@@ -110,7 +110,7 @@ def test_the_other_commands_talk_to_the_same_instance(folder: Path) -> None:
         assert up.stop(signal.SIGINT, 15) == 0
 
 
-def test_killed_without_warning_it_leaves_nothing_that_stays(folder: Path) -> None:
+def test_after_a_kill_no_process_remains(folder: Path) -> None:
     with Up(folder) as up:
         up.wait()
         projector("publish", "--sample", "50", cwd=folder)
@@ -125,7 +125,7 @@ def test_killed_without_warning_it_leaves_nothing_that_stays(folder: Path) -> No
     assert processes_of(folder) == []
 
 
-def test_a_taken_port_is_told_before_anything_starts(folder: Path) -> None:
+def test_a_used_port_is_reported_before_anything_starts(folder: Path) -> None:
     with Up(folder) as up:
         up.wait()
         other = folder / "other"
@@ -138,14 +138,14 @@ def test_a_taken_port_is_told_before_anything_starts(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x%41y", "x#y", "x?y", "a b", "größe", "line\nbreak", "quote\"'\\", "\udcff"])
-def test_the_log_lies_in_the_data_dir(folder: Path, name: str) -> None:
+def test_the_log_is_in_the_data_dir(folder: Path, name: str) -> None:
     done = projector("publish", "--sample", "5", "--data-dir", name, cwd=folder)
     assert (done.returncode, done.stdout.startswith("orders/0@")) == (0, True), done.stderr
     assert os.listdir(folder) == [name]
     assert (folder / name / "orders.db").exists()
 
 
-def test_any_name_of_the_data_dir(folder: Path) -> None:
+def test_any_name_of_a_data_dir(folder: Path) -> None:
     name = "x%41 #?\n\"'ü"
     (folder / name).mkdir()
     with Up(folder, "--data-dir", name) as up:
@@ -158,7 +158,7 @@ def test_any_name_of_the_data_dir(folder: Path) -> None:
 
 
 def test_the_data_of_an_earlier_version(folder: Path) -> None:
-    """A newer release takes it over by itself: nobody could replay what does not run."""
+    """A newer release migrates it by itself: without a running Redis nobody could run a replay."""
     with Up(folder, "--demo") as up:
         up.wait()
         wait_until(lambda: up.curl()["count"] > 1000, 15, "the history of the demo")
@@ -171,13 +171,13 @@ def test_the_data_of_an_earlier_version(folder: Path) -> None:
 
 
 def sellers(up: Up) -> int:
-    """The lowest number on the first page; in the documents of the later version it is above 1000."""
+    """Returns the lowest seller_count on the first page; above 1000 in documents of the later version."""
     found: int = min(row["seller_count"] for row in up.curl()["order_groups"])
     return found
 
 
 def test_back_from_a_later_version(folder: Path) -> None:
-    """The release before goes on with what the later one applied; also where none of its generations is kept."""
+    """The earlier release continues from the later one's state, even if none of its generations is kept."""
     later = {"PYTHONPATH": LATER}
     with Up(folder) as up:
         up.wait()

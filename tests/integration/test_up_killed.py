@@ -1,4 +1,4 @@
-"""`projector up` after kill -9 of each of its processes, of any two, and of all: the next one has its data."""
+"""SIGKILL of one, any two, or all processes of `projector up`: the next `up` has the data."""
 
 import json
 import os
@@ -21,14 +21,14 @@ from tests.poison import event
 from tests.processes import projector
 from tests.servers.process import free_port, wait_until
 
-# Each with a part of its command line that no other one has; `up` is the parent of the other three.
+# Processes, each with a unique part of its command line. `up` is the parent of the other three.
 CHILDREN = {"valkey": "valkey-server", "projector": " run ", "api": " serve "}
 NAMES = ("up", *CHILDREN)
 KILLED = [(name,) for name in NAMES] + list(combinations(NAMES, 2)) + [NAMES]
 
 
 class Instance:
-    """A data dir that all cases share, always at the same port. Each finds it running and leaves it running."""
+    """A data dir that all cases share, always with the same port. Each case finds and leaves it running."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Instance:
             self.running = Up(self.folder, port=self.port)
 
     def publish(self) -> None:
-        """One more group, which is to be seen with all those before."""
+        """Publishes one more group, which must be listed with all earlier ones."""
         self.running.wait()
         self.published += 1
         done = projector("publish", "-", cwd=self.folder, stdin=json.dumps(event(self.published)).encode())
@@ -60,7 +60,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 def kill(up: Up, names: Sequence[str]) -> None:
-    """The parent first: it would end the others in an orderly way as soon as it sees one of them gone."""
+    """Kills the parent first: it would stop the others as soon as it notices that one has stopped."""
     pids = {"up": up.process.pid, **children(up)}
     for name in names:
         os.kill(pids[name], signal.SIGKILL)
@@ -78,13 +78,13 @@ def children(up: Up) -> dict[str, int]:
 @pytest.mark.parametrize("killed", KILLED, ids="-".join)
 def test_it_starts_again_with_its_data(instance: Instance, killed: Sequence[str]) -> None:
     kill(instance.running, killed)
-    # What outlives the parent is not waited for here: the next one has to.
+    # Does not wait for processes that outlive the parent: the next `up` must do that.
     assert instance.running.process.wait(15) == (-signal.SIGKILL if "up" in killed else 2)
     instance.start_again()
     instance.publish()
 
 
-def test_it_waits_for_the_port_that_an_earlier_api_still_has(instance: Instance) -> None:
+def test_it_waits_for_the_port_of_an_earlier_api(instance: Instance) -> None:
     api = children(instance.running)["api"]
     os.kill(api, signal.SIGSTOP)
     kill(instance.running, ["up"])
@@ -95,8 +95,8 @@ def test_it_waits_for_the_port_that_an_earlier_api_still_has(instance: Instance)
     instance.publish()
 
 
-def test_it_waits_while_its_redis_reads_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long that takes, and it stops meanwhile if it is asked to."""
+def test_it_waits_while_redis_loads_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a time limit, but a stop ends the wait."""
     home = _home_that_takes_long_to_load(tmp_path)
     monkeypatch.setattr(valkey, "START_TIMEOUT_S", 0.1)
     process = valkey.start_valkey(home)

@@ -28,7 +28,7 @@ from events.logs.log import Entry, Partition
 from events.logs.open import open_log, sqlite_url
 from events.logs.sqlite.log import SqliteLog
 from events.sample import Marketplace
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import SLICES, Generation
 from projector.rebuild.builder import Builder
@@ -620,7 +620,7 @@ def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
     monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
     with opened(one_redis_url) as store:
         build(log, store, live, EVENTS - 1)
-        with pytest.raises(CannotGoOn, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
+        with pytest.raises(FatalError, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
             compare(store, live, built, build(log, store, built))
 
 
@@ -728,7 +728,7 @@ def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -
     generation = Generation(0, 1, VERSION, "n")
     with opened(one_redis_url) as store:
         build(log, store, generation)
-        with pytest.raises(CannotGoOn, match="lost its beginning: orders/0 begins at 100"):
+        with pytest.raises(FatalError, match="lost its beginning: orders/0 begins at 100"):
             verify(log, store, generation)
         report = verify_log(log, store, generation, retry, lambda step, done, total: None, accept_loss=True)
     assert_equal(report)
@@ -780,6 +780,6 @@ def test_another_log_and_a_shorter_one(one_redis_url: str, log: SqliteLog, tmp_p
         other.create()
         with pytest.raises(LogGap, match="applied orders/0 up to 10, but the log ends at 0"):
             verify(other, store, generation)
-        store.belongs_to(generation, log.identity())
+        store.bind_log(generation, log.identity())
         with pytest.raises(LogGap, match="the events of another log"):
             verify(other, store, generation)

@@ -1,4 +1,4 @@
-"""Two versions of the code at once, as during a deployment: each serves its own generation, one of them writes."""
+"""Two versions of the code run, as during a deployment: each serves its own generation, and one writes."""
 
 import json
 from collections.abc import Callable
@@ -42,12 +42,12 @@ def test_a_rolling_deployment_and_back(tmp_path: Path, one_redis_url: str, kafka
             shop.publish(500)
             shop.wait()
             wait_until(lambda: sellers(new_api) > NEW_SELLERS, 10, "the new API serves the new version")
-            # Until it is replaced, the old one serves what it has.
+            # Until it is replaced, the old one serves its generation.
             assert sellers(old_api) < NEW_SELLERS
             assert old_api.client.get("/health/ready").status_code == 503
             assert new_api.client.get("/health/ready").status_code == 200
             assert {first.process.poll(), second.process.poll(), old.process.poll()} == {None}
-            # Back, by the code that made it.
+            # Rollback by the code of that version.
             assert f"version {VERSION}" in projector("replay", "rollback", cwd=tmp_path, settings=new).stderr
             shop.replay("rollback")
             assert shop.live() == (0, 1)
@@ -63,7 +63,7 @@ def test_a_rolling_deployment_and_back(tmp_path: Path, one_redis_url: str, kafka
 
 
 def test_by_hand(tmp_path: Path, one_redis_url: str) -> None:
-    """Without --auto-replay: what differs is listed, and has to be accepted."""
+    """Without --auto-replay: differences are listed, and must be accepted."""
     shop = Shop(tmp_path, one_redis_url)
     shop.publish(500)
     with shop.run():

@@ -1,4 +1,4 @@
-"""A commit script of which one command fails, whichever is asked for, and a log that is applied by such commits."""
+"""A commit script with a failing command, and a log that is applied by such commits."""
 
 import random
 import re
@@ -13,11 +13,11 @@ from events.logs.log import Partition, Record
 from projector.errors import StoreUnavailable
 from projector.project import Decoded, decode_record, group_ids, known, project
 from projector.readmodel.schema.keys import Generation
-from projector.store import commit, redis, sent
+from projector.store import commit, pending, redis
 from projector.store.commit import Advance, Outcome, request
 from projector.store.nodes import Nodes
+from projector.store.pending import PendingCommit
 from projector.store.redis import Store
-from projector.store.sent import Sent
 from tests import readmodel
 from tests.chaos.ledger import Ledger
 from tests.chaos.simulation.events import Events
@@ -26,10 +26,10 @@ from tests.servers.cluster import Place
 
 FAIL_AT = readmodel.PREFIX + "fail_at"
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
-# Of events of which `rich_batch` makes the script use all its commands, but for the one of redrives and discards.
+# With this seed, `rich_batch` makes the script use all its commands except that of redrives and discards.
 SEED = 20
 COMMANDS = set(re.findall(r"redis\.call\('([A-Z]+)'", commit.SCRIPT))
-# So that small groups have bitmaps of values, and get them.
+# Low, so that values of few groups get bitmaps.
 BROAD_GROUPS_MIN = 3
 
 _FAULTY = """
@@ -46,16 +46,16 @@ end}, {__index = real})
 
 
 def make_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on this process commits by a script of which the command fails that `fail_at` names, from 1 on."""
+    """Replaces the commit script of this process by one whose n-th command fails; `fail_at` in Redis is n, from 1."""
     script = commit.SCRIPT.replace("#!lua\n", "#!lua\n" + _FAULTY, 1)
-    monkeypatch.setattr(sent, "SCRIPT", script)
-    monkeypatch.setattr(sent, "SHA", sha1(script.encode()).hexdigest())
+    monkeypatch.setattr(pending, "SCRIPT", script)
+    monkeypatch.setattr(pending, "SHA", sha1(script.encode()).hexdigest())
     monkeypatch.setattr(redis, "_EVEN_IF_FULL", script.replace("#!lua", "#!lua flags=allow-oom", 1))
     monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD_GROUPS_MIN)
 
 
 class Torn:
-    """Two partitions of random events on their way into one shard. All events of a group lie in one partition."""
+    """Applies two partitions of random events to one shard. All events of a group are in one partition."""
 
     def __init__(self, place: Place, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -84,7 +84,7 @@ class Torn:
         return self.store.positions(self.generation, 0, [partition])[0]
 
     def batch(self, partition: Partition, stop: int | None = None) -> list[Decoded]:
-        """From where Redis stands, to the end if not told otherwise."""
+        """Returns records from Redis' position to `stop`, by default all."""
         return [decode_record(record) for record in self.logs[partition][self.at(partition) or 0 : stop]]
 
     def request(self, partition: Partition, batch: list[Decoded]) -> list[str | bytes]:
@@ -92,12 +92,12 @@ class Torn:
         change = project({group_id: known(group_id, states[group_id]) for group_id in states}, batch)
         return request(change, {partition: Advance(self.at(partition), batch[-1].record.offset + 1)})
 
-    def send(self, partition: Partition, batch: list[Decoded]) -> Sent:
+    def send(self, partition: Partition, batch: list[Decoded]) -> PendingCommit:
         return self.store.commit(self.generation, 0, self.request(partition, batch))
 
     @contextmanager
     def failing(self, at: int) -> Iterator[None]:
-        """The block makes a commit of which that command fails, if there are as many."""
+        """Makes the n-th command of the block's commit fail, if there are as many."""
         self.client.set(FAIL_AT, at)
         try:
             yield
@@ -109,24 +109,24 @@ class Torn:
             self.client.delete(FAIL_AT)
 
     def apply(self, partition: Partition) -> None:
-        """To the end, however often another partition was faster."""
+        """Applies all records, retrying after changes by another partition."""
         while batch := self.batch(partition):
             outcome = self.send(partition, batch).outcome()
             assert outcome in (Outcome.STORED, Outcome.CHANGED, Outcome.AHEAD)
 
-    def recover(self, torn: Sent, partition: Partition) -> None:
-        """In one of the ways in which it goes on."""
-        way = self.chance.choice(("the same again", "a start", "the other partition"))
-        if way == "the same again":
+    def recover(self, torn: PendingCommit, partition: Partition) -> None:
+        """Recovers in one of the possible ways."""
+        way = self.chance.choice(("retry", "restart", "the other partition"))
+        if way == "retry":
             assert torn.outcome() in (Outcome.STORED, Outcome.ALREADY)
             return
         torn.discard()
         other = PARTITIONS[1 - PARTITIONS.index(partition)]
-        if way == "a start" or not self.batch(other):
+        if way == "restart" or not self.batch(other):
             self.store.finish(self.generation, 0)
             self.check()
             if rest := self.batch(partition):
-                # Cut elsewhere than before.
+                # Split differently than before.
                 cut = self.chance.randint(1, len(rest))
                 assert self.send(partition, rest[:cut]).outcome() is Outcome.STORED
         else:
@@ -136,13 +136,13 @@ class Torn:
         return content(self.client)
 
     def is_torn(self) -> bool:
-        """Whether readers are told so. Before anything else is written, and after all is, the note may be alone."""
-        is_told = bool(self.client.hexists(self.generation.keys(0).position, "unfinished"))
-        assert not is_told or self.client.exists(self.generation.keys(0).note)
-        return is_told
+        """Whether readers see that a commit is half written. The note alone means that it has not begun, or is done."""
+        is_marked = bool(self.client.hexists(self.generation.keys(0).position, "unfinished"))
+        assert not is_marked or self.client.exists(self.generation.keys(0).note)
+        return is_marked
 
     def check(self) -> None:
-        """At the positions that Redis has: all that lies before them, and nothing else; each fate exact."""
+        """Checks the content at Redis' positions."""
         assert not self.is_torn()
         self.ledger.check(found(readmodel.read(self.client)), complete=False)
 
@@ -155,9 +155,7 @@ class Torn:
 
 
 def content(client: Any, asking: bool = False, hidden: str = "") -> dict[bytes, object]:
-    """All that a server has of the shard. `asking`: also of a slot that is on its way to it. `hidden`: the command that
-    it has under another name.
-    """
+    """Returns a server's content of the shard. `asking`: include a slot being imported. `hidden`: a renamed command."""
 
     def read(command: str, *arguments: object) -> Any:
         if asking:
@@ -177,7 +175,7 @@ def content(client: Any, asking: bool = False, hidden: str = "") -> dict[bytes, 
 
 
 def rich_batch(life: Torn) -> list[Decoded]:
-    """It lists groups, unlists, changes and parks, after others that are applied."""
+    """Returns a batch that lists, unlists and changes groups, and parks events, after others that are applied."""
     life.publish(100)
     life.apply(PARTITIONS[1])
     batch = life.batch(PARTITIONS[0])

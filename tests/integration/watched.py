@@ -21,7 +21,7 @@ def samples(text: str, name: str) -> list[tuple[dict[str, str], float]]:
 
 
 def append(url: str, *values: dict[str, Any] | bytes) -> dict[str, int]:
-    """Makes the log if there is none; returns its ends."""
+    """Creates the log if there is none, and appends. Returns its ends."""
     sent = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
     with open_log(url, {}) as log:
         log.create()
@@ -48,13 +48,13 @@ class Projector(Process):
         return reasons
 
     def metric(self, name: str, **labels: str) -> float:
-        """Of the projector, where no other prefix is given. One that there is not yet is NaN."""
+        """Returns a metric, by default of the projector. NaN if it does not exist yet."""
         whole = name if name.startswith("order_groups_") else f"order_groups_projector_{name}"
         found = [value for have, value in samples(self.get("/metrics").text, whole) if have == labels]
         return found[0] if found else float("nan")
 
     def incidents(self, event: str) -> list[dict[str, Any]]:
-        """Lines of the log."""
+        """Returns the lines of the log with that event."""
         whole = self.text().rpartition("\n")[0]
         lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]

@@ -1,4 +1,4 @@
-"""Any permutation, duplication and batching of the same events gives the same bytes, and they are the right ones."""
+"""The fold gives the same, correct bytes for any order, duplication and batching of events."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from tests.strategies import histories
 
 PARTITION = Partition("orders", 0)
 
-# What a Redis would hold: group id -> bytes, and (index, group id) -> score.
+# The stored content: group id -> bytes, and (index, group id) -> score.
 Stored = tuple[dict[str, bytes], dict[str, bytes], dict[tuple[str, str], float]]
 
 
@@ -23,7 +23,7 @@ def records(events: list[dict[str, Any]]) -> list[Record]:
 
 
 def apply(stored: Stored, change: Change) -> None:
-    """What commit.lua does with a change, in terms of dicts."""
+    """Applies a change to dicts, as commit.lua does to Redis."""
     states, documents, index = stored
     states.update(change.state)
     documents.update((group_id, row[:-1] + change.rest[group_id]) for group_id, row in change.row.items())
@@ -65,7 +65,7 @@ def test_order_duplicates_and_batches_do_not_matter(
 
 
 @given(histories())
-def test_the_result_is_what_the_contract_says(events: list[dict[str, Any]]) -> None:
+def test_the_result_follows_the_contract(events: list[dict[str, Any]]) -> None:
     _, documents, index = fold(events, [], cached=False)
     expected = oracle.groups(events)
     assert {group_id: oracle.parse(document) for group_id, document in documents.items()} == expected

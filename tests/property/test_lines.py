@@ -1,4 +1,4 @@
-"""Whatever a record is, its line gives an entry with the same fate in every fold."""
+"""The line of any record gives an entry with the same fate."""
 
 import io
 import json
@@ -24,14 +24,14 @@ keys = st.one_of(st.none(), st.binary(max_size=20))
 
 
 def json_bytes(value: Any, draw: st.DrawFn) -> bytes:
-    """As some publisher writes it: on one line or on many, in ASCII or not, with white space around it or not."""
+    """Encodes JSON in a random style: on one line or many, in ASCII or not, with white space around it or not."""
     text = json.dumps(value, indent=draw(st.sampled_from([None, 2, "\t"])), ensure_ascii=draw(st.booleans()))
     return (draw(st.sampled_from(["", "", "\n", " ", "\r\n"])) + text + draw(st.sampled_from(["", "", "\n"]))).encode()
 
 
 @st.composite
 def events(draw: st.DrawFn) -> tuple[bytes, Headers]:
-    """Value and headers of a good event, or of one of another type, in either content mode."""
+    """Value and headers of a valid event, or of one of another type, in either content mode."""
     (event,) = draw(histories(1, 1))
     if draw(st.booleans()):
         event |= draw(st.dictionaries(st.sampled_from(["$record", "subject", "traceparent"]), names, max_size=2))
@@ -73,7 +73,7 @@ def check(record: Record) -> None:
     except InvalidEvent:
         order = None
     if order is None and (record.key is not None or is_record(line)):
-        # Parked or passed over: as it was.
+        # Parked or passed over: unchanged.
         assert (entry.key, entry.value, entry.headers) == (record.key, record.value, record.headers)
     elif order is None:
         assert (entry.key, entry.value) == (None, record.value)

@@ -1,4 +1,4 @@
-"""Redis' append-only file, read as it lies on the disk."""
+"""Reads and tears Redis' append-only file on the disk."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 
 class Command(NamedTuple):
-    """`start`, `stop`: its place in the file, in bytes."""
+    """`start`, `stop`: byte offsets in the file."""
 
     name: bytes
     start: int
@@ -15,12 +15,12 @@ class Command(NamedTuple):
 
 
 def written_file(directory: Path) -> Path:
-    """The file that a server appends to."""
+    """Returns the file that the server appends to."""
     return max(directory.glob("appendonlydir/*.incr.aof"), key=lambda file: int(file.suffixes[-3].removeprefix(".")))
 
 
 def commands(file: Path, start: int = 0) -> Iterator[Command]:
-    """All that are whole, from a place where one begins."""
+    """Yields all complete commands. `start`: the offset of a command."""
     with file.open("rb") as opened:
         opened.seek(start)
         while line := opened.readline():
@@ -33,7 +33,7 @@ def commands(file: Path, start: int = 0) -> Iterator[Command]:
 
 
 def transactions(file: Path, start: int = 0) -> Iterator[Sequence[Command]]:
-    """From each MULTI to its EXEC."""
+    """Yields the commands of each transaction, from MULTI to EXEC."""
     inside: list[Command] = []
     for command in commands(file, start):
         if command.name == b"MULTI" or inside:
@@ -44,8 +44,8 @@ def transactions(file: Path, start: int = 0) -> Iterator[Sequence[Command]]:
 
 
 def tear(file: Path, start: int, share: float) -> None:
-    """As a power cut leaves it: it ends within a command, in the longest transaction behind `start`, of whose commands
-    that share is whole. The server must not run.
+    """Truncates the file within a command of the longest transaction after `start`, as a power failure does. That share
+    of the transaction's commands stays complete. The server must not run.
     """
     longest = max(transactions(file, start), key=len)
     command = longest[int(share * len(longest))]

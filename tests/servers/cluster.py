@@ -1,4 +1,4 @@
-"""A real Redis Cluster: some masters without replicas, joined by plain commands."""
+"""A real Redis Cluster: masters without replicas."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,19 +14,19 @@ from tests.servers.redis import RedisHome, RedisServer, startable_homes
 
 MASTERS = 3
 SLOTS = 16384
-# How long the nodes may take until all of them serve, in seconds. A master waits two before it says that it does.
+# Time limit until all nodes serve, in seconds. A master waits two seconds before it does.
 JOIN_S = 30.0
-# A node that is away for so long has failed, for the others: on a busy machine a lively one may pause a while.
+# A node that does not answer for so long has failed. On a busy machine, healthy nodes may pause for a while.
 NODE_TIMEOUT_MS = 5000
 
 
 def cluster_home() -> RedisHome | None:
-    """Nodes in Docker would tell their clients addresses inside it: only a server's binary will do."""
+    """Returns a home with a binary: nodes in Docker would announce addresses that clients cannot reach."""
     return next((home for home in startable_homes() if home.binary), None)
 
 
 class Place(NamedTuple):
-    """Where a Redis is, of whichever kind."""
+    """A running Redis or cluster."""
 
     url: str
     is_cluster: bool
@@ -37,9 +37,9 @@ class Place(NamedTuple):
 
 
 class ClusterServer:
-    """A cluster of one's own: an empty one, on free ports, gone after the `with` block. `spare`: masters without slots.
+    """An empty cluster on free ports, removed after the `with` block. `spare`: masters without slots.
 
-    `nodes` can be killed and restarted one by one; `url` is that of the first.
+    `nodes` can be killed and restarted one by one; `url` is the first node's.
     """
 
     def __init__(self, home: RedisHome, masters: int = MASTERS, settings: Sequence[str] = (), spare: int = 0) -> None:
@@ -69,13 +69,13 @@ class ClusterServer:
 
     @contextmanager
     def node_clients(self) -> Iterator[list["redis.Redis"]]:
-        """One for each node, in the order of `nodes`."""
+        """Yields a client of each node, in the order of `nodes`."""
         with ExitStack() as stack:
             yield [stack.enter_context(node.client()) for node in self.nodes]
 
     @contextmanager
     def replica(self, of: int) -> Iterator[RedisServer]:
-        """One more node, known to all and in step: it takes over if the master with that number dies."""
+        """Adds a replica, in sync and known to all nodes, that takes over if the master with that number dies."""
         with (
             RedisServer(self.home, *_cluster_settings(), *self._settings) as node,
             node.client() as client,
@@ -87,7 +87,7 @@ class ClusterServer:
             wait_until(lambda: master in _nodes(client), JOIN_S, "the replica to know its master")
             _run(client, "CLUSTER REPLICATE", master)
             own = _id(client)
-            wait_until(lambda: _is_in_step(client), JOIN_S, "the replica to be in step")
+            wait_until(lambda: _is_in_sync(client), JOIN_S, "the replica to be in sync")
             wait_until(lambda: all(_nodes(c).get(own) == master for c in clients), JOIN_S, "all to know the replica")
             yield node
 
@@ -97,12 +97,12 @@ class ClusterServer:
                 client.flushall()
 
     def wait(self) -> None:
-        """Until every node knows all nodes and slots, and serves. Raises TimeoutError."""
+        """Waits until every node knows all nodes and slots, and serves. Raises TimeoutError."""
         with self.node_clients() as clients:
             wait_until(lambda: all(_serves(client, len(clients)) for client in clients), JOIN_S, "the cluster to serve")
 
     def owner(self, slot: int) -> int:
-        """The number of the node that says of itself that it has the slot."""
+        """Returns the number of the node that considers itself the slot's owner."""
         with self.node_clients() as clients:
             return next(n for n, client in enumerate(clients) if slot in _own_slots(client))
 
@@ -111,13 +111,13 @@ class ClusterServer:
         begun = self.begin_move(slot, to)
         self.move_keys(slot, to)
         with self.node_clients() as clients:
-            # First those concerned, so that no key is without an owner in between.
+            # Target and source first, so that the slot always has an owner.
             for client in (clients[to], clients[begun], *clients):
                 _run(client, "CLUSTER SETSLOT", slot, "NODE", _id(clients[to]))
         self.wait()
 
     def slots(self, node: int) -> int:
-        """How many the node with that number has."""
+        """Returns the number of slots of the node with that number."""
         with self.nodes[node].client() as client:
             return len(_own_slots(client))
 
@@ -126,21 +126,21 @@ class ClusterServer:
             return _id(client)
 
     def begin_move(self, slot: int, to: int) -> int:
-        """From now on the owner, whose number is answered, sends who asks for a key that is not there to `to`."""
+        """Makes the slot's owner redirect requests for missing keys to `to`. Returns the owner's number."""
         begun = self.owner(slot)
         with self.node_clients() as clients:
             _run(clients[to], "CLUSTER SETSLOT", slot, "IMPORTING", _id(clients[begun]))
             _run(clients[begun], "CLUSTER SETSLOT", slot, "MIGRATING", _id(clients[to]))
         return begun
 
-    def give_up_move(self, slot: int) -> None:
-        """Ends what `begin_move` began, if it did: the owner stays the owner, and gets back the keys that had moved."""
+    def cancel_move(self, slot: int) -> None:
+        """Undoes `begin_move`: the owner keeps the slot, and gets back the keys that were moved."""
         owner = self.owner(slot)
         with self.node_clients() as clients:
             home = clients[owner].connection_pool.connection_kwargs
             for client in clients[:owner] + clients[owner + 1 :]:
                 if keys := _run(client, "CLUSTER GETKEYSINSLOT", slot, 2**31 - 1):
-                    # While a slot moves, RESTORE goes where its owner says.
+                    # While a slot moves, the owner redirects RESTORE.
                     _run(clients[owner], "CLUSTER SETSLOT", slot, "STABLE")
                     _run(client, "MIGRATE", home["host"], home["port"], "", 0, 5000, "KEYS", *keys)
             for client in clients:
@@ -149,7 +149,7 @@ class ClusterServer:
     def move_keys(
         self, slot: int, to: int, number: int | None = None, wanted: Callable[[str], bool] = lambda key: True
     ) -> None:
-        """Moves that many of the slot's wanted keys, or all; between `begin_move` and the end of a `move`."""
+        """Moves `number` of the slot's wanted keys, by default all, after `begin_move`."""
         with self.node_clients() as clients:
             client = clients[self.owner(slot)]
             target = clients[to].connection_pool.connection_kwargs
@@ -161,7 +161,7 @@ class ClusterServer:
         with self.node_clients() as clients:
             first = self.nodes[0]
             for n, client in enumerate(clients):
-                # Nodes of one epoch would have to find out who gives way.
+                # Distinct epochs: nodes of equal epochs would have to resolve a conflict.
                 _run(client, "CLUSTER SET-CONFIG-EPOCH", n + 1)
                 if n < self._owners:
                     start, end = SLOTS * n // self._owners, SLOTS * (n + 1) // self._owners - 1
@@ -175,7 +175,7 @@ class ClusterServer:
 
 @contextmanager
 def cluster_if_any() -> Iterator[ClusterServer | None]:
-    """None where no server's binary is there."""
+    """Yields None without a server's binary."""
     home = cluster_home()
     if home is None:
         yield None
@@ -185,7 +185,7 @@ def cluster_if_any() -> Iterator[ClusterServer | None]:
 
 
 def _cluster_settings() -> list[str]:
-    # By default the bus takes a port 10,000 above, which an ephemeral port may not have.
+    # The default port of the bus is 10,000 higher, which may exceed the range.
     return [
         *("--cluster-enabled", "yes"),
         *("--cluster-port", str(free_port())),
@@ -209,11 +209,11 @@ def _id(client: "redis.Redis") -> str:
 
 
 def _nodes(client: "redis.Redis") -> dict[str, str]:
-    """Id -> the id of its master, `-` for one that is a master."""
+    """Returns the id of each node's master by its id; `-` for masters."""
     return {node["node_id"]: node["master_id"] for node in _run(client, "CLUSTER NODES").values()}
 
 
-def _is_in_step(client: "redis.Redis") -> bool:
+def _is_in_sync(client: "redis.Redis") -> bool:
     found: Any = client.info("replication")
     return bool(found["role"] == "slave" and found["master_link_status"] == "up")
 

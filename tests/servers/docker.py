@@ -1,4 +1,4 @@
-"""Servers in Docker containers, where a Docker engine answers."""
+"""Servers in Docker containers."""
 
 import gc
 import warnings
@@ -9,14 +9,14 @@ import docker  # type: ignore[import-untyped]
 import requests
 from docker.errors import DockerException  # type: ignore[import-untyped]
 
-# How long an engine may take to answer, in seconds.
+# Time limit of an engine's answer, in seconds.
 ANSWER_S = 5
 
 
 @cache
 def docker_answers() -> bool:
     with warnings.catch_warnings():
-        # Where no engine answers, its client forgets to close the socket.
+        # Without an engine, the client does not close its socket.
         warnings.simplefilter("ignore", ResourceWarning)
         answers = _ping()
         gc.collect()
@@ -29,19 +29,19 @@ def _ping() -> bool:
     except (DockerException, requests.RequestException):
         return False
     client.close()
-    # It has asked for the engine's version.
+    # from_env has read the engine's version.
     return True
 
 
 def container(image: str, inner_port: int, outer_port: int) -> Any:
-    """A testcontainers container, not started. The outer port is fixed, so that a restart does not move it."""
+    """Returns a container, not started. The outer port is fixed, and stays the same after a restart."""
     from testcontainers.core.container import DockerContainer
 
     return DockerContainer(image).with_bind_ports(inner_port, outer_port)
 
 
 def host(of: Any) -> str:
-    """Where its outer port is reached; known before it starts."""
+    """Returns the host of the outer port; known before the container starts."""
     return str(of.get_docker_client().host())
 
 
@@ -56,7 +56,7 @@ def start_again(killed: Any) -> None:
 
 
 def run_beside(stopped: Any, image: str, directory: str, command: str) -> None:
-    """A shell command, as root, in a directory of one of the volumes of a container."""
+    """Runs a shell command, as root, in a directory of a stopped container's volumes."""
     client = docker.from_env()
     try:
         client.containers.run(
@@ -73,7 +73,7 @@ def run_beside(stopped: Any, image: str, directory: str, command: str) -> None:
 
 
 def pid(running: Any) -> int:
-    """The server's process on the engine's machine."""
+    """Returns the id of the server's process on the engine's host."""
     wrapped = running.get_wrapped_container()
     wrapped.reload()
     return int(wrapped.attrs["State"]["Pid"])

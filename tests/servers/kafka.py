@@ -23,14 +23,14 @@ from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
 IMAGE = "apache/kafka:4.1.0"
 VERSION = "4.3.1"
 JAVA_MIN = 17
-# How long the download, and then the broker until it answers, may take, in seconds.
+# Time limits of the download, and of a broker's start, in seconds.
 DOWNLOAD_S = 300
 READY_S = 60.0
 MISSING_HOME = f"there is no Kafka to start: start Docker, or install Java {JAVA_MIN} and Maven"
 MISSING = f"there is no Kafka: set KAFKA_BOOTSTRAP_SERVERS, or start Docker, or install Java {JAVA_MIN} and Maven"
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
-# A small heap and the cheapest compiler: it has to start soon and to leave the processors to the tests.
+# A small heap and the cheapest compiler: the broker must start fast, and leave the processors to the tests.
 _JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN")
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -47,14 +47,14 @@ _SETTINGS = {
     "group.min.session.timeout.ms": "1000",
     "auto.create.topics.enable": "false",
 }
-# A volume of the image, and where the data lies in it or in the directory of a server of ours.
+# A volume of the image, and the data's folder in it, or in the directory of a server with Java.
 _VOLUME = "/var/lib/kafka/data"
 _DATA = "data"
 
 
 @dataclass(frozen=True)
 class KafkaHome:
-    """Where a Kafka is to be had: given (`bootstrap`), in Docker (`image`), or else to be started with Java."""
+    """A source of Kafka brokers: a given one (`bootstrap`), Docker (`image`), otherwise Java."""
 
     name: str
     bootstrap: str | None = None
@@ -79,17 +79,17 @@ def _java_version() -> int:
     java = shutil.which("java")
     if java is None:
         return 0
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    match = re.search(r'version "(\d+)', said)
+    version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(\d+)', version)
     return int(match[1]) if match else 0
 
 
 class KafkaServer:
-    """A broker of one's own, empty, gone after the `with` block.
+    """An empty broker, removed after the `with` block.
 
-    `settings` are lines for server.properties; where they ask for credentials, `login` is some `user:password` that
-    PLAIN accepts. `kill` is a SIGKILL; `restart` starts it again on the same ports with the same files, or with those
-    that `keep` has copied, after `put_back`; both while it is killed.
+    `settings`: for server.properties. `login`: a `user:password` that PLAIN accepts, if they require credentials.
+    `kill` sends SIGKILL; `restart` starts it on the same ports with the same files. `backup` and `restore` copy its
+    files, while it is killed.
     """
 
     def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None, login: str | None = None) -> None:
@@ -121,7 +121,7 @@ class KafkaServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Nothing of it is needed any more, and its orderly end takes seconds.
+        # A clean shutdown takes seconds, and its files are deleted anyway.
         if self._daemon:
             self._daemon.kill()
             self._daemon.stop()
@@ -149,11 +149,11 @@ class KafkaServer:
             docker.start_again(self._container)
             self._wait_for_container()
 
-    def keep(self) -> None:
-        self._run(f"rm -rf kept && cp -a {_DATA} kept")
+    def backup(self) -> None:
+        self._run(f"rm -rf backup && cp -a {_DATA} backup")
 
-    def put_back(self) -> None:
-        self._run(f"rm -rf {_DATA} && cp -a kept {_DATA}")
+    def restore(self) -> None:
+        self._run(f"rm -rf {_DATA} && cp -a backup {_DATA}")
 
     def _run(self, command: str) -> None:
         if self.home.image:
@@ -193,7 +193,7 @@ class KafkaServer:
             "controller.quorum.voters": "1@127.0.0.1:9094",
             "log.dirs": f"{_VOLUME}/{_DATA}",
         }
-        # How the image wants server.properties: KAFKA_NODE_ID for node.id.
+        # The image takes server.properties as variables: KAFKA_NODE_ID for node.id.
         for name, value in settings.items():
             self._container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
         self._container.start()
@@ -207,7 +207,7 @@ class KafkaServer:
 
 
 def new_topic(bootstrap: str, partitions: int) -> str:
-    """The URL of a new topic, set up as for production, and of a group of its own."""
+    """Creates a topic with the projector's settings. Returns its URL, with a new group."""
     name = f"orders-{uuid.uuid4().hex[:12]}"
     url = f"kafka://{bootstrap}/{name}?group={name}&partitions={partitions}"
     with KafkaLog(kafka_settings(url, {})) as log:
@@ -216,13 +216,13 @@ def new_topic(bootstrap: str, partitions: int) -> str:
 
 
 def kafka_libraries() -> Path:
-    """The broker's jars, downloaded once for this user. Raises ServerFailed."""
+    """Returns the folder of the broker's jars, downloaded once per user. Raises ServerFailed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "order-group-projector"
     libraries = cache / f"kafka-{VERSION}"
     if libraries.exists():
         return libraries
     cache.mkdir(parents=True, exist_ok=True)
-    # Downloaded beside and moved when whole: another run may be doing the same.
+    # Downloaded beside it, and moved when complete: another run may do the same.
     with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as download:
         jars = Path(download) / "jars"
         command = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
@@ -241,7 +241,7 @@ def kafka_libraries() -> Path:
 
 
 def _cluster_id() -> str:
-    """The option for an identity of its own: 16 random bytes in URL-safe base64."""
+    """Returns the option with a new cluster id: 16 random bytes in URL-safe base64."""
     return "--cluster-id=" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 

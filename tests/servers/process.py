@@ -1,4 +1,4 @@
-"""Child processes that end when the test run ends, however it ends."""
+"""Child processes that end with the test run, even if that is killed."""
 
 import atexit
 import shutil
@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# How long a server may take to end before it is killed, in seconds.
+# Time limit of stopping a server before it is killed, in seconds.
 STOP_S = 10.0
-# How often readiness is looked at, in seconds.
-LOOK_AGAIN_S = 0.02
-# How much of a failed server's log is shown, in bytes.
+# How often readiness is checked, in seconds.
+CHECK_EVERY_S = 0.02
+# How much of a failed server's log an error shows, in bytes.
 TAIL_BYTES = 4000
 
 
 class ServerFailed(Exception):
-    """It did not start or did not become ready; the text ends with the tail of its log."""
+    """A server did not start, or did not become ready; the text ends with the tail of its log."""
 
 
 def free_port() -> int:
-    """A TCP port on the loopback that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Returns a TCP port on the loopback that was free just now."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -33,14 +33,14 @@ def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
     while not ready():
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what}: not within {timeout_s} s")
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 class Daemon:
     """A child process whose output goes to `directory`/log. Its command can be started again after `kill` or `stop`."""
 
     def __init__(self, command: Sequence[str], directory: Path) -> None:
-        # Finalizers do not run when the test run itself is killed: there the kernel has to do it.
+        # Finalizers do not run when the test run is killed: then the kernel kills the child.
         guard = shutil.which("setpriv")
         self._command = [guard, "--pdeathsig", "KILL", *command] if guard else list(command)
         self._directory = directory
@@ -64,7 +64,7 @@ class Daemon:
             raise ServerFailed(f"{self._command}: ended with {process.returncode}\n{self._tail()}")
 
     def kill(self) -> None:
-        """SIGKILL: as a power cut would end it, but for what the kernel still writes."""
+        """Sends SIGKILL. Unlike after a power failure, the kernel still writes its buffers."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

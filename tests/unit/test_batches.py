@@ -1,4 +1,4 @@
-"""A batch of large groups, cut into what one commit rewrites."""
+"""Splits a batch with large groups into several commits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ THIRD = COMMIT_STATE_BYTES_MAX // 3
 
 
 def batch(names: str) -> list[Decoded]:
-    """A record for each letter, of the group of that name; a blank is of none."""
+    """Returns a record per letter, of the group with that name; a blank has no group."""
     return [
         Decoded(
             Record(Partition("orders", 0), offset, 0, None, None),
@@ -29,26 +29,26 @@ def cut(names: str, sizes: dict[str, int]) -> list[str]:
     return ["".join(item.event.group_id if item.event else " " for item in part) for part in parts]
 
 
-def test_records_of_a_group_that_is_rewritten_anyway_cost_nothing() -> None:
+def test_a_group_counts_once_per_part() -> None:
     sizes = dict.fromkeys("abc", THIRD)
     assert cut("abcabcabccba", sizes) == ["abcabcabccba"]
 
 
-def test_a_part_ends_before_the_group_that_is_too_much() -> None:
+def test_a_part_ends_before_the_group_that_exceeds_the_limit() -> None:
     sizes = dict.fromkeys("abcdefg", THIRD)
     assert cut("aab cddefga", sizes) == ["aab c", "ddef", "ga"]
 
 
-def test_a_group_that_is_too_large_by_itself_is_rewritten_nevertheless() -> None:
+def test_a_group_above_the_limit_is_a_part_alone() -> None:
     assert cut("abbac", {"a": 1, "b": COMMIT_STATE_BYTES_MAX + 1, "c": 0}) == ["a", "bb", "a" + "c"]
 
 
-def test_new_groups_have_no_state_to_rewrite() -> None:
+def test_new_groups_count_nothing() -> None:
     assert cut("abcdef" * 10, dict.fromkeys("abcdef", 0)) == ["abcdef" * 10]
 
 
 @given(st.text("abcdefgh ", min_size=1), st.lists(st.integers(0, THIRD * 4), min_size=8, max_size=8))
-def test_no_part_rewrites_more_and_none_less_than_it_could(names: str, found: list[int]) -> None:
+def test_parts_are_as_large_as_the_limit_allows(names: str, found: list[int]) -> None:
     sizes = dict(zip("abcdefgh", found, strict=True))
     parts = cut(names, sizes)
     for part, following in zip(parts, [*parts[1:], ""], strict=True):

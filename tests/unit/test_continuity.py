@@ -1,4 +1,4 @@
-"""Which records of a log are compared with those that were applied, and what follows."""
+"""Compares records of the log with the anchors of applied records."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from msgspec import structs
 from events.errors import LogGap
 from events.logs.log import UNREADABLE, Entry, Partition, Record
 from events.logs.sqlite.log import SqliteLog
-from projector.anchors import Anchor, Last, anchor_of
+from projector.anchors import Anchor, Anchors, anchor_of
 from projector.continuity import Divergence, _Records, check_end
 
 PARTITION = Partition("orders", 0)
@@ -29,44 +29,44 @@ def applied(log: SqliteLog, *offsets: int) -> list[Anchor]:
 
 
 def of_another(*offsets: int) -> list[Anchor]:
-    """Records that the log has not: others lie at their offsets."""
+    """Returns anchors of records other than the log's at these offsets."""
     return [anchor_of(Record(PARTITION, offset, 0, b"key", b"another")) for offset in offsets]
 
 
 def compared(log: SqliteLog, *anchors: Anchor, thorough: bool = True) -> Divergence | bool:
-    return _Records(log).compare(PARTITION, Last(anchors[0].offset + 1, anchors), thorough)
+    return _Records(log).compare(PARTITION, Anchors(anchors[0].offset + 1, anchors), thorough)
 
 
 def test_the_same_log(log: SqliteLog) -> None:
     assert compared(log, *applied(log, 99, 90, 40, 0)) is True
 
 
-def test_a_log_that_was_put_back(log: SqliteLog) -> None:
+def test_a_restored_log(log: SqliteLog) -> None:
     found = compared(log, *of_another(99, 90), *applied(log, 40, 0))
     assert found == Divergence(PARTITION, 100, 99, 90, 40)
 
 
-def test_records_of_the_wrong_log_that_were_applied_hide_nothing(log: SqliteLog) -> None:
-    """A start looks at all of them; a look in between takes the newest for good."""
+def test_applied_records_of_another_log_do_not_hide_a_divergence(log: SqliteLog) -> None:
+    """A thorough comparison checks all anchors; otherwise an equal newest one is enough."""
     anchors = [*applied(log, 99, 98), *of_another(90, 80), *applied(log, 40, 0)]
     assert compared(log, *anchors) == Divergence(PARTITION, 100, 90, 80, 40)
     assert compared(log, *anchors, thorough=False) is True
 
 
-def test_what_is_gone_says_nothing(log: SqliteLog) -> None:
+def test_dropped_records_are_unknown(log: SqliteLog) -> None:
     assert compared(log, *of_another(200, 150)) is False
     assert compared(log, *of_another(200), *applied(log, 40)) is True
 
 
-def test_a_record_that_could_not_be_read_says_nothing(log: SqliteLog) -> None:
-    """Another release may read it, or say otherwise why not."""
+def test_unreadable_records_are_unknown(log: SqliteLog) -> None:
+    """Another release may be able to read it."""
     unreadable = Record(PARTITION, 99, 0, None, None, ((UNREADABLE, b"why"),), 3)
     assert anchor_of(unreadable) == anchor_of(structs.replace(unreadable, headers=((UNREADABLE, b"why not"),)))
     assert compared(log, anchor_of(unreadable)) is False
     assert compared(log, anchor_of(unreadable), *of_another(90)) == Divergence(PARTITION, 100, 90, 90, None)
 
 
-def test_a_log_that_ends_before_what_was_applied() -> None:
+def test_a_log_that_ends_before_the_position() -> None:
     check_end(PARTITION, 100, 100)
     with pytest.raises(LogGap, match="Redis has applied orders/0 up to 101, but the log ends at 100"):
         check_end(PARTITION, 101, 100)

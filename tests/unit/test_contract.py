@@ -15,7 +15,7 @@ ASYNCAPI = DOCUMENTS["asyncapi.json"]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_committed_file_is_what_is_generated(name: str) -> None:
+def test_committed_files_are_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == rendered(DOCUMENTS[name]), "run: make docs"
 
 
@@ -29,7 +29,7 @@ def test_the_schemas_are_valid_and_so_are_their_examples(kind: str) -> None:
         assert decoder_takes(json.dumps(example).encode())
 
 
-def test_asyncapi_has_the_sections_that_it_must_have() -> None:
+def test_asyncapi_has_its_required_sections() -> None:
     assert ASYNCAPI["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= ASYNCAPI["info"].keys()
     assert ASYNCAPI["servers"]["kafka"]["protocol"] == "kafka"
@@ -62,8 +62,8 @@ def test_every_reference_resolves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASYNCAPI["components"]["messages"])
-def test_the_examples_of_the_messages_are_good_records(name: str) -> None:
-    """In both content modes: by their schemas, and by the decoder."""
+def test_examples_of_messages_are_valid(name: str) -> None:
+    """In both content modes, by schema and by decoder."""
     message = ASYNCAPI["components"]["messages"][name]
     trait = ASYNCAPI["components"]["messageTraits"][message["traits"][0]["$ref"].rpartition("/")[2]]
     assert trait["bindings"]["kafka"]["key"]
@@ -79,7 +79,7 @@ def test_the_examples_of_the_messages_are_good_records(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
-def test_the_topic_takes_what_the_projector_creates_it_for() -> None:
+def test_the_record_limit_is_that_of_created_topics() -> None:
     from events.logs.kafka.log import RECORD_BYTES_MAX as OURS
 
     assert RECORD_BYTES_MAX == OURS

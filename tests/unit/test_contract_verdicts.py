@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.poison import FINE, POISON, Poison, event
 from tests.verdicts import TYPES, decoder_takes, schema_takes
 
-# What a schema cannot say, or the decoder is kinder about. All else must agree.
+# Cases that a schema cannot express, or that only the decoder accepts. All others must agree.
 SCHEMA_CANNOT_SAY = [
     pytest.param(event(total=1234567890123456), id="more than 15 digits"),
     pytest.param(event(total="0.1234567"), id="more than 6 digits after the point"),
@@ -31,13 +31,13 @@ DECODER_IS_KINDER = [
 
 
 @pytest.mark.parametrize("found", SCHEMA_CANNOT_SAY)
-def test_what_a_schema_cannot_say_the_decoder_checks(found: dict[str, Any]) -> None:
+def test_the_decoder_checks_what_a_schema_cannot(found: dict[str, Any]) -> None:
     assert schema_takes(found)
     assert not decoder_takes(json.dumps(found).encode())
 
 
 @pytest.mark.parametrize("found", DECODER_IS_KINDER)
-def test_the_decoder_takes_two_spellings_of_a_time_that_no_schema_allows(found: dict[str, Any]) -> None:
+def test_the_decoder_accepts_two_more_spellings_of_a_time(found: dict[str, Any]) -> None:
     assert not schema_takes(found)
     assert decoder_takes(json.dumps(found).encode())
 
@@ -48,7 +48,7 @@ def _is_for_the_decoder(poison: Poison) -> bool:
 
 
 def _structured(found: list[Poison]) -> list[Any]:
-    """What is JSON at all, and an event whole."""
+    """Returns events that are JSON, in structured mode."""
     chosen = []
     for one in found:
         try:
@@ -67,7 +67,7 @@ def test_the_schema_refuses_every_bad_event(found: Any) -> None:
 
 
 @pytest.mark.parametrize("found", _structured(FINE))
-def test_the_schema_takes_every_good_event(found: Any) -> None:
+def test_the_schema_accepts_every_good_event(found: Any) -> None:
     assert schema_takes(found)
 
 
@@ -91,7 +91,7 @@ amounts = st.one_of(
     st.decimals(-(10**9), 10**9, places=6).map(str),
     st.integers(-(10**6), 10**6).map(lambda cents: cents / 100),
     st.sampled_from(["1e3", "-1E+3", "5e-1", "+1", ".5", "5.", "1e", "--1", "0x1", "١", "1\n", "NaN", "", "1 000"]),
-    # Without a digit it is never an amount.
+    # Without a digit it is no amount.
     st.text("-+.eE_ \n€", max_size=4),
 )
 EDGES_OF_INTEGERS = [-1, 0, 1, 2**53 - 1, 2**53, 1 - 2**53, -(2**53), 2**63, 2**64, 1.5, "1"]
@@ -129,7 +129,7 @@ def _changed(found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _some(values: dict[str, st.SearchStrategy[Any]], most: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Up to `most` of the names, each with a value of its own, with any at all, or taken away."""
+    """Up to `most` of the names, each with a valid value, with any value, or removed."""
     names = st.lists(st.sampled_from(sorted(values)), max_size=most, unique=True)
     return names.flatmap(
         lambda chosen: st.fixed_dictionaries(

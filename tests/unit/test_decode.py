@@ -14,18 +14,18 @@ from tests.poison import FINE, POISON, Poison, event
 
 
 @pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
-def test_what_is_wrong_is_told_with_its_path(poison: Poison) -> None:
+def test_errors_have_a_path(poison: Poison) -> None:
     with pytest.raises(InvalidEvent) as found:
         decode(poison.value, poison.headers)
     assert str(found.value) == poison.reason
 
 
 @pytest.mark.parametrize("fine", FINE, ids=lambda fine: fine.name)
-def test_what_is_allowed_is_read(fine: Poison) -> None:
+def test_allowed_events_are_decoded(fine: Poison) -> None:
     assert decode(fine.value, fine.headers) is not None
 
 
-def test_another_type_is_passed_over_whatever_its_data() -> None:
+def test_other_types_are_passed_over_whatever_their_data() -> None:
     assert decode(json.dumps({**event(), "type": "order.placed", "data": [1, 2]}).encode()) is None
     assert (
         decode(json.dumps({k: v for k, v in event().items() if k != "data"} | {"type": "cart.created"}).encode())
@@ -33,12 +33,12 @@ def test_another_type_is_passed_over_whatever_its_data() -> None:
     )
 
 
-def test_both_modes_say_the_same() -> None:
+def test_both_modes_decode_equally() -> None:
     headers = tuple((f"ce_{name}", event()[name].encode()) for name in ("specversion", "id", "source", "type", "time"))
     assert decode(json.dumps(event()["data"]).encode(), headers) == decode(json.dumps(event()).encode())
 
 
-def test_an_event_is_read_whole() -> None:
+def test_all_fields_are_decoded() -> None:
     found = decode(json.dumps(event(updated_at="2026-06-01T12:00:00.000001+02:00", display_id=None)).encode())
     assert found is not None
     second = 1_000_000
@@ -49,7 +49,7 @@ def test_an_event_is_read_whole() -> None:
     assert found.values[8:] == (UNSET, UNSET, UNSET)
 
 
-def test_the_tie_break_is_the_one_of_the_contract() -> None:
+def test_the_tie_break_follows_the_contract() -> None:
     """BLAKE2b-64 of "/a", NUL, "b", computed with another implementation (b2sum -l 64)."""
     assert tie_break("/a", "b") == 0x8A85096B3E4331BC
 
@@ -63,6 +63,6 @@ def test_amounts_are_exact(amount: Decimal) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_else(value: bytes) -> None:
+def test_any_bytes_raise_only_invalid_event(value: bytes) -> None:
     with contextlib.suppress(InvalidEvent):
         decode(value)

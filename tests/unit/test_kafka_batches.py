@@ -1,4 +1,4 @@
-"""Batches as Kafka keeps them: good ones are read as kafka-python reads them, and bad ones stop nothing."""
+"""Record batches: good ones decode as in kafka-python, bad ones do not stop the partition."""
 
 import gzip
 import struct
@@ -26,10 +26,10 @@ def fields(found: Batch | DefaultRecordBatch) -> list[tuple[object, ...]]:
 
 
 @given(records, st.integers(0, 4), st.lists(st.integers(1, 3), min_size=5, max_size=5))
-def test_a_good_batch_is_what_kafka_python_reads(
+def test_a_good_batch_decodes_as_in_kafka_python(
     given: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]], codec: int, steps: list[int]
 ) -> None:
-    """Also with the gaps that compaction leaves."""
+    """Also with gaps of compaction."""
     builder = DefaultRecordBatchBuilder(2, codec, False, -1, -1, -1, 1_000_000)
     offset = 0
     for (key, value, headers), step in zip(given, steps, strict=False):
@@ -40,24 +40,24 @@ def test_a_good_batch_is_what_kafka_python_reads(
     assert fields(Batch(data)) == fields(DefaultRecordBatch(data))
 
 
-def test_kafka_python_reads_with_it() -> None:
+def test_kafka_python_uses_our_batch_class() -> None:
     assert type(MemoryRecords(batch(record(b"v"))).next_batch()) is Batch
 
 
 @given(st.binary(max_size=200), st.integers(1, 9), st.sampled_from([0, 1, 2, 3, 4]))
-def test_whatever_a_batch_holds_every_offset_has_a_record(data: bytes, count: int, codec: int) -> None:
+def test_every_offset_of_any_batch_has_a_record(data: bytes, count: int, codec: int) -> None:
     found = list(Batch(batch(data, count, codec=codec)))
     assert [one.offset for one in found] == list(range(count))
 
 
-def test_what_comes_before_a_bad_record_is_read() -> None:
+def test_records_before_a_bad_record_are_read() -> None:
     found = list(Batch(batch(record(b"a") + record(b"b", offset=1) + b"\x50", 4)))
     assert [one.value for one in found] == [b"a", b"b", None, None]
     assert [name for name, _ in found[2].headers] == ["kafka-unreadable"]
 
 
 @pytest.mark.parametrize("deltas", [(0, 0), (7, 3), (-1, 1)])
-def test_offsets_are_those_of_the_order(deltas: tuple[int, int]) -> None:
+def test_offsets_follow_the_order(deltas: tuple[int, int]) -> None:
     data = batch(record(b"a", offset=deltas[0]) + record(b"b", offset=deltas[1]), 2)
     assert [(one.offset, one.value) for one in Batch(data)] == [(0, b"a"), (1, b"b")]
 
@@ -73,7 +73,7 @@ def test_times_have_64_bits() -> None:
 
 
 @pytest.mark.parametrize(("codec", "compress"), [(1, gzip.compress), (4, zstandard.compress)])
-def test_no_batch_is_too_large_to_be_refused(
+def test_a_batch_that_decompresses_too_large_is_refused(
     codec: int, compress: "type[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = batch(compress(record(b"\0" * 5000)), codec=codec)
@@ -87,7 +87,7 @@ def test_no_batch_is_too_large_to_be_refused(
 
 
 @given(st.one_of(st.binary(max_size=12), st.text(max_size=9).map(lambda text: text.encode(errors="surrogatepass"))))
-def test_any_name_of_a_header_comes_back(raw: bytes) -> None:
+def test_any_header_name_round_trips(raw: bytes) -> None:
     name = name_of(raw)
     assert bytes_of(name) == raw
     assert msgspec.json.decode(msgspec.json.encode(name)) == name
@@ -110,7 +110,7 @@ def test_any_name_of_a_header_comes_back(raw: bytes) -> None:
         (b"\xed\xa0\x80", "\U0010feed\U0010fea0\U0010fe80"),
     ],
 )
-def test_names_and_what_they_are_written_as(raw: bytes, name: str) -> None:
+def test_header_names_and_their_text(raw: bytes, name: str) -> None:
     assert name_of(raw) == name
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1_000_000)
     builder.append(0, 0, None, None, [(sendable_name(name), b"h")])

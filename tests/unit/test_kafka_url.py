@@ -1,4 +1,4 @@
-"""The URL of a Kafka log: what it may say, and that every mistake gets one telling line without the password."""
+"""The URL of a Kafka log: its options, and one-line errors that never show the password."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from events.logs.kafka.url import KafkaSettings, kafka_settings
 SECRET = "hunter2"
 
 
-def test_the_least() -> None:
+def test_a_minimal_url() -> None:
     assert kafka_settings("kafka://localhost:9092/orders", {}) == KafkaSettings(
         servers=("localhost:9092",), topic="orders", group="projector", partitions=3, replication=-1
     )
 
 
-def test_everything() -> None:
+def test_all_options() -> None:
     url = (
         "kafka://alice:p%40ss%2Fword@one:9092,two:9093,[::1]:9094/shop.orders_v1?tls=true&tls_ca=/etc/ca.pem"
         "&tls_cert=/etc/c.pem&tls_key=/etc/c%20d.key&sasl=PLAIN&group=g&instance=projector-0&partitions=12&replication=3"
@@ -36,7 +36,7 @@ def test_everything() -> None:
     )
 
 
-def test_a_host_without_port_has_kafkas() -> None:
+def test_the_default_port_is_kafkas() -> None:
     assert kafka_settings("kafka://one,[::1]/orders", {}).servers == ("one:9092", "[::1]:9092")
 
 
@@ -52,7 +52,7 @@ ENVIRONMENT = {
 }
 
 
-def test_the_environment_fills_in() -> None:
+def test_the_environment_completes_the_url() -> None:
     assert kafka_settings("kafka://one:9092/orders", ENVIRONMENT) == KafkaSettings(
         servers=("one:9092",),
         topic="orders",
@@ -68,7 +68,7 @@ def test_the_environment_fills_in() -> None:
     )
 
 
-def test_the_url_wins_over_the_environment() -> None:
+def test_the_url_has_priority_over_the_environment() -> None:
     url = "kafka://alice:secret@one:9092/orders?sasl=PLAIN&tls_ca=/url/ca.pem&group=g&instance=i"
     settings = kafka_settings(url, ENVIRONMENT)
     assert (settings.username, settings.password, settings.mechanism) == ("alice", "secret", "PLAIN")
@@ -78,17 +78,17 @@ def test_the_url_wins_over_the_environment() -> None:
     assert (plain.tls, plain.tls_ca, plain.tls_cert, plain.tls_key) == (False, None, None, None)
 
 
-def test_the_password_may_stay_out_of_the_url() -> None:
+def test_the_password_may_come_from_the_environment() -> None:
     settings = kafka_settings("kafka://alice@one:9092/orders", {"KAFKA_PASSWORD": SECRET})
     assert (settings.username, settings.password, settings.mechanism) == ("alice", SECRET, "SCRAM-SHA-512")
 
 
-def test_empty_variables_are_as_good_as_none() -> None:
+def test_empty_variables_count_as_unset() -> None:
     empty = dict.fromkeys(ENVIRONMENT, "")
     assert kafka_settings("kafka://one:9092/orders", empty) == kafka_settings("kafka://one:9092/orders", {})
 
 
-def test_no_text_of_the_settings_shows_the_password() -> None:
+def test_settings_never_show_the_password() -> None:
     settings = kafka_settings(f"kafka://alice:{SECRET}@one:9092/orders", {})
     assert settings.password == SECRET
     assert SECRET not in repr(settings) + str(settings)
@@ -146,7 +146,7 @@ def test_no_text_of_the_settings_shows_the_password() -> None:
         (f"kafka://alice:{SECRET}@one:0/orders?group=", "expected a value for the option group"),
     ],
 )
-def test_mistakes_get_one_line(url: str, says: str | None) -> None:
+def test_errors_are_one_line(url: str, says: str | None) -> None:
     if says is None:
         assert kafka_settings(url, {})
         return
@@ -160,8 +160,8 @@ def test_mistakes_get_one_line(url: str, says: str | None) -> None:
     assert "\n" not in line
 
 
-def test_examples_are_right() -> None:
-    """What a message gives as an example of a whole URL is one."""
+def test_examples_are_valid() -> None:
+    """URLs given as examples in messages are valid."""
     for wrong in ("x", "kafka://one:9092/", "kafka://::1/orders", "kafka://one:0/orders", "kafka://a:b/c@d/orders"):
         with pytest.raises(BadLogUrl) as caught:
             kafka_settings(wrong, {})

@@ -1,4 +1,4 @@
-"""The checker of the chaos tests itself: what it must not let pass."""
+"""The ledger of the chaos tests must detect every kind of error."""
 
 import json
 from typing import Any
@@ -19,8 +19,8 @@ def ledger() -> Ledger:
     return made
 
 
-def right(stop: int = len(SENT)) -> Found:
-    """What lies before `stop`, applied once."""
+def correct(stop: int = len(SENT)) -> Found:
+    """Returns the correct content after `stop` records."""
     groups = oracle.groups(sent for sent in SENT[:stop] if sent)
     tally = {"received": stop, "applied": 2 + (stop > 5), "stale": 1, "passed_over": 1, "parked": 1}
     return Found(
@@ -32,34 +32,34 @@ def right(stop: int = len(SENT)) -> Found:
     )
 
 
-def test_what_is_right_passes() -> None:
-    ledger().check(right())
-    ledger().check(right(5), complete=False)
+def test_correct_content_passes() -> None:
+    ledger().check(correct())
+    ledger().check(correct(5), complete=False)
 
 
 def other(**parts: Any) -> Found:
-    return right()._replace(**parts)
+    return correct()._replace(**parts)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        right(5),
+        correct(5),
         other(documents={}),
-        other(documents={**right().documents, "og_9": right().documents["og_1"]}),
-        other(documents={**right().documents, "og_1": right().documents["og_2"]}),
+        other(documents={**correct().documents, "og_9": correct().documents["og_1"]}),
+        other(documents={**correct().documents, "og_1": correct().documents["og_2"]}),
         other(entries={}),
-        other(entries={**right().entries, ("by:total", "og_9"): 1.0}),
-        other(entries={**right().entries, ("by:total", "og_1"): 1.0}),
+        other(entries={**correct().entries, ("by:total", "og_9"): 1.0}),
+        other(entries={**correct().entries, ("by:total", "og_1"): 1.0}),
         other(positions={"orders/0": 7}),
         other(positions={}),
         other(parked={}),
-        other(parked={**right().parked, "orders/0@5": b"{}"}),
-        other(tally={**right().tally, "orders/0:received": 7}),
-        other(tally={**right().tally, "orders/0:received": 7, "orders/0:applied": 4}),
-        other(tally={**right().tally, "orders/0:stale": 0, "orders/0:applied": 4}),
+        other(parked={**correct().parked, "orders/0@5": b"{}"}),
+        other(tally={**correct().tally, "orders/0:received": 7}),
+        other(tally={**correct().tally, "orders/0:received": 7, "orders/0:applied": 4}),
+        other(tally={**correct().tally, "orders/0:stale": 0, "orders/0:applied": 4}),
     ],
 )
-def test_what_is_wrong_does_not(wrong: Found) -> None:
+def test_wrong_content_fails(wrong: Found) -> None:
     with pytest.raises(AssertionError):
         ledger().check(wrong)

@@ -22,7 +22,7 @@ def log(tmp_path: Path) -> SqliteLog:
     return log
 
 
-def test_lines_are_numbered_as_an_editor_does() -> None:
+def test_lines_are_numbered_from_1() -> None:
     file = io.BytesIO(b"\n".join([GOOD[0], b"", b"  ", BAD, b"x" * 3_000_000, GOOD[1]]))
     found = dict(read_lines(file))
     assert sorted(found) == [1, 4, 5, 6]
@@ -34,21 +34,21 @@ def test_lines_are_numbered_as_an_editor_does() -> None:
 
 
 def test_one_bad_line_publishes_nothing(log: SqliteLog) -> None:
-    said: list[str] = []
+    reports: list[str] = []
     with log, pytest.raises(BadLines, match="1 bad line, nothing published; --skip-bad publishes the others"):
-        publish_file(log, io.BytesIO(b"\n".join([*GOOD, BAD])), False, said.append)
-    assert said == ['line 4: $.data.total: expected decimal, got "much"']
+        publish_file(log, io.BytesIO(b"\n".join([*GOOD, BAD])), False, reports.append)
+    assert reports == ['line 4: $.data.total: expected decimal, got "much"']
     with log:
         assert list(log.end().values()) == [0]
 
 
 def test_skip_bad_publishes_the_others(log: SqliteLog) -> None:
-    said: list[str] = []
+    reports: list[str] = []
     with log:
-        published, skipped, positions = publish_file(log, io.BytesIO(b"\n".join([BAD, *GOOD])), True, said.append)
+        published, skipped, positions = publish_file(log, io.BytesIO(b"\n".join([BAD, *GOOD])), True, reports.append)
         assert (published, skipped, list(positions.values())) == (3, 1, [3])
         assert [record.value for record in log.records(0, 10)] == GOOD
-    assert len(said) == 1
+    assert len(reports) == 1
 
 
 def test_invalid_events_know_their_path() -> None:
@@ -68,7 +68,7 @@ def entry_of_line(line: bytes) -> Entry:
 
 
 @pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
-def test_poison_is_kept_as_it_was(poison: Poison) -> None:
+def test_invalid_events_are_kept_as_records(poison: Poison) -> None:
     for key in (None, b"", b"\xff"):
         line = line_of(record(poison.value, poison.headers, key))
         assert is_record(line)
@@ -76,7 +76,7 @@ def test_poison_is_kept_as_it_was(poison: Poison) -> None:
 
 
 @pytest.mark.parametrize("fine", [fine for fine in FINE if not fine.name.startswith("binary")], ids=lambda f: f.name)
-def test_a_structured_event_is_its_line(fine: Poison) -> None:
+def test_a_structured_event_is_its_own_line(fine: Poison) -> None:
     line = line_of(record(fine.value, fine.headers, b"another key"))
     assert line == fine.value
     entry = entry_of_line(line)
@@ -84,7 +84,7 @@ def test_a_structured_event_is_its_line(fine: Poison) -> None:
     assert (entry.key, entry.value) == (json.loads(fine.value)["data"]["order_group_id"].encode(), fine.value)
 
 
-def test_a_binary_event_becomes_structured_with_all_that_it_says() -> None:
+def test_a_binary_event_becomes_structured_with_all_attributes() -> None:
     data = json.dumps(event(1, total="12.50", note="ü")["data"], indent=1).replace('"12.50"', "12.50")
     headers = {"specversion": "1.0", "id": "e1", "source": "/a", "type": "order.updated", "partitionkey": "ü"}
     line = line_of(
@@ -102,7 +102,7 @@ def test_a_binary_event_becomes_structured_with_all_that_it_says() -> None:
     assert found["data"]["total"] == "12.50", "a number is kept to its last digit"
 
 
-def test_a_binary_event_whose_envelope_would_be_over_an_edge_is_kept_as_it_was() -> None:
+def test_a_binary_event_that_would_exceed_a_limit_is_kept_as_a_record() -> None:
     attributes = {"specversion": b"1.0", "id": b"e1", "source": b"/a", "type": b"order.created"}
     binary = tuple((f"ce_{name}", value) for name, value in attributes.items())
     data = event()["data"]
@@ -115,7 +115,7 @@ def test_a_binary_event_whose_envelope_would_be_over_an_edge_is_kept_as_it_was()
         assert entry_of_line(line) == Entry(b"og_1", value, binary)
 
 
-def test_an_event_on_many_lines_becomes_one() -> None:
+def test_an_event_on_many_lines_is_joined() -> None:
     value = json.dumps(event(), indent=2).encode() + b"\n"
     assert json.loads(line_of(record(value))) == event()
     assert b"\n" not in line_of(record(value))
@@ -141,14 +141,14 @@ def test_an_event_of_another_type_keeps_its_key() -> None:
         (b'{"$record":{"key":null,"value":null,"headers":[["\xff",""]]}}', ""),
     ],
 )
-def test_what_only_looks_like_a_record_is_refused(line: bytes, problem: str) -> None:
+def test_malformed_records_are_refused(line: bytes, problem: str) -> None:
     (found,) = dict(read_lines(io.BytesIO(line))).values()
     assert isinstance(found, InvalidEvent)
     assert problem in str(found)
     assert "\n" not in str(found)
 
 
-def test_the_largest_record_has_a_line_and_a_larger_one_is_told() -> None:
+def test_a_record_above_the_limit_is_refused() -> None:
     headers = (("h", b"x" * (63 * 1024 - 1 - 10)),)
     largest = record(b"\xff" * 1024 * 1024, headers, None)
     assert entry_of_line(line_of(largest)) == Entry(None, largest.value, headers)
@@ -168,7 +168,7 @@ def test_the_largest_record_has_a_line_and_a_larger_one_is_told() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 @pytest.mark.parametrize("more", [-2, -1, 0, 1, 2, 3])
-def test_a_line_is_as_long_as_it_may_be(end: bytes, more: int) -> None:
+def test_the_longest_line_is_read(end: bytes, more: int) -> None:
     line = GOOD[0][:-1] + b',"x":"' + b"y" * (1024 * 1024 - len(GOOD[0]) - 7 + more) + b'"}'
     assert len(line) == 1024 * 1024 + more
     found = dict(read_lines(io.BytesIO(line + end + (GOOD[1] if end else b""))))

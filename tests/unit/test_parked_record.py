@@ -1,4 +1,4 @@
-"""How a parked record is stored: what is compressed, what counts, and what an earlier release makes of it."""
+"""The stored form of parked records: compression, counted bytes, and earlier releases."""
 
 import base64
 import json
@@ -26,13 +26,13 @@ def stored(value: bytes | None) -> bytes:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"bad", TEXT[:4095], NOISE])
-def test_what_is_small_or_does_not_shrink_is_stored_as_it_is(value: bytes | None) -> None:
+def test_small_or_incompressible_values_are_not_compressed(value: bytes | None) -> None:
     found = json.loads(stored(value))["value"]
     assert found is None if value is None else base64.b64decode(found) == value
 
 
 @pytest.mark.parametrize("value", [TEXT[:4096], TEXT])
-def test_what_shrinks_is_stored_compressed(value: bytes) -> None:
+def test_compressible_values_are_compressed(value: bytes) -> None:
     found = json.loads(stored(value))["value"]
     assert list(found) == ["zlib"]
     assert zlib.decompress(base64.b64decode(found["zlib"])) == value
@@ -40,7 +40,7 @@ def test_what_shrinks_is_stored_compressed(value: bytes) -> None:
 
 
 class EarlierRelease(msgspec.Struct):
-    """What a release that compresses nothing reads of it, which writes back what it has read."""
+    """The struct of a release without compression, which writes back what it has read."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class EarlierRelease(msgspec.Struct):
     value: bytes | None
 
 
-def test_an_earlier_release_refuses_what_is_compressed_and_reads_the_rest() -> None:
+def test_an_earlier_release_refuses_only_compressed_records() -> None:
     assert msgspec.json.decode(stored(NOISE), type=EarlierRelease).value == NOISE
     with pytest.raises(msgspec.ValidationError, match=r"\$\.value"):
         msgspec.json.decode(stored(TEXT), type=EarlierRelease)

@@ -1,4 +1,4 @@
-"""How Redis, or the log, is waited for."""
+"""Retries while Redis or the log is unavailable."""
 
 import threading
 
@@ -6,12 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from events.errors import LogUnavailable
-from projector.errors import CannotGoOn, StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.retry import Stopped, retry
 
 
 class Stop(threading.Event):
-    """Takes down how long it would have been waited for. Set after so many times."""
+    """An event that records waits instead of sleeping. It is set after `waits_max` waits."""
 
     def __init__(self, waits_max: int = 1000) -> None:
         super().__init__()
@@ -26,18 +26,18 @@ class Stop(threading.Event):
 
 class Waiter:
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-        self.over = 0
+        self.outages: list[tuple[str, str]] = []
+        self.resumed = 0
 
     def wait(self, on: str, reason: str) -> None:
-        self.told.append((on, reason))
+        self.outages.append((on, reason))
 
-    def go_on(self) -> None:
-        self.over += 1
+    def resume(self) -> None:
+        self.resumed += 1
 
 
 class Server:
-    """Fails with these, one after the other, then answers."""
+    """A call that raises the errors in turn, then returns."""
 
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
@@ -50,46 +50,46 @@ class Server:
         return 7
 
 
-def test_an_answer_is_handed_on_at_once() -> None:
+def test_a_successful_call_returns_at_once() -> None:
     stop, waiter = Stop(), Waiter()
     with capture_logs() as lines:
         assert retry(stop, Server(), waiter) == 7
-    assert (stop.waits_s, waiter.told, waiter.over, lines) == ([], [], 0, [])
+    assert (stop.waits_s, waiter.outages, waiter.resumed, lines) == ([], [], 0, [])
 
 
-def test_pauses_grow_to_a_limit_and_no_two_are_alike() -> None:
+def test_pauses_grow_to_a_limit_with_jitter() -> None:
     stop, waiter = Stop(), Waiter()
     assert retry(stop, Server(*(StoreUnavailable(f"away {n}") for n in range(12))), waiter) == 7
     full_s = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     shares = [waited / full for waited, full in zip(stop.waits_s, full_s, strict=True)]
     assert all(0.5 <= share <= 1 for share in shares)
     assert len({round(share, 6) for share in shares}) > 6
-    assert waiter.told == [("redis", f"away {n}") for n in range(12)]
-    assert waiter.over == 1
+    assert waiter.outages == [("redis", f"away {n}") for n in range(12)]
+    assert waiter.resumed == 1
 
 
-def test_an_incident_has_two_lines_whatever_happens_within() -> None:
+def test_an_outage_has_two_log_lines() -> None:
     waiter = Waiter()
     with capture_logs() as lines:
         retry(
             Stop(), Server(StoreUnavailable("gone"), LogUnavailable("gone, too"), StoreUnavailable("LOADING")), waiter
         )
-    assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("going on", "info")]
+    assert [(line["event"], line["log_level"]) for line in lines] == [("waiting", "warning"), ("resumed", "info")]
     assert lines[0]["reason"] == "gone"
     assert (lines[1]["attempts"], lines[1]["last_reason"]) == (4, "LOADING")
     assert 0 <= lines[1]["waited_s"] < 5
-    assert [on for on, _ in waiter.told] == ["redis", "log", "redis"]
+    assert [on for on, _ in waiter.outages] == ["redis", "log", "redis"]
 
 
-def test_who_is_asked_to_stop_stops() -> None:
+def test_a_stop_ends_the_retries() -> None:
     server = Server(*[StoreUnavailable("away")] * 9)
     with pytest.raises(Stopped):
         retry(Stop(waits_max=3), server)
     assert server.calls == 3
 
 
-def test_what_waiting_cannot_mend_is_not_waited_for() -> None:
-    server = Server(StoreUnavailable("away"), CannotGoOn("WRONGTYPE"))
-    with pytest.raises(CannotGoOn):
+def test_other_errors_are_not_retried() -> None:
+    server = Server(StoreUnavailable("away"), FatalError("WRONGTYPE"))
+    with pytest.raises(FatalError):
         retry(Stop(), server)
     assert server.calls == 2

@@ -12,7 +12,7 @@ from projector.settings import API_WORKERS_MAX, load_settings
 from projector.token import make_token
 
 
-def test_without_anything_all_is_embedded(tmp_path: Path) -> None:
+def test_defaults_are_embedded(tmp_path: Path) -> None:
     settings = load_settings({}, data_dir=tmp_path)
     assert settings.log_url == f"sqlite://{tmp_path}/orders.db"
     assert settings.store_url == f"unix://{tmp_path}/redis/redis.sock"
@@ -20,7 +20,7 @@ def test_without_anything_all_is_embedded(tmp_path: Path) -> None:
     assert settings.embedded_redis
 
 
-def test_the_environment_counts_unless_it_is_empty() -> None:
+def test_empty_variables_count_as_unset() -> None:
     settings = load_settings({"REDIS_URL": "redis://r/1", "EVENT_LOG_URL": "", "API_PORT": "9100", "HOME": "/root"})
     assert (settings.store_url, settings.api_port, settings.embedded_redis) == ("redis://r/1", 9100, False)
     assert settings.log_url.startswith("sqlite:///")
@@ -36,13 +36,13 @@ def test_the_environment_counts_unless_it_is_empty() -> None:
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: expected 'auto', 'console' or 'json', got 'xml'"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(environment: dict[str, str], line: str) -> None:
+def test_a_wrong_setting_is_reported_in_one_line(environment: dict[str, str], line: str) -> None:
     with pytest.raises(BadSetting) as found:
         load_settings(environment)
     assert str(found.value) == line
 
 
-def test_a_long_data_dir_moves_the_socket_alone(tmp_path: Path) -> None:
+def test_a_long_data_dir_moves_only_the_socket(tmp_path: Path) -> None:
     home = load_settings({}, data_dir=tmp_path / ("d" * 120)).home
     other = load_settings({}, data_dir=tmp_path / ("e" * 120)).home
     assert len(str(home.redis_socket)) <= 103
@@ -50,7 +50,7 @@ def test_a_long_data_dir_moves_the_socket_alone(tmp_path: Path) -> None:
     assert home.log.parent == home.path
 
 
-def test_the_development_secret_is_made_once_and_private(tmp_path: Path) -> None:
+def test_the_development_secret_is_created_once_and_private(tmp_path: Path) -> None:
     home = load_settings({}, data_dir=tmp_path / "new").home
     secret = home.development_secret()
     assert home.development_secret() == secret
@@ -85,7 +85,7 @@ def test_without_a_secret_there_is_no_token(environment: dict[str, str], tmp_pat
         ({"METRICS_ACCESS": "all"}, "METRICS_ACCESS: expected 'credentials', 'open' or 'off', got 'all'"),
     ],
 )
-def test_bounds_have_bounds(environment: dict[str, str], line: str) -> None:
+def test_limits_have_ranges(environment: dict[str, str], line: str) -> None:
     with pytest.raises(BadSetting) as found:
         load_settings(environment)
     assert str(found.value) == line
@@ -108,14 +108,14 @@ def test_a_request_has_time_to_wait_for_its_position(tmp_path: Path) -> None:
         ("redis:/host", "redis:/host"),
     ],
 )
-def test_a_password_is_not_told(url: str, shown: str) -> None:
+def test_a_password_is_not_shown(url: str, shown: str) -> None:
     with pytest.raises(BadSetting) as refused:
         load_settings({"REDIS_URL": url})
     assert str(refused.value).endswith(f", got {shown!r}")
 
 
-def test_settings_have_the_defaults_of_the_api() -> None:
-    """The two packages do not import each other: both write the numbers down."""
+def test_defaults_equal_those_of_the_api() -> None:
+    """The packages do not import each other, so both define the defaults."""
     settings = load_settings({"REDIS_URL": "redis://r/1", "JWT_SECRET": "s" * 40, "ACCESS_LOG": "off"})
     assert api_config(settings) == ApiConfig("redis://r/1", jwt_secret="s" * 40)
     assert API_WORKERS_MAX == WORKERS_MAX

@@ -25,7 +25,7 @@ def entries(count: int, start: int = 0) -> list[Entry]:
     return [Entry(b"k%d" % i, b"v%d" % i, (("h", b"\xff%d" % i),)) for i in range(start, start + count)]
 
 
-def test_append_gives_positions_and_reading_gives_all_back(path: Path) -> None:
+def test_append_returns_positions_and_reading_returns_all(path: Path) -> None:
     with SqliteLog(path) as log:
         assert log.create()
         assert not log.create()
@@ -94,16 +94,16 @@ def test_a_position_outside_the_log_is_a_gap(path: Path) -> None:
         log.create()
         log.append(entries(2))
         reader = log.subscribe()
-        with pytest.raises(LogGap, match=r"orders/0@3 is not in the log, which holds the offsets 0 to 2"):
+        with pytest.raises(LogGap, match=r"orders/0@3 is not in the log, which has the positions 0 to 2"):
             reader.seek(Position(ORDERS, 3))
 
 
-def test_a_missing_log_is_told(path: Path) -> None:
+def test_a_missing_log_is_an_error(path: Path) -> None:
     with pytest.raises(LogMissing, match=r"there is no log at .*orders\.db"), SqliteLog(path) as log:
         log.partitions()
 
 
-def test_its_url_leads_back_to_it(path: Path) -> None:
+def test_its_url_round_trips(path: Path) -> None:
     log = open_log(sqlite_url(path), {})
     assert isinstance(log, SqliteLog)
     assert log.path == path
@@ -114,7 +114,7 @@ def offsets(records: Sequence[Record]) -> list[int]:
     return [record.offset for record in records]
 
 
-def test_a_reader_stops_where_it_is_told_and_goes_on_from_there(path: Path) -> None:
+def test_a_reader_stops_at_its_stop_and_resumes_there(path: Path) -> None:
     with SqliteLog(path) as log:
         log.create()
         log.append(entries(10))
@@ -137,7 +137,7 @@ def test_a_reader_stops_where_it_is_told_and_goes_on_from_there(path: Path) -> N
         assert offsets(reader.poll(0, 9, {ORDERS: 100})) == [10]
 
 
-def test_a_reader_that_waits_sees_what_another_connection_appends(path: Path) -> None:
+def test_a_waiting_reader_sees_what_another_connection_appends(path: Path) -> None:
     with SqliteLog(path) as log:
         log.create()
         reader = log.read({ORDERS: 0})
@@ -157,7 +157,7 @@ def delete_before(path: Path, offset: int) -> None:
         connection.execute('DELETE FROM log WHERE "offset" < ?', (offset,))
 
 
-def test_a_reader_finds_its_position_gone(path: Path) -> None:
+def test_a_reader_raises_for_a_dropped_position(path: Path) -> None:
     with SqliteLog(path) as log:
         log.create()
         assert log.first_times() == {ORDERS: None}
@@ -166,7 +166,7 @@ def test_a_reader_finds_its_position_gone(path: Path) -> None:
         assert offsets(reader.poll(0, 2, {ORDERS: 2})) == [0, 1]
         delete_before(path, 5)
         for start in (2, 11):
-            with pytest.raises(LogGap, match=f"orders/0@{start} is not in the log, which holds the offsets 5 to 10"):
+            with pytest.raises(LogGap, match=f"orders/0@{start} is not in the log, which has the positions 5 to 10"):
                 log.read({ORDERS: start}).poll(0, 1, {ORDERS: 20})
         with pytest.raises(LogGap, match="orders/0@2 is not in the log"):
             reader.poll(0, 2, {ORDERS: 10})
@@ -176,14 +176,14 @@ def test_a_reader_finds_its_position_gone(path: Path) -> None:
         assert log.first_times() == {ORDERS: record.timestamp_ms}
 
 
-def test_a_partition_that_is_not_there_is_missing(path: Path) -> None:
+def test_a_missing_partition_is_an_error(path: Path) -> None:
     with SqliteLog(path) as log:
         log.create()
         with pytest.raises(LogMissing, match="has no orders/1"):
             log.read({Partition("orders", 1): 0})
 
 
-def test_a_file_made_anew_is_another_log(path: Path) -> None:
+def test_a_file_created_again_is_another_log(path: Path) -> None:
     with SqliteLog(path) as log, SqliteLog(path) as other:
         log.create()
         log.append(entries(3))
@@ -200,13 +200,13 @@ def test_a_file_made_anew_is_another_log(path: Path) -> None:
         assert log.end() == {ORDERS: 0}
 
 
-def test_a_file_of_an_earlier_version_gets_its_identity_from_create(path: Path) -> None:
+def test_create_adds_the_identity_to_a_file_of_an_earlier_release(path: Path) -> None:
     with SqliteLog(path) as log:
         log.create()
         log.append(entries(3))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE identity")
-        with pytest.raises(LogMissing, match="of an earlier version"):
+        with pytest.raises(LogMissing, match="an earlier release created it"):
             log.identity()
         assert not log.create()
         assert log.identity()
@@ -214,8 +214,8 @@ def test_a_file_of_an_earlier_version_gets_its_identity_from_create(path: Path) 
 
 
 @pytest.mark.parametrize("gone", ['"offset" >= 3', '"offset" < 7'])
-def test_a_subscription_does_not_pass_over_what_is_gone(path: Path, gone: str) -> None:
-    """Neither what was cut off behind the position that is read, nor what retention took in front of it."""
+def test_a_subscription_does_not_skip_missing_records(path: Path, gone: str) -> None:
+    """Neither truncated records nor records dropped by retention."""
     with SqliteLog(path) as log:
         log.create()
         log.append(entries(10))
@@ -224,12 +224,12 @@ def test_a_subscription_does_not_pass_over_what_is_gone(path: Path, gone: str) -
         assert len(reader.poll(0, 5).records) == 5
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(f"DELETE FROM log WHERE {gone}")
-        with pytest.raises(LogGap, match=r"orders/0@5 is not in the log, which holds the offsets (0 to 3|7 to 10)"):
+        with pytest.raises(LogGap, match=r"orders/0@5 is not in the log, which has the positions (0 to 3|7 to 10)"):
             reader.poll(0, 5)
 
 
-def test_a_subscription_does_not_go_on_in_another_file(path: Path) -> None:
-    """Though that has the position, too."""
+def test_a_subscription_does_not_continue_in_another_file(path: Path) -> None:
+    """Even if the new file has the position."""
     with SqliteLog(path) as log, SqliteLog(path) as other:
         log.create()
         log.append(entries(3))
@@ -240,5 +240,5 @@ def test_a_subscription_does_not_go_on_in_another_file(path: Path) -> None:
             file.unlink()
         other.create()
         other.append(entries(9))
-        with pytest.raises(LogGap, match="was deleted and made anew while it was read"):
+        with pytest.raises(LogGap, match="was deleted and created again while it was read"):
             reader.poll(0, 5)

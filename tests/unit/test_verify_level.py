@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from events.logs.log import Partition, Record
-from projector.errors import CannotGoOn
+from projector.errors import FatalError
 from projector.verify import level
 from projector.verify.level import Level
 from projector.verify.picture import Picture
@@ -90,7 +90,7 @@ def test_a_shard_that_lags_is_waited_for_while_it_moves() -> None:
 
 def test_one_that_stands_still_is_given_up() -> None:
     with pytest.raises(
-        CannotGoOn, match=r"stands still at orders/0@9, orders/1@2, behind another one, at .*0@3, .*1@4"
+        FatalError, match=r"stands still at orders/0@9, orders/1@2, behind another one, at .*0@3, .*1@4"
     ):
         leveled(Expected({A: 3, B: 4}), Shard((9, 2)), Log((B, 3)))
 

@@ -1,15 +1,14 @@
-"""Batches of records as they lie in Kafka, read so that no producer can stop a partition.
+"""Decodes Kafka's record batches so that no producer can stop a partition.
 
-The broker checks less of a batch than kafka-python 3.0 expects. One record makes kafka-python raise for the whole
-partition, again after each restart: where the name of a header is not UTF-8, and where compressed records have a wrong
-checksum or bytes behind them. A batch of some kilobytes may be gigabytes when it is decompressed. And where the
-attributes of a record have their highest bit set, or the producer has numbered its records wrongly, kafka-python hands
-them out under other offsets than theirs, so that events are passed over.
+The broker checks less of a batch than kafka-python 3.0 expects. A single record makes kafka-python raise for the whole
+partition, again after each restart, if a header name is not UTF-8, or if compressed records have a wrong checksum or
+trailing bytes. A batch of some kilobytes may decompress to gigabytes. And if the highest bit of a record's attributes
+is set, or the producer has numbered its records wrongly, kafka-python returns records under wrong offsets, so that
+events are skipped.
 
-So the class with which kafka-python reads batches is replaced by a subclass, in the whole process. It decodes records
-by itself. For a record that it cannot read it returns a stand-in with the record's offset, without key and value, and
-with a header that says why; the log still has the record. A batch with a wrong CRC is damage on the broker's disk, and
-raises as before.
+This module replaces kafka-python's batch class by a subclass, in the whole process, which decodes records itself. For
+an unreadable record it returns a stand-in with the record's offset, without key and value, and with a header that has
+the reason; the log still has the record. A batch with a wrong CRC is damage on the broker's disk, and raises as before.
 https://kafka.apache.org/documentation/#messageformat
 """
 
@@ -48,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class RawName(str):
-    """A name as `name_of` has it, which kafka-python encodes as the bytes that it stands for."""
+    """A name from `name_of`, which kafka-python encodes to the original bytes."""
 
     __slots__ = ()
 
@@ -57,7 +56,7 @@ class RawName(str):
 
 
 def sendable_name(name: str) -> str:
-    """The name as a producer of kafka-python needs it to send the bytes that it stands for."""
+    """Returns the name so that kafka-python's producer sends its original bytes."""
     return name if name.isascii() else RawName(name)
 
 
@@ -71,7 +70,7 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
     def __init__(self, buffer: Any) -> None:
         super().__init__(buffer)
         self._is_control: bool = self.is_control_batch
-        # Compaction leaves gaps. Without them the order gives the offsets, whatever the producer has written.
+        # Compaction leaves gaps. Without gaps the order determines the offsets, whatever the producer has written.
         self._has_gaps: bool = self.last_offset_delta + 1 != self._num_records
         self._unreadable: str | None = None
 
@@ -86,17 +85,17 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
             try:
                 return self._record(number)
             except (IndexError, ValueError) as error:
-                # Of the rest too: where the next record begins is unknown.
-                self._give_up(number, f"expected records, got bytes that are none: {error}")
+                # Applies to all following records: the start of the next record is unknown.
+                self._mark_unreadable(number, f"expected records, got other bytes: {error}")
         return self._stand_in(number)
 
     next = __next__
 
     def _record(self, number: int) -> DefaultRecord:
-        """The record at `_pos`, which moves behind it. Raises IndexError, ValueError for bytes that are none."""
+        """Reads the record at `_pos`, and advances that. Raises IndexError, ValueError for invalid bytes."""
         buffer = self._buffer
         length, start = decode_varint(buffer, self._pos)
-        # Skips a byte of attributes, which Kafka does not use.
+        # Skips the attributes, one byte that Kafka does not use.
         after_ms, pos = decode_varint(buffer, start + 1)
         delta, pos = decode_varint(buffer, pos)
         size, pos = decode_varint(buffer, pos)
@@ -140,17 +139,17 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
         try:
             found = _decompressed(self.compression_type, bytes(memoryview(self._buffer)[self._pos :]))
         except _NOT_READABLE as error:
-            self._give_up(0, f"expected compressed records, got bytes that are none: {error}")
+            self._mark_unreadable(0, f"expected compressed records, got other bytes: {error}")
             return
         if len(found) > BATCH_BYTES_MAX:
-            self._give_up(0, f"expected at most {BATCH_BYTES_MAX} bytes of records in a batch, got more")
+            self._mark_unreadable(0, f"expected at most {BATCH_BYTES_MAX} bytes of records in a batch, got more")
             return
         self._buffer, self._pos = bytearray(found), 0
 
-    def _give_up(self, number: int, why: str) -> None:
-        self._unreadable = why
+    def _mark_unreadable(self, number: int, reason: str) -> None:
+        self._unreadable = reason
         offset, count = self.base_offset + number, self._num_records - number
-        log.warning("%d records from offset %d cannot be read: %s", count, offset, why)
+        log.warning("%d records from offset %d cannot be read: %s", count, offset, reason)
 
     def _stand_in(self, number: int) -> DefaultRecord:
         headers = [(UNREADABLE, (self._unreadable or "").encode())]
@@ -159,14 +158,14 @@ class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no ty
 
 
 def _decompressed(codec: int, data: bytes) -> bytes:
-    """Cut off soon behind BATCH_BYTES_MAX, if there is more. Raises any of _NOT_READABLE."""
+    """Decompresses at most a little more than BATCH_BYTES_MAX. Raises any of _NOT_READABLE."""
     limit = BATCH_BYTES_MAX + 1
     match codec:
         case DefaultRecordBatch.CODEC_GZIP:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
                 return file.read(limit)
         case DefaultRecordBatch.CODEC_SNAPPY:
-            # Needs no limit: it makes at most some twenty bytes of each.
+            # Needs no limit: snappy expands a byte to about twenty at most.
             found: bytes = snappy_decode(data)
             return found
         case DefaultRecordBatch.CODEC_LZ4:
@@ -180,7 +179,7 @@ def _decompressed(codec: int, data: bytes) -> bytes:
 
 
 def _int64(number: int) -> int:
-    """Wrapped around, as sums of 64 bits are in Kafka."""
+    """Wraps around, as 64-bit sums do in Kafka."""
     return (number + 2**63) % 2**64 - 2**63
 
 

@@ -1,4 +1,4 @@
-"""Connections to Kafka: what all clients have in common, why they fail, and whose error that is to us."""
+"""Connections to Kafka: common options of all clients, and the translation of their errors."""
 
 import ssl
 import time
@@ -18,22 +18,22 @@ from kafka.errors import (
 from events.errors import BadLogUrl, LogMissing, LogUnavailable
 from events.logs.kafka.url import KafkaSettings
 
-# How long the first contact with the brokers may take, in milliseconds; a command at a terminal waits as long.
+# Time limit of the first connection, in milliseconds; a command at a terminal waits this long.
 CONNECT_MS = 5_000
-# How long a broker may take to answer a request, in milliseconds.
+# Time limit of a request, in milliseconds.
 REQUEST_MS = 5_000
-# The longest pause before a broker that was gone is tried again, in milliseconds.
+# The longest pause between attempts to reconnect, in milliseconds.
 RECONNECT_MAX_MS = 1_000
-# Without a connection to any broker for so long, a poll is not empty but failed, in seconds.
+# An empty poll is an error after this time without a connection to any broker, in seconds.
 DISCONNECTED_MAX_S = 5.0
-# How long the second try takes at most that only asks why the first contact failed, in milliseconds.
+# Time limit of the second attempt, which finds out why the first connection failed, in milliseconds.
 EXPLAIN_MS = 1_000
 
 T = TypeVar("T")
 
 
 def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -> tuple[T, "Brokers"]:
-    """A client of that kind, once it has reached a broker. Raises LogUnavailable, BadLogUrl for unusable TLS files."""
+    """Returns a connected client. Raises LogUnavailable, and BadLogUrl for unusable TLS files."""
     made: list[Brokers] = []
 
     def client(**config: Any) -> Any:
@@ -56,37 +56,37 @@ def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -
             **options,
         )
     except KafkaError as error:
-        # kafka-python leaves its half-made clients running.
+        # kafka-python leaves a client running whose construction failed.
         raise _unreached(settings, error, made) from error
     return opened, made[0]
 
 
 class Brokers:
-    """The network side of one client. Alone here we reach into what kafka-python does not show."""
+    """The network connections of one client, partly by private attributes of kafka-python."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"](
             **config, socket_connection_setup_timeout_ms=CONNECT_MS
         )
-        # kafka-python 3.0 takes this option from its users and then forgets it. A topic made by the way would have the
-        # broker's retention, and lose events.
+        # kafka-python 3.0 accepts this option, but ignores it. A topic created automatically would have the broker's
+        # retention, and lose events.
         self.client.cluster.config["allow_auto_create_topics"] = False
         self._connected_at_s = time.monotonic()
-        # How often a node was connected again. Counted before anything is read from the new connection.
+        # Reconnections to any node, each counted before anything is read from the new connection.
         self.reconnections = 0
         self._count_reconnections()
 
     def check(self, settings: KafkaSettings) -> None:
-        """For a poll that found nothing. Raises LogUnavailable where that is because no broker can be reached."""
+        """Called after an empty poll. Raises LogUnavailable if no broker can be reached."""
         now_s = time.monotonic()
         if any(connection.connected for connection in list(self.client._manager._conns.values())):
             self._connected_at_s = now_s
         elif now_s - self._connected_at_s > DISCONNECTED_MAX_S:
-            away_s = round(now_s - self._connected_at_s)
-            raise LogUnavailable(f"{settings}: no broker has been reachable for {away_s} s")
+            unreachable_s = round(now_s - self._connected_at_s)
+            raise LogUnavailable(f"{settings}: no broker has been reachable for {unreachable_s} s")
 
     def _count_reconnections(self) -> None:
-        """Wraps a method of kafka-python's connection manager, which reports no new connection by itself."""
+        """Counts new connections, by wrapping a method of kafka-python's connection manager, which has no hook."""
         manager = self.client._manager
         get_connection = manager.get_connection
         known: set[Any] = set(manager._conns)
@@ -106,14 +106,14 @@ class Brokers:
         manager.get_connection = counted
 
     def partitions_of(self, topic: str) -> Set[int]:
-        """As the brokers last told; empty for a topic that they do not have."""
+        """Returns the partitions known from the last metadata; empty for an unknown topic."""
         return self.client.cluster.partitions_for_topic(topic) or set()
 
-    def have_spoken(self) -> bool:
+    def has_answered(self) -> bool:
         return self.client._manager.broker_version is not None
 
     def explain(self) -> Exception | None:
-        """Why no broker could be reached: kafka-python goes on trying for any reason, and then tells only the time."""
+        """Returns why no broker could be reached: kafka-python retries after any error, and reports only a time-out."""
         manager = self.client._manager
         node = self.client.cluster.bootstrap_brokers()[0].node_id
 
@@ -131,7 +131,7 @@ class Brokers:
 
 @contextmanager
 def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
-    """No error of kafka-python's leaves this block: they become LogMissing or LogUnavailable."""
+    """Turns errors of kafka-python into LogMissing or LogUnavailable."""
     try:
         yield
     except UnknownTopicOrPartitionError as error:
@@ -141,7 +141,7 @@ def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
 
 
 def missing(settings: KafkaSettings) -> LogMissing:
-    return LogMissing(f"there is no topic {settings.topic} at {settings}, or we may not see it")
+    return LogMissing(f"there is no topic {settings.topic} at {settings}, or our user may not see it")
 
 
 def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Brokers"]) -> LogUnavailable:
@@ -149,9 +149,9 @@ def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Broke
     refused = False
     for brokers in made:
         reason = brokers.explain() or error
-        # One that speaks, and then hangs up on us, does so because of what we say of ourselves: kafka-python often
-        # sees the connection end before it reads why.
-        refused = settings.mechanism is not None and brokers.have_spoken()
+        # A broker that answers, and then closes the connection, refuses the credentials: kafka-python often sees the
+        # connection end before it reads the reason.
+        refused = settings.mechanism is not None and brokers.has_answered()
         brokers.client.close()
     if refused or isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
         return LogUnavailable(
@@ -163,8 +163,8 @@ def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Broke
 
 def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:
     if isinstance(error, AuthorizationError):
-        who = f"the user {settings.username!r}" if settings.username else "this client"
-        return LogUnavailable(f"{settings}: {who} lacks a permission: {error}")
+        user = f"the user {settings.username!r}" if settings.username else "this client"
+        return LogUnavailable(f"{settings}: {user} lacks a permission: {error}")
     return LogUnavailable(f"{settings}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""A log in one Kafka topic. Nothing connects before it is used."""
+"""A log in one Kafka topic. It connects on first use."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,20 @@ from events.logs.kafka.subscription import KafkaSubscription
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Entry, Loss, Partition, Position, Reader, Record, Subscription
 
-# How long an append may take, in milliseconds.
+# Time limit of an append, in milliseconds.
 DELIVERY_MS = 30_000
-# How long the producer waits for more records to send together, in milliseconds.
+# How long the producer waits to fill a batch, in milliseconds.
 LINGER_MS = 5
-# How much it sends together to one partition, in bytes before compression: what compresses better for being larger.
+# Size of a batch before compression, in bytes: larger batches compress better.
 BATCH_BYTES = 128 * 1024
 # The largest record, in bytes: an event of 1 MiB with its key and headers.
 RECORD_BYTES_MAX = 1024 * 1024 + 64 * 1024
-# The events are kept for ever, so that their size counts; every client since Kafka 2.1 reads it.
+# Events are never deleted, so their size matters. Every client since Kafka 2.1 reads zstd.
 COMPRESSION = "zstd"
-# How long a producer may take to stop, in seconds; there is nothing left for it to send.
+# Time limit of closing a producer, in seconds; it has nothing left to send.
 CLOSE_S = 0.5
 
-# The first record that is not older, in Unix milliseconds: the first of all.
+# Unix milliseconds. The first record that is not older is the oldest record.
 _SINCE_1970 = 0
 _FOR_EVER = {
     "cleanup.policy": "delete",
@@ -47,8 +47,8 @@ class KafkaLog:
     def __init__(
         self, settings: KafkaSettings, record_bytes_max: int = RECORD_BYTES_MAX, delivery_ms: int | None = None
     ) -> None:
-        """`record_bytes_max`: what a topic that we make takes. `delivery_ms`: how long an append may take,
-        DELIVERY_MS if not told.
+        """`record_bytes_max`: limit of topics that we create. `delivery_ms`: time limit of an append, by default
+        DELIVERY_MS.
         """
         self.topic = settings.topic
         self._settings = settings
@@ -76,7 +76,7 @@ class KafkaLog:
         wanted = {TopicPartition(*partition): OffsetSpec.LATEST for partition in end}
         with kafka_errors(self._settings):
             stable = self._admin().list_partition_offsets(wanted, isolation_level="read_committed")
-        # The log may have grown since `end` was asked for.
+        # The log may have grown since `end` was read.
         return {partition: max(at - stable[TopicPartition(*partition)].offset, 0) for partition, at in end.items()}
 
     def losses(self) -> dict[Loss, str]:
@@ -86,18 +86,18 @@ class KafkaLog:
             described = self._admin().describe_configs([resource], config_filter="all")
         found = {name: setting["value"] for name, setting in described["topic"][self.topic].items()}
         if not found:
-            raise LogUnavailable(f"{self._settings}: the broker does not show us the settings of the topic")
+            raise LogUnavailable(f"{self._settings}: our user may not read the settings of the topic")
         losses = {}
         if "compact" in found["cleanup.policy"]:
             losses[Loss.COMPACTION] = (
                 f"topic {self.topic} has cleanup.policy={found['cleanup.policy']}, which drops all but the last event "
-                "of each group; wanted: cleanup.policy=delete"
+                "of each group; expected: cleanup.policy=delete"
             )
         finite = [name for name in ("retention.ms", "retention.bytes") if found[name] != "-1"]
         if finite and "delete" in found["cleanup.policy"]:
             losses[Loss.RETENTION] = (
                 f"topic {self.topic} has {' and '.join(f'{name}={found[name]}' for name in finite)}, which drops old "
-                f"events; wanted: {' and '.join(f'{name}=-1' for name in finite)}"
+                f"events; expected: {' and '.join(f'{name}=-1' for name in finite)}"
             )
         return losses
 
@@ -117,8 +117,8 @@ class KafkaLog:
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
         first, end = self.first(), self.end()
-        there = {p: offset for p, offset in offsets.items() if p in first and first[p] <= offset < end[p]}
-        found = self._look_up.at(there)
+        within = {p: offset for p, offset in offsets.items() if p in first and first[p] <= offset < end[p]}
+        found = self._look_up.at(within)
         return {partition: found.get(partition) for partition in offsets}
 
     def append(self, entries: Sequence[Entry]) -> list[Position]:
@@ -133,7 +133,7 @@ class KafkaLog:
                 producer.flush(timeout=deadline_s - time.monotonic())
                 stored = [future.get(timeout=max(deadline_s - time.monotonic(), 0)) for future in sent]
         except LogUnavailable as error:
-            # Whatever state it is in, the next append begins with a fresh one.
+            # Its state is unknown: the next append creates another producer.
             self._close_producer()
             if isinstance(error.__cause__, MessageSizeTooLargeError):
                 raise RecordTooLarge(str(error)) from error
@@ -150,7 +150,7 @@ class KafkaLog:
         return KafkaReader(self._settings, start)
 
     def identity(self) -> str:
-        """The topic's id, a UUID: brokers before Kafka 2.8 have none, and say nothing but zeros."""
+        """Returns the topic's id, a UUID. Brokers before Kafka 2.8 have none, and return zeros."""
         return str(self._described()["topic_id"])
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class KafkaLog:
         return topic
 
     def _offsets(self, spec: Any) -> dict[Partition, Any]:
-        """What kafka-python has of each partition: `offset`, and where it was asked for by time `timestamp`."""
+        """Returns kafka-python's result of each partition: `offset`, and for a request by time also `timestamp`."""
         partitions = self.partitions()
         with kafka_errors(self._settings):
             found = self._admin().list_partition_offsets({TopicPartition(*partition): spec for partition in partitions})
@@ -189,7 +189,7 @@ class KafkaLog:
 
     def _producer(self) -> Any:
         if self._opened_producer is None:
-            # A producer would wait for a missing topic until its time is up.
+            # Raises LogMissing at once; a producer would wait for a missing topic until its time limit.
             self.partitions()
             self._opened_producer, _ = connected(
                 KafkaProducer,
@@ -215,14 +215,14 @@ class KafkaLog:
         try:
             producer.close(timeout=CLOSE_S)
         except KafkaError:
-            # It waits for unsent records before it would give them up; and takes a batch that it has split for unsent.
+            # It failed waiting for unsent records, among which it counts a batch that it has split.
             producer._sender.force_close()
             producer._sender.join(CLOSE_S)
             producer.close(timeout=CLOSE_S)
 
 
-# kafka-python sends no record that has neither key nor value, though Kafka takes it, and an export may hold one. It
-# looks before it serializes.
+# kafka-python refuses a record that has neither key nor value, although Kafka accepts it, and an export may have one.
+# It checks before it serializes.
 _NO_VALUE = object()
 
 

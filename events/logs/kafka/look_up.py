@@ -8,26 +8,26 @@ from events.logs.kafka.reader import KafkaReader
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Partition, Position, Record
 
-# How long a look-up may take, and each poll in it, in seconds.
+# Time limits of a look-up, and of each poll in it, in seconds.
 LOOK_UP_S = 10.0
 POLL_S = 0.2
 
 
 class KafkaLookUp:
-    """Stays connected: a new reader takes more than 100 ms until its first record comes."""
+    """Keeps its reader connected: the first record of a new reader takes more than 100 ms."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._reader: KafkaReader | None = None
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record]:
-        """The records at these offsets, all within the log. Raises LogUnavailable, LogMissing, LogCorrupt."""
+        """Returns the records at these offsets, all within the log. Raises LogUnavailable, LogMissing, LogCorrupt."""
         try:
             return self._read(offsets)
         except LogError as error:
             self.close()
             if isinstance(error, LogGap):
-                raise LogUnavailable(f"{error}; it was there a moment ago") from error
+                raise LogUnavailable(f"{error}; it was there just before") from error
             raise
 
     def close(self) -> None:

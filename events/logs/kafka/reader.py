@@ -1,4 +1,4 @@
-"""Reading Kafka from given positions, as a member of no group: what a replay and an export do."""
+"""Reads Kafka from given positions, without a consumer group, for replays and exports."""
 
 import logging
 import time
@@ -18,24 +18,24 @@ from events.logs.log import Partition, Record
 
 # How long a broker waits for new records before it answers a fetch, in milliseconds.
 FETCH_WAIT_MS = 100
-# How much one answer may hold, in bytes; with the one being read, twice that is in memory for each broker. A partition
-# is fetched again only when its last answer is used up, so that few large answers leave the broker less idle.
+# Size of one answer, in bytes; together with the answer being read, twice that is in memory per broker. A partition is
+# fetched again only when its last answer is consumed, so few large answers keep the broker busier.
 FETCH_BYTES_MAX = 16 * 1024 * 1024
 FETCH_PARTITION_BYTES_MAX = 4 * 1024 * 1024
-# How soon a deleted topic is seen, in milliseconds, and how long it has to be away to count as deleted, in seconds:
-# a broker that has just started may not know of all topics yet.
+# How soon a deleted topic is noticed, in milliseconds, and how long it must be unknown to count as deleted, in seconds:
+# a broker that has just started may not know all topics yet.
 METADATA_AGE_MAX_MS = 20_000
 MISSING_MAX_S = 5.0
-# How long closing may take, in milliseconds.
+# Time limit of closing, in milliseconds.
 CLOSE_MS = 1_000
 
 log = logging.getLogger(__name__)
 
 
 class KafkaReader:
-    """Connects on the first poll that has something to read, as a subscription does.
+    """Connects on the first poll that has something to read.
 
-    `committed`: leaves out the records of open and of aborted transactions.
+    `committed`: omit records of open and aborted transactions.
     """
 
     def __init__(self, settings: KafkaSettings, start: Mapping[Partition, int], committed: bool = True) -> None:
@@ -68,7 +68,7 @@ class KafkaReader:
         return []
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        """Reads on from there, and drops what was fetched before. `positions`: of partitions that it was made for."""
+        """Continues at `positions`, of partitions given to the constructor. Drops fetched records."""
         self._positions.update(positions)
         if self._consumer is not None:
             drop_fetched(self._consumer)
@@ -124,15 +124,15 @@ class KafkaReader:
             of_one = found.get(name, ())
             if of_one and of_one[-1].offset >= stop[partition]:
                 of_one = of_one[: bisect_left(of_one, stop[partition], key=_offset)]
-                # They will have to come again.
+                # A later poll must return the records after the stop.
                 consumer.seek(name, stop[partition])
             records += records_of(partition, of_one)
-            # Not through `position`, which may ask the brokers, and fail when the records have been taken already.
+            # Not by `position`, which may call the brokers, and fail after the records were consumed.
             self._positions[partition] = consumer._subscription.assignment[name].position.offset
         return records
 
     def _check(self) -> None:
-        """Why there is nothing: kafka-python goes on asking for ever. Raises LogUnavailable, LogMissing."""
+        """Raises LogUnavailable or LogMissing if that explains an empty poll: kafka-python retries without end."""
         assert self._brokers is not None, "there is no consumer without"
         self._brokers.check(self._settings)
         now_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Reading Kafka as a member of a consumer group, at positions that Kafka knows nothing of."""
+"""Reads Kafka as a member of a consumer group, at positions that Kafka does not store."""
 
 import logging
 import time
@@ -14,47 +14,47 @@ from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_o
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Partition, Polled, Position, Record
 
-# A member that has been silent for so long has died, and others get its partitions, in milliseconds.
+# A member without heartbeats for so long counts as dead, and its partitions are reassigned, in milliseconds.
 SESSION_MS = 10_000
-# How often a member tells that it lives, and how soon it learns of a rebalance, in milliseconds.
+# How often a member sends a heartbeat, and how soon it learns of a rebalance, in milliseconds.
 HEARTBEAT_MS = 1_000
-# A member that lives but has not polled for so long is stuck (in front of Redis, say), and others get its partitions,
-# in milliseconds. A rebalance waits as long for a member that is busy.
+# A live member that has not polled for so long counts as stuck, and its partitions are reassigned, in milliseconds. A
+# rebalance waits as long for a busy member.
 POLL_INTERVAL_MAX_MS = 60_000
-# How soon added partitions are seen, in milliseconds.
+# How soon added partitions are noticed, in milliseconds.
 METADATA_AGE_MAX_MS = 20_000
-# How long a broker waits for new records before it answers a fetch, in milliseconds. They are sent at once when they
-# come; but a partition that was sought meanwhile has to wait for the answer.
+# How long a broker waits for new records before it answers a fetch, in milliseconds. It sends new records at once, but
+# a partition that was sought meanwhile has to wait for the answer.
 FETCH_WAIT_MS = 100
-# How much one answer may hold, in bytes; with the one being read, twice that is in memory for each broker.
+# Size of one answer, in bytes; together with the answer being read, twice that is in memory per broker.
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 FETCH_PARTITION_BYTES_MAX = 1024 * 1024
-# How long leaving the group may take, in milliseconds.
+# Time limit of leaving the group, in milliseconds.
 CLOSE_MS = 1_000
-# Where a partition stands, paused, until `seek` is called for it: without any position, kafka-python would look for
-# the group's committed offset.
+# The position of a paused partition until `seek` is called for it: without a position, kafka-python would read the
+# group's committed offset.
 _PLACEHOLDER = 0
 
 log = logging.getLogger(__name__)
 
 
 class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Connects on the first poll, which may take CONNECT_MS longer than asked while no broker answers.
+    """Connects on the first poll, which may take CONNECT_MS longer than its timeout while no broker answers.
 
-    The methods of ConsumerRebalanceListener run in kafka-python's own thread, but only while ours waits for it in
-    `poll` or `close`: that is why nothing here is locked.
+    The methods of ConsumerRebalanceListener run in kafka-python's thread, but only while ours waits for it in `poll` or
+    `close`: so no lock is needed.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._consumer: Any = None
         self._brokers: Brokers | None = None
-        # The partitions that were assigned to us and not yet sought.
+        # Partitions that were assigned to us, and not yet sought.
         self._unsought: dict[Any, Partition] = {}
         self._revoked: set[Partition] = set()
-        # kafka-python's name of each partition to ours, made once: there are far more records than partitions.
+        # kafka-python's partitions to ours, cached because there are far more records than partitions.
         self._partitions: dict[Any, Partition] = {}
-        # For each partition that was sought, the next offset to hand out.
+        # The next offset to return of each sought partition.
         self._next: dict[Any, int] = {}
         self._reconnections = 0
 
@@ -80,8 +80,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         topic_partition = TopicPartition(*position.partition)
         if self._consumer is None or topic_partition not in self._consumer.assignment():
             return
-        # What was fetched for the former position is dropped by kafka-python, which compares it with the position
-        # before it hands it out.
+        # kafka-python drops records fetched for the old position: it compares offsets before returning records.
         self._consumer.seek(topic_partition, position.offset)
         self._consumer.resume(topic_partition)
         self._next[topic_partition] = position.offset
@@ -113,7 +112,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return {Partition(*topic_partition) for topic_partition in self._consumer.assignment()}
 
     def close(self) -> None:
-        """Leaves the group, so that others take over at once; a static member stays and is waited for."""
+        """Leaves the group, so that others take over at once; a static member stays a member until its session ends."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:
@@ -165,8 +164,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return self._consumer
 
     def _is_interrupted(self, consumer: Any) -> bool:
-        """Whether a broker was connected anew since the last poll. It may have come back with other files, so what was
-        fetched and not handed out is dropped, and fetched again.
+        """Whether there was a reconnection to a broker since the last poll. The broker may have other files now, so
+        fetched records are dropped, and fetched again.
         """
         assert self._brokers is not None, "there is no consumer without"
         if self._brokers.reconnections == self._reconnections:
@@ -178,8 +177,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return True
 
     def _records(self, consumer: Any, timeout_s: float, max_records: int) -> list[Record]:
-        # A join that outlasts a poll is awaited by the next one, but only while kafka-python sees a need to join: as
-        # leader of the group it may have changed its mind, and would never learn what it was assigned.
+        # The next poll awaits an unfinished join only while kafka-python considers a join necessary. The leader of the
+        # group may have changed that meanwhile, and would never receive its assignment.
         if consumer._coordinator._join_task is not None:
             consumer._coordinator.rejoin_needed = True
         records: list[Record] = []

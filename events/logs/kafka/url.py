@@ -1,4 +1,4 @@
-"""kafka://[user:password@]host:9092,host2:9092/topic[?option=value&...] and KAFKA_... to settings. The URL wins."""
+"""Parses kafka://[user:password@]host:9092,host2:9092/topic[?option=value&...] and KAFKA_...; the URL has priority."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ PORT_MAX = 65_535
 PARTITIONS_DEFAULT = 3
 PARTITIONS_MAX = 10_000
 REPLICATION_MAX = 32_767
-# As many brokers decide for themselves: Kafka's own word for "what the broker is set to".
+# Kafka's value for the broker's default.
 REPLICATION_OF_BROKER = -1
 GROUP_DEFAULT = "projector"
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-# The strongest of them, and the one that never sends the password.
+# The strongest mechanism, which never sends the password.
 SASL_DEFAULT = "SCRAM-SHA-512"
 
 _ENVIRONMENT = {
@@ -51,9 +51,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaSettings:
-    """`servers` are `host:port`, an IPv6 host in brackets; paths are as the user wrote them.
+    """`servers`: `host:port`, with brackets around an IPv6 host. Paths are as configured.
 
-    `replication` of -1 leaves it to the broker. Without `mechanism` there is no authentication but TLS's.
+    `replication` -1 is the broker's default. Without `mechanism` there is no authentication except by TLS.
     """
 
     servers: tuple[str, ...]
@@ -71,7 +71,7 @@ class KafkaSettings:
     replication: int = REPLICATION_OF_BROKER
 
     def __str__(self) -> str:
-        """The URL without secrets, fit for messages."""
+        """The URL without secrets, for messages."""
         return f"kafka://{','.join(self.servers)}/{self.topic}"
 
 
@@ -82,7 +82,7 @@ def kafka_settings(url: str, environment: Mapping[str, str]) -> KafkaSettings:
         raise _bad("expected the scheme kafka://", "kafka://localhost:9092/orders")
     location, _, query = rest.partition("?")
     authority, _, topic = location.partition("/")
-    # Whatever follows may be a piece of a password, so that none of it may be shown.
+    # An unescaped password may have been split here: the message must show none of it.
     if "@" in topic + query:
         raise _bad(
             "expected @, / and ? in the user, password and options as %40, %2F and %3F",
@@ -129,7 +129,7 @@ def _options(query: str) -> dict[str, str]:
 
 
 def _server(text: str) -> str:
-    # What does not match is not shown: it may be a password whose host was forgotten.
+    # The message does not show the text: it may be a password, if the host is missing.
     match = _SERVER.fullmatch(text)
     if not match or not _is_host(match["host"]):
         raise _bad("expected brokers as host:port, separated by commas, IPv6 in brackets", "kafka://[::1]:9092/orders")
@@ -167,18 +167,20 @@ def _credentials(
 
 
 def _tls(options: Mapping[str, str], given: Mapping[str, str]) -> bool:
-    """Any certificate asks for TLS; tls=false in the URL overrules those of the environment."""
-    wanted = options.get("tls")
-    if wanted not in (None, "true", "false"):
-        raise _bad(f"expected tls to be true or false, got {wanted!r}", _EXAMPLES["tls"])
-    if wanted == "false":
-        contrary = [option for option in ("tls_ca", "tls_cert", "tls_key") if option in given]
-        if contrary:
-            raise _bad(f"expected no {contrary[0]} together with tls=false", f"?tls=true&{_EXAMPLES[contrary[0]]}")
+    """A certificate enables TLS; tls=false in the URL overrides certificates of the environment."""
+    tls = options.get("tls")
+    if tls not in (None, "true", "false"):
+        raise _bad(f"expected tls to be true or false, got {tls!r}", _EXAMPLES["tls"])
+    if tls == "false":
+        conflicting = [option for option in ("tls_ca", "tls_cert", "tls_key") if option in given]
+        if conflicting:
+            raise _bad(
+                f"expected no {conflicting[0]} together with tls=false", f"?tls=true&{_EXAMPLES[conflicting[0]]}"
+            )
         return False
     if "tls_key" in options and "tls_cert" not in options:
         raise _bad("expected tls_cert together with tls_key", f"?{_EXAMPLES['tls_cert']}&{_EXAMPLES['tls_key']}")
-    return wanted == "true" or any(option in options for option in ("tls_ca", "tls_cert"))
+    return tls == "true" or any(option in options for option in ("tls_ca", "tls_cert"))
 
 
 def _name(text: str, what: str, example: str) -> str:

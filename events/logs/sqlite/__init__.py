@@ -1,4 +1,4 @@
-"""The log in a file of SQLite, for one host.
+"""The log in an SQLite file, for one host.
 
-It takes events, gives them to a reader, and to one subscription that follows its end.
+`log.py` appends and reads, `subscription.py` follows the end.
 """

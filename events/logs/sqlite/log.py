@@ -1,4 +1,4 @@
-"""A log in one SQLite file: the embedded default, for one machine. One partition, offsets like Kafka's."""
+"""A log in one SQLite file, the embedded default for one host. It has one partition, and no gaps in its offsets."""
 
 import sqlite3
 import time
@@ -12,9 +12,9 @@ import msgspec
 
 from events.errors import BadLogUrl, LogGap, LogMissing, LogUnavailable
 from events.logs.log import Entry, Headers, Loss, Partition, Position, Reader, Record, Subscription
-from events.logs.sqlite.subscription import LOOK_AGAIN_S, SqliteSubscription
+from events.logs.sqlite.subscription import POLL_EVERY_S, SqliteSubscription
 
-# More than any offset.
+# The largest offset.
 OFFSET_MAX = 2**63 - 1
 # How long a writer waits for another writer's transaction, in seconds.
 BUSY_TIMEOUT_S = 10.0
@@ -37,7 +37,7 @@ _headers = msgspec.msgpack.Decoder(Headers)
 
 
 class SqliteLog:
-    """Each instance belongs to the thread that uses it; any number of them, in any process, may share the file."""
+    """Use one instance per thread. Any number of instances, in any process, may share the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,7 +85,7 @@ class SqliteLog:
         return not existed
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
-        # With a new connection: an open one may never see that another file was copied over this one.
+        # Opens a new connection: an open one may not notice that another file was copied over this one.
         self.close()
         found: dict[Partition, Record | None] = dict.fromkeys(offsets)
         if (offset := offsets.get(self._partition)) is not None:
@@ -121,7 +121,9 @@ class SqliteLog:
 
     def identity(self) -> str:
         if not self._rows("SELECT 1 FROM sqlite_schema WHERE name = 'identity'"):
-            raise LogMissing(f"the log at {self.path} is of an earlier version, and `create` was not called since")
+            raise LogMissing(
+                f"the log at {self.path} has no identity: an earlier release created it; start `projector run`"
+            )
         identity: str = self._read("SELECT id FROM identity")[0]
         return identity
 
@@ -138,14 +140,14 @@ class SqliteLog:
 
     @property
     def file(self) -> tuple[int, int]:
-        """Which file was last read: another one if it was deleted and made anew."""
+        """Device and inode of the file that was last read, which change when it is deleted and created again."""
         return self._file
 
     def check(self, position: Position) -> None:
-        """Raises LogGap where the log does not hold, nor will hold next, that position."""
+        """Raises LogGap where the position is neither in the log nor its end."""
         first, end = self.first()[position.partition], self.end()[position.partition]
         if not first <= position.offset <= end:
-            raise LogGap(f"{position} is not in the log, which holds the offsets {first} to {end}")
+            raise LogGap(f"{position} is not in the log, which has the positions {first} to {end}")
 
     def close(self) -> None:
         if self._opened:
@@ -167,11 +169,11 @@ class SqliteLog:
             self.close()
             raise LogMissing(f"there is no log at {self.path}") from None
         if self._opened is None or self._file != (found.st_dev, found.st_ino):
-            # A file that was deleted and made anew is another log; the open one would show the former for ever.
+            # A file that was deleted and created again is another log; the open connection would read the deleted file.
             self.close()
             self._file = found.st_dev, found.st_ino
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)
-            # FULL: an acknowledged event survives a power cut, as acks=all would have it.
+            # FULL: an acknowledged event survives a power failure, as with acks=all.
             connection.execute("PRAGMA synchronous = FULL")
             self._opened = connection
         return self._opened
@@ -187,7 +189,7 @@ class SqliteLog:
 
 
 class _Reader:
-    """Offsets have no gaps here, so that one shows that the log no longer has, or never had, what was asked for."""
+    """Offsets have no gaps here: a gap means that the log does not have the requested records."""
 
     def __init__(self, log: SqliteLog, start: Mapping[Partition, int]) -> None:
         self._log = log
@@ -210,8 +212,8 @@ class _Reader:
                     return records
                 if time.monotonic() >= deadline_s:
                     break
-                time.sleep(LOOK_AGAIN_S)
+                time.sleep(POLL_EVERY_S)
         return []
 
     def close(self) -> None:
-        """The log is the one who opened it, and may still be used."""
+        """Does nothing: the log owns the connection, and may still be in use."""

@@ -1,13 +1,13 @@
-"""Fail points. On PYTHONPATH it arms every process of the project, workers included; without, no process knows of it:
-the project itself has no line for them.
+"""Fail points. With this folder on PYTHONPATH, every process of the project is armed, workers included. The project
+itself contains no code for fail points.
 
-    FAIL_AT   a point and a side of it, such as `send:after`; see POINTS
-    FAIL_TIME the how manieth time that the point is come to, from 1; 1 if not told
-    FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); `kill` if not told
-    FAIL_LOG  a file that gets a line for each answer of a commit, such as `17 STORED`: process id and outcome
-    SESSION_MS, METADATA_MS  Kafka's patience, so that a test need not have ours
-    BATCH_RECORDS, WINDOW_RECORDS, PART_GROUPS  how many one commit, a window of a replay, or a part of it takes, so
-                            that few events make many
+    FAIL_AT   a point, and before or after its call, such as `send:after`; see POINTS
+    FAIL_TIME fail at the n-th call, from 1; default 1
+    FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); default `kill`
+    FAIL_LOG  a file that gets a line per commit, such as `17 STORED`: process id and outcome
+    SESSION_MS, METADATA_MS  Kafka's time limits, shorter for a test
+    BATCH_RECORDS, WINDOW_RECORDS, PART_GROUPS  sizes of a commit, a window of a replay, and a part of it, so that few
+                            events make many
 """
 
 import importlib
@@ -16,18 +16,18 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-# Point -> module, class or None, function: a call that every process of its kind makes.
+# Point -> module, class or None, function.
 POINTS = {
     # The live path.
-    "ask": ("projector.store.redis", "Store", "ask"),
-    "load": ("projector.store.sent", "Asked", "states"),
+    "ask": ("projector.store.redis", "Store", "start_load"),
+    "load": ("projector.store.pending", "PendingLoad", "states"),
     "fold": ("projector.pipeline", None, "project"),
-    "send": ("projector.store.sent", "Sent", "_send"),
-    "answer": ("projector.store.sent", "Sent", "outcome"),
+    "send": ("projector.store.pending", "PendingCommit", "_send"),
+    "answer": ("projector.store.pending", "PendingCommit", "outcome"),
     "mark": ("events.logs.kafka.subscription", "KafkaSubscription", "mark"),
-    # The process that builds, beside ask, load, send and answer.
+    # A builder, beside ask, load, send and answer.
     "build-fold": ("projector.rebuild.builder", None, "project"),
-    # The process that takes the steps of a replay.
+    # The process that runs the steps of a replay.
     "workers": ("projector.replay.replay", None, "run_workers"),
     "compare": ("projector.replay.replay", None, "compare_generations"),
     "seal": ("projector.store.redis", "Store", "seal"),
@@ -47,30 +47,30 @@ CONSTANTS = {
 Call = Callable[..., Any]
 
 
-def wrap(place: tuple[str, str | None, str], wrapper: Callable[[Call], Call]) -> None:
-    module, kind, function = place
+def wrap(point: tuple[str, str | None, str], wrapper: Callable[[Call], Call]) -> None:
+    module, kind, function = point
     owner: Any = importlib.import_module(module)
     if kind:
         owner = getattr(owner, kind)
     setattr(owner, function, wrapper(getattr(owner, function)))
 
 
-def failing(side: str, time: int, number: int) -> Callable[[Call], Call]:
+def failing(when: str, time: int, signal_number: int) -> Callable[[Call], Call]:
     left = time
 
-    def come_by() -> None:
+    def count() -> None:
         nonlocal left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal_number)
 
     def wrapper(call: Call) -> Call:
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            if side == "before":
-                come_by()
+            if when == "before":
+                count()
             answer = call(*arguments, **named)
-            if side == "after":
-                come_by()
+            if when == "after":
+                count()
             return answer
 
         return wrapped
@@ -78,7 +78,7 @@ def failing(side: str, time: int, number: int) -> Callable[[Call], Call]:
     return wrapper
 
 
-def telling(path: str) -> Callable[[Call], Call]:
+def logging(path: str) -> Callable[[Call], Call]:
     def wrapper(call: Call) -> Call:
         def wrapped(*arguments: Any, **named: Any) -> Any:
             answer = call(*arguments, **named)
@@ -92,18 +92,18 @@ def telling(path: str) -> Callable[[Call], Call]:
 
 
 def arm() -> None:
-    # Before anybody has imported them by name.
+    # Set before other modules import the constants by name.
     for name, (module, constant) in CONSTANTS.items():
         if value := os.environ.get(name):
             setattr(importlib.import_module(module), constant, int(value))
     if path := os.environ.get("FAIL_LOG"):
-        wrap(POINTS["answer"], telling(path))
+        wrap(POINTS["answer"], logging(path))
     if at := os.environ.get("FAIL_AT"):
-        point, _, side = at.partition(":")
+        point, _, when = at.partition(":")
         how = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[os.environ.get("FAIL_HOW", "kill")]
-        wrap(POINTS[point], failing(side, int(os.environ.get("FAIL_TIME", "1")), how))
+        wrap(POINTS[point], failing(when, int(os.environ.get("FAIL_TIME", "1")), how))
 
 
-# Python reads this file in every process, also in those that are not ours to arm.
+# Python imports this file in every process, also in those of other programs.
 if any(name in os.environ for name in ("FAIL_AT", "FAIL_LOG", *CONSTANTS)):
     arm()

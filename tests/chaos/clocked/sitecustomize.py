@@ -1,7 +1,7 @@
-"""Shifts the wall clock of each process that has this on PYTHONPATH: CLOCK_FILE has the seconds that it is ahead.
-`datetime.now` is not shifted: what it makes is shown, and nothing is decided by it.
+"""Shifts the wall clock of each process with this folder on PYTHONPATH, by the seconds in CLOCK_FILE.
 
-Not libfaketime: it also shifts sleeps on the monotonic clock, which a real step of the clock leaves alone.
+`datetime.now` is not shifted: its results are only displayed. libfaketime is no alternative: it also shifts sleeps on
+the monotonic clock, which a real step of the wall clock does not.
 """
 
 import os

@@ -1,3 +1,3 @@
-"""The real core and the real loop in a world of our own: its clock, its log, its store and all that goes wrong come
-from one seed, so that what has happened once happens again.
+"""Runs the real core and the real main loop in a simulated world. Its clock, log, store and faults are determined by a
+seed, so that every run can be repeated.
 """

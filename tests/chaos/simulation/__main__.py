@@ -1,4 +1,4 @@
-"""Repeats lives: python -m tests.chaos.simulation SEED [PLANT]. Tells what happened in it."""
+"""Repeats a life and prints its events: python -m tests.chaos.simulation SEED [PLANT]."""
 
 import sys
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Events that collide: few orders in few groups, revisions that are often equal but for the tie-break."""
+"""Generates conflicting events: few orders in few groups, with revisions that often differ only in the tie-break."""
 
 import json
 import random
@@ -33,7 +33,7 @@ class Events:
         self._past: list[tuple[oracle.Event | None, Entry]] = []
 
     def next(self) -> tuple[oracle.Event | None, Entry]:
-        """With what independent code is to make of it: None for what breaks the contract."""
+        """Returns an event for the ledger, None if it breaks the contract, and its entry."""
         chance = self._chance
         dice = chance.random()
         if dice < 0.04:

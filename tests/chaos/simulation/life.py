@@ -1,5 +1,5 @@
-"""One life: events come, processes fold them, and things go wrong, all by one seed. In the end nothing may be lost,
-nothing be twice, and nothing be silent.
+"""A life: one simulated run of events, processes and faults, determined by a seed. In the end no event may be lost or
+applied twice, and no failure may be silent.
 """
 
 from collections import Counter
@@ -18,24 +18,24 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.simulation.events import Events
 from tests.chaos.simulation.log import SimulatedLog, Topic
 from tests.chaos.simulation.redis import Alone, Server, SimulatedStore
-from tests.chaos.simulation.store import Memory, Told
+from tests.chaos.simulation.store import Memory, Request
 from tests.chaos.simulation.world import Process, World
 
-# How long things go wrong, and how long the list may lag behind after that, in seconds.
+# How long faults happen, and the longest lag after that, in seconds.
 TROUBLE_S = 6.0
 LAG_S = 30.0
-# How long it is waited then for what may come late.
+# How long late messages are awaited then, in seconds.
 LATE_S = 1.5
-# How old what readers are told of the log's end may be, in seconds: it is told once a second.
-TOLD_S = 3.0
-# Turns, after which nothing moves any more.
-TURNS_MAX = 10_000
+# The maximum age of the published end of the log, in seconds: it is published once a second.
+END_AGE_MAX_S = 3.0
+# A life with more steps counts as stuck.
+STEPS_MAX = 10_000
 
 _current: list[World] = []
 
 
 class Stop:
-    """As threading.Event."""
+    """Implements threading.Event."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -51,7 +51,7 @@ class Stop:
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """Replaces the clock, the randomness, the logs and the size of a commit in the real code."""
+    """Replaces clock, randomness, logs and the limit of a commit in the real code."""
 
     def nothing(*_: object, **__: object) -> None:
         pass
@@ -60,9 +60,9 @@ def simulated() -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: _current[-1].now_s, perf_counter=lambda: _current[-1].now_s)
     chance = SimpleNamespace(uniform=lambda low, high: _current[-1].chance.uniform(low, high))
     with (
-        # As if its groups were large: some batches are cut into several commits, and others are not.
+        # Groups count as large, so that some batches take several commits.
         patch("projector.batches.COMMIT_STATE_BYTES_MAX", 500),
-        patch("projector.pipeline.request", Told),
+        patch("projector.pipeline.request", Request),
         patch("projector.run.time", clock),
         patch("projector.retry.random", chance),
         patch("projector.run.log", silent),
@@ -74,14 +74,14 @@ def simulated() -> Iterator[None]:
 
 
 class Life:
-    def __init__(self, seed: int, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, seed: int, report: Callable[[str], None] = lambda text: None) -> None:
         self.world = World(seed)
-        self.say = say
+        self.report = report
         chance = self.world.chance
         self.server = Server(self.world)
         self.topic = Topic(self.world, chance.randint(1, 3))
         self.topic.on_mark = self.on_mark
-        self.ending = chance.choices((None, "retention", "truncated", "recreated", "put back"), (20, 1, 1, 1, 1))[0]
+        self.ending = chance.choices((None, "retention", "truncated", "recreated", "restored"), (20, 1, 1, 1, 1))[0]
         self.has_more = self.ending is None and chance.random() < 0.1
         self.by_group = chance.random() < 0.6
         self.shards = chance.choice((1, 2))
@@ -89,7 +89,7 @@ class Life:
         self.events = Events(chance)
         self.happened: Counter[str] = Counter()
         self._names = 0
-        self._turns = 0
+        self._steps = 0
         self._to_start_s: list[float] = []
         _current[:] = [self.world]
 
@@ -132,9 +132,9 @@ class Life:
         )
         at_s = start_s
         for number in range(chance.randint(2, 9)):
-            # Trouble rarely comes alone.
-            is_alone = number == 0 or chance.random() < 0.5
-            at_s = start_s + chance.uniform(0, TROUBLE_S) if is_alone else at_s + chance.uniform(0, 0.3)
+            # Half of the faults follow another one closely.
+            is_separate = number == 0 or chance.random() < 0.5
+            at_s = start_s + chance.uniform(0, TROUBLE_S) if is_separate else at_s + chance.uniform(0, 0.3)
             agenda.append((at_s, 100 + number, chance.choice(faults)))
         if self.has_more:
             agenda.append((start_s + chance.uniform(0, TROUBLE_S), 99, self.add_partition))
@@ -142,18 +142,18 @@ class Life:
             self.until(at_s)
             happens()
             if happens != self.publish:
-                self.say(f"{self.world.now_s - start_s:.3f} s: {happens.__name__}")
+                self.report(f"{self.world.now_s - start_s:.3f} s: {happens.__name__}")
                 self.happened[happens.__name__] += 1
             if chance.random() < 0.05:
-                self.look()
+                self.check_now()
         self.until(start_s + TROUBLE_S)
 
     def until(self, at_s: float, ready: Callable[[], bool] = lambda: False) -> bool:
-        """Lets time go by."""
+        """Runs processes until that time, or until `ready`. Returns whether it is ready."""
         world = self.world
         while world.now_s < at_s and not ready():
-            self._turns += 1
-            assert self._turns < TURNS_MAX, "nothing comes to an end"
+            self._steps += 1
+            assert self._steps < STEPS_MAX, "stuck"
             if self._to_start_s and self._to_start_s[0] <= world.now_s:
                 self._to_start_s.pop(0)
                 self.start()
@@ -166,17 +166,17 @@ class Life:
     def _check_processes(self) -> None:
         for process in self.world.processes:
             if process.error and not (self.ending and isinstance(process.error, LogGap | LogDiverged)):
-                raise AssertionError(f"{process.name} has ended: {process.error!r}") from process.error
+                raise AssertionError(f"{process.name} died: {process.error!r}") from process.error
 
-    # What happens.
+    # Events and faults.
 
     def publish(self) -> None:
         event, entry = self.events.next()
         partitions = sorted(self.topic.records)
         key = entry.key or b""
-        place = sum(key) % len(partitions) if self.by_group else self.world.chance.randrange(len(partitions))
-        offset = self.topic.append(partitions[place], entry)
-        self.ledger.note(str(partitions[place]), offset, event)
+        number = sum(key) % len(partitions) if self.by_group else self.world.chance.randrange(len(partitions))
+        offset = self.topic.append(partitions[number], entry)
+        self.ledger.note(str(partitions[number]), offset, event)
 
     def kill(self) -> None:
         if alive := self.world.alive():
@@ -187,7 +187,7 @@ class Life:
         self._to_start_s = sorted([*self._to_start_s, self.world.now_s + self.world.chance.uniform(0.05, 1.0)])
 
     def pause(self) -> None:
-        """In the midst of work, if it may be."""
+        """Pauses a process, if possible while it works."""
         for _ in range(self.world.chance.randint(0, 8)):
             self.publish()
         self.until(self.world.now_s + self.world.chance.uniform(0, 0.3))
@@ -195,7 +195,7 @@ class Life:
             process = self.world.chance.choice(alive)
             process.paused_until_s = self.world.now_s + self.world.chance.choice((0.5, 5.0, 15.0))
             if self.world.chance.random() < 0.7:
-                # To others it looks dead at once: a long time is short here.
+                # Counts as dead at once, without waiting for the session's end.
                 self.topic.leave(process)
 
     def redis_away(self) -> None:
@@ -209,24 +209,24 @@ class Life:
         server.lose_writes(Memory() if chance.random() < 0.4 else chance.choice(server.snapshots))
 
     def empty_at_start(self) -> None:
-        """A process has found its generation, then that is gone, and another process makes one."""
+        """Redis is emptied after a process has read its generation, and another process creates one."""
         self.start()
         self.until(self.world.now_s + self.world.chance.uniform(0.002, 0.05))
         self.server.lose_writes(Memory())
         self.start()
 
     def switch(self) -> None:
-        """As a replay does it: the live generation is closed, and another one goes on; or the replay dies."""
+        """Simulates a replay: it closes the live generation, and switches to another one, or dies."""
         memory, live = self.server.memory, self.server.memory.live
         if live is None or any("version" not in memory.shard(live, n).meta for n in range(live.shards)):
             return
         if any(memory.shard(live, n).note for n in range(live.shards)):
-            # What a replay builds beside it knows of no half commit.
+            # A generation built by a replay has no half written commit.
             return
         shards = [memory.shard(live, number) for number in range(live.shards)]
         for shard in shards:
             shard.meta["sealed"] = f"replay at {self.world.now_s}"
-        self.server.replay = "at work"
+        self.server.replay = "running"
         closed = [shard.copy() for shard in shards]
         for _ in range(self.world.chance.randint(0, 4)):
             self.publish()
@@ -258,28 +258,28 @@ class Life:
         self.server.flaky = self.world.chance.choice((0.0, 0.02, 0.2))
 
     def tear(self) -> None:
-        """Commands fail in the midst of commits, for a while."""
+        """Makes commands of commits fail, for a while."""
         self.server.tearing = self.world.chance.choice((0.0, 0.1, 0.7))
 
     def add_partition(self) -> None:
         self.topic.add_partition()
 
-    # What must hold.
+    # Checks.
 
-    def look(self) -> None:
-        """Whatever is under way: readers see what the log has up to some positions, and the log knows of no more."""
+    def check_now(self) -> None:
+        """Checks at any time that readers see what the log has up to the positions."""
         memory = self.server.memory
-        if memory.stands_even():
+        if memory.is_level():
             found = memory.found()
             self.ledger.check(found, complete=False)
-            self.happened["look"] += 1
+            self.happened["check_now"] += 1
 
     def on_mark(self, partition: Partition, offset: int) -> None:
-        """The log is told only of what Redis has, or had."""
+        """Checks that only offsets that Redis has, or had, are committed to the log."""
         memory = self.server.memory
         if offset and memory.live and not self.server.losses:
             for number in range(memory.live.shards):
-                assert offset <= memory.shard(memory.live, number).position.get(str(partition), 0), "told too early"
+                assert offset <= memory.shard(memory.live, number).position.get(str(partition), 0), "too early"
 
     def is_complete(self) -> bool:
         memory, live = self.server.memory, self.server.memory.live
@@ -299,22 +299,22 @@ class Life:
     def recover(self) -> None:
         self.calm()
         end_s = self.world.now_s + LAG_S
-        assert self.until(end_s, self.is_complete), f"lags behind after {LAG_S} s"
+        assert self.until(end_s, self.is_complete), f"lags after {LAG_S} s"
         self.until(self.world.now_s + LATE_S)
         self.ledger.check(self.server.memory.found())
-        # Some may still wait for an answer from before, and then for a while.
-        is_told = self.until(self.world.now_s + 2 * TOLD_S, lambda: self._told_end() == self._end())
-        assert is_told, "readers are told of another end"
+        # Some processes may still wait for a lost answer.
+        is_published = self.until(self.world.now_s + 2 * END_AGE_MAX_S, lambda: self._published_end() == self._end())
+        assert is_published, "the published end of the log is wrong"
 
     def deafness(self) -> None:
-        """The log has more, but hands out nothing: then the lag has to show."""
+        """The log has more records, but returns none: the lag must be visible."""
         self.happened["deafness"] += 1
         self.topic.is_deaf = True
         for _ in range(3):
             self.publish()
-        self.until(self.world.now_s + TOLD_S)
+        self.until(self.world.now_s + END_AGE_MAX_S)
         assert not self.is_complete()
-        assert self._told_end() == self._end(), "a lag that is not shown"
+        assert self._published_end() == self._end(), "the lag is not visible"
         self.topic.is_deaf = False
         self.recover()
 
@@ -326,7 +326,7 @@ class Life:
         self.ledger.check(self.server.memory.found())
 
     def end_of_the_log(self) -> None:
-        """What Redis stands for is no longer in the log: all stop aloud, and what Redis has stays as it was."""
+        """The log loses applied records: all processes must stop with an error, and leave Redis unchanged."""
         self.calm()
         self.until(self.world.now_s + LAG_S, self.is_complete)
         lost = [partition for partition in self.topic.records if self.topic.end(partition) > 1]
@@ -341,29 +341,29 @@ class Life:
         elif self.ending == "truncated":
             for partition in lost:
                 del self.topic.records[partition][-self.world.chance.randint(1, 2) :]
-        elif self.ending == "put back":
+        elif self.ending == "restored":
             for partition in lost:
-                self._put_back(partition)
+                self._restore(partition)
         else:
-            self._make_anew(lost)
+            self._recreate(lost)
         end_s = self.world.now_s + 2 * LAG_S
         assert self.until(end_s, lambda: not self.world.alive() and not self._to_start_s), (
-            "goes on although the log has lost events"
+            "continues although the log has lost events"
         )
         diverged = any(isinstance(process.error, LogDiverged) for process in self.world.processes)
-        assert diverged or (self.ending != "put back" and any(process.error for process in self.world.processes))
-        assert bool(self.server.memory.diverged) == diverged, "readers are not told, or told wrongly"
+        assert diverged or (self.ending != "restored" and any(process.error for process in self.world.processes))
+        assert bool(self.server.memory.diverged) == diverged, "the divergence is not published, or wrongly"
         found = self.server.memory.found()
         if self.ending == "retention":
-            # A partition of one record has lost none.
-            taken = [partition for partition in lost if found.positions.get(str(partition))]
-            assert not taken, "what is left of the log was taken for all of it"
+            # A partition of one record has lost nothing.
+            mistaken = [partition for partition in lost if found.positions.get(str(partition))]
+            assert not mistaken, "the rest of the log was taken for all of it"
             self.ledger.check(found, complete=False)
         else:
             self.ledger.check(found)
 
-    def _put_back(self, partition: Partition) -> None:
-        """To an older state, from which it has grown past where it was."""
+    def _restore(self, partition: Partition) -> None:
+        """Restores the log to an older state, from which it has grown past its former end."""
         former = self.topic.records[partition]
         chance = self.world.chance
         kept = former[: -chance.randint(1, len(former))]
@@ -372,10 +372,10 @@ class Life:
         for offset in range(first, self.topic.end(partition) + chance.randint(0, 3)):
             _, entry = self.events.next()
             grown.append(Record(partition, offset, 1_790_000_000_000, entry.key, entry.value, entry.headers))
-        self.topic.put_back(partition, kept + grown)
+        self.topic.restore(partition, kept + grown)
 
-    def _make_anew(self, partitions: list[Partition]) -> None:
-        """Longer than it was."""
+    def _recreate(self, partitions: list[Partition]) -> None:
+        """Replaces the log by a longer one."""
         self.topic.identity = "log-1"
         for partition in partitions:
             former = self.topic.records[partition]
@@ -390,5 +390,5 @@ class Life:
     def _end(self) -> dict[str, int]:
         return {str(partition): self.topic.end(partition) for partition in self.topic.records}
 
-    def _told_end(self) -> dict[str, int]:
+    def _published_end(self) -> dict[str, int]:
         return {name: self.server.memory.end.get(name, 0) for name in self._end()}

@@ -1,4 +1,4 @@
-"""The log in memory, as one process sees it, and the group that shares its partitions."""
+"""The simulated log: a topic and its consumer group in memory, and the view of one process."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from events.errors import LogGap, LogUnavailable
 from events.logs.log import Entry, Loss, Partition, Polled, Position, Record
 from tests.chaos.simulation.world import Process, World
 
-# A member that has been silent for so long has died, in seconds.
+# A member without a poll for so long counts as dead, in seconds.
 SESSION_S = 10.0
-# How many records one poll hands out of a partition at most.
+# The most records of a partition per poll.
 RECORDS_MAX = 6
 
 
 class Topic:
-    """What the brokers have. `granted`: partition -> the process that may read it, until it lets go or has died."""
+    """The brokers' data. `granted`: partition -> the process that may read it, until it releases it or dies."""
 
     def __init__(self, world: World, partitions: int) -> None:
         self.world = world
@@ -23,12 +23,12 @@ class Topic:
         self.first: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
         self.down_until_s = 0.0
-        # How often all connections broke.
+        # How often all connections have broken.
         self.interruptions = 0
         self.on_mark: Callable[[Partition, int], None] = lambda partition, offset: None
-        # Records are not handed out, though the brokers answer.
+        # Brokers answer, but return no records.
         self.is_deaf = False
-        # Partitions are spread over them by turns; reshuffled when members come and go.
+        # Partitions are assigned round-robin, and reassigned when members join or leave.
         self.members: list[Process] = []
         self.seen_s: dict[Process, float] = {}
         self.owner: dict[Partition, Process] = {}
@@ -42,8 +42,8 @@ class Topic:
         self.first[partition] = 0
         self.rebalance()
 
-    def put_back(self, partition: Partition, records: list[Record]) -> None:
-        """Whoever is connected learns no more than that the connection broke."""
+    def restore(self, partition: Partition, records: list[Record]) -> None:
+        """Restores a backup. Connected processes only see a broken connection."""
         self.records[partition] = records
         self.interruptions += 1
 
@@ -58,7 +58,7 @@ class Topic:
         return lines[-1].offset + 1 if lines else self.first[partition]
 
     def truncate(self, partition: Partition, first: int) -> None:
-        """As retention does it."""
+        """Drops old records, as retention does."""
         self.first[partition] = min(first, self.end(partition))
         self.records[partition] = [record for record in self.records[partition] if record.offset >= first]
 
@@ -67,8 +67,8 @@ class Topic:
         self.world.chance.shuffle(shuffled)
         self.owner = {p: shuffled[p.number % len(shuffled)] for p in self.records} if shuffled else {}
 
-    def seen(self, process: Process) -> None:
-        """It is a member, and lives."""
+    def heartbeat(self, process: Process) -> None:
+        """Makes the process a member, if it is none, and removes dead members."""
         self.seen_s[process] = self.world.now_s
         if process not in self.members:
             self.members.append(process)
@@ -85,7 +85,7 @@ class Topic:
 
 
 class SimulatedLog:
-    """A Log for one process, as far as a projector needs it."""
+    """The part of Log that a projector uses, for one process."""
 
     topic = "orders"
 
@@ -93,8 +93,8 @@ class SimulatedLog:
         self._topic = topic
         self._process = process
 
-    def ask(self) -> None:
-        """Of the brokers. Raises LogUnavailable."""
+    def request(self) -> None:
+        """Simulates a request to the brokers. Raises LogUnavailable."""
         self._process.turn()
         world = self._topic.world
         if world.now_s < self._topic.down_until_s:
@@ -102,7 +102,7 @@ class SimulatedLog:
             raise LogUnavailable("simulated: no broker answers")
 
     def create(self) -> bool:
-        self.ask()
+        self.request()
         return False
 
     def held_back(self, end: Mapping[Partition, int]) -> dict[Partition, int]:
@@ -112,31 +112,31 @@ class SimulatedLog:
         return {}
 
     def partitions(self) -> list[Partition]:
-        self.ask()
+        self.request()
         return list(self._topic.records)
 
     def first(self) -> dict[Partition, int]:
-        self.ask()
+        self.request()
         return dict(self._topic.first)
 
     def end(self) -> dict[Partition, int]:
-        self.ask()
+        self.request()
         return {partition: self._topic.end(partition) for partition in self._topic.records}
 
     def identity(self) -> str:
-        self.ask()
+        self.request()
         return self._topic.identity
 
     def at(self, offsets: Mapping[Partition, int]) -> dict[Partition, Record | None]:
-        self.ask()
-        there = {p: {record.offset: record for record in self._topic.records[p]} for p in offsets}
-        return {partition: there[partition].get(offset) for partition, offset in offsets.items()}
+        self.request()
+        records = {p: {record.offset: record for record in self._topic.records[p]} for p in offsets}
+        return {partition: records[partition].get(offset) for partition, offset in offsets.items()}
 
     def subscribe(self) -> "SimulatedSubscription":
         return SimulatedSubscription(self._topic, self, self._process)
 
     def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"a projector has no use for Log.{name}")
+        raise AssertionError(f"a projector does not call Log.{name}")
 
 
 class SimulatedSubscription:
@@ -150,14 +150,14 @@ class SimulatedSubscription:
         self._interruptions = topic.interruptions
 
     def poll(self, timeout_s: float, max_records: int) -> Polled:
-        self._log.ask()
+        self._log.request()
         topic = self._topic
         if self._interruptions != topic.interruptions:
             self._interruptions = topic.interruptions
             return Polled([], [], interrupted=True)
-        topic.seen(self._process)
+        topic.heartbeat(self._process)
         before = set(self._owned)
-        self._take_and_give()
+        self._rebalance()
         records: list[Record] = []
         for partition in topic.world.chance.sample(sorted(self._next), len(self._next)):
             records += self._some(partition, min(RECORDS_MAX, max_records - len(records)))
@@ -166,8 +166,8 @@ class SimulatedSubscription:
             self._process.turn(timeout_s)
         return Polled(unsought, records, sorted(before - self._owned))
 
-    def _take_and_give(self) -> None:
-        """What is not ours any more is let go at once; what is ours comes once its owner has let go, or has died."""
+    def _rebalance(self) -> None:
+        """Releases partitions that are no longer ours, and takes ours that their previous owner has released."""
         topic, process = self._topic, self._process
         for partition in sorted(self._owned):
             if topic.owner.get(partition) is not process or topic.granted.get(partition) is not process:

@@ -1,9 +1,9 @@
-"""Bugs to be planted into the core, the loop or the commit: each has to be found by some life.
+"""Bugs that the tests plant into the core, the main loop or the commit. Some simulated life must find each of them.
 
-Not among them, since other checks make them harmless, which is what those are for: a cache that is filled before the
-commit (the revision is compared), and a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is
-compared, and what was not stored is read again). Nor is a log whose identity is not asked: the records that were
-applied are compared. Two of them together are not harmless.
+Some bugs are missing because another check makes them harmless: a cache filled before the commit (the revision is
+compared), a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is compared, and unstored
+records are read again), and a log identity that is not checked (applied records are compared). They are planted
+together with the removal of that other check.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from events.errors import LogUnavailable
 from events.logs.log import Loss, Polled, Position
-from projector.anchors import Last
+from projector.anchors import Anchors
 from projector.errors import StoreUnavailable
 from projector.fold.order import Order, merge
 from projector.fold.view import Entries
@@ -22,18 +22,18 @@ from projector.project import Change
 from projector.run import Projector
 from projector.store.commit import Advance, Outcome
 from tests.chaos.simulation.log import SimulatedSubscription
-from tests.chaos.simulation.redis import SimulatedSent
+from tests.chaos.simulation.redis import SimulatedCommit
 from tests.chaos.simulation.store import RECEIVED, Memory
 
-# Name -> what plants it, for as long as the stack stands.
+# Name -> a function that plants the bug until the stack is closed.
 PLANTS: dict[str, Callable[[ExitStack], None]] = {}
 
 
 def plant(*replacements: tuple[Any, str, Any]) -> Callable[[ExitStack], None]:
     def put(stack: ExitStack) -> None:
         for owner, name, replacement in replacements:
-            place = patch(f"{owner}.{name}", replacement) if isinstance(owner, str) else None
-            stack.enter_context(place or patch.object(owner, name, replacement))
+            by_name = patch(f"{owner}.{name}", replacement) if isinstance(owner, str) else None
+            stack.enter_context(by_name or patch.object(owner, name, replacement))
 
     return put
 
@@ -51,11 +51,11 @@ def nothing(*_: object) -> None:
 
 
 _elsewhere, _write_content = Memory.elsewhere, Memory.write_content
-_outcome, _seek, _share = SimulatedSent.outcome, SimulatedSubscription.seek, Pipeline._share
+_outcome, _seek, _items_of = SimulatedCommit.outcome, SimulatedSubscription.seek, Pipeline._items_of
 
 
-def forget_the_note(self: Memory, part: Any, told: Any) -> None:
-    """Half a commit stays as it is."""
+def forget_the_note(self: Memory, part: Any, request: Any) -> None:
+    """A half written commit is not completed."""
     part.note = None
 
 
@@ -67,7 +67,7 @@ def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
     return elsewhere
 
 
-PLANTS["half a commit is not written again"] = plant((Memory, "redo", forget_the_note))
+PLANTS["a half written commit is not completed"] = plant((Memory, "redo", forget_the_note))
 PLANTS["no position check"] = plant((Memory, "elsewhere", nothing))
 PLANTS["BEHIND is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.BEHIND)))
 PLANTS["AHEAD is not noticed"] = plant((Memory, "elsewhere", accept(Outcome.AHEAD)))
@@ -84,25 +84,25 @@ def not_sealed(self: Memory, generation: Any, part: Any) -> Outcome | None:
 
 
 PLANTS["no generation check"] = plant((Memory, "closed", of_any_nonce))
-PLANTS["no look at the seal"] = plant((Memory, "closed", not_sealed))
+PLANTS["no check of the seal"] = plant((Memory, "closed", not_sealed))
 
 
 def in_two_calls(first: str, second: str) -> Callable[[ExitStack], None]:
-    """What `first` writes comes with the script, what `second` writes some time later, unless the process dies."""
+    """The script calls `first`; `second` is called later, unless the process dies before."""
 
-    def write(self: Memory, part: Any, told: Any) -> None:
-        getattr(self, first)(part, told.advances if first == "write_positions" else told.change)
+    def write(self: Memory, part: Any, request: Any) -> None:
+        getattr(self, first)(part, request.advances if first == "write_positions" else request.change)
 
-    def outcome(self: SimulatedSent) -> Outcome:
+    def outcome(self: SimulatedCommit) -> Outcome:
         found = _outcome(self)
         if found is Outcome.STORED:
             self._process.turn()
             memory, wire = self._server.memory, self._first
-            told = wire.told.advances if second == "write_positions" else wire.told.change
-            getattr(memory, second)(memory.shard(wire.generation, wire.shard), told)
+            content = wire.request.advances if second == "write_positions" else wire.request.change
+            getattr(memory, second)(memory.shard(wire.generation, wire.shard), content)
         return found
 
-    return plant((Memory, "write", write), (SimulatedSent, "outcome", outcome))
+    return plant((Memory, "write", write), (SimulatedCommit, "outcome", outcome))
 
 
 PLANTS["position in a second call"] = in_two_calls("write_content", "write_positions")
@@ -119,7 +119,7 @@ def without(**parts: Any) -> Callable[..., None]:
 
 PLANTS["a forgotten ZREM"] = plant((Memory, "write_content", without(remove={})))
 PLANTS["a forgotten HDEL"] = plant((Memory, "write_content", without(unlisted=[])))
-PLANTS["bad events are not kept"] = plant((Memory, "write_content", without(parked={})))
+PLANTS["bad events are not parked"] = plant((Memory, "write_content", without(parked={})))
 PLANTS["bad events are not counted"] = plant((Memory, "write_content", without(tally={})))
 
 
@@ -128,7 +128,7 @@ def set_count(self: Memory, part: Any, name: str, records: int) -> None:
         part.tally[name] = records
 
 
-PLANTS["records are counted anew in each batch"] = plant((Memory, "count", set_count))
+PLANTS["each batch resets the counts of records"] = plant((Memory, "count", set_count))
 
 
 def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> None:
@@ -139,7 +139,7 @@ def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> N
         change.remove.setdefault(index, []).append(group_id)
 
 
-PLANTS["a score that is not renewed"] = plant(("projector.project", "_diff", add_new_only))
+PLANTS["a score is not updated"] = plant(("projector.project", "_diff", add_new_only))
 
 
 def last_to_come_wins(order: Order, event: Any) -> bool:
@@ -153,18 +153,18 @@ def without_tie_break(order: Order, event: Any) -> bool:
     return merge(order, event)
 
 
-PLANTS["the last to come wins"] = plant(("projector.project", "merge", last_to_come_wins))
+PLANTS["the last arrival wins"] = plant(("projector.project", "merge", last_to_come_wins))
 PLANTS["no tie-break"] = plant(("projector.project", "merge", without_tie_break))
 PLANTS["deleted orders count"] = plant((Order, "counted", property(lambda order: None not in order.values[:4])))
 
 
 def far_mark(self: Projector, subscription: Any) -> None:
-    """Of what is under way."""
+    """Marks what is in flight."""
     self._marked_at_s = self._stop._process.world.now_s  # type: ignore[attr-defined]
-    heads = [self._pipeline._heads_for(shard) for shard in range(self._pipeline.generation.shards)]
-    subscription.mark({p: max(head.get(p) or 0 for head in heads) for p in self._pipeline.partitions})
+    starts = [self._pipeline._starts_of(shard) for shard in range(self._pipeline.generation.shards)]
+    subscription.mark({p: max(one.get(p) or 0 for one in starts) for p in self._pipeline.partitions})
     with suppress(LogUnavailable, StoreUnavailable):
-        self._store.tell_end(self._pipeline.generation, self._log.end())
+        self._store.publish_end(self._pipeline.generation, self._log.end())
 
 
 def own_lag(self: Projector, subscription: Any) -> None:
@@ -172,7 +172,7 @@ def own_lag(self: Projector, subscription: Any) -> None:
     reached = {p: self._pipeline.lowest(p) for p in self._pipeline.partitions}
     subscription.mark(reached)
     with suppress(StoreUnavailable):
-        self._store.tell_end(self._pipeline.generation, reached)
+        self._store.publish_end(self._pipeline.generation, reached)
 
 
 def seek_marked(self: SimulatedSubscription, position: Position) -> None:
@@ -187,9 +187,9 @@ def never_seek_back(self: SimulatedSubscription, position: Position) -> None:
 
 PLANTS["commit to Kafka before Redis"] = plant((Projector, "_mark", far_mark))
 PLANTS["lag from our own mark"] = plant((Projector, "_mark", own_lag))
-PLANTS["reading begins where Kafka says"] = plant((SimulatedSubscription, "seek", seek_marked))
+PLANTS["reading begins at the offset committed to Kafka"] = plant((SimulatedSubscription, "seek", seek_marked))
 PLANTS["the log is not read again"] = plant((SimulatedSubscription, "seek", never_seek_back))
-PLANTS["Redis is not looked at while nothing comes"] = plant((Pipeline, "check", nothing))
+PLANTS["Redis is not checked while the log is idle"] = plant((Pipeline, "check", nothing))
 
 
 def uninterrupted(self: SimulatedSubscription, timeout_s: float, max_records: int) -> Polled:
@@ -197,9 +197,9 @@ def uninterrupted(self: SimulatedSubscription, timeout_s: float, max_records: in
 
 
 _poll = SimulatedSubscription.poll
-PLANTS["a log that was put back is compared too late"] = plant((SimulatedSubscription, "poll", uninterrupted))
+PLANTS["a restored log is compared too late"] = plant((SimulatedSubscription, "poll", uninterrupted))
 PLANTS["the log is not compared with what was applied"] = plant((Projector, "_compare", nothing))
-PLANTS["the log's identity is not asked, nor is it compared"] = together(
+PLANTS["neither the log's identity nor its records are compared"] = together(
     plant((Projector, "_check_identity", nothing)), PLANTS["the log is not compared with what was applied"]
 )
 
@@ -210,10 +210,10 @@ def accepting(self: Projector, *arguments: Any) -> None:
 
 
 _init = Projector.__init__
-PLANTS["a gap in the log is jumped over"] = plant((Projector, "__init__", accepting))
+PLANTS["a gap in the log is skipped"] = plant((Projector, "__init__", accepting))
 
 
-def shifted(by: int) -> Callable[[int | None, int, Last | None], Advance]:
+def shifted(by: int) -> Callable[[int | None, int, Anchors | None], Advance]:
     return lambda start, stop, last: Advance(start, stop + by, last)
 
 
@@ -222,26 +222,26 @@ PLANTS["a position too short"] = plant(("projector.trail", "Advance", shifted(-1
 
 
 def forget_positions(self: Pipeline, partitions: Any) -> None:
-    for stands in self._stands:
-        stands.update(dict.fromkeys(partitions))
+    for positions in self._positions:
+        positions.update(dict.fromkeys(partitions))
 
 
 def farthest(self: Pipeline, partition: Any) -> int:
-    return max(stands[partition] or 0 for stands in self._stands)
+    return max(positions[partition] or 0 for positions in self._positions)
 
 
-def share_again(self: Pipeline, shard: int, heads: Any, decoded: Any) -> Any:
-    return _share(self, shard, dict.fromkeys(heads), decoded)
+def items_twice(self: Pipeline, shard: int, starts: Any, decoded: Any) -> Any:
+    return _items_of(self, shard, dict.fromkeys(starts), decoded)
 
 
-def share_all(self: Pipeline, shard: int, heads: Any, decoded: Any) -> Any:
-    return [item for item in decoded if item.record.offset >= (heads[item.record.partition] or 0)]
+def items_of_all(self: Pipeline, shard: int, starts: Any, decoded: Any) -> Any:
+    return [item for item in decoded if item.record.offset >= (starts[item.record.partition] or 0)]
 
 
 PLANTS["Redis' positions are not read"] = plant((Pipeline, "start", forget_positions))
-PLANTS["reading begins where the farthest shard stands"] = plant((Pipeline, "lowest", farthest))
-PLANTS["a shard that is ahead gets its share again"] = plant((Pipeline, "_share", share_again))
-PLANTS["each shard gets everything"] = plant((Pipeline, "_share", share_all))
+PLANTS["reading begins at the position of the farthest shard"] = plant((Pipeline, "lowest", farthest))
+PLANTS["a shard that is ahead gets its records again"] = plant((Pipeline, "_items_of", items_twice))
+PLANTS["each shard gets all records"] = plant((Pipeline, "_items_of", items_of_all))
 
 
 def fill_early(self: Pipeline, projected: Any) -> None:
@@ -257,8 +257,8 @@ PLANTS["cache filled before the commit, no revision check"] = together(
 )
 
 
-def stored_if_not(outcome: Callable[[SimulatedSent], Outcome], wrong: Outcome | None) -> Callable[..., Outcome]:
-    def found(self: SimulatedSent) -> Outcome:
+def stored_if_not(outcome: Callable[[SimulatedCommit], Outcome], wrong: Outcome | None) -> Callable[..., Outcome]:
+    def found(self: SimulatedCommit) -> Outcome:
         try:
             answer = outcome(self)
         except StoreUnavailable:
@@ -272,8 +272,8 @@ def stored_if_not(outcome: Callable[[SimulatedSent], Outcome], wrong: Outcome | 
 
 BEHIND_UNNOTICED = PLANTS["BEHIND is not noticed"]
 PLANTS["CHANGED counts as stored, BEHIND is not noticed"] = together(
-    plant((SimulatedSent, "outcome", stored_if_not(_outcome, Outcome.CHANGED))), BEHIND_UNNOTICED
+    plant((SimulatedCommit, "outcome", stored_if_not(_outcome, Outcome.CHANGED))), BEHIND_UNNOTICED
 )
 PLANTS["a time-out counts as stored, BEHIND is not noticed"] = together(
-    plant((SimulatedSent, "outcome", stored_if_not(_outcome, None))), BEHIND_UNNOTICED
+    plant((SimulatedCommit, "outcome", stored_if_not(_outcome, None))), BEHIND_UNNOTICED
 )

@@ -1,4 +1,4 @@
-"""The store in memory as one process sees it: asked over a network that loses requests and answers."""
+"""The simulated store: one process's view of a server, through a network that loses requests and answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -6,20 +6,20 @@ from functools import partial
 from typing import Protocol
 
 from events.logs.log import Partition
-from projector.anchors import Last
+from projector.anchors import Anchors
 from projector.errors import StoreUnavailable
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed
 from projector.readmodel.schema.keys import Generation
 from projector.store.commit import Outcome
-from tests.chaos.simulation.store import Memory, Shard, Told, Torn
+from tests.chaos.simulation.store import Memory, Request, Shard, Torn
 from tests.chaos.simulation.world import World
 
-# How long a process waits for an answer that does not come, in seconds.
+# How long a process waits for a lost answer, in seconds.
 TIMEOUT_S = 2.0
-# How many older states a server may fall back to.
+# How many older states a server keeps, to lose writes to.
 SNAPSHOTS_MAX = 6
-# One of so many commits makes one.
+# One in so many commits makes a snapshot.
 SNAPSHOT = 5
 
 
@@ -28,25 +28,25 @@ class Turns(Protocol):
 
 
 class Alone:
-    """A process with no others around it."""
+    """A process without others in its world."""
 
     def turn(self, sleep_s: float = 0.0) -> None:
         pass
 
 
 class Wire:
-    """A commit on its way: it may arrive although nobody waits for it any more."""
+    """A commit in the network. It may arrive although the process has stopped waiting for it."""
 
-    def __init__(self, generation: Generation, shard: int, told: Told) -> None:
+    def __init__(self, generation: Generation, shard: int, request: Request) -> None:
         self.generation = generation
         self.shard = shard
-        self.told = told
+        self.request = request
         self.outcome: Outcome | None = None
         self.is_torn = False
 
 
 class Server:
-    """`flaky`: how likely it is that a request, or an answer, is lost; `tearing`: that a commit fails halfway."""
+    """`flaky`: probability that a request or an answer is lost; `tearing`: that a commit fails halfway."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -58,15 +58,15 @@ class Server:
         self.tearing = 0.0
         self.torn = 0
         self.made = 0
-        # Who takes the steps of a replay.
+        # The lease of a replay.
         self.replay: str | None = None
         self.losses = 0
         self.restarts = 0
-        # Answers that were not true any more when they were read.
+        # Answers that were outdated when they were read.
         self.stale = 0
 
-    def ask(self, process: Turns) -> None:
-        """On the way there. Raises StoreUnavailable: nothing has happened."""
+    def request(self, process: Turns) -> None:
+        """Simulates a request. Raises StoreUnavailable if it does not arrive."""
         process.turn()
         if self.world.now_s < self.down_until_s:
             process.turn(0.05)
@@ -74,7 +74,7 @@ class Server:
         self.lose(process)
 
     def lose(self, process: Turns) -> None:
-        """On the way there, or back. Raises StoreUnavailable."""
+        """Loses a request or an answer, with probability `flaky`. Raises StoreUnavailable."""
         if self.flaky and self.world.chance.random() < self.flaky:
             process.turn(TIMEOUT_S)
             raise StoreUnavailable("simulated: no answer")
@@ -86,7 +86,7 @@ class Server:
             chance = self.world.chance
             tear = chance if self.tearing and chance.random() < self.tearing else None
             try:
-                wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.told, tear)
+                wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.request, tear)
             except Torn:
                 wire.is_torn = True
                 self.torn += 1
@@ -94,7 +94,7 @@ class Server:
                 self.snapshots = [*self.snapshots[-SNAPSHOTS_MAX:], self.memory.copy()]
 
     def restart(self) -> None:
-        """What was on its way is gone."""
+        """Drops all connections, and commits in the network."""
         self.restarts += 1
         self.wires.clear()
 
@@ -104,22 +104,22 @@ class Server:
 
 
 class SimulatedStore:
-    """As store/redis.py. What is live is always open."""
+    """Implements Store. The live generation is always open."""
 
     def __init__(self, server: Server, process: Turns) -> None:
         self._server = server
         self._process = process
-        # It has the methods of a catalogue, too, and those of its nodes.
+        # It also implements the methods of Catalogue and Nodes that are used.
         self.catalogue = self.nodes = self
 
     def rewrite_files(self) -> list[str]:
-        """It has none."""
+        """Has no append-only files."""
         return []
 
     def generation(self, shards: int = 1) -> Generation:
         memory = self._server.memory
         while True:
-            self._server.ask(self._process)
+            self._server.request(self._process)
             if memory.live is None:
                 self._server.made += 1
                 memory.live = Generation(0, shards, VERSION, f"simulated-{self._server.made}")
@@ -130,61 +130,61 @@ class SimulatedStore:
                 return generation
 
     def _open(self, generation: Generation, shard: int) -> None:
-        """What is left of another generation of its number is no part of it."""
-        self._server.ask(self._process)
+        """Drops what is left of another generation with this number."""
+        self._server.request(self._process)
         memory = self._server.memory
         if memory.is_of_another(generation, shard):
             if self.live() != generation:
                 return
-            self._server.ask(self._process)
+            self._server.request(self._process)
             if memory.is_of_another(generation, shard):
                 memory.shards[generation.number, shard] = Shard()
         memory.shard(generation, shard).meta.update(version=str(VERSION), nonce=generation.nonce)
 
     def live(self) -> Generation | None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return self._server.memory.live
 
     def replay(self) -> str | None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return self._server.replay
 
     def seals(self, generation: Generation) -> list[str | None]:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return [self._server.memory.shard(generation, shard).meta.get("sealed") for shard in range(generation.shards)]
 
     def unseal(self, generation: Generation, seals: Sequence[str | None]) -> None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         for shard, holder in enumerate(seals):
             meta = self._server.memory.shard(generation, shard).meta
             if meta.get("sealed") == holder:
                 meta.pop("sealed", None)
 
-    def belongs_to(self, generation: Generation, log: str) -> str:
-        self._server.ask(self._process)
+    def bind_log(self, generation: Generation, log: str) -> str:
+        self._server.request(self._process)
         return self._server.memory.shard(generation, 0).meta.setdefault("log", log)
 
     def finish(self, generation: Generation, shard: int) -> None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         part = self._server.memory.shard(generation, shard)
         if self._server.memory.closed(generation, part) is None:
             self._server.memory.redo(part, None)
 
     def check_eviction(self) -> None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
 
     def tallied(self, generation: Generation, shard: int, names: Sequence[str]) -> list[int]:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         tally = self._server.memory.shard(generation, shard).tally
         return [tally.get(name, 0) for name in names]
 
     def poison_pills(self, generation: Generation) -> frozenset[str]:
-        """Here a process that dies never does of an event."""
+        """Simulated processes never die of an event."""
         return frozenset()
 
-    def keep_book(self, key: str, *command: str | bytes | int) -> None:
-        """Nobody's marks are kept: no event is suspected of anything."""
-        self._server.ask(self._process)
+    def write_even_if_full(self, key: str, *command: str | bytes | int) -> None:
+        """Drops the write: marks of poison pills have no effect here."""
+        self._server.request(self._process)
 
     def errors(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -193,55 +193,55 @@ class SimulatedStore:
         return self
 
     def hmget(self, key: str, names: Sequence[str]) -> list[None]:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return [None] * len(names)
 
     def hlen(self, key: str) -> int:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return 0
 
     def listed(self) -> list[Listed]:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return []
 
-    def tell_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
-        self._server.ask(self._process)
+    def publish_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
+        self._server.request(self._process)
         self._server.memory.end.update({str(partition): offset for partition, offset in end.items()})
 
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         return self._server.memory.positions(generation, shard, partitions)
 
-    def stands(
+    def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
-    ) -> list[tuple[int | None, Last | None]]:
-        self._server.ask(self._process)
-        return self._server.memory.stands(generation, shard, partitions)
+    ) -> list[tuple[int | None, Anchors | None]]:
+        self._server.request(self._process)
+        return self._server.memory.positions_and_anchors(generation, shard, partitions)
 
     def mark_diverged(self, generation: Generation, reasons: Mapping[Partition, str]) -> None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         self._server.memory.diverged.update(map(str, reasons))
 
     def unmark_diverged(self, generation: Generation, partitions: Sequence[Partition]) -> None:
-        self._server.ask(self._process)
+        self._server.request(self._process)
         self._server.memory.diverged.difference_update(map(str, partitions))
 
     def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        return self.ask(generation, shard, group_ids).states()
+        return self.start_load(generation, shard, group_ids).states()
 
-    def ask(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedAsked":
-        return SimulatedAsked(self._server, self._process, partial(self._load, generation, shard, group_ids))
+    def start_load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedLoad":
+        return SimulatedLoad(self._server, self._process, partial(self._load, generation, shard, group_ids))
 
     def _load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
         return self._server.memory.load(generation, shard, group_ids)
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedSent":
-        assert isinstance(request, Told)
-        return SimulatedSent(self._server, self._process, Wire(generation, shard, request))
+    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedCommit":
+        assert isinstance(request, Request)
+        return SimulatedCommit(self._server, self._process, Wire(generation, shard, request))
 
 
-class SimulatedAsked:
-    """As store/sent.py's Asked. The server answers at once, or as late as when somebody waits for it."""
+class SimulatedLoad:
+    """Implements PendingLoad. The server answers at once, or only when the process waits for the answer."""
 
     def __init__(self, server: Server, process: Turns, load: Callable[[], Mapping[str, bytes | None]]) -> None:
         self._server = server
@@ -251,10 +251,10 @@ class SimulatedAsked:
         self._restarts = 0
         if server.world.chance.random() < 0.5:
             with suppress(StoreUnavailable):
-                self._ask()
+                self._send()
 
-    def _ask(self) -> None:
-        self._server.ask(self._process)
+    def _send(self) -> None:
+        self._server.request(self._process)
         self._states, self._restarts = self._load(), self._server.restarts
 
     def states(self) -> Mapping[str, bytes | None]:
@@ -262,7 +262,7 @@ class SimulatedAsked:
             # The connection is lost.
             self._states = None
         if self._states is None:
-            self._ask()
+            self._send()
         states, self._states = self._states, None
         assert states is not None
         self._server.lose(self._process)
@@ -273,8 +273,8 @@ class SimulatedAsked:
         self._states = None
 
 
-class SimulatedSent:
-    """As store/sent.py's Sent."""
+class SimulatedCommit:
+    """Implements PendingCommit."""
 
     def __init__(self, server: Server, process: Turns, wire: Wire) -> None:
         self._server = server
@@ -285,8 +285,8 @@ class SimulatedSent:
             self._send()
 
     def _send(self) -> None:
-        self._server.ask(self._process)
-        self._wire = Wire(self._first.generation, self._first.shard, self._first.told)
+        self._server.request(self._process)
+        self._wire = Wire(self._first.generation, self._first.shard, self._first.request)
         self._server.wires.append(self._wire)
 
     def outcome(self) -> Outcome:
@@ -299,7 +299,7 @@ class SimulatedSent:
             self._send()
         wire, self._wire = self._wire, None
         assert wire is not None
-        # Meanwhile the server may have received it, or have gone away, or be slow: then it arrives some time later.
+        # Meanwhile the server may have received it, or failed. Otherwise it arrives now, or later.
         self._process.turn()
         if wire.outcome is None and not wire.is_torn:
             if wire not in self._server.wires:

@@ -1,6 +1,6 @@
-"""The read model in memory: what commit.lua and store/redis.py do, by the content of a Change.
+"""The simulated read model in memory: does what commit.lua does, from a Change.
 
-`tests/chaos/test_store.py` holds it and real servers to the same: it must not be kinder than they are.
+`tests/chaos/test_store.py` compares it with real servers: it must not be more forgiving.
 """
 
 import random
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from events.logs.log import Partition
-from projector.anchors import Last
+from projector.anchors import Anchors
 from projector.project import Change
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
@@ -21,8 +21,8 @@ REVISION_BYTES = 8
 RECEIVED = "received"
 
 
-class Told(list[str | bytes]):
-    """A request as it is packed for Redis, with what is in it."""
+class Request(list[str | bytes]):
+    """A request as encoded for Redis, with the change and the advances it was made of."""
 
     def __init__(self, change: Change, advances: Mapping[Partition, Advance]) -> None:
         super().__init__(packed(change, advances))
@@ -31,35 +31,35 @@ class Told(list[str | bytes]):
 
 
 class Torn(Exception):
-    """A command has failed in the midst of a commit."""
+    """A command of a commit has failed."""
 
 
 class Shard(Struct):
     meta: dict[str, str] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)
-    last: dict[str, Last] = field(default_factory=dict)
+    last: dict[str, Anchors] = field(default_factory=dict)
     state: dict[str, bytes] = field(default_factory=dict)
     row: dict[str, bytes] = field(default_factory=dict)
     rest: dict[str, bytes] = field(default_factory=dict)
     entries: dict[tuple[str, str], float] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)
-    # A commit of which only some is written.
-    note: "Told | None" = None
+    # A half written commit.
+    note: "Request | None" = None
 
     def copy(self) -> "Shard":
-        """Its own, down to what is replaced as a whole."""
+        """Copies all that is changed in place."""
         names = [name for name in self.__struct_fields__ if name != "note"]
         return Shard(**{name: dict(getattr(self, name)) for name in names}, note=self.note)
 
 
 class Memory:
-    """What a server holds. Every method is as atomic as a script."""
+    """A server's data. Every method is atomic, like a script."""
 
     def __init__(self) -> None:
         self.live: Generation | None = None
         self.end: dict[str, int] = {}
-        # Partitions whose log is known to hold something else than was applied.
+        # Partitions whose log is known to have diverged.
         self.diverged: set[str] = set()
         self.shards: dict[tuple[int, int], Shard] = {}
         self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
@@ -71,30 +71,32 @@ class Memory:
         return other
 
     def become(self, other: "Memory") -> None:
-        """As after a restart from an older file."""
+        """Loses writes, as a restart from an older file does."""
         older = other.copy()
         self.live, self.end, self.shards = older.live, older.end, older.shards
 
     def shard(self, generation: Generation, shard: int) -> Shard:
         return self.shards.setdefault((generation.number, shard), Shard())
 
-    def commit(self, generation: Generation, shard: int, told: Told, tear: random.Random | None = None) -> Outcome:
-        """`tear`: if it writes at all, some command fails; chance says what was written by then. Raises Torn."""
+    def commit(
+        self, generation: Generation, shard: int, request: Request, tear: random.Random | None = None
+    ) -> Outcome:
+        """`tear`: if the commit is written, one of its commands fails, at random. Raises Torn."""
         part = self.shards.get((generation.number, shard), Shard())
-        outcome = self.closed(generation, part) or self.redo(part, told) or self.refusal(generation, part, told)
+        outcome = self.closed(generation, part) or self.redo(part, request) or self.refusal(generation, part, request)
         if outcome is None:
             part = self.shard(generation, shard)
             if tear is not None:
-                self.tear(part, told, tear)
-            self.write(part, told)
+                self.tear(part, request, tear)
+            self.write(part, request)
             outcome = Outcome.STORED
         self.outcomes[outcome] += 1
         return outcome
 
-    def tear(self, part: Shard, told: Told, chance: random.Random) -> None:
-        """Positions and tallies come last, and the latter as absolute values: it does not matter whether they did."""
+    def tear(self, part: Shard, request: Request, chance: random.Random) -> None:
+        """Leaves positions and tallies unwritten: they come last, and tallies are absolute values."""
         whole = part.copy()
-        self.write(whole, told)
+        self.write(whole, request)
         for name in ("state", "row", "rest", "parked"):
             if chance.random() < 0.5:
                 setattr(part, name, getattr(whole, name))
@@ -102,19 +104,23 @@ class Memory:
             if chance.random() < 0.5:
                 part.entries.pop(entry, None)
                 part.entries.update({entry: whole.entries[entry]} if entry in whole.entries else {})
-        part.note = told
+        part.note = request
         raise Torn
 
-    def redo(self, part: Shard, told: Told | None) -> Outcome | None:
+    def redo(self, part: Shard, request: Request | None) -> Outcome | None:
         note = part.note
         if note is None:
             return None
         self.write(part, note)
         part.note = None
-        return Outcome.STORED if told is note else Outcome.FINISHED
+        return Outcome.STORED if request is note else Outcome.FINISHED
 
-    def refusal(self, generation: Generation, part: Shard, told: Told) -> Outcome | None:
-        return self.closed(generation, part) or self.elsewhere(part, told.advances) or self.changed(part, told.change)
+    def refusal(self, generation: Generation, part: Shard, request: Request) -> Outcome | None:
+        return (
+            self.closed(generation, part)
+            or self.elsewhere(part, request.advances)
+            or self.changed(part, request.change)
+        )
 
     def closed(self, generation: Generation, part: Shard) -> Outcome | None:
         meta = part.meta
@@ -138,9 +144,9 @@ class Memory:
                 return Outcome.CHANGED
         return None
 
-    def write(self, part: Shard, told: Told) -> None:
-        self.write_positions(part, told.advances)
-        self.write_content(part, told.change)
+    def write(self, part: Shard, request: Request) -> None:
+        self.write_positions(part, request.advances)
+        self.write_content(part, request.change)
 
     def write_positions(self, part: Shard, advances: Mapping[Partition, Advance]) -> None:
         part.position.update({str(partition): advance.stop for partition, advance in advances.items()})
@@ -162,10 +168,10 @@ class Memory:
                 part.entries[index, str(member)] = float(score)
         for partition, size in change.parked_bytes.items():
             self.count(part, f"{partition}:parked_bytes", size)
-        for partition, told in change.tally.items():
-            for fate, records in told.items():
+        for partition, fates in change.tally.items():
+            for fate, records in fates.items():
                 self.count(part, f"{partition}:{fate}", records)
-            self.count(part, f"{partition}:{RECEIVED}", sum(told.values()))
+            self.count(part, f"{partition}:{RECEIVED}", sum(fates.values()))
 
     def count(self, part: Shard, name: str, records: int) -> None:
         if records or name.endswith(RECEIVED):
@@ -175,9 +181,9 @@ class Memory:
         part = self.shards.get((generation.number, shard), Shard())
         return [part.position.get(str(partition)) for partition in partitions]
 
-    def stands(
+    def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
-    ) -> list[tuple[int | None, Last | None]]:
+    ) -> list[tuple[int | None, Anchors | None]]:
         lasts = self.shards.get((generation.number, shard), Shard()).last
         return [
             (at, last if (last := lasts.get(str(partition))) and last.position == at else None)
@@ -192,7 +198,7 @@ class Memory:
         return {group_id: part.state.get(group_id) for group_id in ids}
 
     def found(self) -> Found:
-        """As a reader has it: the shards of the live generation together."""
+        """Returns the content of all shards of the live generation, as readers see it."""
         found = Found({}, {}, {}, {}, {})
         if self.live is None:
             return found
@@ -213,8 +219,8 @@ class Memory:
                 tally[name] = tally.get(name, 0) + records
         return Found(documents, entries, positions, tally, parked)
 
-    def stands_even(self) -> bool:
-        """Whether all shards have come equally far, and none has half a commit."""
+    def is_level(self) -> bool:
+        """Whether all shards have the same positions, and none has a half written commit."""
         if self.live is None:
             return True
         shards = [self.shards.get((self.live.number, number), Shard()) for number in range(self.live.shards)]

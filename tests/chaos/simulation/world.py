@@ -1,5 +1,5 @@
-"""Who runs when, and what time it is. Each process is a thread, of which one runs at a time: it goes on until it asks
-the log, the store or the clock for something, and then the seed says who is next.
+"""The scheduler and the clock. Each process is a thread, and one thread runs at a time: until it calls the log, the
+store or the clock. Then the seed determines the next one.
 """
 
 import _thread
@@ -7,16 +7,16 @@ import random
 import threading
 from collections.abc import Callable
 
-# How much time a turn takes, in seconds.
+# The duration of a turn, in seconds.
 TURN_S = 0.001
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing of the process happens any more."""
+    """SIGKILL: ends the process at once."""
 
 
 class Process:
-    """`body` runs in it, and tells by its end how it went."""
+    """A process that runs `body`. `error`: what `body` raised, if anything."""
 
     def __init__(self, world: "World", name: str, body: Callable[["Process"], None]) -> None:
         self.world = world
@@ -40,20 +40,20 @@ class Process:
                 self._body(self)
         except Killed:
             pass
-        except BaseException as error:  # noqa: BLE001  # the life that it ends looks at it
+        except BaseException as error:  # noqa: BLE001  # the life checks `error`
             self.error = error
         self.is_done = True
         self.world.back.release()
 
     def resume(self) -> None:
-        """Called by the world: until its next turn."""
+        """Called by the world. Runs the process until its next turn."""
         self._baton.release()
         self.world.back.acquire()
         if self.is_done:
             self._thread.join()
 
     def turn(self, sleep_s: float = 0.0) -> None:
-        """Called by the process: others may run. Raises Killed."""
+        """Called by the process. Lets other processes run. Raises Killed."""
         if self.is_killed:
             raise Killed
         if sleep_s or self.world.chance.random() < self.world.turns:
@@ -72,7 +72,7 @@ class Process:
 
 
 class World:
-    """`turns`: how likely it is that another process runs when one asks for something."""
+    """`turns`: the probability that a call of a process lets others run."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -91,7 +91,7 @@ class World:
         return [process for process in self.processes if not process.is_done]
 
     def step(self, until_s: float) -> None:
-        """Lets one process have its turn; where none can, it gets later, up to `until_s`."""
+        """Runs one process; if none is ready, advances the clock, up to `until_s`."""
         ready = [process for process in self.alive() if due_s(process) <= self.now_s]
         if ready:
             self.chance.choice(ready).resume()

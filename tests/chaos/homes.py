@@ -1,4 +1,4 @@
-"""Where a read model may lie: in a real Redis, or in the memory of the simulation. Both are asked the same."""
+"""Two homes of a read model with one interface: a real Redis, and the simulation's memory."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -16,16 +16,16 @@ from tests.chaos.simulation.world import World
 from tests.chaos.stage import found
 
 
-class ReadPlace(Protocol):
+class ReadModelHome(Protocol):
     store: Any
 
     def found(self) -> Found: ...
 
     def check(self, events: Iterable[oracle.Event], received: int) -> None:
-        """It holds these events, and accounts for so many records."""
+        """Checks that it has these events, and counts `received` records."""
 
     def dump(self) -> object:
-        """All that there is, to compare."""
+        """Returns the whole content, for comparison."""
 
     def empty(self) -> None: ...
 
@@ -34,7 +34,7 @@ class ReadPlace(Protocol):
     def close(self) -> None: ...
 
 
-class RealPlace:
+class RealHome:
     def __init__(self, url: str) -> None:
         self.client = redis.Redis.from_url(url)
         self.store: Any = Store(Nodes(url))
@@ -62,7 +62,7 @@ class RealPlace:
         self.client.close()
 
 
-class SimulatedPlace:
+class SimulatedHome:
     def __init__(self) -> None:
         self._server = Server(World(0))
         self.store: Any = SimulatedStore(self._server, Alone())
@@ -71,7 +71,7 @@ class SimulatedPlace:
         return self._server.memory.found()
 
     def check(self, events: Iterable[oracle.Event], received: int) -> None:
-        # It has what the accounts are made of, under the same names.
+        # Found has the attributes that check_accounting reads.
         found: Any = self.found()
         Ledger(exact=False).check_documents(found, list(events))
         readmodel.check_accounting(found, received)

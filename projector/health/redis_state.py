@@ -1,26 +1,26 @@
-"""What Redis knows beside the positions: generations, parked events, a replay. Looked at every few seconds."""
+"""Reads the state in Redis that metrics show: generations, parked events, a running replay."""
 
 from collections import Counter
 
-from projector.health.pulse import Seen
+from projector.health.pulse import RedisState
 from projector.readmodel.schema.generations import Progress, State
 from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import progress_of
 from projector.store.redis import Store
 
-# In seconds.
-LOOK_EVERY_S = 2.0
+# How often `Watch` reads the state, in seconds.
+READ_EVERY_S = 2.0
 
 
-def look(store: Store, generation: Generation | None) -> Seen:
-    """`generation`: the one we write. Raises StoreUnavailable."""
+def read_redis_state(store: Store, generation: Generation | None) -> RedisState:
+    """`generation`: the one that this projector writes. Raises StoreUnavailable."""
     live = store.catalogue.live()
     found = Counter(
         "live" if entry.generation == live else "kept" if entry.state is State.READY else str(entry.state)
         for entry in store.catalogue.listed()
     )
     states = {name: found[name] for name in ("live", "kept", *(str(s) for s in State if s is not State.READY))}
-    return Seen(generation.number if generation else None, _parked(store, live), states, _replay(store))
+    return RedisState(generation.number if generation else None, _parked(store, live), states, _replay(store))
 
 
 def _parked(store: Store, live: Generation | None) -> int:

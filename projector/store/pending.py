@@ -1,4 +1,4 @@
-"""What is on its way: Redis works on it while we do something else."""
+"""Pending loads and commits: sent to Redis, with the answer to be read later."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 log = structlog.get_logger("projector")
 
-Answered = Callable[[Outcome, float], None]
+OnOutcome = Callable[[Outcome, float], None]
 Command = tuple[str | bytes | int, ...]
 
 
 class _Wire:
-    """One command at a time, on a connection of its own until the answer is read. `key` says to which node."""
+    """Sends one command at a time to the node of `key`. Keeps a connection until the answer is read."""
 
     def __init__(self, nodes: Nodes, key: str) -> None:
         self._nodes = nodes
@@ -50,7 +50,7 @@ class _Wire:
     def receive(self) -> Any:
         """Raises StoreUnavailable."""
         connection, self._connection = self._connection, None
-        assert connection is not None, "nothing is received before it is sent"
+        assert connection is not None, "receive needs a send before"
         with self._nodes.errors():
             try:
                 return connection.read_response()
@@ -64,43 +64,43 @@ class _Wire:
             self._pool.release(connection)
 
 
-class Asked:
-    """Asked for the states of some groups."""
+class PendingLoad:
+    """A load of group states."""
 
     def __init__(self, nodes: Nodes, key: str, group_ids: Sequence[str]) -> None:
         self._wire = _Wire(nodes, key)
         self._group_ids = group_ids
         self._command = ("HMGET", key, *group_ids)
-        # Whether it went out does not matter yet: `states` asks again.
+        # A failed send does not matter yet: `states` sends again.
         with suppress(StoreUnavailable):
             self._wire.send(self._command)
 
     def states(self) -> Mapping[str, bytes | None]:
-        """Waits for the answer. Raises StoreUnavailable; then the next call asks again."""
+        """Waits for the answer. Raises StoreUnavailable; the next call sends again."""
         if self._wire.is_busy:
-            # It was asked a while ago: what that was refused for may be over, and has been told by others.
+            # The request is old: its error may be over, so send again before raising.
             with suppress(StoreUnavailable):
                 return self._received()
         self._wire.send(self._command)
         return self._received()
 
     def discard(self) -> None:
-        """Without waiting for the answer."""
+        """Drops the load without waiting for the answer."""
         self._wire.discard()
 
     def _received(self) -> Mapping[str, bytes | None]:
         return dict(zip(self._group_ids, self._wire.receive(), strict=True))
 
 
-class Sent:
-    """A commit."""
+class PendingCommit:
+    """A commit, retried with the same arguments until its outcome is known."""
 
-    def __init__(self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: Answered) -> None:
+    def __init__(self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: OnOutcome) -> None:
         self._wire = _Wire(nodes, keys.meta)
         self._answered = answered
         self._sent_s = 0.0
         self._command = ("EVALSHA", SHA, 2, keys.meta, keys.absent, *request)
-        # Whether it went out does not matter yet: `outcome` sends it again.
+        # A failed send does not matter yet: `outcome` sends again.
         with suppress(StoreUnavailable):
             self._send(self._command)
 
@@ -119,10 +119,10 @@ class Sent:
             self._answered(outcome, time.perf_counter() - self._sent_s)
             if outcome is not Outcome.FINISHED:
                 return outcome
-            log.warning("finished a commit that was left half written", key=self._command[3])
+            log.warning("completed a commit that was left half written", key=self._command[3])
 
     def discard(self) -> None:
-        """Without waiting for the answer: what it is, the positions in Redis will tell."""
+        """Drops the commit without waiting for the answer. Redis' positions show whether it was stored."""
         self._wire.discard()
 
     def _send(self, command: Command) -> None:

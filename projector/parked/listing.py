@@ -1,4 +1,4 @@
-"""The parked records of one generation, as Redis has them: listed without their bytes, read one by one."""
+"""Reads the parked records of one generation: a list without their contents, or single records."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,16 +7,16 @@ from typing import Any, cast
 from msgspec import Struct
 
 from projector.errors import BadSetting
-from projector.parked.record import Parked, decode, place
+from projector.parked.record import Parked, decode, parse_position
 from projector.readmodel.schema.keys import Generation
 from projector.store.redis import Store
 
-# How many fields one step of a scan looks at: each comes with its value, which may have over a MiB.
+# Fields per HSCAN step: each comes with its value, which may exceed 1 MiB.
 SCAN_RECORDS = 20
 
 
 class Entry(Struct, frozen=True):
-    """What is told of a parked record without its bytes. `bytes`: of key, value and headers, as it is stored."""
+    """A parked record without its contents. `bytes`: size of the stored JSON, with key, value and headers."""
 
     position: str
     shard: int
@@ -28,31 +28,31 @@ class Entry(Struct, frozen=True):
 
 
 def entries(store: Store, generation: Generation) -> list[Entry]:
-    """All there are, by position."""
+    """Returns all parked records, by position."""
     found: dict[str, Entry] = {}
     for shard in range(generation.shards):
         for position, stored in _scan(store, generation, shard):
             found[position] = _entry(shard, position, stored)
-    return sorted(found.values(), key=lambda entry: place(entry.position))
+    return sorted(found.values(), key=lambda entry: parse_position(entry.position))
 
 
 def find(store: Store, generation: Generation, positions: Sequence[str]) -> list[Entry]:
-    """Raises BadSetting where one of them is not parked."""
+    """Returns the entries at `positions`. Raises BadSetting where one of them is not parked."""
     found = []
-    for position in sorted(set(positions), key=place):
+    for position in sorted(set(positions), key=parse_position):
         shard, stored = _find(store, generation, position)
         found.append(_entry(shard, position, stored))
     return found
 
 
 def read_one(store: Store, generation: Generation, position: str) -> Parked:
-    """Raises BadSetting where it is not parked."""
-    place(position)
+    """Returns the record with its contents. Raises BadSetting where it is not parked."""
+    parse_position(position)
     return decode(position, _find(store, generation, position)[1])
 
 
 def read(store: Store, generation: Generation, shard: int, positions: Sequence[str]) -> dict[str, Parked]:
-    """Those that are still there."""
+    """Returns those of `positions` that are parked in the shard."""
     key = generation.keys(shard).parked
     with store.nodes.errors():
         stored = cast(list[bytes | None], store.nodes.of(key).hmget(key, positions))
@@ -60,12 +60,12 @@ def read(store: Store, generation: Generation, shard: int, positions: Sequence[s
 
 
 def with_reason(found: Sequence[Entry], reason: str) -> list[Entry]:
-    """`reason`: a part of it, in any case."""
+    """Filters by reason. `reason`: a part of its text; case does not matter."""
     return [entry for entry in found if reason.casefold() in entry.reason.casefold()]
 
 
 def by_reason(found: Sequence[Entry]) -> Mapping[str, int]:
-    """What was expected where -> how many, the most first. What was got instead differs from one to the next."""
+    """Counts entries by reason, the most frequent first. The part from `got` on is cut: it varies."""
     return dict(Counter(entry.reason.split(", got ")[0] for entry in found).most_common())
 
 
@@ -76,7 +76,7 @@ def _find(store: Store, generation: Generation, position: str) -> tuple[int, byt
             stored = cast(bytes | None, store.nodes.of(key).hget(key, position))
         if stored is not None:
             return shard, stored
-    raise BadSetting(f"{position} is not parked: projector parked list shows what is")
+    raise BadSetting(f"{position} is not parked: list parked events with `projector parked list`")
 
 
 def _entry(shard: int, position: str, stored: bytes) -> Entry:
