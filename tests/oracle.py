@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-ORDER_FIELDS = (
-    *("created_at", "seller_id", "status", "total", "customer_id", "sales_channel_id"),
-    *("currency_code", "display_id", "cart_id", "order_group_display_id", "deleted_at"),
-)
-SHOWN = (
-    *("id", "display_id", "seller_id", "customer_id", "sales_channel_id", "status"),
-    *("currency_code", "total", "created_at", "updated_at"),
-)
+from tests.fields import EVENT_FIELDS, ORDER_FIELDS
 
 Revision = tuple[int, datetime, bytes]
 Event = dict[str, Any]
@@ -56,7 +49,7 @@ def _order(order_id: str, history: list[Event]) -> dict[str, Any]:
     history = sorted(history, key=revision)
     order: dict[str, Any] = {"id": order_id, "updated_at": moment(history[-1]["data"]["updated_at"]), "told": {}}
     for event in history:
-        for field in ORDER_FIELDS:
+        for field in EVENT_FIELDS:
             if field in event["data"]:
                 order[field] = _value(field, event["data"][field])
                 order["told"][field] = revision(event)
@@ -103,7 +96,7 @@ def _last_told(counted: list[dict[str, Any]], field: str) -> Any:
 
 
 def _row(order: dict[str, Any]) -> dict[str, Any]:
-    row = {field: order.get(field) for field in SHOWN}
+    row = {field: order.get(field) for field in ORDER_FIELDS}
     return row | {"created_at": shown_time(order["created_at"]), "updated_at": shown_time(order["updated_at"])}
 
 
