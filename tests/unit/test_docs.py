@@ -120,6 +120,19 @@ def test_every_key_is_in_the_table() -> None:
     assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
 
 
+def test_the_newest_release_of_the_changelog_is_the_version_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    headings = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    (unreleased, undated), *releases = headings
+    assert (unreleased, undated) == ("Unreleased", "")
+    assert releases[0][0] == project["version"]
+    numbers = [tuple(map(int, number.split("."))) for number, _ in releases]
+    assert numbers == sorted(numbers, reverse=True)
+    dates = [date for _, date in releases]
+    assert "" not in dates
+    assert dates == sorted(dates, reverse=True)
+
+
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [name for extra in project["optional-dependencies"].values() for name in extra]
