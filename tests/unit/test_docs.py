@@ -32,7 +32,8 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 REBUILDING = (ROOT / "docs" / "rebuilding.md").read_text()
 ALERTS = ROOT / "docs" / "ops" / "alerts.yaml"
 DASHBOARD = ROOT / "docs" / "ops" / "dashboard.json"
-DOCS = {path.name: path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+AT_ROOT = ("README.md", "CONTRIBUTING.md")
+DOCS = {path.name: path.read_text() for path in (*(ROOT / name for name in AT_ROOT), *(ROOT / "docs").glob("*.md"))}
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
@@ -213,9 +214,10 @@ def test_every_reason_for_a_refusal_is_told() -> None:
 
 
 def test_every_file_named_is_there() -> None:
-    for text, place in ((README, ROOT), *((text, ROOT / "docs") for name, text in DOCS.items() if name != "README.md")):
-        named = {ROOT / name for name in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
-        named |= {place / name for name in re.findall(r"\]\(([\w./-]+)\)", text)}
+    for name, text in DOCS.items():
+        place = ROOT if name in AT_ROOT else ROOT / "docs"
+        named = {ROOT / path for path in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
+        named |= {place / path for path in re.findall(r"\]\(([\w./-]+)\)", text)}
         assert [str(path) for path in sorted(named) if not path.exists()] == []
     assert len(DOCS) >= 4
 
