@@ -1,7 +1,7 @@
-"""What the contract says the answer is, written a second time and as plainly as possible.
+"""A second, plain implementation of the fold and its documents, as the contract describes them.
 
-Nothing here imports the project. Events are CloudEvents as dicts; a group is a dict like the served document,
-with `total` as a Decimal.
+Neither this nor tests/fields.py imports the project. Events are CloudEvents as dicts; a group is a dict
+like the served document, with `total` as a Decimal.
 """
 
 import hashlib
