@@ -1,1 +1,3 @@
-"""Measurements, printed and kept, never asserted. Each has a floor from the same run: ratios hold, seconds do not."""
+"""Benchmarks: printed and stored, never asserted. Each compares with a ceiling from the same run, what a
+part reaches alone: ratios hold on other machines, seconds do not.
+"""

@@ -1,10 +1,10 @@
-"""Requests a second of the API, beside a bare FastAPI route that returns the same bytes.
+"""Requests per second of the API, and of a bare FastAPI route that returns the same bytes.
 
     python -m bench.api     BENCH_API_GROUPS (20 000), BENCH_SECONDS (1) and BENCH_ROUNDS (4) change its size,
                             BENCH_API_SHARDS (1) the number of shards; results go to BENCH_RESULTS (bench/results)
 
-Every shape has its own floor: the bare route answers with the body that the first connection gets. The load generator
-is another process on the same machine, so that the two share its processors alike.
+Every shape has its own ceiling: the bare route answers with the body that the first connection gets. The load generator
+is another process on the same machine: API and bare route share the processors with it in the same way.
 """
 
 import os
@@ -37,7 +37,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", 1))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 4))
 CONNECTIONS = 16
 PATH = "/admin/order-groups"
-# What is asked for, by each connection another one. Those who ask the same together are asked for once, see
+# Name -> query string of each connection. Identical concurrent requests share one call to Redis, see
 # projector/readmodel/client/batches.py: that is a shape of its own.
 SHAPES = {
     "the list": [f"?offset={n}" for n in range(CONNECTIONS)],
@@ -49,7 +49,7 @@ SHAPES = {
 
 
 class Side(Struct):
-    """Answers a second, and milliseconds."""
+    """Responses per second, and milliseconds."""
 
     rate: Rounds
     p50: Rounds

@@ -1,4 +1,4 @@
-"""The floor for the API: a FastAPI route that answers with the bytes of a file, and does nothing else.
+"""The ceiling for the API: a FastAPI route that answers with the bytes of a file.
 
 python -m bench.bare PORT FILE
 """

@@ -1,4 +1,4 @@
-"""A chart of throughputs beside their floors: horizontal bars, each row to the scale of its fastest."""
+"""A chart of throughputs and their ceilings: horizontal bars, each row scaled to its longest."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from bench import svg
 
-# The rest of the width is for what is written behind a bar; a rate alone takes _WRITTEN of it.
+# The rest of the width is for the label after a bar; a rate alone takes _WRITTEN of it.
 _LONGEST, _WRITTEN = 480, 80
 _LANE, _BAR, _GAP, _BOTTOM = 17, 11, 12, 16
 
 
 class Bar(NamedTuple):
-    """`series`: its number, which has its colour. `text` is written behind it."""
+    """`series`: the number that selects the colour. `text`: the label after the bar."""
 
     series: int
     value: float
@@ -31,7 +31,7 @@ def bars(title: str, subtitle: str, series: Sequence[str], rows: Mapping[str, Ro
         return [_bar(number, left, 32, y)]
 
     heights = {name: _LANE * len(row.bars) + _GAP for name, row in rows.items()}
-    drawn = svg.heading(title, subtitle, series, mark, "line: the aim; each row has its own scale; more is better")
+    drawn = svg.heading(title, subtitle, series, mark, "line: the aim; each row has its own scale; longer is better")
     drawn += svg.rows(heights)
     top = svg.TOP
     for name, row in rows.items():

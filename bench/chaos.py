@@ -1,10 +1,9 @@
-"""The long runs of the chaos tests, family by family, and what they came through, as a result for the README.
+"""Long runs of the chaos tests, family by family, and the faults that they survived, as a result for the README.
 
     python -m bench.chaos [FAMILY ...]     all of them, if none is named; see FAMILIES
 
 Each run replaces the rows of its family in BENCH_RESULTS (bench/results), so a full table can be made in several runs;
-each row names the commit. It is an error if a run met a fault less often than it should: the family's rows then stay as
-they were.
+each row names the commit. If a run had a fault less often than required, it fails and the family's rows stay unchanged.
 """
 
 import os
@@ -24,9 +23,7 @@ from tests.servers.redis import redis_homes
 
 
 class Family(NamedTuple):
-    """`tests`: arguments of pytest. `settings`: the environment that makes it a long run. `faults`: how often each has
-    to happen in it.
-    """
+    """`tests`: arguments of pytest. `settings`: the environment of a long run. `faults`: name -> minimum of times."""
 
     tests: Sequence[str]
     settings: Mapping[str, str]
@@ -118,7 +115,7 @@ FAMILIES = {
 
 
 class Fault(Struct):
-    """`records`: of the log, each accounted for when it was over. `commit`, `date`: of the run that met it."""
+    """`records`: of the log, all accounted for at the end. `commit`, `date`: of the run."""
 
     name: str
     times: int
@@ -135,7 +132,7 @@ _DECODER = msgspec.json.Decoder(Fault)
 
 
 def main(names: Sequence[str]) -> int:
-    """The exit code: that of the first family that failed."""
+    """Returns the exit code of the first family that failed."""
     if unknown := [name for name in names if name not in FAMILIES]:
         print(f"bench: expected families of {', '.join(FAMILIES)}, got {', '.join(unknown)}", file=sys.stderr)
         return 2
@@ -152,7 +149,7 @@ def main(names: Sequence[str]) -> int:
             except ValueError as error:
                 print(f"bench: {name}: {error}", file=sys.stderr)
                 return 1
-        # Those servers that the tests take where there is a choice.
+        # The servers that the tests choose by default.
         machine = runs.machine(redis_homes(os.environ)[0], kafka_home(os.environ))
         before = runs.read(runs.RESULTS, "chaos", Report)
         report = Report(runs.now(), runs.commit(), machine, before.faults if before else [])
@@ -161,9 +158,8 @@ def main(names: Sequence[str]) -> int:
 
 
 def survived(family: Family, lines: bytes) -> list[Fault]:
-    """`lines`: JSON, a fault each, as tests/chaos/survived.py writes them; several of one fault are added up.
-
-    In the order of the family. Raises ValueError where a fault is missing, met too rarely, or not of the family.
+    """Returns the faults in the order of the family. `lines`: JSON, a fault per line, as tests/chaos/survived.py writes
+    them; lines of one fault are summed. Raises ValueError for a fault that is missing, too rare, or not of the family.
     """
     found: dict[str, Fault] = {}
     for fault in _DECODER.decode_lines(lines):
@@ -178,7 +174,7 @@ def survived(family: Family, lines: bytes) -> list[Fault]:
 
 
 def merged(report: Report, found: Sequence[Fault]) -> Report:
-    """The report with the rows of `found`, marked with its commit and date; in the order of FAMILIES."""
+    """Returns the report with the rows of `found`, with its commit and date, in the order of FAMILIES."""
     rows = {fault.name: fault for fault in report.faults}
     for fault in found:
         rows[fault.name] = Fault(fault.name, fault.times, fault.records, report.commit, report.date)

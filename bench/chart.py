@@ -1,4 +1,4 @@
-"""A chart of two quantiles for each shape and contender, on a logarithmic scale."""
+"""A chart of p50 and p99 for each shape and contender, on a logarithmic scale."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Asks several servers for the same lists by turns, and keeps what each took: noise hits all alike."""
+"""Measures several servers with the same lists, in turns, so that noise affects all alike."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from bench.shapes import Shape
 
 @dataclass(frozen=True)
 class Answer:
-    """`ids`: of the page, in its order; None where equal ones may stand in another. `parts`: what took how long."""
+    """`ids`: of the page, in order; None if ties may come in any order. `parts`: name -> seconds."""
 
     seconds: float
     count: int
@@ -21,8 +21,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Calls:
-    """In Redis. Of scripts: how many, and the seconds of those that took long enough for Redis to note them. `longest`:
-    of all commands, in seconds; 0 where none was noted.
+    """Calls in Redis. `number`: of scripts. `noted`: seconds of those scripts that are in the slow log. `longest`: of
+    all commands, in seconds; 0 if the slow log is empty.
     """
 
     number: int
@@ -31,32 +31,32 @@ class Calls:
 
 
 class Refused(Exception):
-    """It was not answered; the text says how."""
+    """A request without an answer; the text has the reason."""
 
 
 class Wrong(Exception):
-    """What this takes is worth nothing."""
+    """An answer is wrong, so its time is meaningless."""
 
 
 class Contender(Protocol):
     name: str
 
     def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
-        """Those that it can be asked for."""
+        """Returns those that it supports."""
 
     def begin(self) -> None:
-        """Before some requests for one shape."""
+        """Called before some requests for one shape."""
 
     def ask(self, shape: Shape) -> Answer:
         """Raises Refused."""
 
     def calls(self) -> Calls | None:
-        """Since `begin`; None where that cannot be told."""
+        """Returns the calls since `begin`; None if they are unknown."""
 
 
 @dataclass
 class Samples:
-    """Seconds of each request. `calls`: inside, for each time that some were asked."""
+    """Seconds of each request. `calls`: in Redis, for each series of requests."""
 
     seconds: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
@@ -79,9 +79,9 @@ Results = dict[tuple[str, str], Samples]
 
 @dataclass(frozen=True)
 class Contest:
-    """`counts`: what each shape must find. At most `requests` of a shape and contender, and about `seconds` of them,
-    after one to warm up and to compare the pages; where that takes longer than `seconds`, it is the only one. `beside`:
-    called again and again between them.
+    """`counts`: shape -> expected count. Each contender gets at most `requests` requests of a shape, for about
+    `seconds`, after one to warm up and to compare the pages; if that takes longer than `seconds`, it is the only one.
+    `beside` is called after each series.
     """
 
     contenders: Sequence[Contender]
@@ -92,16 +92,16 @@ class Contest:
     rounds: int
     beside: Callable[[], None] = lambda: None
 
-    def run(self, tell: Callable[[str], None]) -> Results:
-        """(contender, shape) -> what it took. Raises Wrong."""
+    def run(self, progress: Callable[[str], None]) -> Results:
+        """Returns (contender, shape) -> samples. Raises Wrong."""
         pairs = [(one, shape) for shape in self.shapes for one in self.contenders if shape in one.shapes(self.shapes)]
         results: Results = {(one.name, shape.name): Samples() for one, shape in pairs}
         for shape in self.shapes:
-            tell(f"warming up, and comparing: {shape.name}")
+            progress(f"warming up, and comparing: {shape.name}")
             self._compare(shape, [one for one, asked in pairs if asked == shape], results)
         for number in range(1, self.rounds + 1):
             for one, shape in pairs:
-                tell(f"round {number} of {self.rounds}: {shape.name}, {one.name}")
+                progress(f"round {number} of {self.rounds}: {shape.name}, {one.name}")
                 self._some(one, shape, results[one.name, shape.name])
                 self.beside()
         return results
@@ -149,13 +149,13 @@ class Contest:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least that share of all does not exceed."""
+    """Returns the smallest value that at least that share of all does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
 def quantile_of_calls(calls: Sequence[Calls], share: float) -> float:
-    """Likewise; 0 for what Redis did not note."""
+    """Like `quantile`; 0 for calls that are not in the slow log."""
     noted = sorted((seconds for some in calls for seconds in some.noted), reverse=True)
     number = sum(some.number for some in calls)
     longer = number - ceil(share * number)

@@ -1,4 +1,4 @@
-"""Lists that were thought up to hold Redis for long."""
+"""Adversarial queries, designed to block Redis for long."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from bench.marketplace import IMPORT_MS, IMPORT_SHARE, IMPORTED_MS, OTHER_SELLERS, UNTIL, Group, groups, time_text
 
-# As many values as a filter may have, and rows as a page.
+# The maximum of values in a filter, and of rows in a page.
 MANY = 1000
-# Sellers of the middle of the long tail: of a million groups each has some hundred, too few for a bitmap.
+# Sellers from the middle of the long tail: of a million groups each has some hundred, too few for a bitmap.
 _MIDDLE = OTHER_SELLERS // 2
 _DAY = timedelta(days=1)
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _BOTH = [*_PENDING, *_WEB]
 
 
 class Hard(NamedTuple):
-    """`query`: percent-encoded. `matches`: of which groups it is."""
+    """`query`: percent-encoded. `matches`: whether the query finds a group."""
 
     name: str
     query: str
@@ -28,7 +28,7 @@ class Hard(NamedTuple):
 
 
 def hard(number: int) -> list[Hard]:
-    """For a marketplace of that many groups."""
+    """The queries for a marketplace of that many groups."""
     sample = list(islice(groups(number), 4 * MANY))
     return [*_of_many_values(sample), *_of_ranges_and_text(number, sample)]
 
@@ -65,7 +65,7 @@ def _of_ranges_and_text(number: int, sample: Sequence[Group]) -> list[Hard]:
     since, until = (int((UNTIL - days * _DAY).timestamp() * 1000) for days in (60, 3))
     ids = _first(group.id for group in sample)
     many = ("limit", str(MANY))
-    # Of a million groups the two have fewer than are looked up one by one.
+    # Of a million groups these two have few enough for a look-up of each.
     small = _sellers(OTHER_SELLERS - 1, 2)
     ranges = {
         "created_at[$gte]": time_text(since),
@@ -118,9 +118,9 @@ def _deep(number: int) -> _Parameters:
 
 
 def _of_import(number: int) -> list[Hard]:
-    """The groups of some seconds, more than one call could look at."""
+    """Queries over the groups of an import, more than one call could check."""
     begin, middle, end = (IMPORTED_MS + n * IMPORT_MS // 2 for n in range(3))
-    # Four tenths of them are of that status and channel.
+    # Four tenths of them have that status and channel.
     deep = ("offset", str(int(0.2 * IMPORT_SHARE * number)))
     return [
         *(
@@ -148,7 +148,7 @@ def _sellers(first: int, number: int) -> set[str]:
 
 
 def _first(values: Iterable[T]) -> set[T]:
-    """As many different ones as a filter may have."""
+    """The first different ones, as many as a filter may have."""
     return set(islice(dict.fromkeys(values), MANY))
 
 

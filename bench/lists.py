@@ -1,4 +1,4 @@
-"""Lists of a large marketplace, of every shape, beside PostgreSQL where that is installed.
+"""Lists of a large marketplace, of every shape, and in PostgreSQL if that is installed.
 
     python -m bench.lists     BENCH_GROUPS (1 000 000) order groups; of each shape BENCH_REQUESTS (200), in at most
                               BENCH_SECONDS (2), in BENCH_ROUNDS (5); results go to BENCH_RESULTS (bench/results);
@@ -6,8 +6,8 @@
                               server
 
 At a million groups it takes seven minutes, 10 GB of disk and as much memory. Only the results of a million groups
-in one shard get the plain names, lists.json and lists.svg. Every answer's count is compared, and each first answer's
-page: if one is wrong, there are no results.
+in one shard get the plain names, lists.json and lists.svg. The count of every answer is compared, and the page of each
+first answer: if one is wrong, there are no results.
 """
 
 import os
@@ -26,7 +26,7 @@ from rich.console import Console
 from bench import longest, marketplace, report, runs
 from bench.contest import Contender, Contest, Wrong
 from bench.hard import hard
-from bench.longest import Tell
+from bench.longest import Progress
 from bench.marketplace import Filled
 from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
@@ -43,9 +43,9 @@ GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 200))
 SECONDS = float(os.environ.get("BENCH_SECONDS", 2))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
-# How long each list that was made to be hard is asked for.
-HARD_SECONDS = SECONDS / 2
-# Calls of a script that always does the same, between any two contenders.
+# Seconds for each adversarial query.
+ADVERSARIAL_SECONDS = SECONDS / 2
+# Calls of the no-op script between any two contenders.
 LOOPS = 3
 LOG = "orders.db"
 SHARDS = int(os.environ.get("BENCH_SHARDS", 1))
@@ -72,7 +72,7 @@ def main() -> None:
         ProcessPoolExecutor(1, get_context("spawn")) as another,
     ):
         machine, folder = runs.machine(server.home), Path(name)
-        # While PostgreSQL is loaded.
+        # Runs while PostgreSQL is loaded.
         filling = another.submit(marketplace.fill, sqlite_url(folder / LOG), GROUPS)
         with _postgres(console, tally, status.update) as postgres:
             status.update(f"publishing the events of {GROUPS:,} groups")
@@ -92,7 +92,7 @@ def main() -> None:
                     contest = Contest(contenders, asked, expected, REQUESTS, SECONDS, ROUNDS, lambda: loop.run(LOOPS))
                     results = contest.run(status.update)
                     took = longest.measured(
-                        asked_directly, difficult, tally.counts, REQUESTS, HARD_SECONDS, status.update
+                        asked_directly, difficult, tally.counts, REQUESTS, ADVERSARIAL_SECONDS, status.update
                     )
                 except Wrong as wrong:
                     raise SystemExit(f"bench: {wrong}") from None
@@ -117,21 +117,21 @@ def main() -> None:
         )
     _show(console, found)
     path = runs.save("lists" if SHARDS == 1 else f"lists-{SHARDS}-shards", GROUPS, MILLION, found)
-    path.with_suffix(".svg").write_text(report.picture(found))
+    path.with_suffix(".svg").write_text(report.list_chart(found))
     console.print(f"{path}, and .svg")
     console.print(f"{time.monotonic() - started_s:,.0f} s in all")
 
 
-def _read_model(filled: Filled, server: RedisServer, folder: Path, tell: Tell) -> Build:
-    tell(f"projector replay: {filled.events:,} events")
+def _read_model(filled: Filled, server: RedisServer, folder: Path, progress: Progress) -> Build:
+    progress(f"projector replay: {filled.events:,} events")
     made = build(filled, server, sqlite_url(folder / LOG), folder, SHARDS)
     (folder / LOG).unlink()
     return made
 
 
 @contextmanager
-def _postgres(console: Console, tally: longest.Tally, tell: Tell) -> Iterator[Postgres | None]:
-    """None, and says why, where it cannot be had."""
+def _postgres(console: Console, tally: longest.Tally, progress: Progress) -> Iterator[Postgres | None]:
+    """Yields None, and prints why, if PostgreSQL is not available."""
     if not WITH_POSTGRES:
         console.print("Without PostgreSQL: BENCH_POSTGRES=off.")
         yield None
@@ -147,13 +147,13 @@ def _postgres(console: Console, tally: longest.Tally, tell: Tell) -> Iterator[Po
         console.print(f"Without PostgreSQL: {postgres.MISSING}.")
         yield None
         return
-    tell("starting PostgreSQL")
+    progress("starting PostgreSQL")
     with (
         postgres.PostgresServer(programs, runs.memory_bytes(), os.cpu_count() or 1) as server,
         closing(server.connect()) as connection,
     ):
         started_s = time.perf_counter()
-        has_trigrams = tables.load(connection, tally.over(marketplace.groups(GROUPS)), tell)
+        has_trigrams = tables.load(connection, tally.over(marketplace.groups(GROUPS)), progress)
         load_s = time.perf_counter() - started_s
         if not has_trigrams:
             console.print("PostgreSQL without an index for q: its extension pg_trgm is not installed.")
@@ -161,9 +161,11 @@ def _postgres(console: Console, tally: longest.Tally, tell: Tell) -> Iterator[Po
         yield Postgres(server.version(), load_s, has_trigrams, one_table, joins)
 
 
-def _counts(asked: Sequence[Shape], postgres: Postgres | None, tally: longest.Tally, tell: Tell) -> Mapping[str, int]:
-    """What is right: by PostgreSQL, or without it by a look at every group."""
-    tell("counting what each list must find")
+def _counts(
+    asked: Sequence[Shape], postgres: Postgres | None, tally: longest.Tally, progress: Progress
+) -> Mapping[str, int]:
+    """Shape -> expected count, by PostgreSQL, or without it by a pass over all groups."""
+    progress("counting what each list must find")
     if postgres is None:
         deque(tally.over(marketplace.groups(GROUPS)), maxlen=0)
         return counts(GROUPS, asked)
@@ -174,8 +176,8 @@ def _show(console: Console, found: report.Report) -> None:
     made, machine = found.build, found.machine
     console.print(
         f"{found.groups:,} groups, shards: {found.shards}, {machine.redis}, "
-        f"PostgreSQL {machine.postgresql or 'not there'}, "
-        f"{machine.processors} processors (load before it: {machine.load_average}), commit {found.commit}"
+        f"PostgreSQL {machine.postgresql or 'not available'}, "
+        f"{machine.processors} processors (load before the run: {machine.load_average}), commit {found.commit}"
     )
     console.print(
         f"projector replay: {made.events:,} events in {made.build_s:,.1f} s, {made.events_per_s:,}/s, and a sample of "
@@ -183,10 +185,10 @@ def _show(console: Console, found: report.Report) -> None:
         f"{made.orders / made.groups:.1f} orders, all of Redis {made.redis_bytes_per_group:,.0f}"
     )
     console.print(report.table(found))
-    console.print(report.hard_table(found))
+    console.print(report.adversarial_table(found))
     loop = found.loop
     console.print(
-        f"Between them, a script that always does the same: p50 {loop.p50:.2f} ms, p99 {loop.p99:.2f}, "
+        f"Baseline, a no-op script between the lists: p50 {loop.p50:.2f} ms, p99 {loop.p99:.2f}, "
         f"longest {loop.longest:.2f} of {loop.calls:,}"
     )
 

@@ -1,4 +1,4 @@
-"""A load generator for HTTP/1.1 on loopback: keep-alive connections, each asking again as soon as it has its answer."""
+"""A load generator for HTTP/1.1 on loopback: keep-alive connections, each with one request at a time."""
 
 import asyncio
 import re
@@ -12,13 +12,13 @@ from typing import cast
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
-# How long after its end a run may wait for the last answers, in seconds.
+# Seconds to wait for the last responses.
 _GRACE_S = 5.0
 
 
 @dataclass
 class Load:
-    """Answers by status, and how long each took, in seconds, sorted."""
+    """`latencies`: seconds, sorted. `statuses`: status -> number of responses."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
     def quantile_ms(self, share: float) -> float:
@@ -44,7 +44,7 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._ask()
+        self._send()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -60,7 +60,7 @@ class _Client(asyncio.Protocol):
         self._load.statuses[status] = self._load.statuses.get(status, 0) + 1
         self._received = b""
         if now_s < self._deadline_s:
-            self._ask()
+            self._send()
         else:
             self._transport.close()
 
@@ -68,14 +68,15 @@ class _Client(asyncio.Protocol):
         if not self._done.done():
             self._done.set_result(None)
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         self._sent_s = time.perf_counter()
         self._transport.write(self._request)
 
 
 def load(port: int, targets: Sequence[str], headers: Mapping[str, str], connections: int, seconds: float) -> Load:
-    """The n-th connection asks for the n-th of `targets` on 127.0.0.1, again and again, for that long; of fewer targets
-    the first ones come again. Raises TimeoutError if the last answers do not come.
+    """Sends the n-th of `targets` (cyclic) repeatedly on the n-th connection to 127.0.0.1, for that many seconds.
+
+    Raises TimeoutError if the last responses do not come.
     """
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items())
     requests = [f"GET {target} HTTP/1.1\r\n{fields}\r\n".encode() for target in targets]

@@ -1,6 +1,7 @@
-"""Lists that were made to be hard: in how many calls they are answered, and how long the longest takes.
+"""Adversarial queries: how many calls each takes, and how long the longest takes.
 
-Of this project alone; how many groups each must find is counted on the way to PostgreSQL, or by a look at every one.
+Only this project is measured. The expected counts are taken while the groups are loaded into PostgreSQL, or by a pass
+over all of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,14 @@ from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
 from bench.hard import Hard
 from bench.marketplace import Group
 
-# At least so often is each asked for, if it may be, however long it takes.
+# Each query is sent at least so often, unless `requests` is lower.
 REQUESTS_MIN = 5
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 class Took(Struct):
-    """Milliseconds; `calls` of scripts in Redis for one list, `call_p99` of all of them. `longest_call` of all lists,
-    and the median of each one's own.
+    """Milliseconds. `calls`: script calls in Redis per list, on average. `call_p99`: of single calls. Of the longest
+    call of each list, `longest_call` is the maximum and `longest_call_median` the median.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Asked(Protocol):
 
 
 class Tally:
-    """Counts what each must find while somebody else goes through the groups."""
+    """Counts the groups that each query must find, while they are iterated for another purpose."""
 
     def __init__(self, asked: Sequence[Hard]) -> None:
         self._asked = asked
@@ -57,12 +58,17 @@ class Tally:
 
 
 def measured(
-    asked: Asked, lists: Sequence[Hard], counts: Mapping[str, int], requests: int, seconds_max: float, tell: Tell
+    asked: Asked,
+    lists: Sequence[Hard],
+    counts: Mapping[str, int],
+    requests: int,
+    seconds_max: float,
+    progress: Progress,
 ) -> list[Took]:
-    """At most `requests` of each, and no more after `seconds_max`, but for a few. Raises Wrong."""
+    """Sends each query at most `requests` times, at least REQUESTS_MIN, until `seconds_max` is over. Raises Wrong."""
     found = []
     for one in lists:
-        tell(f"made to be hard: {one.name}")
+        progress(f"adversarial: {one.name}")
         asked.answer(one.query)
         seconds: list[float] = []
         calls: list[Calls] = []

@@ -1,4 +1,4 @@
-"""Figures as the README has them: tables, numbers with units, and whether an aim was met."""
+"""Markdown for figures: tables, numbers with units, and whether an aim was met."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
@@ -18,14 +18,14 @@ def paragraph(*sentences: str) -> str:
 
 
 def verdict(aim: str, missed: Mapping[str, str]) -> str:
-    """`missed`: what did not meet it -> its figure."""
+    """`missed`: name -> figure of what did not meet the aim."""
     if not missed:
         return f"Aim: {aim}; met."
     return f"Aim: {aim}; missed: {'; '.join(f'{name} ({figure})' for name, figure in missed.items())}."
 
 
 def made(found: Run) -> str:
-    """When, from what and where."""
+    """Date, commit and machine."""
     return f"{found.date[:10]}, commit `{found.commit}`, {machine(found.machine)}."
 
 
@@ -47,12 +47,12 @@ def number(value: float) -> str:
 
 
 def rate(value: float) -> str:
-    """To three digits or four."""
+    """Rounded to three or four digits."""
     return f"{number(round(value, -2 if value >= 10_000 else -1))}/s"
 
 
 def ms(value: float) -> str:
-    """Without its unit."""
+    """Without the unit."""
     return f"{value:.1f}" if value < 10 else number(value)
 
 

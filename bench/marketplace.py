@@ -1,8 +1,8 @@
-"""A marketplace of any size whose lists are hard in known ways. The same seed and size give the same events.
+"""A marketplace of any size with known shares of values. The same seed and size give the same events.
 
 Shares are of the groups, at any size: one seller sells in a tenth of them, four fifths are pending, half came through
-one channel. What is drawn is a group as it stands in the end; its events tell how it came to be so, in the order in
-which they happened. Neither groups nor events are ever held together, so that memory stays flat.
+one channel. Groups are drawn in their final state; their events lead to it, in order of time. Groups and events are
+streamed, so memory stays constant.
 """
 
 import heapq
@@ -20,12 +20,12 @@ from events.logs.open import open_log
 from events.publisher import STRUCTURED
 
 SEED = 1
-# The history ends here: "the last 60 days" are those before it.
+# The history ends here: "the last 60 days" precede it.
 UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 400
-# The shop has grown: a share s of all groups came in the first s ** GROWTH of the days.
+# The shop grows: the first share s of all groups comes in the first s ** GROWTH of the days.
 GROWTH = 0.8
-# An import: this share of the groups came within seconds, when that share of all was there; then none for some days.
+# An import: IMPORT_SHARE of the groups comes within IMPORT_MS, after IMPORT_AFTER of all; then none for some days.
 IMPORT_SHARE, IMPORT_AFTER, IMPORT_MS = 0.05, 0.4, 8000
 
 BIG_SELLER = "sel_00000"
@@ -37,10 +37,10 @@ CANCELED_SHARE = 0.05
 CHANNELS = {"sc_web": 0.5, "sc_app": 0.3, "sc_store": 0.15, "sc_partner": 0.05}
 GUESTS_SHARE = 0.1
 GROUPS_PER_CUSTOMER = 4
-# Besides the big one: a long tail, of which the first sells in 3 % of the groups.
+# Besides the big seller: a long tail, of which the first sells in 3 % of the groups.
 OTHER_SELLERS = 2_000
 ORDERS = {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
-# How long after its checkout an order takes its last status, on average.
+# Average time from checkout to the final status.
 LATER = timedelta(days=3)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -82,7 +82,7 @@ class Filled(NamedTuple):
 
 
 def groups(number: int) -> Iterator[Group]:
-    """In the order of their checkouts: more and more a day, and an import."""
+    """Yields groups in order of checkout: a growing number per day, and an import."""
     chance = random.Random(SEED)
     sellers = _Sellers(chance)
     for n in range(number):
@@ -118,7 +118,7 @@ def groups(number: int) -> Iterator[Group]:
 
 
 def _checkout_ms(share: float) -> int:
-    """When that share of all groups was there, in Unix milliseconds."""
+    """Returns the time at which that share of all groups exists, in Unix milliseconds."""
     imported = (share - IMPORT_AFTER) / IMPORT_SHARE
     if 0 <= imported < 1:
         return IMPORTED_MS + int(imported * IMPORT_MS)
@@ -129,12 +129,12 @@ def _grown(share: float) -> int:
     return _UNTIL_MS - _SPAN_MS + int(share**GROWTH * _SPAN_MS)
 
 
-# When the import began.
+# The start of the import, in Unix milliseconds.
 IMPORTED_MS = _grown(IMPORT_AFTER)
 
 
 def events(made: Iterator[Group]) -> Iterator[tuple[str, bytes]]:
-    """Group id and CloudEvent, in the order in which they happened."""
+    """Yields (group id, CloudEvent) in order of time."""
     later: list[tuple[int, int, str, dict[str, Any]]] = []
     number = 0
     for group in made:
@@ -152,7 +152,7 @@ def events(made: Iterator[Group]) -> Iterator[tuple[str, bytes]]:
 
 
 def fill(url: str, number: int) -> Filled:
-    """Writes the history of that many groups to a new log."""
+    """Writes the events of that many groups to a new log."""
     orders = 0
 
     def counted() -> Iterator[Group]:
@@ -175,7 +175,7 @@ def time_text(ms: int) -> str:
 
 
 class _Sellers:
-    """Of the others the first ones sell more than the last, but none nearly as much as the big one."""
+    """Draws sellers: the big one, and the long tail with falling weights."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -183,7 +183,7 @@ class _Sellers:
         self._weights = list(accumulate(1 / (n + 10) for n in range(OTHER_SELLERS)))
 
     def draw(self, number: int) -> list[str]:
-        """Different ones."""
+        """Returns that many different sellers."""
         drawn = {BIG_SELLER} if self._chance.random() < BIG_SELLER_SHARE else set()
         while len(drawn) < number:
             drawn.update(self._chance.choices(self._names, cum_weights=self._weights, k=number - len(drawn)))
@@ -191,7 +191,7 @@ class _Sellers:
 
 
 def _id(chance: random.Random, prefix: str, time: str) -> str:
-    """As long as Medusa's: a prefix, ten characters of time, sixteen at random."""
+    """An id as long as Medusa's: a prefix, ten characters of time, sixteen random ones."""
     return f"{prefix}_{time}{b32hexencode(chance.randbytes(10)).decode()}"
 
 

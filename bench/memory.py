@@ -1,4 +1,4 @@
-"""What the memory of a group goes into."""
+"""The memory of a group, by purpose."""
 
 from collections import Counter
 from itertools import islice
@@ -6,7 +6,7 @@ from typing import cast
 
 import redis
 
-# Keys of a shard, without its prefix and up to the first colon -> what they are for.
+# First word of a key, after the prefix of the shard -> purpose.
 _PURPOSES = {
     "row": "documents",
     "rest": "documents",
@@ -18,12 +18,12 @@ _PURPOSES = {
     "bits": "bitmaps",
 }
 _KEYS = 1_000
-# Members of which the size is looked at, of one key.
+# Members of a key that MEMORY USAGE samples.
 _SAMPLES = 1_000
 
 
 def bytes_of_group(client: "redis.Redis", groups: int) -> dict[str, float]:
-    """Purpose -> bytes of Redis' memory for a group, by MEMORY USAGE, which of a large key looks at some members."""
+    """Purpose -> bytes in Redis per group, estimated by MEMORY USAGE."""
     sizes: Counter[str] = Counter()
     found = client.scan_iter(match="og:{*}:*", count=_KEYS)
     while keys := list(islice(found, _KEYS)):

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, in a temporary directory, set up by somebody who wants it to be fast."""
+"""A PostgreSQL server in a temporary directory, configured for speed."""
 
 import os
 import pwd
@@ -18,12 +18,12 @@ from tests.servers.process import Daemon, wait_until
 MISSING = "PostgreSQL is not installed (no `postgres` and `initdb` on the PATH or in /usr/lib/postgresql)"
 _START_S = 60.0
 _USER = "bench"
-# It refuses to run as root, who then starts it as one of these.
+# PostgreSQL refuses to run as root, so it runs as one of these users.
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
 def home() -> Path | None:
-    """The newest one's programs: initdb and postgres."""
+    """The folder with initdb and postgres of the newest installed version; None without one."""
     found = shutil.which("postgres")
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     places = [*([Path(found).resolve().parent] if found else []), *packaged]
@@ -31,10 +31,10 @@ def home() -> Path | None:
 
 
 class PostgresServer:
-    """Empty, on a Unix socket alone, gone after the `with` block. Raises ServerFailed."""
+    """An empty server on a Unix socket, deleted after the `with` block. Raises ServerFailed."""
 
     def __init__(self, programs: Path, memory: int, processors: int) -> None:
-        # Not in a directory of ours, which another user could not enter.
+        # Not in a directory of the caller, which another user could not enter.
         self._directory = tempfile.TemporaryDirectory(prefix="bench-pg-", ignore_cleanup_errors=True)
         self.folder = Path(self._directory.name)
         self._prefix = _as_another(self.folder) if os.geteuid() == 0 else []
@@ -45,7 +45,7 @@ class PostgresServer:
         self._daemon = Daemon([*command, *(word for option in options for word in ("-c", option))], self.folder)
 
     def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
-        """Every statement is prepared on its first use, and committed. The caller closes it."""
+        """A connection with autocommit that prepares each statement on first use. The caller closes it."""
         return psycopg.connect(
             host=str(self.folder), user=_USER, dbname="postgres", autocommit=True, prepare_threshold=0
         )
@@ -71,7 +71,7 @@ class PostgresServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._daemon.stop()
-        # The last of its processes may still be on their way out.
+        # The last of its processes may still be ending.
         with suppress(TimeoutError):
             wait_until(lambda: not (self._data / "postmaster.pid").exists(), 5, "the end of PostgreSQL")
         self._directory.cleanup()
@@ -92,13 +92,13 @@ def _as_another(folder: Path) -> Sequence[str]:
             os.chown(folder, user.pw_uid, user.pw_gid)
             assert guard is not None, "root on Linux has util-linux"
             groups = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
-            # Asked for last: a change of user forgets it.
+            # --pdeathsig comes after the change of user, which resets it.
             return [guard, *groups, guard, "--pdeathsig", "KILL"]
     raise SystemExit(f"bench: PostgreSQL does not run as root, and there is no user {' or '.join(_UNPRIVILEGED)}")
 
 
 def _settings(memory: int, processors: int) -> dict[str, str]:
-    """For a machine of its own with that many bytes of memory, whose content is made anew and never lost."""
+    """Settings for a dedicated machine with that many bytes of memory, and data that may be lost."""
     return {
         "listen_addresses": "",
         "shared_buffers": f"{memory // 4 // 1024**2}MB",
@@ -108,9 +108,9 @@ def _settings(memory: int, processors: int) -> dict[str, str]:
         "random_page_cost": "1.1",
         "max_parallel_workers_per_gather": str(processors),
         "max_parallel_maintenance_workers": str(processors),
-        # A value that everything has wants another plan than a rare one.
+        # A frequent value needs another plan than a rare one.
         "plan_cache_mode": "force_custom_plan",
-        # Worth it for reports, not for what should take milliseconds.
+        # Useful for reports, not for queries of milliseconds.
         "jit": "off",
         "autovacuum": "off",
         "fsync": "off",

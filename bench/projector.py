@@ -1,11 +1,10 @@
-"""Events a second of `projector run`, from Kafka and from SQLite, beside what its parts can do alone.
+"""Events per second of `projector run`, from Kafka and from SQLite, and of its parts alone.
 
     python -m bench.projector     BENCH_EVENTS (100 000) and BENCH_ROUNDS (3) change its size; results go to
                                   BENCH_RESULTS (bench/results)
 
-Floors: polling and decoding only (kafka-python or SQLite, and the contract's decoder), and the very same commits,
-encoded beforehand, sent to Redis one after the other. No projector can be faster than the lower of the two, unless
-it does both at once.
+Ceilings: polling and decoding only (kafka-python or SQLite, and the contract's decoder), and the same commits, encoded
+beforehand, sent to Redis one after the other. A projector can exceed the lower of the two only by doing both at once.
 """
 
 import os
@@ -40,7 +39,7 @@ Request = list[str | bytes]
 
 
 class FromLog(Struct):
-    """Events a second. `of_lower`: ours over the lower of the two floors."""
+    """Events per second. `of_lower`: the projector's rate over the lower of the two ceilings."""
 
     name: str
     poll_and_decode: Rounds
@@ -80,7 +79,7 @@ def _measure(name: str, server: RedisServer, url: str, folder: Path) -> FromLog:
 
 def _show(found: Report) -> None:
     machine = found.machine
-    table = Table("log", "poll + decode", "commits alone", "projector", "of the lower floor")
+    table = Table("log", "poll + decode", "commits alone", "projector", "of the lower ceiling")
     for log in found.logs:
         rates = (log.poll_and_decode, log.commits, log.projector)
         table.add_row(log.name, *(f"{one.median:,.0f}/s" for one in rates), f"{log.of_lower:.2f}")
@@ -92,7 +91,7 @@ def _show(found: Report) -> None:
 
 
 def _records(url: str) -> Iterator[list[Record]]:
-    """What the projector polls, from the beginning."""
+    """Yields what the projector polls, from the beginning."""
     with open_log(url, {}) as log:
         subscription = log.subscribe()
         seen = 0
@@ -114,7 +113,7 @@ def _poll_and_decode(url: str) -> Iterator[int]:
 
 
 def _requests(url: str) -> Iterator[tuple[int, Request]]:
-    """The commits that the projector would send, with the events in each."""
+    """Yields (number of events, commit) as the projector would send them."""
     cache = Cache(EVENTS)
     stands: dict[Partition, int | None] = {}
     for batch in chain.from_iterable(batches(records) for records in _records(url)):

@@ -1,8 +1,8 @@
-"""Writes the figures of the README, between its markers, and the charts that it shows, from bench/results.
+"""Renders the README's figures, between its markers, and its charts from bench/results.
 
     python -m bench.readme
 
-What has not been measured at full size is left as it is.
+Sections without results of full size stay unchanged.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def render(text: str, made: Mapping[str, str]) -> str:
-    """The same text with those sections put between `<!-- bench: NAME -->` and `<!-- end -->`."""
+    """Returns the text with each section between `<!-- bench: NAME -->` and `<!-- end -->`."""
     for name, section in made.items():
         before, begin, rest = text.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")

@@ -1,9 +1,9 @@
-"""Events a second of `projector replay build`, beside the live path, a naive consumer, and polling and decoding alone.
+"""Events per second of `projector replay build`, the live path, a naive consumer, and polling and decoding alone.
 
     python -m bench.replay     BENCH_EVENTS (200 000) and BENCH_ROUNDS (2) change its size; results go to
                                BENCH_RESULTS (bench/results)
 
-The naive consumer handles each event on its own: it loads the group, folds, and commits, with the very same script.
+The naive consumer handles one event at a time: it loads the group, folds, and commits, with the same script.
 """
 
 import os
@@ -32,14 +32,14 @@ from tests.servers.redis import RedisServer, startable_homes
 FULL = 200_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 2))
-# So slow that a few must do for all.
+# The naive consumer is so slow that it gets a part of the events.
 NAIVE_EVENTS = EVENTS // 40
 
 READ, NAIVE, LIVE, ONE_WORKER, TWO_WORKERS = "poll and decode", "naive", "live", "1 worker", "2 workers"
 
 
 class Way(Struct):
-    """Events a second, and the ratio of the medians to those of others."""
+    """Events per second, and the ratios of its median to those of the others."""
 
     name: str
     rate: Rounds
@@ -49,7 +49,7 @@ class Way(Struct):
 
 
 class Report(Run):
-    """`worker_kb`: the most memory that any worker of a replay took; 0 where the system does not tell."""
+    """`worker_kb`: the largest memory of any worker of a replay; 0 if the system does not report it."""
 
     events: int
     naive_events: int
@@ -62,8 +62,8 @@ class Report(Run):
 def main() -> None:
     home = kafka_home({})
     if home is None:
-        # The partitions of SQLite are one, which leaves nothing for two workers.
-        print(f"Replays are not measured: {MISSING_HOME}.")
+        # SQLite has one partition, so a second worker would have nothing to do.
+        print(f"bench: replays need Kafka: {MISSING_HOME}.")
         return
     with (
         tempfile.TemporaryDirectory() as name,
@@ -81,7 +81,7 @@ def main() -> None:
             ONE_WORKER: lambda: build.rate(1),
             TWO_WORKERS: lambda: build.rate(2),
         }
-        # By turns: noise hits all alike.
+        # In turns, so that noise affects all alike.
         each = [{way: measure() for way, measure in measures.items()} for _ in range(ROUNDS)]
     ways = _ways({way: rounds([some[way] for some in each]) for way in measures})
     found = Report(
@@ -92,8 +92,8 @@ def main() -> None:
 
 
 def _ways(rates: dict[str, Rounds]) -> list[Way]:
-    def over(way: str, floor: str) -> float:
-        return round(rates[way].median / rates[floor].median, 3)
+    def over(way: str, reference: str) -> float:
+        return round(rates[way].median / rates[reference].median, 3)
 
     return [Way(way, found, over(way, READ), over(way, NAIVE), over(way, LIVE)) for way, found in rates.items()]
 
@@ -170,17 +170,17 @@ class Build:
     def _watched(self, steps: Iterator[int]) -> Iterator[int]:
         for events in steps:
             yield events
-            self._look_at_memory()
+            self._record_memory()
 
-    def _look_at_memory(self) -> None:
-        """Of the processes that are at work on a replay; Linux alone tells."""
+    def _record_memory(self) -> None:
+        """Notes the peak of each worker process; Linux only."""
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 if b"replay\0work\0" in (status.parent / "cmdline").read_bytes():
                     peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
                     self.memory_max_kb = max(self.memory_max_kb, int(peak.split()[1]))
             except FileNotFoundError:
-                # It has ended meanwhile.
+                # The process has ended.
                 continue
 
 

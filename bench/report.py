@@ -1,4 +1,4 @@
-"""What bench/lists.py found: as a value that becomes JSON, as a table, and as a chart."""
+"""The results of bench/lists.py: as a value that becomes JSON, as a table, and as a chart."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,11 +14,10 @@ from bench.shapes import Shape
 
 
 class Took(Struct):
-    """Milliseconds. `parts`: medians of what it consists of. `refused`: requests that were not answered.
+    """Milliseconds. `parts`: medians of its parts. `refused`: requests without an answer.
 
-    `call_p99` of the single calls of scripts in Redis, `longest_call` of all commands, by its own slow log; 0 where
-    they did not take as long as that notes. It is the time that passed: where others use the processors, the longest
-    tells of them.
+    `call_p99` of single script calls in Redis, `longest_call` of all commands, by its slow log; 0 if none was long
+    enough for that. Both are elapsed times, so the longest also shows what other processes use of the processors.
     """
 
     requests: int
@@ -32,7 +31,7 @@ class Took(Struct):
 
 
 class Line(Struct):
-    """`count`: groups found, the same by all. `ratios`: contender -> its median over ours."""
+    """`count`: groups found, equal for all contenders. `ratios`: contender -> its median over this project's."""
 
     name: str
     parameters: dict[str, str]
@@ -42,7 +41,7 @@ class Line(Struct):
 
 
 class Looped(Struct):
-    """Milliseconds of a script that always does the same, between the lists: what the machine adds is in them, too."""
+    """Milliseconds of a no-op script that runs between the lists: it shows the noise of the machine."""
 
     calls: int
     p50: float
@@ -68,7 +67,7 @@ class Report(Run):
 def lines(
     shapes: Sequence[Shape], counts: Mapping[str, int], contenders: Sequence[str], results: Results
 ) -> list[Line]:
-    """The first contender is ours."""
+    """One for each shape. The first contender is this project."""
     made = []
     for shape in shapes:
         took = {name: _took(results[name, shape.name]) for name in contenders if (name, shape.name) in results}
@@ -90,7 +89,7 @@ def looped(calls: Sequence[Calls]) -> Looped:
 
 
 def table(report: Report) -> Table:
-    """p50 and p99 of each in milliseconds."""
+    """p50 and p99 of each list, in milliseconds."""
     made = Table(
         "list",
         "groups",
@@ -110,10 +109,8 @@ def table(report: Report) -> Table:
     return made
 
 
-def hard_table(report: Report) -> Table:
-    made = Table(
-        "made to be hard", "groups", "p50, p99 ms", "calls", "longest call in Redis,\nof most lists, of all, ms"
-    )
+def adversarial_table(report: Report) -> Table:
+    made = Table("adversarial query", "groups", "p50, p99 ms", "calls", "longest call in Redis,\nmedian, maximum, ms")
     for column in made.columns[1:]:
         column.justify = "right"
     for one in report.hard:
@@ -122,7 +119,7 @@ def hard_table(report: Report) -> Table:
     return made
 
 
-def picture(report: Report) -> str:
+def list_chart(report: Report) -> str:
     rows = {
         line.name: {name: Bar(one.p50, one.p99) for name, one in line.took.items() if one.p50 and one.p99}
         for line in report.lines

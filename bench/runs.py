@@ -1,4 +1,4 @@
-"""What every benchmark records beside its figures, when, of what and where, and the file that keeps it all."""
+"""What every benchmark records beside its figures: date, commit and machine, and the file that stores them."""
 
 import os
 import platform
@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Struct
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
-# What is made from the results changes no measurement.
+# Generated from results, so changes to them do not affect a measurement.
 _MADE = (":(top)", ":(top,exclude)bench/results", ":(top,exclude)README.md")
 
 
 class Machine(Struct):
-    """`load_average`: of the minute before the run, in processes: near 0 if the machine was its own."""
+    """`load_average`: of the minute before the run, in processes: near 0 if nothing else ran."""
 
     processors: int
     memory_bytes: int
@@ -31,7 +31,7 @@ class Machine(Struct):
 
 
 class Run(Struct):
-    """What each report begins with."""
+    """The first fields of each report."""
 
     date: str
     commit: str
@@ -49,7 +49,7 @@ R = TypeVar("R", bound=Run)
 
 
 def machine(redis: object, kafka: object = None) -> Machine:
-    """To be called first, before the load is our own."""
+    """Call it first, before the benchmark itself makes load."""
     return Machine(
         processors=os.cpu_count() or 1,
         memory_bytes=memory_bytes(),
@@ -66,7 +66,7 @@ def memory_bytes() -> int:
 
 
 def commit() -> str:
-    """Of the working copy that is measured, `+` where it has been changed since."""
+    """The commit of the working copy, with `+` if files have uncommitted changes."""
     try:
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", *_MADE)
         return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
@@ -83,7 +83,7 @@ def rounds(values: Sequence[float], digits: int = 1) -> Rounds:
 
 
 def save(name: str, size: int, full: int, found: Run) -> Path:
-    """Only what was measured at full size gets the plain name, which the README looks for."""
+    """Writes the results; only those of full size get the plain name, which the README uses."""
     path = RESULTS / f"{name if size == full else f'{name}-{size}'}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{msgspec.json.format(msgspec.json.encode(found), indent=2).decode()}\n")
@@ -91,7 +91,7 @@ def save(name: str, size: int, full: int, found: Run) -> Path:
 
 
 def read(results: Path, name: str, kind: type[R]) -> R | None:
-    """None where it has not been measured at full size."""
+    """None without results of full size."""
     path = results / f"{name}.json"
     return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
 

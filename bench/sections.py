@@ -1,4 +1,4 @@
-"""What the README says of each benchmark, and the charts: made from the results, beside what was aimed at."""
+"""The README's section for each benchmark, and the charts, rendered from the results and compared with the aims."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ VISIBLE_AIM_MS = 100
 REPLAY_AIM, NAIVE_AIM = 0.5, 5
 API_AIM = 0.5
 
-# How the README calls what replay measures.
+# What replay measures -> its name in the README.
 _WAYS = {
     replay.READ: "poll and decode only",
     replay.NAIVE: "one event at a time, the same scripts (naive)",
@@ -27,21 +27,21 @@ _CHARTED = ("the list", "one filter", "a 304")
 
 
 def sections(results: Path) -> dict[str, str]:
-    """Name -> Markdown, of what has been measured."""
+    """Name -> Markdown of each benchmark that has results."""
     texts = {
         name: text(found)
         for name, (kind, text) in _SECTIONS.items()
         if (found := runs.read(results, name, kind)) is not None
     }
     if _throughput(results):
-        texts["throughput"] = "![Throughput beside its floors](bench/results/throughput.svg)\n"
+        texts["throughput"] = "![Throughput, and its ceilings](bench/results/throughput.svg)\n"
     return texts
 
 
 def charts(results: Path) -> dict[str, str]:
-    """File -> SVG, of what has been measured."""
+    """File -> SVG of each chart that has results."""
     lists = runs.read(results, "lists", report.Report)
-    drawn = {"throughput.svg": _throughput(results), "lists.svg": report.picture(lists) if lists else None}
+    drawn = {"throughput.svg": _throughput(results), "lists.svg": report.list_chart(lists) if lists else None}
     return {name: chart for name, chart in drawn.items() if chart}
 
 
@@ -58,9 +58,9 @@ def _projector(found: projector.Report) -> str:
     head = [f"projector, {number(found.events)} events", "poll and decode only", "the same commits, pre-encoded"]
     missed = {log.name: f"{log.of_lower:.2f}" for log in found.logs if log.of_lower < PROJECTOR_AIM}
     told = paragraph(
-        f"Medians of {found.rounds} rounds.", verdict(f"{PROJECTOR_AIM} of the lower floor", missed), made(found)
+        f"Medians of {found.rounds} rounds.", verdict(f"{PROJECTOR_AIM} of the lower ceiling", missed), made(found)
     )
-    return f"{table([*head, '`projector run`', 'of the lower'], rows)}\n{told}"
+    return f"{table([*head, '`projector run`', 'of the lower ceiling'], rows)}\n{told}"
 
 
 def _visible(found: visible.Report) -> str:
@@ -120,8 +120,8 @@ def _api(found: api.Report) -> str:
     head += ["bare FastAPI route, same bytes", "p50, p99", "API", "p50, p99", "of bare"]
     missed = {one.name: f"{one.of_bare.median:.2f}" for one in found.shapes if one.of_bare.median < API_AIM}
     told = paragraph(
-        f"Medians of {found.rounds} rounds of {found.seconds:g} s. Each connection asks for another page, but for "
-        "`the same by all` and `a 304`: those who wait for the same together are asked for once. The bare route "
+        f"Medians of {found.rounds} rounds of {found.seconds:g} s. Each connection requests a different page, except "
+        "in `the same by all` and `a 304`: identical concurrent requests share one call to Redis. The bare route "
         "answers with the first of these pages.",
         verdict(f"{API_AIM} of bare", missed),
         made(found),
@@ -131,7 +131,7 @@ def _api(found: api.Report) -> str:
 
 def _chaos(found: chaos.Report) -> str:
     rows = [[one.name, number(one.times), number(one.records), one.commit] for one in found.faults]
-    told = paragraph("None was lost, none doubled, none dropped in silence. The last run:", made(found))
+    told = paragraph("No record was lost, applied twice or dropped silently. The last run:", made(found))
     return f"{table(['fault', 'times', 'records of the log', 'commit'], rows)}\n{told}"
 
 
@@ -146,7 +146,7 @@ _SECTIONS: dict[str, tuple[type[Run], Callable[[Any], str]]] = {
 
 
 def _throughput(results: Path) -> str | None:
-    """None unless all three have been measured."""
+    """None unless all three have results."""
     projected = runs.read(results, "projector", projector.Report)
     replayed = runs.read(results, "replay", replay.Report)
     asked = runs.read(results, "api", api.Report)
@@ -155,24 +155,24 @@ def _throughput(results: Path) -> str | None:
     rows = {}
     for log in projected.logs:
         ours, read, write = (one.median for one in (log.projector, log.poll_and_decode, log.commits))
-        shown = [_ours(ours), _floor(read, "poll and decode"), _floor(write, "commits, pre-encoded")]
+        shown = [_ours(ours), _ceiling(read, "poll and decode"), _ceiling(write, "Redis alone: commits, pre-encoded")]
         rows[f"projector, {log.name}"] = Row(shown, PROJECTOR_AIM * min(read, write))
     medians = {way.name: way.rate.median for way in replayed.ways}
     read, naive = medians[replay.READ], medians[replay.NAIVE]
     shown = [
         _ours(_best(replayed).rate.median),
-        _floor(read, "poll and decode"),
+        _ceiling(read, "poll and decode"),
         Bar(2, naive, f"{rate(naive)}, naive"),
     ]
     rows["replay, Kafka"] = Row(shown, max(REPLAY_AIM * read, NAIVE_AIM * naive))
     for one in asked.shapes:
         if one.name in _CHARTED:
             ours, bare = one.api.rate.median, one.bare.rate.median
-            rows[f"API, {one.name}"] = Row([_ours(ours), _floor(bare, "a bare route, same bytes")], API_AIM * bare)
+            rows[f"API, {one.name}"] = Row([_ours(ours), _ceiling(bare, "a bare route, same bytes")], API_AIM * bare)
     return bars(
-        "Events or requests a second, beside what the parts can do alone",
-        f"{asked.machine.processors} processors for all, {asked.machine.redis}, {asked.date[:10]}, {asked.commit}",
-        ["this project", "floor", "one event at a time"],
+        "Events or requests per second, and what the parts reach alone",
+        f"{asked.machine.processors} shared processors, {asked.machine.redis}, {asked.date[:10]}, {asked.commit}",
+        ["this project", "ceiling: one part alone", "one event at a time"],
         rows,
     )
 
@@ -186,5 +186,5 @@ def _ours(value: float) -> Bar:
     return Bar(0, value, rate(value))
 
 
-def _floor(value: float, what: str) -> Bar:
+def _ceiling(value: float, what: str) -> Bar:
     return Bar(1, value, f"{rate(value)}, {what}")

@@ -1,4 +1,4 @@
-"""The read model as its users have it: built by `projector replay`, asked of `projector serve` over HTTP."""
+"""The read model as users have it: built by `projector replay`, served by `projector serve` over HTTP."""
 
 import asyncio
 import http.client
@@ -27,7 +27,7 @@ from projector.readmodel.query.query import Query
 from tests.processes import environment, projector, token
 from tests.servers.redis import RedisServer
 
-# Of the groups, that are compared before the switch: all of a million would take a third of the whole run.
+# Share of the groups that is compared before the switch: comparing a million would take a third of the run.
 _SAMPLE = 0.02
 _REPLAY = ("replay", "--yes", "--json", "--sample", str(_SAMPLE))
 _TIMEOUT_S = 120
@@ -35,8 +35,8 @@ _TIMEOUT_S = 120
 
 class Build(Struct):
     """`*_s`: seconds of `projector replay`'s steps; `sample`: the share of the groups that was verified.
-    `bytes_per_group`: as `projector status` estimates it; `redis_*` is all that Redis holds. `bytes_for`: purpose ->
-    bytes of a group.
+    `bytes_per_group`: the estimate of `projector status`; `redis_*`: all memory of Redis. `bytes_for`: purpose -> bytes
+    per group.
     """
 
     events: int
@@ -53,7 +53,7 @@ class Build(Struct):
 
 
 def build(filled: Filled, server: RedisServer, log_url: str, folder: Path, shards: int) -> Build:
-    """Into an empty Redis: one partition, hence one worker."""
+    """Builds into an empty Redis, with one worker, since the log has one partition."""
     settings = {"EVENT_LOG_URL": log_url, "REDIS_URL": server.url}
     began_s: dict[str, float] = {}
     with (
@@ -97,8 +97,8 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path, shard
 
 
 class Asked:
-    """The API's engine in this process, through redis-py on one connection, as PostgreSQL is asked through its driver.
-    The time is that from the query to count and rows.
+    """The API's engine in this process, with redis-py on one connection, as PostgreSQL is queried with its driver.
+    Measures from the query to count and rows.
     """
 
     name = "this project"
@@ -118,7 +118,7 @@ class Asked:
         return self.answer(urlencode(shape.parameters))
 
     def answer(self, raw: str) -> Answer:
-        """To a query as it comes, percent-encoded."""
+        """`raw`: the query string, percent-encoded. Raises Refused."""
         query = parse_list(raw)
         assert isinstance(query, Query)
 
@@ -143,7 +143,7 @@ class Asked:
 
 
 class Served:
-    """One connection that is kept alive; the time is that from the request to the last byte of its answer."""
+    """One persistent connection. Measures from the request to the last byte of the response."""
 
     name = "over HTTP"
 
@@ -156,7 +156,7 @@ class Served:
         return shapes
 
     def begin(self) -> None:
-        """Connected anew: while others were asked, the API may have closed the connection as an idle one."""
+        """Reconnects: the API may have closed the idle connection while others were measured."""
         self._connection.close()
         self._get("/health/live")
         self._slow.reset()

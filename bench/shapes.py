@@ -1,4 +1,4 @@
-"""The lists that are asked for, as parameters of the endpoint, and how many groups each must find."""
+"""The lists to measure, as parameters of the endpoint, and how many groups each must find."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from bench.marketplace import BIG_SELLER, UNTIL, Group, groups, time_text
 
-# Of so many groups the thresholds are taken.
+# Number of groups from which the thresholds are computed.
 _SAMPLE_GROUPS = 2_000
-# Letters of an id: among a million some thirty ids have the same four in a row.
+# Characters of an id: of a million ids some thirty contain the same four in a row.
 _NEEDLE = 4
 
 
 class Shape(NamedTuple):
-    """`parameters`: what is asked, but for `limit`, which is the default of 50."""
+    """`parameters`: all but `limit`, which is the default of 50."""
 
     name: str
     parameters: dict[str, str]
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 
 
 def shapes(number: int) -> list[Shape]:
-    """For a marketplace of that many groups."""
+    """The lists for a marketplace of that many groups."""
     sample = list(islice(groups(number), _SAMPLE_GROUPS))
     totals = sorted(group.total_cents for group in sample)
     threshold = f"{totals[int(0.7 * (len(totals) - 1))] / 100:.2f}"
@@ -62,7 +62,7 @@ def shapes(number: int) -> list[Shape]:
 
 
 def counts(number: int, asked: Sequence[Shape]) -> dict[str, int]:
-    """How many groups each must find: looks at every one, and knows neither projector nor database."""
+    """Shape -> how many groups it must find, by checking every group, independent of projector and database."""
     found = dict.fromkeys((shape.name for shape in asked), 0)
     filters = [(shape.name, [(_MATCHES[name], value) for name, value in shape.filters.items()]) for shape in asked]
     for group in groups(number):
@@ -77,7 +77,7 @@ _MATCHES: dict[str, Callable[[Group, str], bool]] = {
     "seller_id": lambda group, value: any(order.seller_id == value for order in group.orders),
     "status": lambda group, value: any(order.status == value for order in group.orders),
     "sales_channel_id": lambda group, value: group.sales_channel_id == value,
-    # Times of one form and zone, so that texts compare as they do.
+    # All times have one format and zone, so that text order is time order.
     "created_at[$gte]": lambda group, value: time_text(group.created_ms) >= value,
     "total[$gte]": lambda group, value: group.total_cents >= round(100 * float(value)),
     "q": lambda group, value: value in group.id.lower() or value in (group.customer_id or ""),

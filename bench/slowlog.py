@@ -1,30 +1,30 @@
-"""How long calls in Redis take, by its own slow log."""
+"""Durations of calls in Redis, from its slow log."""
 
 import redis
 
 from bench.contest import Calls, Wrong
 from tests.servers.process import wait_until
 
-# What Redis notes as slow, in microseconds: to note a command takes it time, too.
+# Threshold of the slow log, in microseconds: logging a command takes time itself.
 _SLOWER_THAN_US = 100
 _SLOWLOG_ENTRIES = 10_000
 _IDLE_S = 120
 _REWRITE_S = 600.0
-# A script that reads nothing and always does the same, for as long as this project's longer calls take.
+# The no-op script: it reads nothing, and takes as long as this project's longer calls.
 _LOOP = "local sum = 0 for n = 1, tonumber(ARGV[1]) do sum = sum + n % 7 end return sum"
 _LOOP_TURNS = 100_000
 _LOOP_S = 0.0025
 
 
 class SlowLog:
-    """What Redis itself says of how long its calls take."""
+    """Collects the durations of calls since a reset."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
         self._called = 0
         client.config_set("slowlog-log-slower-than", _SLOWER_THAN_US)
         client.config_set("slowlog-max-len", _SLOWLOG_ENTRIES)
-        # What the replay has left to do would be measured too.
+        # A rewrite that the replay has started would be measured too.
         wait_until(lambda: not _rewrites(client), _REWRITE_S, "the rewrite of the append-only file")
 
     def reset(self) -> None:
@@ -35,8 +35,8 @@ class SlowLog:
         """Since the reset."""
         entries = self._redis.slowlog_get(_SLOWLOG_ENTRIES)
         if len(entries) == _SLOWLOG_ENTRIES:
-            raise Wrong(f"more than the {_SLOWLOG_ENTRIES:,} long calls that Redis was to keep")
-        # What a script calls is noted as well. Of our own looks there is one in it at most: the reset.
+            raise Wrong(f"expected fewer than {_SLOWLOG_ENTRIES:,} entries in the slow log, which drops older ones")
+        # The slow log also has commands called by scripts, and at most one of our own: the reset.
         took = [(entry["command"].upper(), entry["duration"] / 1_000_000) for entry in entries]
         noted = [seconds for command, seconds in took if command.startswith(b"EVALSHA")]
         longest = max((seconds for command, seconds in took if not command.startswith(b"SLOWLOG")), default=0.0)
@@ -48,7 +48,7 @@ class SlowLog:
         return calls
 
     def wait_until_idle(self) -> None:
-        """Redis may be at work on what was refused, and would keep the next one waiting."""
+        """Redis may still run a call whose request timed out; the next one would wait for it."""
 
         def is_idle() -> bool:
             try:
@@ -56,13 +56,11 @@ class SlowLog:
             except redis.TimeoutError:
                 return False
 
-        wait_until(is_idle, _IDLE_S, "Redis to be done with it")
+        wait_until(is_idle, _IDLE_S, "Redis to be idle")
 
 
 class Loop:
-    """What the machine adds to calls in Redis, whatever they do: a script that always does the same takes longer at
-    times.
-    """
+    """Runs the no-op script, whose durations vary only with the noise of the machine."""
 
     def __init__(self, client: "redis.Redis", slow: SlowLog) -> None:
         self._redis = client

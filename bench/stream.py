@@ -1,4 +1,4 @@
-"""Events by the thousand: made, written to a log, and timed on their way."""
+"""Makes events, writes them to a log, and measures rates."""
 
 import time
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from tests.processes import Process, applied
 from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
 from tests.servers.redis import RedisServer
 
-# Of a topic of Kafka.
+# Of the topic in Kafka.
 PARTITIONS = 4
 _APPEND_EVENTS = 1_000
-_LOOK_AGAIN_S = 0.005
+_POLL_S = 0.005
 
 
 @contextmanager
 def logs(folder: Path) -> Iterator[dict[str, str]]:
-    """Name -> URL of a log that is not made yet, and of an empty topic of Kafka where that can be had."""
+    """Yields name -> URL: an SQLite log that does not exist yet, and an empty Kafka topic if Kafka is available."""
     urls, home = {"SQLite": sqlite_url(folder / "orders.db")}, kafka_home({})
     if home is None:
         print(f"Without Kafka: {MISSING_HOME}.")
@@ -38,7 +38,7 @@ def logs(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def entries() -> Iterator[Entry]:
-    """Endless, and the same each time."""
+    """Yields the same endless events each time."""
     for event in Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC)).history():
         yield entry_of(msgspec.json.encode(event))
 
@@ -52,10 +52,10 @@ def fill(url: str, name: str, events: int) -> None:
 
 
 def rate(steps: Iterator[int], left_out: int = 0) -> float:
-    """Events a second from the end of the first step, so that no start counts, to the end of the last.
+    """Returns events per second from the end of the first step, which excludes the start, to the end of the last.
 
-    `left_out`: so many events, or a step more, at both ends do not count either: those of windows, of which the first
-    are read before anything is written, and the last are written when nothing is read any more.
+    `left_out`: this many events at both ends, or a step more, do not count either: of windows, the first are read
+    before anything is written, and the last are written after all is read.
     """
     seen, at = 0, []
     for events in steps:
@@ -63,13 +63,13 @@ def rate(steps: Iterator[int], left_out: int = 0) -> float:
         at.append((seen, time.perf_counter()))
     timed = [one for one in at if max(left_out, 1) <= one[0] <= seen - left_out]
     if len(timed) < 2:
-        raise SystemExit(f"bench: too few events to be timed: {seen:,} in {len(at)} steps")
+        raise SystemExit(f"bench: too few events to measure: {seen:,} in {len(at)} steps")
     (first, started_s), (last, ended_s) = timed[0], timed[-1]
     return (last - first) / (ended_s - started_s)
 
 
 def progress(client: "redis.Redis", process: Process, events: int) -> Iterator[int]:
-    """The events that were applied since the last step, until all are."""
+    """Yields the number of events applied since the last step, until all are."""
     seen = 0
     while seen < events:
         assert process.process.poll() in (None, 0), process.text()
@@ -77,11 +77,11 @@ def progress(client: "redis.Redis", process: Process, events: int) -> Iterator[i
         if now > seen:
             yield now - seen
             seen = now
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_POLL_S)
 
 
 def live(server: RedisServer, url: str, folder: Path, events: int) -> float:
-    """Events a second of `projector run`, into an empty Redis."""
+    """Returns events per second of `projector run`, into an empty Redis."""
     with server.client() as client:
         client.flushall()
         with Process("run", cwd=folder, EVENT_LOG_URL=url, REDIS_URL=server.url) as run:

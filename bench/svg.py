@@ -1,13 +1,13 @@
-"""What all charts share: an SVG that needs nothing else, with a title, a legend, and rows, every other one shaded.
+"""Parts of all charts: a self-contained SVG with a title, a legend, and rows, every other one shaded.
 
-It brings its own background, light or dark as the reader's system is, so that it can be read on any page.
+It has its own background, light or dark by the reader's system, so that it is readable on any page.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 WIDTH, LEFT, RIGHT, TOP = 960, 236, 28, 84
-# Light, dark: told apart by those who see no red and green, and by their place in each row.
+# Light, dark: distinguishable with red-green blindness, and by their order in each row.
 _COLOURS = (("#0060b8", "#5eb1ff"), ("#b84a00", "#ff9e57"), ("#6b6b6b", "#a8a8a8"), ("#8a3fa0", "#d08ae6"))
 _STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
@@ -25,7 +25,7 @@ text { fill: #f0f6fc; } .faint { fill: #9198a1; }
 def heading(
     title: str, subtitle: str, series: Sequence[str], mark: Callable[[int, float, float], list[str]], note: str
 ) -> list[str]:
-    """`mark(number, x, y)` draws what stands for a series, 32 wide."""
+    """`mark(number, x, y)` draws the legend's symbol of a series, 32 wide."""
     drawn = [
         f'<text class="title" x="20" y="28">{escape(title)}</text>',
         f'<text class="faint" x="20" y="47">{escape(subtitle)}</text>',
@@ -38,7 +38,7 @@ def heading(
 
 
 def rows(heights: Mapping[str, int]) -> list[str]:
-    """Their names, and what shades them, from the top down."""
+    """Draws their names and shades, from the top down."""
     drawn, y = [], TOP
     for number, (name, height) in enumerate(heights.items()):
         if number % 2 == 0:

@@ -1,8 +1,8 @@
-"""The same marketplace in PostgreSQL, laid down in two ways, and the lists as SQL.
+"""The same marketplace in PostgreSQL, in two schemas, and the lists as SQL.
 
-`Normalised` has what the reference marketplace has, and asks as it does: groups, their orders, the orders' totals (JSON
-in a table of versions) and sellers, joined and added up for each page. `Denormalised` is what one would make of that to
-be fast: a row a group with all that lists show, filter and sort by, and every index that could help.
+`Normalised` has the tables and queries of the reference marketplace: groups, their orders, the orders' totals (JSON in
+a table of versions) and sellers, joined and summed for each page. `Denormalised` is optimised for lists: one row per
+group with all that lists show, filter and sort by, and every index that could help.
 """
 
 import time
@@ -107,10 +107,10 @@ WHERE {} GROUP BY g.id ORDER BY g.created_at DESC LIMIT {} OFFSET {}
 """
 
 
-def load(connection: Connection, groups: Iterable[Group], tell: Callable[[str], None]) -> bool:
-    """Whether there are indexes for `q`, which an extension has."""
+def load(connection: Connection, groups: Iterable[Group], progress: Callable[[str], None]) -> bool:
+    """Returns whether there are indexes for `q`, which need an extension."""
     connection.execute(_FLAT)
-    tell("copying to PostgreSQL")
+    progress("copying to PostgreSQL")
     with connection.cursor() as cursor, cursor.copy("COPY flat FROM STDIN") as copy:
         for group in groups:
             head = (group.id, group.display_id, group.cart_id, group.customer_id, group.sales_channel_id)
@@ -125,8 +125,8 @@ def load(connection: Connection, groups: Iterable[Group], tell: Callable[[str], 
     partial = [index.as_string(connection) for index in _partial_indexes()]
     last = ["DROP TABLE flat", "VACUUM ANALYZE"]
     for statements in (_statements(_DENORMALISED), partial, _statements(_TRIGRAMS) if has_trigrams else []):
-        _run(connection, statements, tell)
-    _run(connection, [*_statements(_NORMALISED), *last], tell)
+        _run(connection, statements, progress)
+    _run(connection, [*_statements(_NORMALISED), *last], progress)
     return has_trigrams
 
 
@@ -134,14 +134,14 @@ def _statements(text: str) -> list[str]:
     return [statement.strip() for statement in text.split(";\n") if statement.strip()]
 
 
-def _run(connection: Connection, statements: Sequence[str], tell: Callable[[str], None]) -> None:
+def _run(connection: Connection, statements: Sequence[str], progress: Callable[[str], None]) -> None:
     for statement in statements:
-        tell(f"PostgreSQL: {' '.join(statement.split())[:80]}")
+        progress(f"PostgreSQL: {' '.join(statement.split())[:80]}")
         connection.execute(statement.encode())
 
 
 def _partial_indexes() -> Iterable[Composed]:
-    """There are few statuses and channels, so that each may have its own, in every order."""
+    """One index for each status and channel, of which there are few, in every sort order."""
     values = {"statuses": [*STATUSES, "canceled"], "sales_channel_ids": [*CHANNELS]}
     template = SQL("CREATE INDEX ON listed ({}, id) WHERE {} @> ARRAY[{}::text]")
     return [
@@ -158,7 +158,7 @@ def _has_trigrams(connection: Connection) -> bool:
 
 
 class Denormalised:
-    """Two statements, count and page, each prepared. No API lies in between."""
+    """Two prepared statements, count and page, without an API in between."""
 
     name = "PostgreSQL, one table"
 
@@ -169,10 +169,10 @@ class Denormalised:
         return shapes
 
     def begin(self) -> None:
-        """Nothing."""
+        """Nothing to prepare."""
 
     def calls(self) -> None:
-        """Nobody tells."""
+        """Not available."""
 
     def ask(self, shape: Shape) -> Answer:
         where = " AND ".join(_LISTED_WHERE[name] for name in shape.filters) or "true"
@@ -185,7 +185,7 @@ class Denormalised:
 
 
 class Normalised:
-    """As the reference marketplace asks, which cannot sort or filter by totals, and orders by one field alone."""
+    """The reference marketplace's SQL, which cannot sort or filter by totals, and sorts by one field only."""
 
     name = "PostgreSQL, joins"
 
@@ -193,16 +193,16 @@ class Normalised:
         self._connection = connection
 
     def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
-        """The first pages of all and of one filter."""
+        """The first pages of all groups and of one filter."""
         return [
             shape for shape in shapes if "order" not in shape.parameters and shape.parameters.keys() <= {*_JOINED_WHERE}
         ]
 
     def begin(self) -> None:
-        """Nothing."""
+        """Nothing to prepare."""
 
     def calls(self) -> None:
-        """Nobody tells."""
+        """Not available."""
 
     def ask(self, shape: Shape) -> Answer:
         where = " AND ".join(["g.deleted_at IS NULL", *(_JOINED_WHERE[name] for name in shape.filters)])

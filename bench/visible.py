@@ -1,10 +1,10 @@
-"""From an append to the log until the API's list reflects it: how long that takes at a steady 2 000 events a second.
+"""Time from an append to the log until the API's list reflects it, at a steady 2 000 events per second.
 
     python -m bench.visible     BENCH_SECONDS (10) of load for each log; results go to BENCH_RESULTS (bench/results)
 
-Every 10 ms the events that are due are appended together, and a reader who waits asks for the list with their position
-in `X-Min-Position`. The time runs from the call of the append to the last byte of the answer: it includes that the log
-has made the events durable, and a request. Nobody waits for the answer to one append before the next.
+Every 10 ms the events that are due are appended together, and a reader requests the list with their position in
+`X-Min-Position`. The time runs from the call of the append to the last byte of the response: it includes the log's
+acknowledgement and a request. The next append does not wait for that response.
 """
 
 import http.client
@@ -37,7 +37,7 @@ EVENTS_PER_S = 2_000
 EVENTS = int(EVENTS_PER_S * SECONDS)
 _TICK_S = 0.01
 _WAIT_MS = 30_000
-# More than there are ticks in what is aimed at, so that hardly any append waits for a reader.
+# More than the aimed latency has ticks, so that appends hardly wait for a free reader.
 _READERS = 16
 
 
@@ -50,7 +50,7 @@ class Spread(Struct):
 
 
 class FromLog(Struct):
-    """`append`: the log's part, until it has acknowledged. `events_per_s`: as they came to be."""
+    """`append`: until the log has acknowledged. `events_per_s`: the rate that was reached."""
 
     name: str
     events_per_s: int
@@ -80,7 +80,7 @@ def main() -> None:
 def _measure(name: str, server: RedisServer, url: str, folder: Path) -> FromLog:
     with server.client() as client:
         client.flushall()
-    # Made beforehand; the first one shows that all are there.
+    # Made beforehand. The first one shows that all processes are up.
     first, *rest = islice(entries(), EVENTS + 1)
     limits = {"PROJECTION_WAIT_MS": str(_WAIT_MS), "API_REQUEST_TIMEOUT_MS": str(_WAIT_MS + 1000), "ACCESS_LOG": "off"}
     with (
@@ -99,7 +99,7 @@ def _measure(name: str, server: RedisServer, url: str, folder: Path) -> FromLog:
 def _load(
     log: Log, events: Sequence[Entry], readers: "_Readers", pool: ThreadPoolExecutor
 ) -> tuple[list[float], list[float], float]:
-    """Seconds until each append was acknowledged, until it was visible, and of the whole."""
+    """Returns seconds until each append was acknowledged, until it was visible, and of the whole load."""
     appended, asked, sent = [], [], 0
     started_s = time.perf_counter()
     while sent < len(events):
@@ -116,7 +116,7 @@ def _load(
 
 
 class _Readers:
-    """One for each thread, on a connection that is kept alive."""
+    """Sends requests on one persistent connection per thread."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -124,7 +124,7 @@ class _Readers:
         self._mine = threading.local()
 
     def ask(self, positions: Sequence[Position]) -> float:
-        """When the list reflects all of them."""
+        """Waits until the list reflects all positions; returns the time of `perf_counter`."""
         if not hasattr(self._mine, "connection"):
             self._mine.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2 * _WAIT_MS / 1000)
         last = {position.partition: position for position in sorted(positions)}

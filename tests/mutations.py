@@ -3,10 +3,12 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+from tests.fields import RANGE_FIELDS, VALUE_FIELDS
+
 URL_BYTES_MAX = 65_536
 NAMES = (
-    *("limit", "offset", "order", "fields", "q", "id", "customer_id", "seller_id", "status", "sales_channel_id"),
-    *("created_at", "updated_at", "total", "seller_count", "display_id", "with_deleted", "foo", "__proto__", ""),
+    *("limit", "offset", "order", "fields", "q", "id", *VALUE_FIELDS, *RANGE_FIELDS),
+    *("with_deleted", "foo", "__proto__", ""),
 )
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$like", "$and", "")
 VALUES = (

@@ -1,7 +1,7 @@
-"""The expected read model by the contract: a second, simple implementation.
+"""A second, plain implementation of the fold and its documents, as the contract describes them.
 
-It imports no project code. Events are CloudEvents as dicts; a group is a dict like the served document,
-with `total` as a Decimal.
+Neither this nor tests/fields.py imports the project. Events are CloudEvents as dicts; a group is a dict
+like the served document, with `total` as a Decimal.
 """
 
 import hashlib
@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-ORDER_FIELDS = (
-    *("created_at", "seller_id", "status", "total", "customer_id", "sales_channel_id"),
-    *("currency_code", "display_id", "cart_id", "order_group_display_id", "deleted_at"),
-)
-SHOWN = (
-    *("id", "display_id", "seller_id", "customer_id", "sales_channel_id", "status"),
-    *("currency_code", "total", "created_at", "updated_at"),
-)
+from tests.fields import EVENT_FIELDS, ORDER_FIELDS
 
 Revision = tuple[int, datetime, bytes]
 Event = dict[str, Any]
@@ -60,7 +53,7 @@ def _order(order_id: str, history: list[Event]) -> dict[str, Any]:
         "revisions": {},
     }
     for event in history:
-        for field in ORDER_FIELDS:
+        for field in EVENT_FIELDS:
             if field in event["data"]:
                 order[field] = _value(field, event["data"][field])
                 order["revisions"][field] = revision(event)
@@ -107,7 +100,7 @@ def _last_value(counted: list[dict[str, Any]], field: str) -> Any:
 
 
 def _row(order: dict[str, Any]) -> dict[str, Any]:
-    row = {field: order.get(field) for field in SHOWN}
+    row = {field: order.get(field) for field in ORDER_FIELDS}
     return row | {"created_at": shown_time(order["created_at"]), "updated_at": shown_time(order["updated_at"])}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import tests.oracle as oracle
+from tests.fields import EVENT_FIELDS
 
 FATES = ("applied", "stale", "passed_over", "parked")
 OURS = ("order.created", "order.updated")
@@ -117,7 +118,7 @@ def _merge(order: dict[str, Any], event: oracle.Event) -> bool:
     revision = oracle.revision(event)
     newer = [
         field
-        for field in ("updated_at", *oracle.ORDER_FIELDS)
+        for field in ("updated_at", *EVENT_FIELDS)
         if field in event["data"] and (field not in order or revision > order[field])
     ]
     order.update(dict.fromkeys(newer, revision))

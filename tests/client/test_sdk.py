@@ -11,9 +11,10 @@ import pytest
 from redis import Redis
 
 from tests.client import node
-from tests.integration.naive import DEFAULTS, Request, answer
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS
+from tests.integration.naive import Request, answer
 from tests.integration.queries import only_floats, random_request, shown_as_json, written
-from tests.integration.seed import GROUP_NAMES, ODD_IDS, go_live, make_groups, write
+from tests.integration.seed import ODD_IDS, go_live, make_groups, write
 from tests.processes import Api, token
 
 GROUPS = make_groups(random.Random(5), 300)
@@ -102,7 +103,7 @@ def test_one_group(ask: Ask) -> None:
     # The client encodes no path: that is the caller's part, by `encodeURIComponent`.
     paths = [LIST + "/" + encoded(group["id"]) for group in groups]
     answers = ask([{"path": path} for path in paths] + [{"path": paths[-1], "query": {"fields": "id,statuses"}}])
-    names = (*DEFAULTS, "orders")
+    names = (*DEFAULT_FIELDS, "orders")
     for group, found in zip(groups, answers, strict=False):
         shown = answer([group], Request(names=names))["order_groups"][0]
         assert found == {"body": {"order_group": only_floats(shown_as_json(shown))}}
@@ -144,7 +145,7 @@ def test_what_javascript_writes_in_its_own_way(ask: Ask) -> None:
             {"query": {"id": [], "status": [], "limit": 0}},
             {"query": {"total": {"$gte": 0.1, "$lt": 10}, "limit": 1000}},
             {"query": {"display_id": 7, "seller_count": [1, 2], "limit": 1000}},
-            {"query": {"with_deleted": True, "fields": ",".join(GROUP_NAMES), "limit": 1000}},
+            {"query": {"with_deleted": True, "fields": ",".join(GROUP_FIELDS), "limit": 1000}},
         ]
     )
     everything = Request(limit=1000)
@@ -154,5 +155,5 @@ def test_what_javascript_writes_in_its_own_way(ask: Ask) -> None:
     assert answers[1]["body"]["count"] == len(GROUPS)
     assert answers[2]["body"] == expected(few)
     assert answers[3]["body"] == expected(some)
-    assert answers[4]["body"] == expected(Request(limit=1000, names=GROUP_NAMES))
+    assert answers[4]["body"] == expected(Request(limit=1000, names=GROUP_FIELDS))
     assert min(found["body"]["count"] for found in answers) > 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tests.integration.seed import GROUP_NAMES, ORDER_NAMES, Group, value_sets
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS
+from tests.integration.seed import Group, value_sets
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": operator.eq,
@@ -18,7 +19,6 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$in": lambda value, operand: value in operand,
     "$nin": lambda value, operand: value not in operand,
 }
-DEFAULTS = ("id", "customer_id", "seller_count", "total", "created_at", "updated_at")
 
 
 @dataclass
@@ -33,8 +33,8 @@ class Request:
     any_of: dict[str, Sequence[str]] = field(default_factory=dict)
     ranges: dict[str, dict[str, Any]] = field(default_factory=dict)
     fields: str | None = None
-    names: Sequence[str] = DEFAULTS
-    order_names: Sequence[str] = ORDER_NAMES
+    names: Sequence[str] = DEFAULT_FIELDS
+    order_names: Sequence[str] = ORDER_FIELDS
 
 
 def answer(groups: Sequence[Group], request: Request) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def ordered(groups: Sequence[Group], sort: str, descending: bool) -> list[Group]
 
 
 def shown(group: Group, request: Request) -> Group:
-    picked = {name: group[name] for name in GROUP_NAMES if name in request.names}
+    picked = {name: group[name] for name in GROUP_FIELDS if name in request.names}
     if "orders" in picked:
         sellers = request.any_of.get("seller_id")
         picked["orders"] = [

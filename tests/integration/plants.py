@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests import buckets, oracle
+from tests.fields import SORT_FIELDS
 from tests.readmodel import shard_of
 
-BY = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
 PARTS = ("row", "rest", "text", "state")
 
 
@@ -174,7 +174,7 @@ class Garden:
             "status": document["statuses"], "sales_channel_id": document["sales_channel_ids"],
         }  # fmt: skip
         of = [f"of:{field}:{value}" for field, members in values.items() for value in members if value]
-        return [*(f"by:{field}" for field in BY), *of]
+        return [*(f"by:{field}" for field in SORT_FIELDS), *of]
 
     def _any(self) -> str:
         return self._rng.choice(self._ids)

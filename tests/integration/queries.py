@@ -6,21 +6,21 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from tests.integration.naive import DEFAULTS, Request
-from tests.integration.seed import CHANNELS, CUSTOMERS, GROUP_NAMES, ORDER_NAMES, SELLERS, STATUSES, TIMES, Group, iso
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, RANGE_FIELDS, SORT_FIELDS, TIME_FIELDS
+from tests.integration.naive import Request
+from tests.integration.seed import CHANNELS, CUSTOMERS, SELLERS, STATUSES, Group, iso
 
-SORTS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
 FIELDS: tuple[tuple[str | None, tuple[str, ...], tuple[str, ...]], ...] = (
-    (None, DEFAULTS, ORDER_NAMES),
-    (None, DEFAULTS, ORDER_NAMES),
-    ("", ("id",), ORDER_NAMES),
-    ("total,nothing", ("id", "total"), ORDER_NAMES),
-    ("+display_id,+statuses", (*DEFAULTS, "display_id", "statuses"), ORDER_NAMES),
-    ("-total,-id", tuple(name for name in DEFAULTS if name != "total"), ORDER_NAMES),
-    ("*orders", (*DEFAULTS, "orders"), ORDER_NAMES),
-    ("orders.*,-orders", DEFAULTS, ORDER_NAMES),
+    (None, DEFAULT_FIELDS, ORDER_FIELDS),
+    (None, DEFAULT_FIELDS, ORDER_FIELDS),
+    ("", ("id",), ORDER_FIELDS),
+    ("total,nothing", ("id", "total"), ORDER_FIELDS),
+    ("+display_id,+statuses", (*DEFAULT_FIELDS, "display_id", "statuses"), ORDER_FIELDS),
+    ("-total,-id", tuple(name for name in DEFAULT_FIELDS if name != "total"), ORDER_FIELDS),
+    ("*orders", (*DEFAULT_FIELDS, "orders"), ORDER_FIELDS),
+    ("orders.*,-orders", DEFAULT_FIELDS, ORDER_FIELDS),
     ("orders.total,cart_id,orders.seller_id", ("id", "cart_id", "orders"), ("seller_id", "total")),
-    (",".join(GROUP_NAMES), GROUP_NAMES, ORDER_NAMES),
+    (",".join(GROUP_FIELDS), GROUP_FIELDS, ORDER_FIELDS),
 )
 
 
@@ -32,7 +32,7 @@ def shown_as_json(value: Any, name: str = "") -> Any:
         return [shown_as_json(child) for child in value]
     if isinstance(value, Decimal) and value == value.to_integral_value():
         return int(value)
-    return iso(value) if name in TIMES else value
+    return iso(value) if name in TIME_FIELDS else value
 
 
 def only_floats(value: Any) -> Any:
@@ -46,7 +46,7 @@ def only_floats(value: Any) -> Any:
 def random_request(rng: random.Random, groups: Sequence[Group]) -> Request:
     """Of groups of seed.py or the like: values are taken from them, so that most requests match something."""
     request = Request(limit=rng.choice((0, 1, 7, 50, 1000)), offset=rng.choice((0, 0, 1, 20, 200, 5000)))
-    request.sort, request.descending = rng.choice(SORTS), rng.random() < 0.5
+    request.sort, request.descending = rng.choice(SORT_FIELDS), rng.random() < 0.5
     request.fields, request.names, request.order_names = rng.choice(FIELDS)
     if rng.random() < 0.25:
         request.q = rng.choice(("og_", "CUS_1", "strasse", "ß", "a", "%", "_1", "ä", "日", "f\u00ff", '","', "cus_3"))
@@ -58,7 +58,7 @@ def random_request(rng: random.Random, groups: Sequence[Group]) -> Request:
         if rng.random() < 0.3:
             wanted = [str(value) for value in rng.sample(pool, rng.choice((1, 1, 2, 3)))]
             request.any_of[name] = [*wanted, *rng.choice(((), ("nobody",)))]
-    for name in ("created_at", "updated_at", "total", "seller_count", "display_id"):
+    for name in RANGE_FIELDS:
         if rng.random() < 0.2:
             request.ranges[name] = random_operators(rng, groups, name)
     return request
@@ -107,4 +107,4 @@ def list_pairs(rng: random.Random, name: str, values: Sequence[str]) -> list[tup
 
 
 def written(name: str, value: Any) -> str:
-    return iso(value) if name in TIMES else f"{value}"
+    return iso(value) if name in TIME_FIELDS else f"{value}"

@@ -1,4 +1,4 @@
-"""Writes order groups into Redis as the read model lays them down. Knows neither the projector nor the API.
+"""Writes order groups into Redis in the format of the read model, without the projector and the API.
 
 A group is a plain dict of its document's fields, with `total` as Decimal and times as Unix milliseconds.
 """
@@ -14,44 +14,15 @@ from typing import Any
 from redis import Redis
 from redis.cluster import RedisCluster
 
+from projector.readmodel.schema.document import VERSION
 from tests import buckets
+from tests.fields import GROUP_FIELDS, TIME_FIELDS
 
 Group = dict[str, Any]
 
-# Of the read model that is laid down here.
-VERSION = 7
 # Of one chunk of what `q` looks through.
 LINES = 128
 
-ORDER_NAMES = (
-    "id",
-    "display_id",
-    "seller_id",
-    "customer_id",
-    "sales_channel_id",
-    "status",
-    "currency_code",
-    "total",
-    "created_at",
-    "updated_at",
-)
-GROUP_NAMES = (
-    "id",
-    "customer_id",
-    "seller_count",
-    "total",
-    "created_at",
-    "updated_at",
-    "display_id",
-    "cart_id",
-    "currency_code",
-    "seller_ids",
-    "statuses",
-    "sales_channel_ids",
-    "order_count",
-    "orders",
-)
-TIMES = ("created_at", "updated_at")
 JUNE_MS = 1780272000000
 # Their byte orders, locale orders and casefolded forms all differ.
 ODD_IDS = (
@@ -91,7 +62,7 @@ def render(value: object) -> str:
 
 
 def _render_field(name: str, value: Any) -> str:
-    return render(iso(value)) if name in TIMES else render(value)
+    return render(iso(value)) if name in TIME_FIELDS else render(value)
 
 
 def make_groups(rng: random.Random, number: int) -> list[Group]:
@@ -214,7 +185,7 @@ def described(number: int, shards: int, version: int) -> str:
 def _write_group(pipeline: Any, prefix: str, group: Group) -> None:
     group_id = group["id"]
     document = render(group)
-    border = len(render({name: group[name] for name in GROUP_NAMES[:6]})) - 1
+    border = len(render({name: group[name] for name in GROUP_FIELDS[:6]})) - 1
     pipeline.hset(prefix + "row", group_id, document[:border] + "}")
     pipeline.hset(prefix + "rest", group_id, document[border:])
     for index, score in scores(group).items():

@@ -15,9 +15,10 @@ from projector.readmodel.query.engine import Answer
 from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.integration.naive import DEFAULTS, Request, matches, ordered, shown
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS
+from tests.integration.naive import Request, matches, ordered, shown
 from tests.integration.queries import query_string, shown_as_json
-from tests.integration.seed import GROUP_NAMES, Group
+from tests.integration.seed import Group
 from tests.integration.test_commit import commit
 from tests.integration.test_differential import Events, change, created_events, event
 
@@ -91,7 +92,7 @@ def check(found: Answer, shop: Shop, request: Request) -> None:
     assert found.count == len(matching)
     page = matching[request.offset : request.offset + request.limit]
     # Not what is picked of them: the documents as they are stored, or the default fields.
-    stored = Request(names=DEFAULTS if request.names == DEFAULTS else GROUP_NAMES)
+    stored = Request(names=DEFAULT_FIELDS if request.names == DEFAULT_FIELDS else GROUP_FIELDS)
     assert rows == [shown_as_json(shown(group, stored)) for group in page]
 
 

@@ -17,7 +17,8 @@ from projector.readmodel.query.page import known, listing, places
 from projector.readmodel.query.page.documents import ROWS_MAX, Documents
 from projector.readmodel.query.page.known import CHANGES_MAX, Known
 from projector.readmodel.query.page.places import Places
-from tests.integration.naive import DEFAULTS, Request
+from tests.fields import DEFAULT_FIELDS
+from tests.integration.naive import Request
 from tests.integration.queries import random_request
 from tests.integration.seed import STATUSES
 from tests.integration.shop import Shop, asked, check, force, opened
@@ -129,7 +130,7 @@ def test_what_changes_after_the_list(
 
 
 @pytest.mark.parametrize("orders", [150, 900])
-@pytest.mark.parametrize(("fields", "names"), [(None, DEFAULTS), ("*orders", (*DEFAULTS, "orders"))])
+@pytest.mark.parametrize(("fields", "names"), [(None, DEFAULT_FIELDS), ("*orders", (*DEFAULT_FIELDS, "orders"))])
 def test_all_of_a_page_changes_again_and_again(
     shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, fields: str | None, names: tuple[str, ...], orders: int
 ) -> None:

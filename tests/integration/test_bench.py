@@ -1,4 +1,4 @@
-"""The benchmarks work: on a small marketplace, from its events to what the README would say."""
+"""Runs the benchmarks on a small marketplace, from its events to the README's sections."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def test_shares_are_as_told_at_any_size() -> None:
 
 
 class Liar:
-    """A contender that is wrong from some question on."""
+    """A contender whose counts are wrong after `truths` requests."""
 
     name = "liar"
 
@@ -148,7 +148,7 @@ class Liar:
         """Nothing."""
 
     def calls(self) -> None:
-        """Nobody knows."""
+        """Not available."""
 
     def ask(self, shape: Shape) -> Answer:
         self._truths -= 1
@@ -159,7 +159,7 @@ class Liar:
 def test_a_wrong_count_ends_it(truths: int) -> None:
     contest = Contest([Liar(truths)], [Shape("all", {})], {"all": 7}, requests=10, seconds=1, rounds=2)
     with pytest.raises(Wrong, match="expected 7 groups, liar has 8"):
-        contest.run(lambda told: None)
+        contest.run(lambda _: None)
 
 
 def test_quantiles() -> None:

@@ -1,6 +1,7 @@
 """Bad input on the command line: one line that says what is wrong, exit code 2, no traceback, nothing lost."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_a_file_with_a_mistake_publishes_nothing(tmp_path: Path) -> None:
     skipping = projector("publish", "events.jsonl", "--skip-bad", cwd=tmp_path)
     assert (skipping.returncode, skipping.stdout) == (0, "orders/0@3\n")
     assert skipping.stderr.splitlines()[-1] == "published 2 events, skipped 2 bad lines"
+
+
+def test_version(tmp_path: Path) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    done = projector("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"order-group-projector {project['version']}\n")
 
 
 def test_without_anything_it_explains_itself(tmp_path: Path) -> None:

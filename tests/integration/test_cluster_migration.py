@@ -18,8 +18,9 @@ from redis.exceptions import AskError, TryAgainError
 
 from projector.readmodel.client.batches import Batches, Block, Command, Reply
 from projector.readmodel.query.lua.scripts import CHANGED, END, GATHER, ONE, PLACES, SCAN, SEARCH, SELECT
+from tests.fields import DEFAULT_FIELDS
 from tests.integration.client import BEARER, Api, running
-from tests.integration.naive import DEFAULTS, Request, answer
+from tests.integration.naive import Request, answer
 from tests.integration.queries import shown_as_json
 from tests.integration.seed import go_live, make_groups, write
 from tests.integration.shop import force
@@ -37,7 +38,7 @@ WAIT_MS = 150
 
 ASKED: dict[str, Request] = {
     "limit=20&offset=30": Request(limit=20, offset=30),
-    "limit=1000&fields=*orders": Request(limit=1000, names=(*DEFAULTS, "orders")),
+    "limit=1000&fields=*orders": Request(limit=1000, names=(*DEFAULT_FIELDS, "orders")),
     "status=pending&limit=300": Request(limit=300, any_of={"status": ["pending"]}),
     "status=pending&sales_channel_id=sc_web&order=total": Request(
         any_of={"status": ["pending"], "sales_channel_id": ["sc_web"]}, sort="total", descending=False

@@ -19,6 +19,7 @@ import redis
 from events.logs.log import Entry
 from events.logs.open import open_log
 from tests import oracle
+from tests.fields import TIME_FIELDS, VALUE_FIELDS
 from tests.integration.naive import Request, matches, ordered, shown
 from tests.integration.queries import query_string, random_request, shown_as_json
 from tests.integration.seed import CHANNELS, SELLERS, STATUSES, Group, go_live, iso, make_groups
@@ -160,7 +161,7 @@ class Writer(threading.Thread):
 
 def with_empty(rng: random.Random, request: Request, query: str) -> str:
     """Empty values, which are no filter, at times."""
-    names = {"customer_id", "seller_id", "status", "sales_channel_id", "q", "created_at", "updated_at"}
+    names = {*VALUE_FIELDS, *TIME_FIELDS, "q"}
     free = sorted(names - request.any_of.keys() - request.ranges.keys() - ({"q"} if request.q else set()))
     chosen = rng.sample(free, rng.choice((0, 0, 0, 1, 2)))
     return "&".join([query, *(rng.choice((f"{name}=", name)) for name in chosen)])

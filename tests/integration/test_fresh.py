@@ -19,11 +19,12 @@ from api.errors import NotYet
 from api.freshness.waiting import Waiting
 from events.logs.log import Partition
 from projector.readmodel.query.engine import Engine
+from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.integration.client import BEARER, Api, running
-from tests.integration.seed import VERSION, go_live, make_groups, write
+from tests.integration.seed import go_live, make_groups, write
 from tests.integration.test_commit import commit
 from tests.integration.test_errors import assert_unavailable
 from tests.poison import event

@@ -9,8 +9,9 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
+from projector.readmodel.schema.document import VERSION
 from tests.integration.client import BEARER, Api, running
-from tests.integration.seed import VERSION, described, go_live, make_groups, write
+from tests.integration.seed import described, go_live, make_groups, write
 from tests.integration.test_fresh import LIST, calls, get, since, under_way
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until

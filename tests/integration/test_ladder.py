@@ -10,8 +10,8 @@ from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window, call
 from projector.readmodel.query.plan import Select, plan
 from projector.readmodel.query.query import Query
 from projector.readmodel.schema.keys import Generation
+from tests.fields import SORT_FIELDS
 from tests.integration.naive import Request, answer
-from tests.integration.queries import SORTS
 from tests.integration.seed import make_groups, write
 from tests.integration.shop import force
 
@@ -19,7 +19,7 @@ GROUPS = make_groups(random.Random(12), 3000)
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", SORT_FIELDS)
 def test_places_are_near(redis_url: str, sort: str, descending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, WALKED_GROUPS=0, LISTED_GROUPS=4, AT_ONCE_MEMBERS=10**9)
     query = parse_list(f"status=pending&total[$gte]=0&order={'-' if descending else ''}{sort}")

@@ -10,8 +10,9 @@ from redis import Redis
 
 from projector.readmodel.client.batches import Batches, Block, Command, Reply
 from projector.readmodel.query.page.documents import FIRST_ROWS
+from tests.fields import DEFAULT_FIELDS
 from tests.integration.client import running
-from tests.integration.naive import DEFAULTS, Request, answer
+from tests.integration.naive import Request, answer
 from tests.integration.queries import shown_as_json
 from tests.integration.seed import make_groups, serve
 
@@ -37,7 +38,7 @@ def test_large_documents_are_read_some_at_a_time(
     monkeypatch.setattr(Batches, "ask", noted)
     with Redis.from_url(one_redis_url) as client:
         serve(client, GROUPS, shards=shards)
-    request = Request(limit=50, offset=5, fields="*orders", names=(*DEFAULTS, "orders"))
+    request = Request(limit=50, offset=5, fields="*orders", names=(*DEFAULT_FIELDS, "orders"))
     expected = shown_as_json(answer(GROUPS, request))
     assert all(len(json.dumps(group, default=str)) > LARGE for group in expected["order_groups"])
     with running(one_redis_url) as api:

@@ -10,9 +10,10 @@ import pytest
 from redis import Redis
 
 from tests.buckets import bucket
+from tests.fields import DEFAULT_FIELDS, SORT_FIELDS
 from tests.integration.client import Api, running
-from tests.integration.naive import DEFAULTS, Request, answer
-from tests.integration.queries import SORTS, only_floats, query_string, random_request, shown_as_json
+from tests.integration.naive import Request, answer
+from tests.integration.queries import only_floats, query_string, random_request, shown_as_json
 from tests.integration.seed import JUNE_MS, iso, make_groups, serve
 from tests.integration.shop import force
 
@@ -88,7 +89,7 @@ def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monk
     elif filtered == "q":
         request.q = "og_"
         extra = "&q=og_"
-    for request.sort, request.descending in product(SORTS, (False, True)):
+    for request.sort, request.descending in product(SORT_FIELDS, (False, True)):
         for request.offset in range(0, len(GROUPS) + PAGE, PAGE):
             query = (
                 f"limit={PAGE}&offset={request.offset}&order={'-' if request.descending else ''}{request.sort}{extra}"
@@ -151,7 +152,7 @@ def test_bounds_among_many_that_are_nearly_alike(
             bounds = rng.choice(({"$gte": some[0]}, {"$gt": some[0], "$lte": some[3]}, {"$lt": some[2]}))
             row = [some[1] + n for n in range(rng.choice((1, 300)))]
             left_out = rng.choice(({}, {"$nin": some[1:3]}, {"$nin": row}))
-            request = Request(limit=100, sort=rng.choice(SORTS), ranges={field: {**bounds, **left_out}})
+            request = Request(limit=100, sort=rng.choice(SORT_FIELDS), ranges={field: {**bounds, **left_out}})
             request.any_of["status"] = ["pending", "completed"]
             query = query_string(rng, request)
             wanted = answer(groups, request)
@@ -274,7 +275,7 @@ def test_an_offset_beyond_every_number(api: Api) -> None:
 
 
 def test_one_group(api: Api) -> None:
-    request = Request(names=(*DEFAULTS, "orders"))
+    request = Request(names=(*DEFAULT_FIELDS, "orders"))
     for group in GROUPS[:40]:
         response = api.get("/admin/order-groups/" + quote(group["id"], safe=""))
         assert response.status_code == 200

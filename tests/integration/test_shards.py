@@ -20,9 +20,10 @@ from projector.readmodel.query.calls import Window
 from projector.readmodel.query.engine import Answer, Engine
 from projector.readmodel.query.page import spans
 from projector.readmodel.query.query import Query
+from tests.fields import SORT_FIELDS
 from tests.integration.client import BEARER, Api, running
 from tests.integration.naive import Request, answer
-from tests.integration.queries import SORTS, query_string, random_request, shown_as_json
+from tests.integration.queries import query_string, random_request, shown_as_json
 from tests.integration.seed import Group, go_live, make_groups, prefix, shard_of, write
 from tests.integration.shop import force
 from tests.servers.cluster import Place
@@ -92,7 +93,7 @@ def test_deep_pages_with_many_ties(
     write(client, MANY, shards=shards)
     go_live(client, shards=shards)
     rng = random.Random(shards)
-    for sort, descending, (name, value) in product(SORTS, (False, True), (("", ""), ("status", "pending"))):
+    for sort, descending, (name, value) in product(SORT_FIELDS, (False, True), (("", ""), ("status", "pending"))):
         request = Request(sort=sort, descending=descending, any_of={name: [value]} if name else {})
         count = answer(MANY, request)["count"]
         last = count - rng.randrange(40)

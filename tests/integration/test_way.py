@@ -17,6 +17,7 @@ from events.logs.log import Entry
 from events.logs.open import open_log
 from events.sample import Marketplace
 from tests import oracle, readmodel
+from tests.fields import DEFAULT_FIELDS
 from tests.poison import FINE, POISON
 from tests.poison import event as good_event
 from tests.processes import Api, Process, applied, wait_until_applied
@@ -74,12 +75,11 @@ def list_all(api: Api, order: str, **filters: str) -> tuple[list[dict[str, Any]]
 
 def check_lists(api: Api, events: list[dict[str, Any]]) -> None:
     groups = list(oracle.groups(events).values())
-    defaults = ("id", "customer_id", "seller_count", "total", "created_at", "updated_at")
     for field in ("created_at", "updated_at", "total", "seller_count", "id"):
         for descending in (False, True):
             rows, count = list_all(api, "-" * descending + field)
             expected = sorted(groups, key=lambda group: (group[field], group["id"]), reverse=descending)
-            assert rows == [{name: group[name] for name in defaults} for group in expected], field
+            assert rows == [{name: group[name] for name in DEFAULT_FIELDS} for group in expected], field
             assert count == len(groups)
     for filters in ({"status": "completed"}, {"seller_id": "sel_001"}, {"customer_id": "cus_00002"}):
         ((name, value),) = filters.items()

@@ -39,7 +39,7 @@ def contest(*contenders: Contender) -> Contest:
 
 def test_what_is_quick_is_asked_in_all_rounds() -> None:
     quick = Taking("quick", 0.001)
-    samples = contest(quick).run(lambda told: None)["quick", "all"]
+    samples = contest(quick).run(lambda _: None)["quick", "all"]
     assert quick.asked == 1 + 6
     assert samples.seconds == [0.001] * 6
     assert [calls.number for calls in samples.calls] == [2, 2, 2]
@@ -47,7 +47,7 @@ def test_what_is_quick_is_asked_in_all_rounds() -> None:
 
 def test_what_takes_longer_than_its_time_is_asked_once() -> None:
     slow, quick = Taking("slow", 2.5), Taking("quick", 0.001)
-    results = contest(slow, quick).run(lambda told: None)
+    results = contest(slow, quick).run(lambda _: None)
     assert slow.asked == 1
     assert results["slow", "all"].seconds == [2.5]
     assert [calls.number for calls in results["slow", "all"].calls] == [1]
@@ -56,4 +56,4 @@ def test_what_takes_longer_than_its_time_is_asked_once() -> None:
 
 def test_different_pages_are_wrong() -> None:
     with pytest.raises(Wrong, match="one and other have different pages"):
-        contest(Taking("one", 0.001), Taking("other", 0.001, "og_2")).run(lambda told: None)
+        contest(Taking("one", 0.001), Taking("other", 0.001, "og_2")).run(lambda _: None)

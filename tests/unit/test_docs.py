@@ -1,4 +1,4 @@
-"""What the code has, the docs tell: every setting, command, option of the log, Redis key, dependency, and so on."""
+"""Everything that the code has is documented: settings, commands, options, Redis keys, metrics, dependencies."""
 
 import json
 import re
@@ -32,7 +32,8 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 REBUILDING = (ROOT / "docs" / "rebuilding.md").read_text()
 ALERTS = ROOT / "docs" / "ops" / "alerts.yaml"
 DASHBOARD = ROOT / "docs" / "ops" / "dashboard.json"
-DOCS = {path.name: path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+AT_ROOT = ("README.md", "CONTRIBUTING.md")
+DOCS = {path.name: path.read_text() for path in (*(ROOT / name for name in AT_ROOT), *(ROOT / "docs").glob("*.md"))}
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
@@ -43,12 +44,12 @@ def test_every_setting_is_in_the_table(name: str) -> None:
 @pytest.mark.parametrize(
     "command", [command.callback.__name__ for command in app.registered_commands if command.callback]
 )
-def test_every_command_is_told(command: str) -> None:
+def test_every_command_is_documented(command: str) -> None:
     assert f"| `projector {command}" in README
 
 
 def replay_steps() -> dict[str, set[str]]:
-    """Step -> its options, `--help` aside; "" are all steps in one."""
+    """Step -> its options, without `--help`; "" is `projector replay` without a step."""
     group = typer.main.get_command(app).commands["replay"]  # type: ignore[attr-defined]
     shown = {name: step for name, step in group.commands.items() if not step.hidden}
     return {
@@ -70,41 +71,41 @@ def test_every_option_of_a_replay_is_in_the_table_with_its_steps() -> None:
     rows = dict(re.findall(r"^\| `(--[a-z-]+)[^|]*\| ([^|]+) \|", REBUILDING, re.M))
     assert len(rows) >= 9
     assert rows.keys() == set().union(*steps.values())
-    for option, told in rows.items():
+    for option, documented in rows.items():
         have = {name for name, options in named.items() if option in options}
-        assert set(told.split(", ")) == ({"all"} if have == set(named) else have), option
+        assert set(documented.split(", ")) == ({"all"} if have == set(named) else have), option
 
 
-def test_every_command_for_parked_events_is_told_with_its_options() -> None:
+def test_every_command_for_parked_events_is_documented_with_its_options() -> None:
     group = typer.main.get_command(app).commands["parked"]  # type: ignore[attr-defined]
     rows = dict(re.findall(r"^\| `projector parked (\w+)([^|]*\|[^|]*)\|", OPERATIONS, re.M))
     assert rows.keys() == group.commands.keys()
     assert "| `projector parked list`" in README
     for name, command in group.commands.items():
         options = {option for param in command.params for option in param.opts if option.startswith("--")}
-        told = rows[name] + "`--json` `--data-dir`"
-        assert {option for option in options - {"--help"} if option not in told} == set(), name
+        documented = rows[name] + "`--json` `--data-dir`"
+        assert {option for option in options - {"--help"} if option not in documented} == set(), name
 
 
-def test_every_loss_that_can_be_accepted_is_told() -> None:
+def test_every_loss_that_can_be_accepted_is_documented() -> None:
     assert [loss for loss in Loss if f"--accept-loss {loss}" not in REBUILDING] == []
 
 
 def test_every_state_of_a_generation_is_in_the_diagram() -> None:
     diagram = REBUILDING[REBUILDING.index("```mermaid") :].split("```")[1]
     shown = set(re.findall(r"\w+", diagram))
-    # What is READY is live, or kept.
+    # A READY generation is shown as live or kept.
     assert {str(state) for state in State if state is not State.READY} | {"live", "kept"} <= shown
 
 
-def test_every_target_of_make_that_is_named_is_there() -> None:
+def test_every_make_target_in_the_docs_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     named = {target for text in DOCS.values() for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.M)}
     assert len(named) >= 6
     assert named <= targets
 
 
-def test_every_variable_that_kafka_s_settings_read_is_told() -> None:
+def test_every_kafka_variable_is_documented() -> None:
     names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "logs" / "kafka" / "url.py").read_text()))
     assert names
     assert {name for name in names if f"`{name}`" not in README} == set()
@@ -118,6 +119,19 @@ def test_every_key_is_in_the_table() -> None:
     outside += [generations.PAUSED, generations.DEAD_LETTERS_DUE, generations.STARTED, generations.POISON_PILLS]
     outside += [generations.REWRITES]
     assert [name for name in [*names, *outside] if f"| `{name}` |" not in ARCHITECTURE] == []
+
+
+def test_the_newest_release_of_the_changelog_is_the_version_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    headings = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    (unreleased, undated), *releases = headings
+    assert (unreleased, undated) == ("Unreleased", "")
+    assert releases[0][0] == project["version"]
+    numbers = [tuple(map(int, number.split("."))) for number, _ in releases]
+    assert numbers == sorted(numbers, reverse=True)
+    dates = [date for _, date in releases]
+    assert "" not in dates
+    assert dates == sorted(dates, reverse=True)
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -142,13 +156,13 @@ def test_every_metric_is_in_the_table() -> None:
     assert {name for name in names if f"`{name}`" not in OPERATIONS} == set()
 
 
-def test_every_label_of_a_refusal_a_rewind_and_a_fate_is_told() -> None:
+def test_every_label_of_a_refusal_a_rewind_and_a_fate_is_documented() -> None:
     for value in (*Refusal, *Outcome, *REWINDS, *Fate, *Rewrite):
         assert f"`{value}`" in OPERATIONS, value
 
 
-def asked_of_prometheus() -> list[str]:
-    """Every expression in the alert rules and in the dashboard."""
+def prometheus_expressions() -> list[str]:
+    """All expressions in the alert rules and in the dashboard."""
     rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
     for rule in rules:
         assert rule.keys() | {"for"} == {"alert", "expr", "for", "labels", "annotations"}
@@ -162,19 +176,19 @@ def asked_of_prometheus() -> list[str]:
     return [rule["expr"] for rule in rules] + [target["expr"] for panel in panels for target in panel["targets"]]
 
 
-def test_alerts_and_dashboard_ask_for_metrics_that_there_are() -> None:
-    known, asked = metrics(), set()
-    for expression in asked_of_prometheus():
+def test_alerts_and_dashboard_use_existing_metrics_and_all() -> None:
+    known, used = metrics(), set()
+    for expression in prometheus_expressions():
         assert expression.count("(") == expression.count(")"), expression
         for name in re.findall(r"\border_groups_\w+", expression):
             base = re.sub(r"_(bucket|count|sum)$", "", name)
             assert known.get(name) or known.get(base) == "histogram", expression
-            asked.add(base if known.get(base) == "histogram" else name)
-    untold = {name for name in known if name.startswith("order_groups_")} - asked
-    assert untold == set(), "nobody would see them"
+            used.add(base if known.get(base) == "histogram" else name)
+    unused = {name for name in known if name.startswith("order_groups_")} - used
+    assert unused == set(), "in no alert and no panel"
 
 
-def test_alerts_ask_for_labels_that_there_are() -> None:
+def test_alerts_use_existing_labels() -> None:
     known: dict[str, set[str]] = {
         "refusal": set(Refusal),
         "reason": {*REWINDS, "concurrency"},
@@ -184,7 +198,7 @@ def test_alerts_ask_for_labels_that_there_are() -> None:
     }
     found = [
         (label, value)
-        for expression in asked_of_prometheus()
+        for expression in prometheus_expressions()
         for label, values in re.findall(r'(\w+)(?:=~|!=|!~|=)"([^"]+)"', expression)
         for value in values.split("|")
     ]
@@ -192,30 +206,31 @@ def test_alerts_ask_for_labels_that_there_are() -> None:
     assert [(label, value) for label, value in found if value not in known.get(label, {value})] == []
 
 
-def test_every_reason_for_a_refusal_is_told() -> None:
+def test_every_reason_for_a_refusal_is_documented() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
     reasons = set(re.findall(r'Refusal\(\s*"(\w+)"|\.refused = "(\w+)"', sources))
     assert len(reasons) >= 9
     assert [one or other for one, other in reasons if f"`{one or other}`" not in OPERATIONS] == []
 
 
-def test_every_file_named_is_there() -> None:
-    for text, place in ((README, ROOT), *((text, ROOT / "docs") for name, text in DOCS.items() if name != "README.md")):
-        named = {ROOT / name for name in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
-        named |= {place / name for name in re.findall(r"\]\(([\w./-]+)\)", text)}
+def test_every_file_in_the_docs_exists() -> None:
+    for name, text in DOCS.items():
+        place = ROOT if name in AT_ROOT else ROOT / "docs"
+        named = {ROOT / path for path in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
+        named |= {place / path for path in re.findall(r"\]\(([\w./-]+)\)", text)}
         assert [str(path) for path in sorted(named) if not path.exists()] == []
     assert len(DOCS) >= 4
 
 
-def test_every_heading_that_is_linked_to_is_there() -> None:
+def test_every_linked_heading_exists() -> None:
     for name, text in DOCS.items():
         titles = re.findall(r"^#+ (.+)$", text, re.M)
         anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
         assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors, name
 
 
-def test_every_promise_names_tests_that_there_are() -> None:
-    """A name without a folder lies in that of the one before."""
+def test_every_promise_names_existing_tests() -> None:
+    """A name without a folder is in the folder of the previous one."""
     table = README.split("## The promise")[1].split("\n\n")[1]
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 8
@@ -227,7 +242,7 @@ def test_every_promise_names_tests_that_there_are() -> None:
             assert (folder / Path(name).name).exists(), name
 
 
-def test_every_fail_point_is_told() -> None:
-    told = ARCHITECTURE.split("| point | before and after |")[1].split("\n\n")[0]
-    points = {name for row in told.splitlines() if row for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+def test_every_fail_point_is_documented() -> None:
+    table = ARCHITECTURE.split("| point | before and after |")[1].split("\n\n")[0]
+    points = {name for row in table.splitlines() if row for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
     assert points == POINTS.keys()

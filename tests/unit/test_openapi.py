@@ -14,8 +14,7 @@ from api.middleware.access import RuledRoute
 from api.openapi.document import openapi, rendered
 from api.params.operators import OPERATORS
 from api.params.query import LIST_PARAMETERS, ONE_PARAMETERS
-from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS
-from projector.readmodel.schema.keys import SORT_FIELDS
+from tests.fields import GROUP_FIELDS, ORDER_FIELDS, SORT_FIELDS
 
 SPEC = openapi()
 OPERATIONS = {path: item["get"] for path, item in SPEC["paths"].items()}

@@ -9,9 +9,10 @@ import pytest
 
 from api.params.operators import date_ms, number
 from api.params.query import InvalidRequest, parse_list, parse_one
-from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.query.fields import Fields
 from projector.readmodel.query.intervals import Interval
 from projector.readmodel.query.query import Query
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS
 
 DAY_MS = 86_400_000
 JUNE_MS = 1780272000000  # 2026-06-01T00:00:00Z

@@ -42,5 +42,5 @@ def test_of_two_workers_the_first_and_last_windows_do_not_count(clock: Clock, la
 
 
 def test_too_few_steps_are_no_measure(clock: Clock) -> None:
-    with pytest.raises(SystemExit, match="too few events to be timed: 300 in 3 steps"):
+    with pytest.raises(SystemExit, match="too few events to measure: 300 in 3 steps"):
         rate(clock.steps([(1, 100), (2, 100), (3, 100)]), left_out=150)

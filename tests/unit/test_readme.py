@@ -1,4 +1,4 @@
-"""The figures of the README are those of bench/results, and nobody types one."""
+"""The figures of the README are rendered from bench/results; none is typed by hand."""
 
 import json
 import re
@@ -22,12 +22,12 @@ MACHINE = Machine(2, 8 * 2**30, "Linux x86_64", 0.1, "3.11.9", "redis-7.4", "Kaf
 RUN = ("2026-06-01T10:00:00+00:00", "abc1234", MACHINE)
 
 
-def test_the_readme_says_what_the_results_say() -> None:
+def test_the_readme_has_the_figures_of_the_results() -> None:
     text = README.read_text()
     assert render(text, sections(RESULTS)) == text, "make bench, or python -m bench.readme"
 
 
-def test_the_charts_show_what_the_results_say() -> None:
+def test_the_charts_have_the_figures_of_the_results() -> None:
     for name, chart in charts(RESULTS).items():
         assert (RESULTS / name).read_text() == chart, name
 
@@ -47,12 +47,12 @@ def test_every_list_has_an_aim() -> None:
 # --- rendering ---
 
 
-def side(value: float) -> api.Side:
+def measured_side(value: float) -> api.Side:
     return api.Side(rounds([value]), rounds([2.44]), rounds([123.4]))
 
 
 def line(name: str, count: int, p50: float | None, ratio: float) -> report.Line:
-    """`p50`: ours; None where it was refused."""
+    """`p50`: of this project; None if the request was refused."""
     refused = [] if p50 else ["503 after 5,000 ms"]
     ours = report.Took(9, p50, p50 and 2 * p50, p50 and 3 * p50, {}, 0.2, 0.4, refused)
     theirs = report.Took(9, 10.0, 20.0, 30.0, {}, None, None, [])
@@ -114,8 +114,10 @@ def measured_all() -> dict[str, Run]:
             seconds=2,
             rounds=3,
             shapes=[
-                api.Asked("the list", "", side(12_456), side(6_321), rounds([0.507], 3)),
-                api.Asked("one filter", "?status=completed", side(12_000), side(5_000), rounds([0.417], 3)),
+                api.Asked("the list", "", measured_side(12_456), measured_side(6_321), rounds([0.507], 3)),
+                api.Asked(
+                    "one filter", "?status=completed", measured_side(12_000), measured_side(5_000), rounds([0.417], 3)
+                ),
             ],
         ),
         "lists": report.Report(
@@ -161,7 +163,7 @@ def measured_all() -> dict[str, Run]:
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All at full size."""
+    """A folder with results of full size."""
     monkeypatch.setattr("bench.runs.RESULTS", tmp_path)
     for name, found in measured_all().items():
         path = save(name, 1, 1, found)
@@ -170,9 +172,9 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_section_says_when_of_what_and_where(results: Path) -> None:
+def test_every_section_has_date_commit_and_machine(results: Path) -> None:
     made = sections(results)
-    assert made.pop("throughput") == "![Throughput beside its floors](bench/results/throughput.svg)\n"
+    assert made.pop("throughput") == "![Throughput, and its ceilings](bench/results/throughput.svg)\n"
     assert made.keys() == measured_all().keys()
     for text in made.values():
         assert "2026-06-01, commit `abc1234`, 2 processors, 8 GiB" in text.replace("\n", " ")
@@ -180,10 +182,10 @@ def test_every_section_says_when_of_what_and_where(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("projector", "| from Kafka, 4 partitions | 96 300/s | 79 000/s | 38 200/s | 0.48 |"),
-        ("projector", "Aim: 0.8 of the lower floor; missed: Kafka (0.48)."),
+        ("projector", "Aim: 0.8 of the lower ceiling; missed: Kafka (0.48)."),
         ("visible", "| Kafka | 1 998/s | 1.0, 2.0, 3.0 ms | 20, 140, 900 ms |"),
         ("visible", "Aim: p99 under 100 ms at 2 000 events/s; missed: Kafka (140 ms)."),
         ("replay", "| `projector replay build --workers 2` | 30 000/s | 0.38 | 1.50 | 10.00 |"),
@@ -194,23 +196,26 @@ def test_every_section_says_when_of_what_and_where(results: Path) -> None:
         ("lists", "| all | 1 000 000 | 0.8, 1.6 ms | 1 ms | 0.2 ms | 10, 20 ms (60x) |"),
         ("lists", "| the same, deep | 400 000 | refused | 20 ms | 0.2 ms | 10, 20 ms (80x) |"),
         ("lists", "Aim: the p50 of each; missed: one customer (1.2 ms); the same, deep (refused)."),
-        ("lists", "over 5 % of the groups are found; missed: status of 80 % (7x)."),
-        ("lists", "elsewhere, but for `q`; missed: one customer (2x)."),
-        ("lists", "Memory: 1.70 kB a group of 2.0 orders, all that Redis holds; `projector status` estimates 1.61 kB"),
-        ("lists", "1.61 kB from samples. Of it documents 0.90 kB, sorts 0.78 kB. Aim: 1.5 kB"),
+        ("lists", "for lists that find over 5 % of the groups; missed: status of 80 % (7x)."),
+        ("lists", "for others, except `q`; missed: one customer (2x)."),
+        ("lists", "Memory: 1.70 kB per group of 2.0 orders in Redis; `projector status` estimates 1.61 kB"),
+        ("lists", "1.61 kB from samples. It consists of documents 0.90 kB, sorts 0.78 kB. Aim: 1.5 kB"),
         ("lists", "Aim: 1.5 kB; missed: a group (1.70 kB)."),
         ("lists", "| 20 sellers | 23 000 | 30, 40 ms | 22 | 2.2 ms | 3.2 ms | 8.0 ms |"),
         ("lists", "missed: a letter (5.2 ms)."),
-        ("lists", "and takes 2.5 ms, took 6.7 ms (p99) and at most 19 ms"),
+        (
+            "lists",
+            "a no-op script of 2.5 ms, run between the lists of the first table, took 6.7 ms (p99) and at most 19 ms.",
+        ),
         ("chaos", "| a process asleep beyond its session | 50 | 50 000 | abc1234 |"),
-        ("chaos", "None was lost, none doubled, none dropped in silence. The last run: 2026-06-01"),
+        ("chaos", "No record was lost, applied twice or dropped silently. The last run: 2026-06-01"),
     ],
 )
-def test_a_section_tells_figures_and_what_was_missed(results: Path, name: str, told: str) -> None:
-    assert told in sections(results)[name].replace("\n", " ")
+def test_a_section_has_figures_and_missed_aims(results: Path, name: str, expected: str) -> None:
+    assert expected in sections(results)[name].replace("\n", " ")
 
 
-def test_what_was_not_measured_is_left_as_it_is(results: Path) -> None:
+def test_a_section_without_results_stays_unchanged(results: Path) -> None:
     (results / "replay.json").unlink()
     made = sections(results)
     assert made.keys() == {"projector", "visible", "api", "lists", "chaos"}
@@ -227,18 +232,18 @@ def test_only_a_full_run_gets_the_plain_name(results: Path) -> None:
     assert sections(results).keys() == {"throughput", *measured_all()}
 
 
-def test_a_long_run_counts_only_if_it_was_one() -> None:
+def test_a_chaos_run_counts_only_with_enough_of_each_fault() -> None:
     family = chaos.FAMILIES["brokers"]
-    told: list[dict[str, object]] = [{"name": name, "times": n, "records": 7} for name, n in family.faults.items()]
-    assert [one.name for one in chaos.survived(family, lines(told[::-1]))] == [*family.faults]
+    full: list[dict[str, object]] = [{"name": name, "times": n, "records": 7} for name, n in family.faults.items()]
+    assert [one.name for one in chaos.survived(family, lines(full[::-1]))] == [*family.faults]
     half: list[dict[str, object]] = [{"name": "partition added", "times": 15, "records": 5}] * 2
-    assert chaos.survived(family, lines([told[0], *half, told[2]]))[1] == chaos.Fault("partition added", 30, 10)
+    assert chaos.survived(family, lines([full[0], *half, full[2]]))[1] == chaos.Fault("partition added", 30, 10)
     with pytest.raises(ValueError, match="found fewer of partition added"):
-        chaos.survived(family, lines([told[0], half[0], told[2]]))
+        chaos.survived(family, lines([full[0], half[0], full[2]]))
     with pytest.raises(ValueError, match="found fewer of partition added, member joins"):
-        chaos.survived(family, lines(told[:1]))
+        chaos.survived(family, lines(full[:1]))
     with pytest.raises(ValueError, match="found fire"):
-        chaos.survived(family, lines([*told, {"name": "fire", "times": 1, "records": 1}]))
+        chaos.survived(family, lines([*full, {"name": "fire", "times": 1, "records": 1}]))
 
 
 def test_a_run_of_one_family_leaves_the_rows_of_the_others() -> None:
@@ -250,12 +255,12 @@ def test_a_run_of_one_family_leaves_the_rows_of_the_others() -> None:
     assert [one.commit for one in again.faults] == ["bbb", "ccc"]
 
 
-def lines(told: list[dict[str, object]]) -> bytes:
-    return b"".join(json.dumps(one).encode() + b"\n" for one in told)
+def lines(faults: list[dict[str, object]]) -> bytes:
+    return b"".join(json.dumps(fault).encode() + b"\n" for fault in faults)
 
 
-def test_a_chart_of_throughputs_has_a_bar_for_each_and_the_aim() -> None:
-    drawn = bars("t", "s", ["ours", "floor"], {"<a>": Row([Bar(0, 30, "30/s"), Bar(1, 100, "100/s")], 80)})
+def test_a_throughput_chart_has_a_bar_for_each_value_and_the_aim() -> None:
+    drawn = bars("t", "s", ["ours", "ceiling"], {"<a>": Row([Bar(0, 30, "30/s"), Bar(1, 100, "100/s")], 80)})
     assert re.findall(r'<rect class="f\d" x="236" .*? width="([\d.]+)"', drawn) == ["144.0", "480.0"]
     assert re.findall(r'<line class="aim" x1="([\d.]+)"', drawn) == ["620.0"]
     assert "&lt;a&gt;" in drawn

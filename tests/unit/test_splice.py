@@ -8,7 +8,8 @@ import pytest
 
 from api.splice import SLICE_BYTES, list_body, one_body, pick, pick_in_slices, slices
 from projector.readmodel.client.errors import ReadModelFault
-from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.query.fields import Fields
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS
 
 HUGE = b"123456789012345678901234567890.123456"
 
