@@ -30,7 +30,7 @@ from api.params.query import InvalidRequest, parse_list, parse_one
 from api.splice import list_body, one_body, pick, pick_in_slices
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.query.engine import Behind, Engine
-from projector.readmodel.query.plan import heads_suffice, plan
+from projector.readmodel.query.plan import heads_suffice
 from projector.readmodel.query.query import Query
 
 LIST_PATH = "/admin/order-groups"
@@ -103,13 +103,13 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         if isinstance(asked, InvalidRequest):
             return errors.invalid(asked.message)
         exchange = exchange_of(request.scope)
-        exchange.plan = plan(query).name
         client = _Client(request)
         if asked.known:
             instant = await waiting.fresh(asked.minimum, engine.now, client)
             if asked.met_by(instant):
                 return _not_modified(asked.headers(instant))
         answer = await waiting.fresh(asked.minimum, partial(engine.list, query), client)
+        exchange.plan = answer.plan
         exchange.rows = max(0, min(query.limit, answer.count - query.offset))
         if heads_suffice(query):
             rows = answer.rows

@@ -53,7 +53,7 @@ def test_every_plan_is_told(steps: Callable[[str], tuple[Told, Any]]) -> None:
 
     told, found = steps("")
     assert told == [("rank", "by:created_at", 4000)]
-    assert (found["plan"], found["count"], found["rows"]) == ("scan", 4000, 50)
+    assert (found["plan"], found["count"], found["rows"]) == ("rank", 4000, 50)
     assert steps("seller_id=sel_3")[0][0][:2] == ("rank", "of:seller_id:sel_3")
     assert steps("id=")[0] == []
 
@@ -151,7 +151,7 @@ def test_what_a_person_sees(explain: Callable[..., Any]) -> None:
     done = explain("?sales_channel_id=sc_web&q=z&order=-total", "--times", "1")
     assert done.returncode == 0, done.stderr
     for part in (
-        "Plan: select",
+        "Plan: prepared",
         "slice by slice",
         "bits:of:sales_channel_id:sc_web",
         "groups that pass all filters",

@@ -20,7 +20,7 @@ GROUPS = 30
 KEY = "sk_a_key_that_nobody_may_read"
 JSON = {"LOG_FORMAT": "json", "API_KEY_HASHES": hashlib.sha256(KEY.encode()).hexdigest()}
 GENERATED = re.compile(r"[0-9a-f]{16}")
-PLANS = {"scan": "limit=7", "select": "limit=7&q=og", "nothing": "limit=7&id="}
+PLANS = {"rank": "limit=7", "look-up": "limit=7&q=og", "nothing": "limit=7&id="}
 
 
 @pytest.fixture
@@ -182,14 +182,14 @@ def test_the_log_for_people(filled: str, tmp_path: Path) -> None:
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
     assert re.match(rf"{stamp} \[info     \] request +\[api\.access\] method=GET route={LIST} target=\"", line)
     assert " status=200 " in line
-    assert " plan=select rows=0 " in line
+    assert " plan=look-up rows=0 " in line
 
 
 # --- metrics ---
 
 
 def test_metrics_count_what_was_asked(api: Api) -> None:
-    for query in (*PLANS.values(), PLANS["scan"], "limit=x"):
+    for query in (*PLANS.values(), PLANS["rank"], "limit=x"):
         api.client.get(f"{LIST}?{query}")
     api.client.head(LIST)
     api.client.post(LIST)
@@ -206,18 +206,18 @@ def test_metrics_count_what_was_asked(api: Api) -> None:
         if labels["route"] != "/health/live"
     }
     assert found == {
-        (LIST, "GET", "scan", "200"): 2,
-        (LIST, "GET", "select", "200"): 1,
+        (LIST, "GET", "rank", "200"): 2,
+        (LIST, "GET", "look-up", "200"): 1,
         (LIST, "GET", "nothing", "200"): 1,
         (LIST, "GET", "-", "400"): 1,
-        (LIST, "HEAD", "scan", "200"): 1,
+        (LIST, "HEAD", "rank", "200"): 1,
         (LIST, "other", "-", "405"): 1,
         (LIST + "/{id}", "GET", "-", "404"): 1,
         ("other", "GET", "-", "404"): 3,
         ("other", "GET", "-", "401"): 3,
     }
     timed = dict_of(samples(answer.text, "order_groups_api_request_duration_seconds_count"), "route", "plan")
-    assert timed[LIST, "scan"] == 3
+    assert timed[LIST, "rank"] == 3
     assert dict_of(samples(answer.text, "order_groups_api_refused_total"), "reason") == {
         ("credentials",): 3,
         ("protocol",): 1,

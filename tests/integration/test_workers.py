@@ -97,8 +97,8 @@ def left_over(api: Api) -> list[Path]:
     return list((api.output.parent / "tmp").glob("order-groups-*"))
 
 
-LISTS = f'order_groups_api_requests_total{{method="GET",plan="scan",route="{LIST}",status="200"}}'
-TIMES = f'order_groups_api_request_duration_seconds_count{{plan="scan",route="{LIST}"}}'
+LISTS = f'order_groups_api_requests_total{{method="GET",plan="rank",route="{LIST}",status="200"}}'
+TIMES = f'order_groups_api_request_duration_seconds_count{{plan="rank",route="{LIST}"}}'
 CONNECTIONS = "order_groups_api_connections"
 
 

@@ -9,9 +9,10 @@ import pytest
 from api.params.query import parse_list
 from projector.readmodel.client.batches import Command
 from projector.readmodel.query.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
+from projector.readmodel.query.explain import plan_taken
 from projector.readmodel.query.intervals import Interval
 from projector.readmodel.query.lua.scripts import GATHER, SCAN, SELECT
-from projector.readmodel.query.plan import Nothing, Scan, Select, plan
+from projector.readmodel.query.plan import Nothing, PlanTaken, Scan, Select, costlier, plan
 from projector.readmodel.query.prepare.gather import Gathered
 from projector.readmodel.query.prepare.search import Found
 from projector.readmodel.query.prepare.sides import bounds, first_keys
@@ -159,6 +160,37 @@ def test_the_calls_that_gather() -> None:
     assert found == [[]] * 3
     keys, arguments = told(ids.gather(KEYS, 0))
     assert (keys, sorted(arguments["ids"]), arguments["by_id"], arguments["values"]) == ([], ["x", "y"], True, [])
+
+
+# What the scripts reply: positions, a count or a code in its place, documents, and the steps that select.lua took.
+LOOKED_UP = [[], 3, [b"{}"] * 3, [[b"list", b"of:status:a", 9], [b"probe", b"of:status:b", 3]]]
+MASKED = [[], 3, [b"{}"] * 3, [[b"bitmap", b"bits:of:status:a", 9], [b"and", b"bits:all", 3]]]
+NOT_SEARCHED, NOT_PREPARED, NOT_UP_TO_DATE = [[], -1], [[], -2, 1], [[], -3, b"", b"", b"", b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("raw", "replies", "expected"),
+    [
+        ("", [[[], 3, [b"{}"] * 3]], "rank"),
+        ("id=a", [LOOKED_UP], "look-up"),
+        ("id=a", [MASKED], "masks"),
+        ("id=a", [LOOKED_UP, MASKED, LOOKED_UP], "masks"),
+        ("q=a", [MASKED, NOT_SEARCHED], "prepared"),
+        ("id=a", [NOT_PREPARED, LOOKED_UP], "prepared"),
+        ("id=a", [NOT_UP_TO_DATE], "prepared"),
+    ],
+)
+def test_the_most_expensive_plan_of_the_shards_is_reported(
+    raw: str, replies: list[list[object]], expected: str
+) -> None:
+    assert plan_taken(call(plan(query(raw)), query(raw)), replies) == expected  # type: ignore[arg-type]
+
+
+def test_the_most_expensive_plan_of_the_rounds_is_reported() -> None:
+    cheapest_first = ["nothing", "rank", "look-up", "masks", "prepared"]
+    for number, name in enumerate(cheapest_first):
+        for other in cheapest_first[: number + 1]:
+            assert costlier(PlanTaken(name), PlanTaken(other)) == costlier(PlanTaken(other), PlanTaken(name)) == name
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from projector.readmodel.client.reader import Reader
 from projector.readmodel.query.explain import Round
 from projector.readmodel.query.lua.scripts import END, ONE
 from projector.readmodel.query.page.listing import PREPARING_MAX, Listing
-from projector.readmodel.query.plan import Nothing, plan
+from projector.readmodel.query.plan import Nothing, PlanTaken, plan
 from projector.readmodel.query.positions import NOTHING_LIVE, Instant, Positions, highest, instant, lag, offsets
 from projector.readmodel.query.query import Query
 
@@ -26,6 +26,7 @@ class Answer(Struct, frozen=True):
     count: int
     documents: Sequence[bytes]
     instant: Instant
+    plan: PlanTaken = PlanTaken.NOTHING
 
     @property
     def rows(self) -> bytes:
@@ -123,7 +124,7 @@ class Engine:
         found = await Listing(self._reader, self._preparing, query, chosen, steps).listed()
         if found is None:
             return Answer(0, (), NOTHING_LIVE)
-        return Answer(found.count, found.documents, self._instant(found.live, found.positions))
+        return Answer(found.count, found.documents, self._instant(found.live, found.positions), found.plan)
 
     async def one(self, group_id: str) -> Found:
         document, instant = await self._one("read", group_id)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.explain import Round
-from projector.readmodel.query.plan import plan
+from projector.readmodel.query.plan import PlanTaken
 from projector.readmodel.query.query import Query
 
 
@@ -18,7 +18,7 @@ class Explained(Struct, frozen=True):
     all round trips: `list_ms` of the list, `floor_ms` of a call that reads next to nothing.
     """
 
-    plan: str
+    plan: PlanTaken
     positions: dict[str, int]
     rounds: list[Round]
     count: int
@@ -47,7 +47,7 @@ async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> E
         await engine.close()
     rows = max(0, min(query.limit, answer.count - query.offset))
     return Explained(
-        plan(query).name,
+        answer.plan,
         dict(answer.positions),
         rounds,
         answer.count,
