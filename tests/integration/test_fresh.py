@@ -432,25 +432,25 @@ def test_redis_that_restarts_while_somebody_waits(redis_home: RedisHome) -> None
         store.nodes.close()
 
 
-class Somebody:
-    """Who waits until `left`; `aside`: how often it has stepped aside and not back."""
+class WaitingClient:
+    """Disconnects with the event. `slots_released`: how often a slot was released and not retaken."""
 
-    def __init__(self, left: asyncio.Event) -> None:
-        self._left = left
-        self.aside = 0
+    def __init__(self, disconnects: asyncio.Event) -> None:
+        self._disconnects = disconnects
+        self.slots_released = 0
 
-    async def gone(self) -> None:
-        await self._left.wait()
+    async def disconnected(self) -> None:
+        await self._disconnects.wait()
 
-    def step_aside(self) -> None:
-        self.aside += 1
+    def release_slot(self) -> None:
+        self.slots_released += 1
 
-    def step_back(self) -> None:
-        self.aside -= 1
+    def retake_slot(self) -> None:
+        self.slots_released -= 1
 
 
-def test_who_waits_takes_nobodys_place(redis_url: str, tmp_path: Path) -> None:
-    """Twenty wait where two may be at work: others are served meanwhile, and in the end all twenty are."""
+def test_a_waiting_request_holds_no_slot(redis_url: str, tmp_path: Path) -> None:
+    """Twenty requests wait where two may be concurrent: others are served meanwhile, and then all twenty."""
     store = Store(Nodes(redis_url))
     generation = store.generation()
     with ApiProcess(tmp_path, redis_url, API_CONCURRENCY_MAX="2", PROJECTION_WAIT_MS="4000") as api:
@@ -473,9 +473,9 @@ def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
         waiting = Waiting(engine, 900, 30_000)
         gone = asyncio.Event()
 
-        stays, leaves = Somebody(asyncio.Event()), Somebody(gone)
-        cancelled = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.now, stays)) for _ in range(50)]
-        left = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.now, leaves)) for _ in range(50)]
+        stays, leaves = WaitingClient(asyncio.Event()), WaitingClient(gone)
+        cancelled = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.snapshot, stays)) for _ in range(50)]
+        left = [asyncio.create_task(waiting.fresh({"x/0": 1}, engine.snapshot, leaves)) for _ in range(50)]
         await subscribed(redis)
         assert len(waiting) == 100
         for task in cancelled:
@@ -486,7 +486,7 @@ def test_who_goes_leaves_nothing_behind(redis: "Redis", redis_url: str) -> None:
         assert [type(result) for result in results] == [asyncio.CancelledError] * 50 + [NotYet] * 50
         assert time.monotonic() - start_s < 5
         assert len(waiting) == 0
-        assert (stays.aside, leaves.aside) == (0, 0)
+        assert (stays.slots_released, leaves.slots_released) == (0, 0)
         await waiting.close()
         await engine.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -520,7 +520,7 @@ def test_the_moment_of_the_commit_does_not_matter(
             waiting = Waiting(engine, 900, 10_000)
             written = asyncio.create_task(commit_after(rng.random() * 0.006, offset))
             start_s = time.monotonic()
-            now = await waiting.fresh({"orders/0": offset + 1}, engine.now, Somebody(asyncio.Event()))
+            now = await waiting.fresh({"orders/0": offset + 1}, engine.snapshot, WaitingClient(asyncio.Event()))
             assert now.positions == {"orders/0": offset + 1}
             assert time.monotonic() - start_s < 0.8
             await written

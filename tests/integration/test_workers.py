@@ -141,7 +141,7 @@ def test_one_that_dies_is_replaced_and_what_it_counted_is_kept(api: Api) -> None
         assert lost.answer() is None
         assert len(left_over(api)) == 1
         assert len([file for file in left_over(api)[0].iterdir() if file.name.startswith("counter")]) == WORKERS
-    gone = told(api, "a worker is gone: starting another one")
+    gone = told(api, "worker ended: starting another one")
     assert [(line["worker"], line["ended"], line["in_s"]) for line in gone] == [
         (0, "signal 9", 0.1),
         (0, "signal 9", 0.2),
@@ -152,7 +152,7 @@ def test_one_that_dies_is_replaced_and_what_it_counted_is_kept(api: Api) -> None
 def test_a_signal_ends_all(api: Api) -> None:
     """SIGTERM; SIGINT ends the API of the other tests."""
     assert_ends(api, signal.SIGTERM)
-    assert told(api, "a worker is gone: starting another one") == []
+    assert told(api, "worker ended: starting another one") == []
 
 
 def test_none_outlives_its_parent(api: Api) -> None:
@@ -188,5 +188,7 @@ except WorkerFailed as error:
 def test_one_that_cannot_even_start_ends_all() -> None:
     command = [sys.executable, "-c", _FAILING, str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stderr.splitlines()[-1] == "a worker of the API ended before it served (exit code 7)"
+    assert done.stderr.splitlines()[-1] == (
+        "expected a worker of the API to serve, but it ended first (exit code 7): see its log"
+    )
     assert done.returncode == 1
