@@ -117,7 +117,7 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         if heads_suffice(query):
             rows = answer.rows
         else:
-            rows = await pick_in_slices(answer.documents, query.fields, query.any_of("seller_id"))
+            rows = await pick_in_slices(answer.documents, query.fields, query.values_of("seller_id"))
         body = list_body(rows, answer.count, query.offset, query.limit)
         return errors.json_response(body, headers=conditions.headers(answer.snapshot))
 

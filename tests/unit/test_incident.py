@@ -9,7 +9,7 @@ from api.middleware.incident import Incident
 
 def test_an_incident_has_two_lines() -> None:
     async def live_through() -> None:
-        incident = Incident(quiet_s=0.05)
+        incident = Incident(quiet_s=0.5)
         for number in range(20):
             incident.record(f"away {number}", "AWAY", f"id-{number}")
             await asyncio.sleep(0.005)

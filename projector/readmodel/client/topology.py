@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster has which slots, as `CLUSTER SLOTS` tells it. Pure."""
+"""The slots of each node of a Redis Cluster, parsed from `CLUSTER SLOTS`. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ Address = tuple[str, int]
 
 
 class Topology(Struct, frozen=True):
-    """`starts`: the first slots of ranges, ascending; `owners`: the master of each, None where nobody has it.
+    """`starts`: the first slot of each range, ascending; `owners`: its master, None if it has none.
 
-    `nodes`: masters, then replicas: whom to ask for the next one.
+    `nodes`: masters, then replicas: candidates to ask for the next topology.
     """
 
     starts: tuple[int, ...]
@@ -30,7 +30,7 @@ class _Range(NamedTuple):
 
 
 def topology(reply: Sequence[Any], asked: str) -> Topology:
-    """`asked`: the host that answered, which a node that does not know its own name leaves out."""
+    """Parses the reply. `asked`: the host that answered, for nodes without a name in the reply."""
     ranges = sorted(
         _Range(first, last, [_address(node, asked) for node in nodes]) for first, last, *nodes in reply if nodes
     )
@@ -44,12 +44,12 @@ def topology(reply: Sequence[Any], asked: str) -> Topology:
 
 
 def _address(node: Sequence[Any], asked: str) -> Address:
-    """The preferred name, then the port; what else there is says how else the node is called."""
+    """Returns preferred name and port; alternative names follow them in the reply."""
     host, port, *_ = node
     return named(host.decode() if host else "", asked), port
 
 
 def named(host: str, asked: str) -> str:
-    """Where to connect to a node. `host`: as the node `asked` writes it; without a name it means `asked` itself."""
-    # A question mark: its name was to be told, and nobody has given it one.
+    """Returns the host to connect to. `host`: as in a reply of `asked`; without a name it means `asked` itself."""
+    # A question mark: cluster-preferred-endpoint-type is hostname, but the node has none configured.
     return asked if host in ("", "?") else host
