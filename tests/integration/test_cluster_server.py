@@ -1,4 +1,4 @@
-"""The cluster of the tests is one: keys lie on several nodes, and a slot can change hands."""
+"""The test cluster works: keys are on several nodes, and a slot can move."""
 
 from redis.cluster import RedisCluster
 
@@ -8,7 +8,7 @@ from tests.servers.redis import RedisHome
 KEYS = [f"key_{n}" for n in range(100)]
 
 
-def test_keys_lie_on_all_nodes(cluster_url: str) -> None:
+def test_keys_are_on_all_nodes(cluster_url: str) -> None:
     with RedisCluster.from_url(cluster_url) as client:
         assert client.dbsize() == 0
         for key in KEYS:
@@ -17,7 +17,7 @@ def test_keys_lie_on_all_nodes(cluster_url: str) -> None:
         assert [client.get(key) for key in KEYS] == [key.encode() for key in KEYS]
 
 
-def test_a_slot_changes_hands_with_its_keys(cluster_server_home: RedisHome) -> None:
+def test_a_slot_moves_with_its_keys(cluster_server_home: RedisHome) -> None:
     with ClusterServer(cluster_server_home) as server, server.client() as client:
         client.set("key", "before")
         slot = client.keyslot("key")

@@ -1,4 +1,4 @@
-"""A master that is killed, and one that hands over: projector and API follow, told by the sentinels."""
+"""Projector and API follow the sentinels to a new master, after a kill and after a planned failover."""
 
 import json
 from pathlib import Path
@@ -21,13 +21,13 @@ PART = 200
 
 @pytest.fixture
 def home(cluster_server_home: RedisHome) -> RedisHome:
-    """As for a cluster: only a server's binary will do."""
+    """As for a cluster, it must be a binary."""
     assert cluster_home() == cluster_server_home
     return cluster_server_home
 
 
 def listed(api: Api) -> list[dict[str, Any]]:
-    """All of it; nothing where it does not answer."""
+    """Returns the whole list; empty if the API does not answer."""
     answer = api.client.get("/admin/order-groups", params={"limit": "1000", "order": "id"})
     assert answer.status_code in (200, 503)
     groups: list[dict[str, Any]] = json.loads(answer.content)["order_groups"] if answer.status_code == 200 else []
@@ -72,7 +72,7 @@ def test_a_failover_is_followed(home: RedisHome, tmp_path: Path) -> None:
             assert (run.stop(), api.stop()) == (0, 0)
 
 
-def test_a_service_that_no_sentinel_knows_is_waited_for(home: RedisHome, tmp_path: Path) -> None:
+def test_an_unknown_service_is_waited_for(home: RedisHome, tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/orders.db"
     append(url)
     with SentinelServer(home) as server:

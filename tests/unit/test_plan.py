@@ -1,4 +1,4 @@
-"""Which queries a single sorted set answers."""
+"""The script that answers a query, its call, and the plan that an answer took."""
 
 from math import inf, nextafter
 from typing import Any
@@ -73,7 +73,7 @@ def test_the_call_of_a_scan() -> None:
     assert command[8:] == ("1", "0", "4", "7", "0", "1", str(JUNE_MS), "(+inf")
 
 
-def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
+def test_the_calls_of_shards_differ_in_keys_only() -> None:
     for raw in ("order=-display_id", "q=x&status=a&status=b&order=-display_id&total=3"):
         asked = query(raw)
         chosen = plan(asked)
@@ -115,7 +115,7 @@ def test_the_call_of_a_select() -> None:
     assert (arguments["ids"], arguments["needle"]) == (["x"], "")
 
 
-def test_what_was_prepared_follows() -> None:
+def test_prepared_masks_follow_the_arguments() -> None:
     asked = query("q=x&status=b&status=a")
     chosen = plan(asked)
     assert isinstance(chosen, Select)

@@ -1,4 +1,4 @@
-"""Who has which slots."""
+"""The owner of each slot, from a reply of CLUSTER SLOTS."""
 
 from projector.readmodel.client.topology import Topology, topology
 
@@ -27,7 +27,7 @@ def test_each_slot_has_the_master_of_its_range() -> None:
     assert found.owner(16383) is None
 
 
-def test_masters_are_asked_before_replicas() -> None:
+def test_masters_come_before_replicas() -> None:
     assert topology(REPLY, "asked").nodes == (
         ("node-1.example", 7000),
         ("10.0.0.2", 7001),
@@ -38,6 +38,6 @@ def test_masters_are_asked_before_replicas() -> None:
     )
 
 
-def test_nobody_has_anything() -> None:
+def test_slots_without_nodes() -> None:
     assert topology([], "asked") == Topology((0,), (None,), ())
     assert topology([[0, 16383]], "asked").owner(7) is None
