@@ -1,4 +1,4 @@
-"""Connection pools of one server, or of the master of sentinels, who are asked for it with each new connection."""
+"""Connection pools of one server, or of the master that sentinels name at each new connection."""
 
 from collections.abc import Mapping
 from typing import Any

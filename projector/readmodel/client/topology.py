@@ -12,7 +12,7 @@ Address = tuple[str, int]
 class Topology(Struct, frozen=True):
     """`starts`: the first slot of each range, ascending; `owners`: its master, None if it has none.
 
-    `nodes`: masters, then replicas: candidates to ask for the next topology.
+    `nodes`: masters, then replicas: candidates for the next CLUSTER SLOTS.
     """
 
     starts: tuple[int, ...]
@@ -29,10 +29,10 @@ class _Range(NamedTuple):
     nodes: list[Address]
 
 
-def topology(reply: Sequence[Any], asked: str) -> Topology:
-    """Parses the reply. `asked`: the host that answered, for nodes without a name in the reply."""
+def topology(reply: Sequence[Any], source: str) -> Topology:
+    """Parses the reply. `source`: the host that answered, for nodes without a name in the reply."""
     ranges = sorted(
-        _Range(first, last, [_address(node, asked) for node in nodes]) for first, last, *nodes in reply if nodes
+        _Range(first, last, [_address(node, source) for node in nodes]) for first, last, *nodes in reply if nodes
     )
     starts, owners = [0], [None]
     for first, last, nodes in ranges:
@@ -43,13 +43,13 @@ def topology(reply: Sequence[Any], asked: str) -> Topology:
     return Topology(tuple(starts), tuple(owners), tuple(dict.fromkeys([*masters, *replicas])))
 
 
-def _address(node: Sequence[Any], asked: str) -> Address:
+def _address(node: Sequence[Any], source: str) -> Address:
     """Returns preferred name and port; alternative names follow them in the reply."""
     host, port, *_ = node
-    return named(host.decode() if host else "", asked), port
+    return named(host.decode() if host else "", source), port
 
 
-def named(host: str, asked: str) -> str:
-    """Returns the host to connect to. `host`: as in a reply of `asked`; without a name it means `asked` itself."""
+def named(host: str, source: str) -> str:
+    """Returns the host to connect to. `host`: as in a reply of `source`; without a name it means `source` itself."""
     # A question mark: cluster-preferred-endpoint-type is hostname, but the node has none configured.
-    return asked if host in ("", "?") else host
+    return source if host in ("", "?") else host

@@ -29,7 +29,7 @@ from projector.readmodel.query.query import Query
 
 
 class Answer(Struct, frozen=True):
-    """`documents`: JSON objects, the default fields or whole documents, as the query asks."""
+    """`documents`: JSON objects, the default fields, or whole documents where the query needs them."""
 
     count: int
     documents: Sequence[bytes]
