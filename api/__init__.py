@@ -1,4 +1,4 @@
-"""The HTTP API: `app.py` has its routes, `server.py` and `workers.py` serve them, the folders are what they pass.
+"""The HTTP API: `app.py` defines the routes, `server.py` and `workers.py` run the server.
 
-It reads through `projector.readmodel` and knows nothing else of the projector.
+Of the projector it imports only `projector.readmodel`.
 """

@@ -1,4 +1,4 @@
-"""Routes and wiring: credentials, then the query, then one script, then bytes."""
+"""Routes and wiring of the API."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -14,13 +14,13 @@ from starlette.responses import Response
 
 from api import errors
 from api.config import ApiConfig
-from api.freshness.conditions import Conditions, conditions
+from api.freshness.conditions import Conditions, parse_conditions
 from api.freshness.positions import HEADER
 from api.freshness.waiting import Waiting
 from api.http.worker_slot import WorkerSlot
 from api.middleware.access import Access, RuledRoute, open_paths, served
 from api.middleware.accesslog import AccessLog
-from api.middleware.admission import Admission, Places
+from api.middleware.admission import Admission, Slots
 from api.middleware.gate import Gate
 from api.middleware.incident import Incident
 from api.middleware.metrics import Metrics
@@ -29,23 +29,26 @@ from api.openapi.reference import reference_routes
 from api.params.query import InvalidRequest, parse_list, parse_one
 from api.splice import list_body, one_body, pick, pick_in_slices
 from projector.readmodel.client.errors import Unavailable
-from projector.readmodel.query.engine import Behind, Engine
-from projector.readmodel.query.plan import heads_suffice, plan
+from projector.readmodel.query.engine import Engine, Lag
+from projector.readmodel.query.plan import heads_suffice
 from projector.readmodel.query.query import Query
 
 LIST_PATH = "/admin/order-groups"
 METRICS_PATH = "/metrics"
 HEALTH = ("/health/live", "/health/ready")
 
-# How many parsed query strings are remembered, and the longest of them in characters: some 4 MB at the most.
-KNOWN_QUERIES = 1000
-KNOWN_QUERY_MAX = 500
-# How long a scrape waits for Redis, of which it wants to know the lag: most of what it tells is known without.
+# Parsed query strings in the cache, and the longest of them in characters: 4 MB at most.
+CACHED_QUERIES_MAX = 1000
+CACHED_QUERY_CHARACTERS_MAX = 500
+# Seconds that a scrape waits for Redis. Only the lag is read from there, the other metrics are local.
 METRICS_WAIT_S = 0.1
 
 
 def create_app(config: ApiConfig, slot: WorkerSlot | None = None) -> FastAPI:
-    """`app.state.observer` is for the server, which sees what never becomes a request. `slot`: one of several."""
+    """Returns the application. `slot`: that of this worker process, None if it is the only one.
+
+    `app.state.observer` is for the server, which also reports connections that never become a request.
+    """
     redis = config.redis_url, config.redis_wait_ms, config.redis_connections_max
     engine = Engine(*redis, config.ready_lag_max, config.ready_end_age_max_s)
     waiting = Waiting(engine, config.redis_wait_ms, config.projection_wait_ms)
@@ -56,7 +59,7 @@ def create_app(config: ApiConfig, slot: WorkerSlot | None = None) -> FastAPI:
         await waiting.close()
         await engine.close()
 
-    # FastAPI would describe routes it does not know: these are Starlette's, and the query is a deep object.
+    # FastAPI cannot describe these routes: they are Starlette's, and the query is a deep object.
     app = FastAPI(
         title="Order groups",
         openapi_url=None,
@@ -64,11 +67,11 @@ def create_app(config: ApiConfig, slot: WorkerSlot | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        # Looked up for each request, that costs more than our own metrics and log.
+        # Its lookup at each request costs more than our own metrics and access log.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    metrics, places = Metrics(slot), Places(config.concurrency_max, config.request_timeout_ms)
-    metrics.watch(metrics.in_flight, lambda: places.taken)
+    metrics, slots = Metrics(slot), Slots(config.concurrency_max, config.request_timeout_ms)
+    metrics.watch(metrics.in_flight, lambda: slots.taken)
     metrics.watch(metrics.waiting, lambda: len(waiting))
     routes = served(
         [
@@ -81,8 +84,8 @@ def create_app(config: ApiConfig, slot: WorkerSlot | None = None) -> FastAPI:
     log = AccessLog(config.access_log, sys.stderr.buffer, metrics.log_lines_lost.inc)
     app.state.incident = Incident()
     observer = app.state.observer = Observer(metrics, log, [route.path_format for route in routes])
-    # Each is put around those before it.
-    app.add_middleware(Admission, places=places, open_to_all=frozenset((*HEALTH, METRICS_PATH)))
+    # Each one wraps those added before it.
+    app.add_middleware(Admission, slots=slots, exempt_paths=frozenset((*HEALTH, METRICS_PATH)))
     app.add_middleware(
         Gate, credentials=config.credentials(), open_paths=open_paths(routes), url_bytes_max=config.url_bytes_max
     )
@@ -99,24 +102,24 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         query = _parse(_query_string(request))
         if isinstance(query, InvalidRequest):
             return errors.invalid(query.message)
-        asked = _conditions(request)
-        if isinstance(asked, InvalidRequest):
-            return errors.invalid(asked.message)
+        conditions = _conditions(request)
+        if isinstance(conditions, InvalidRequest):
+            return errors.invalid(conditions.message)
         exchange = exchange_of(request.scope)
-        exchange.plan = plan(query).name
         client = _Client(request)
-        if asked.known:
-            instant = await waiting.fresh(asked.minimum, engine.now, client)
-            if asked.met_by(instant):
-                return _not_modified(asked.headers(instant))
-        answer = await waiting.fresh(asked.minimum, partial(engine.list, query), client)
+        if conditions.if_none_match:
+            snapshot = await waiting.fresh(conditions.minimum, engine.snapshot, client)
+            if conditions.match(snapshot):
+                return _not_modified(conditions.headers(snapshot))
+        answer = await waiting.fresh(conditions.minimum, partial(engine.list, query), client)
+        exchange.plan = answer.plan
         exchange.rows = max(0, min(query.limit, answer.count - query.offset))
         if heads_suffice(query):
             rows = answer.rows
         else:
-            rows = await pick_in_slices(answer.documents, query.fields, query.any_of("seller_id"))
+            rows = await pick_in_slices(answer.documents, query.fields, query.values_of("seller_id"))
         body = list_body(rows, answer.count, query.offset, query.limit)
-        return errors.json_response(body, headers=asked.headers(answer.instant))
+        return errors.json_response(body, headers=conditions.headers(answer.snapshot))
 
     async def one_group(request: Request) -> Response:
         group_id = _group_id(request.scope["raw_path"])
@@ -125,19 +128,21 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
         fields = parse_one(_query_string(request))
         if isinstance(fields, InvalidRequest):
             return errors.invalid(fields.message)
-        asked = _conditions(request)
-        if isinstance(asked, InvalidRequest):
-            return errors.invalid(asked.message)
+        conditions = _conditions(request)
+        if isinstance(conditions, InvalidRequest):
+            return errors.invalid(conditions.message)
         client = _Client(request)
-        if asked.known:
-            instant = await waiting.fresh(asked.minimum, engine.now, client)
-            # A tag is of something that was there at that instant; `*` says nothing.
-            if asked.met_by(instant) and (not asked.any_will_do or await engine.holds(group_id)):
-                return _not_modified(asked.headers(instant))
-        found = await waiting.fresh(asked.minimum, partial(engine.one, group_id), client)
+        if conditions.if_none_match:
+            snapshot = await waiting.fresh(conditions.minimum, engine.snapshot, client)
+            # A matching tag proves that the group is in that snapshot; `*` does not.
+            if conditions.match(snapshot) and (not conditions.is_wildcard or await engine.contains(group_id)):
+                return _not_modified(conditions.headers(snapshot))
+        found = await waiting.fresh(conditions.minimum, partial(engine.one, group_id), client)
         if found.document is None:
-            return errors.not_found(f"OrderGroup id not found: {group_id}", {HEADER: found.instant.text})
-        return errors.json_response(one_body(pick(found.document, fields, None)), headers=asked.headers(found.instant))
+            return errors.not_found(f"OrderGroup id not found: {group_id}", {HEADER: found.snapshot.text})
+        return errors.json_response(
+            one_body(pick(found.document, fields, None)), headers=conditions.headers(found.snapshot)
+        )
 
     async def live(_: Request) -> Response:
         return errors.json_response(b'{"status":"live"}')
@@ -145,7 +150,7 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
     async def ready(_: Request) -> Response:
         return errors.json_response(b'{"status":"ready"}') if await engine.ready() else errors.unavailable()
 
-    # Plain Starlette routes: nothing here needs FastAPI's parsing, which would cost more than the answer.
+    # Plain Starlette routes: FastAPI's parsing would cost more than the answer.
     return [
         RuledRoute(LIST_PATH, list_groups, Access.CREDENTIALS),
         RuledRoute(LIST_PATH + "/{id:path}", one_group, Access.CREDENTIALS),
@@ -157,10 +162,10 @@ def _routes(engine: Engine, waiting: Waiting) -> list[RuledRoute]:
 def _metrics_route(metrics: Metrics, access: Access, engine: Engine) -> RuledRoute:
     async def text(request: Request) -> Response:
         try:
-            metrics.see(await engine.behind(METRICS_WAIT_S))
+            metrics.set_lag(await engine.lag(METRICS_WAIT_S))
         except Unavailable as error:
             metrics.unavailable(error.refusal)
-            metrics.see(Behind(nan, nan))
+            metrics.set_lag(Lag(nan, nan))
         body, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
@@ -173,16 +178,16 @@ def _query_string(request: Request) -> str:
 
 
 def _parse(query_string: str) -> Query | InvalidRequest:
-    """A person pages through few lists, and programs ask the same again and again."""
-    return _parse_known(query_string) if len(query_string) <= KNOWN_QUERY_MAX else parse_list(query_string)
+    """Cached: clients repeat the same few query strings."""
+    return _parse_cached(query_string) if len(query_string) <= CACHED_QUERY_CHARACTERS_MAX else parse_list(query_string)
 
 
-_parse_known = lru_cache(KNOWN_QUERIES)(parse_list)
+_parse_cached = lru_cache(CACHED_QUERIES_MAX)(parse_list)
 
 
 def _conditions(request: Request) -> Conditions | InvalidRequest:
     scope = request.scope
-    return conditions(scope["raw_path"] + b"?" + scope["query_string"], scope["headers"])
+    return parse_conditions(scope["raw_path"] + b"?" + scope["query_string"], scope["headers"])
 
 
 def _not_modified(headers: dict[str, str]) -> Response:
@@ -190,23 +195,23 @@ def _not_modified(headers: dict[str, str]) -> Response:
 
 
 class _Client:
-    """A request, as those see it who let it wait."""
+    """The client of a request, as `Waiting` uses it."""
 
-    __slots__ = ("_request", "step_aside", "step_back")
+    __slots__ = ("_request", "release_slot", "retake_slot")
 
     def __init__(self, request: Request) -> None:
         self._request = request
         exchange = exchange_of(request.scope)
-        self.step_aside = exchange.step_aside
-        self.step_back = exchange.step_back
+        self.release_slot = exchange.release_slot
+        self.retake_slot = exchange.retake_slot
 
-    async def gone(self) -> None:
+    async def disconnected(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
 
 
 def _group_id(raw_path: bytes) -> str:
-    """The last segment, decoded exactly once."""
+    """Returns the last segment, percent-decoded once."""
     return unquote(raw_path.decode("ascii", "replace").rpartition("/")[2])
 
 
@@ -219,11 +224,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    """The metric and the access log have every request, the log what is one incident."""
+    """Metric and access log report each request; the log reports an incident once."""
     assert isinstance(error, Unavailable)
     state = request.app.state
     state.observer.metrics.unavailable(error.refusal)
-    state.incident.meet(str(error), error.refusal, exchange_of(request.scope).request_id.decode("ascii"))
+    state.incident.record(str(error), error.refusal, exchange_of(request.scope).request_id.decode("ascii"))
     return errors.unavailable()
 
 
@@ -232,5 +237,5 @@ async def _not_yet(_: Request, __: Exception) -> Response:
 
 
 async def _unknown(_: Request, __: Exception) -> Response:
-    """The last resort, where the layer that observes fails itself; the server logs the traceback."""
+    """Answers where `Observed` itself failed; the server logs the traceback."""
     return errors.unknown()

@@ -1,4 +1,4 @@
-"""The settings of the API as one value. Reading the environment is the business of the command line."""
+"""The settings of the API as one value. The command line reads them from the environment."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from api.middleware.access import Access
 from api.middleware.accesslog import Form
 from api.middleware.auth import Credentials
 
-# How long one request may wait for Redis, all attempts together, in milliseconds: a client is told within a second.
+# Milliseconds that one request may wait for Redis, all attempts together: a client gets its 503 within a second.
 REDIS_WAIT_MS = 900
-# Connections to Redis per API process. Redis serves one command at a time; more would only wait there.
+# Connections to Redis of one API process. Redis runs one command at a time; with more connections commands only wait.
 REDIS_CONNECTIONS_MAX = 4
-# How long a request with X-Min-Position waits at most, in milliseconds.
+# Milliseconds that a request with X-Min-Position waits at most.
 PROJECTION_WAIT_MS = 2000
-# How many events the read model may lag behind the log for this process to be ready: at the rate of a busy
-# marketplace some seconds; in a rebuild far more.
+# Events that the read model may lag behind the log for this process to be ready: a few seconds of a busy marketplace,
+# and far less than a rebuild lags.
 READY_LAG_MAX = 10_000
-# Processes that serve, and the most of them.
+# Worker processes, and their maximum.
 WORKERS = 1
 WORKERS_MAX = 64
-# How long ago the projector may have told where the log ends for this process to be ready, in seconds; 0: however long.
-# All processes see the same: with a bound, a projector that is away takes the whole list away.
+# Seconds since the projector last stored the end of the log, at most, for this process to be ready; 0: no limit.
+# All processes read the same value: with a limit, a stopped projector makes all of them unready at once.
 READY_END_AGE_MAX_S = 0
-# Seconds that requests under way get to finish once the server was told to stop.
+# Seconds that running requests get to finish after SIGTERM.
 SHUTDOWN_S = 5
 
 
@@ -31,7 +31,7 @@ SHUTDOWN_S = 5
 class ApiConfig:
     """`jwt_public_key` is PEM; `api_key_hashes` are SHA-256 in hex.
 
-    Raises ConfigError, with the name of the setting in front.
+    Raises ConfigError; its text begins with the name of the setting.
     """
 
     redis_url: str

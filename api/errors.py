@@ -1,13 +1,13 @@
-"""Everything the API answers that is not a result, in one shape.
+"""Exceptions of the API, and its error responses.
 
 ApiError
-├── ConfigError         a setting is wrong; one line that names it
-└── WorkerFailed        one of several processes cannot serve
+├── ConfigError         a setting is wrong
+└── WorkerFailed        a worker process cannot serve
 
 ReadModelError          see projector/readmodel/client/errors.py
-├── Unavailable         Redis does not answer, or cannot serve us now: 503
-│   └── NotYet          what the client has seen written is not applied in time: 503
-└── ReadModelFault      the read model contradicts itself: a fault of ours, 500
+├── Unavailable         Redis does not answer, or refuses: 503
+│   └── NotYet          X-Min-Position was not reached in time: 503
+└── ReadModelFault      the read model is inconsistent: 500
 """
 
 import msgspec
@@ -15,24 +15,24 @@ from starlette.responses import Response
 
 from projector.readmodel.client.errors import Unavailable
 
-# Seconds a client is asked to wait before it tries again. Redis is back, or is not, within about that time.
+# Seconds in Retry-After. A failover of Redis, or a queue of requests, is over in about that time.
 RETRY_AFTER_S = 1
 
 
 class ApiError(Exception):
-    """The root of the tree; its text is one line."""
+    """The base class. The text is one line."""
 
 
 class ConfigError(ApiError, ValueError):
-    """Begins with the name of the environment setting that is wrong."""
+    """The text begins with the name of the environment setting that is wrong."""
 
 
 class WorkerFailed(ApiError):
-    """It ended before it had begun. Its own log says why."""
+    """A worker process ended before it served. Its own log has the reason."""
 
 
 class NotYet(Unavailable):
-    """The list does not reflect X-Min-Position within the time we wait."""
+    """The read model did not reach X-Min-Position within the time that a request waits."""
 
 
 _UNAVAILABLE_BODY = msgspec.json.encode(

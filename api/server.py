@@ -17,19 +17,22 @@ from api.app import create_app
 from api.config import ApiConfig
 from api.http import limits
 from api.http.connections import Connections
-from api.http.wire import Wire, look
+from api.http.wire import Wire, close_overdue
 from api.http.worker_slot import WorkerSlot
 from api.middleware.metrics import Metrics
 from api.middleware.observe import Observer
 
 # uvicorn ticks ten times a second.
-_LOOK_TICKS = round(limits.LOOK_S * 10)
+_CHECK_TICKS = round(limits.CHECK_S * 10)
 
 _log = structlog.get_logger("api")
 
 
 class Server(uvicorn.Server):
-    """Ends connections that last too long. At a slot it tells how it is, and ends when its parent is gone."""
+    """uvicorn's server that also closes overdue connections.
+
+    With a slot, it marks the slot as serving, updates the shared gauges, and ends when its parent process is gone.
+    """
 
     def __init__(self, config: uvicorn.Config, metrics: Metrics, slot: WorkerSlot | None) -> None:
         super().__init__(config)
@@ -39,38 +42,38 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._slot is not None:
-            self._slot.take()
+            self._slot.mark_serving()
             _log.info("serving", worker=self._slot.number, process=os.getpid())
 
     async def on_tick(self, counter: int) -> bool:
         if self._slot is not None:
-            self._metrics.look()
+            self._metrics.update_watched()
             self.should_exit |= self._slot.is_orphaned
-        if counter % _LOOK_TICKS == 0:
-            look(self.server_state.connections, asyncio.get_running_loop().time())
+        if counter % _CHECK_TICKS == 0:
+            close_overdue(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
 
 def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot | None) -> None:
-    """Returns after SIGTERM or SIGINT, at the latest `shutdown_s` later. For the main thread.
+    """Serves until SIGTERM or SIGINT, and returns at most `shutdown_s` later. To be called in the main thread.
 
-    `slot`: where this process is one of several.
+    `slot`: that of this worker process, None if it is the only one.
     """
     app = create_app(config, slot)
     observer: Observer = app.state.observer
-    places = Connections(config.connections_max, per_address=config.connections_per_address_max)
-    wire = partial(Wire, on_refused=observer.refused_on_the_wire, places=places)
+    connections = Connections(config.connections_max, per_address=config.connections_per_address_max)
+    wire = partial(Wire, on_refused=observer.refused_on_the_wire, connections=connections)
     server = Server(
         uvicorn.Config(
             app,
             loop="uvloop",
-            http=cast(Any, wire),  # uvicorn says a class, and calls it.
+            http=cast(Any, wire),  # Typed as a class, used as a factory.
             ws="none",
             lifespan="on",
             access_log=False,
             log_config=None,
             server_header=False,
-            # Nothing here asks who the client is.
+            # The address of the client is not used.
             proxy_headers=False,
             timeout_keep_alive=limits.IDLE_S,
             timeout_graceful_shutdown=config.shutdown_s,
@@ -84,20 +87,20 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlo
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # uvicorn raises the signal again when it is done, for the handlers from before; being stopped is no failure.
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    # uvicorn raises the signal again for the previous handlers, which would report a failure: so they are replaced.
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     if slot is not None:
-        # Until now they had to wait.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
+        # The parent blocked them before it started this process.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)
     try:
         server.run(list(listeners))
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _allow_files(number: int) -> None:
-    """Many systems give a process 1024 files unless it asks for more; each connection is one."""
+    """Raises the soft limit of open files, often 1024, to `number`; each connection is one file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,4 +1,4 @@
-"""Response bodies from the stored JSON. Numbers and texts pass through as they are, never decoded."""
+"""Response bodies from the stored JSON. Values are copied as bytes and never decoded."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +11,11 @@ from msgspec import UNSET, Raw
 from projector.readmodel.client.errors import ReadModelFault
 from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
 
-# Bytes of documents after which other requests get a turn. A group of 1000 orders is four times as large, and is not
-# divided: it takes some hundred microseconds.
+# Bytes of documents that are decoded before other requests get a turn. A group of 1000 orders is four times as large,
+# and is decoded at once, in a few hundred microseconds.
 SLICE_BYTES = 64 * 1024
-# Choices of fields whose decoders are kept.
-KNOWN_FIELDS = 100
+# Decoders in the cache, one for each choice of fields.
+CACHED_DECODERS_MAX = 100
 
 _text = msgspec.json.Decoder(str)
 
@@ -30,17 +30,17 @@ def one_body(row: bytes) -> bytes:
 
 
 async def pick_in_slices(documents: Sequence[bytes], fields: Fields, seller_ids: Iterable[str] | None) -> bytes:
-    """As `pick`, slice by slice: other requests get a turn in between."""
+    """Returns what `pick` returns, and lets other requests run between slices."""
     parts: list[bytes] = []
-    for some in slices(documents):
+    for slice_ in slices(documents):
         if parts:
             await asyncio.sleep(0)
-        parts.append(pick(b",".join(some), fields, seller_ids))
+        parts.append(pick(b",".join(slice_), fields, seller_ids))
     return b",".join(parts)
 
 
 def slices(documents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Runs of consecutive documents. Each ends with the document that takes it to SLICE_BYTES."""
+    """Yields runs of consecutive documents. A run ends with the document that takes it to SLICE_BYTES."""
     start = size = 0
     for n, document in enumerate(documents, 1):
         size += len(document)
@@ -50,14 +50,13 @@ def slices(documents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes:
-    """The wanted fields of documents that are joined by commas, joined again.
+    """Returns the chosen fields of `rows`, which are documents joined by commas, in the same form.
 
-    With `seller_ids`, `orders` keeps only those of these sellers. Raises ReadModelFault.
+    With `seller_ids`, `orders` holds only the orders of these sellers. Raises ReadModelFault.
     """
     sellers = None if seller_ids is None else frozenset(seller_ids)
     if fields.group == GROUP_FIELDS and fields.order == ORDER_FIELDS and sellers is None:
         return rows
-    # Without orders in the answer there is nothing to filter.
     by_seller = sellers is not None and bool(fields.order)
     try:
         picked = _decoder(fields, by_seller).decode(b"[" + rows + b"]")
@@ -65,13 +64,13 @@ def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes
             for group in picked:
                 group.orders = _of_sellers(group.orders, sellers, with_seller_id="seller_id" in fields.order)
     except msgspec.DecodeError as error:
-        raise ReadModelFault(f"a document is not as it was agreed: {error!r}") from error
+        raise ReadModelFault(f"expected documents with the fields of the read model: {error!r}") from error
     return msgspec.json.encode(picked)[1:-1]
 
 
-@lru_cache(KNOWN_FIELDS)
+@lru_cache(CACHED_DECODERS_MAX)
 def _decoder(fields: Fields, by_seller: bool) -> "msgspec.json.Decoder[list[Any]]":
-    """Decodes groups to structs of the wanted fields, in the order of the document. The values stay raw JSON."""
+    """Returns a decoder of groups to structs of the chosen fields, in the order of the document, as raw JSON."""
     names = [name for name in ORDER_FIELDS if name in fields.order or (by_seller and name == "seller_id")]
     order = msgspec.defstruct("Order", [(name, Raw) for name in names], gc=False)
     orders = list[order] if by_seller or fields.order != ORDER_FIELDS else Raw  # type: ignore[valid-type]

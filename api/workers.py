@@ -1,8 +1,7 @@
-"""The API in one process, or in several that listen on the same sockets. This one then only looks after them.
+"""Serves the API in this process, or in several worker processes that this one supervises.
 
-Each is a process of its own, started anew: nothing of ours is shared but the sockets and a folder. uvicorn has such a
-supervisor, too, but it makes its own Server, leaves its workers behind when it is killed, and starts one that dies at
-once for ever.
+Workers are spawned, not forked; they share the listening sockets and a folder. uvicorn's own supervisor is not used: it
+creates its own Server, leaves its workers behind when it is killed, and restarts a failing worker without a pause.
 """
 
 import asyncio
@@ -24,12 +23,12 @@ from api.errors import WorkerFailed
 from api.http.listening import listen
 from api.http.worker_slot import WorkerSlot
 
-# The pause before a worker that died is replaced, in seconds. It doubles with each that dies soon.
+# The pause before a worker that ended is replaced, in seconds. It doubles after each worker that ended early.
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 10.0
-# Who has lived for so long, in seconds, did not die soon.
+# A worker that ends within so many seconds has ended early.
 SETTLED_S = 30.0
-# How long a worker may take to end beyond `shutdown_s`, in seconds; then it is killed.
+# Seconds beyond `shutdown_s` after which a worker that is stopping is killed.
 GRACE_S = 1.0
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -37,15 +36,14 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger("api")
 
 
-def _nothing() -> None:
-    """There is nothing to prepare."""
+def _do_nothing() -> None: ...
 
 
-def serve(config: ApiConfig, prepare: Callable[[], None] = _nothing) -> None:
-    """Returns after SIGTERM or SIGINT, at the latest `shutdown_s` later. For the main thread.
+def serve(config: ApiConfig, prepare: Callable[[], None] = _do_nothing) -> None:
+    """Serves until SIGTERM or SIGINT, and returns at most `shutdown_s` later. To be called in the main thread.
 
-    `prepare` is called first in each worker where there are several, as for its logs; it is pickled.
-    Raises ConfigError if the address cannot be had, WorkerFailed.
+    `prepare`, which is pickled, is called first in each of several workers, as to configure its log.
+    Raises ConfigError if it cannot listen on the address, WorkerFailed if a worker ends before it has served.
     """
     listeners = listen(config.host, config.port)
     host, port = listeners[0].getsockname()[:2]
@@ -62,7 +60,7 @@ def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="order-groups-api-", ignore_cleanup_errors=True) as name:
         locked = os.open(name, os.O_RDONLY)
         try:
-            # systemd-tmpfiles removes what is ten days old, unless it is locked.
+            # systemd-tmpfiles deletes folders that are ten days old, unless they are locked.
             fcntl.flock(locked, fcntl.LOCK_SH)
             yield Path(name)
         finally:
@@ -70,14 +68,14 @@ def _folder() -> Iterator[Path]:
 
 
 def _serve_here(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot | None = None) -> None:
-    # Imported here: who looks after workers does not need the web framework.
+    # Imported here: the supervisor does not need the web framework.
     from api.server import serve as serve_here
 
     serve_here(config, listeners, slot)
 
 
 def _work(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot, prepare: Callable[[], None]) -> None:
-    """The worker's side."""
+    """Runs in the worker process."""
     prepare()
     try:
         _serve_here(config, listeners, slot)
@@ -98,20 +96,20 @@ class _Workers:
         for number in _STOPS:
             loop.add_signal_handler(number, stop.set)
         slots = [WorkerSlot(folder, number, os.getpid()) for number in range(self._config.workers)]
-        keepers = [asyncio.create_task(self._keep(slot)) for slot in slots]
+        supervisors = [asyncio.create_task(self._supervise(slot)) for slot in slots]
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
-        # While we have them, the kernel goes on taking connections that nobody would serve any more.
+        await asyncio.wait([stopping, *supervisors], return_when=asyncio.FIRST_COMPLETED)
+        # While they are open here, the kernel still accepts connections that no worker would serve.
         for listener in self._listeners:
             listener.close()
-        for task in (stopping, *keepers):
+        for task in (stopping, *supervisors):
             task.cancel()
-        for found in await asyncio.gather(*keepers, return_exceptions=True):
-            if isinstance(found, Exception):
-                raise found
+        for outcome in await asyncio.gather(*supervisors, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
-    async def _keep(self, slot: WorkerSlot) -> None:
-        """Somebody serves at that slot until this is cancelled. Raises WorkerFailed if nobody ever did."""
+    async def _supervise(self, slot: WorkerSlot) -> None:
+        """Restarts the worker of the slot until cancelled. Raises WorkerFailed if none has served yet."""
         loop, pause_s, has_served = asyncio.get_running_loop(), PAUSE_FIRST_S, False
         while True:
             started_s = loop.time()
@@ -122,12 +120,12 @@ class _Workers:
             else:
                 assert process.pid is not None
                 number = process.pid
-                ended = await self._end(process)
-                has_served |= slot.clear(number)
+                ended = await self._wait_or_stop(process)
+                has_served |= slot.release(number)
             if not has_served:
-                raise WorkerFailed(f"a worker of the API ended before it served ({ended})")
+                raise WorkerFailed(f"expected a worker of the API to serve, but it ended first ({ended}): see its log")
             pause_s = PAUSE_FIRST_S if loop.time() - started_s > SETTLED_S else pause_s
-            _log.error("a worker is gone: starting another one", worker=slot.number, ended=ended, in_s=pause_s)
+            _log.error("worker ended: starting another one", worker=slot.number, ended=ended, in_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
@@ -135,23 +133,23 @@ class _Workers:
         process = self._context.Process(
             target=_work, args=(self._config, self._listeners, slot, self._prepare), daemon=True
         )
-        with _held():
+        with _signals_blocked():
             process.start()
         return process
 
-    async def _end(self, process: SpawnProcess) -> str:
-        """How it ended; if this is cancelled, it is made to."""
+    async def _wait_or_stop(self, process: SpawnProcess) -> str:
+        """Returns how the process ended. If cancelled, stops the process."""
         try:
-            await _until_gone(process)
+            await _wait_for_end(process)
         except asyncio.CancelledError:
             process.terminate()
             try:
                 async with asyncio.timeout(self._config.shutdown_s + GRACE_S):
-                    await _until_gone(process)
+                    await _wait_for_end(process)
             except TimeoutError:
-                _log.error("a worker did not end, and is killed", process=process.pid)
+                _log.error("worker did not stop in time: killing it", process=process.pid)
                 process.kill()
-                await _until_gone(process)
+                await _wait_for_end(process)
             raise
         code = process.exitcode
         process.close()
@@ -159,23 +157,23 @@ class _Workers:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-async def _until_gone(process: SpawnProcess) -> None:
-    loop, gone = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(process.sentinel, gone.set)
+async def _wait_for_end(process: SpawnProcess) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process.sentinel, ended.set)
     try:
-        await gone.wait()
+        await ended.wait()
     finally:
         loop.remove_reader(process.sentinel)
     process.join()
 
 
 @contextmanager
-def _held() -> Iterator[None]:
-    """Signals wait. A worker is born like that, and hears them once it can: Ctrl-C goes to all of us at once."""
-    # Where it has to start this helper of its own, multiprocessing would let them go.
+def _signals_blocked() -> Iterator[None]:
+    """Blocks SIGTERM and SIGINT. A worker inherits that, and unblocks them once it has handlers."""
+    # multiprocessing would unblock the signals when it starts this helper process.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

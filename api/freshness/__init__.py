@@ -1,4 +1,4 @@
-"""What an answer reflects, and what a client asks for: ETag, If-None-Match and X-Min-Position.
+"""Freshness of answers: ETag and If-None-Match, X-Projection-Position and X-Min-Position.
 
-Requests that wait for a position are told of commits by one subscription for each process.
+Requests that wait for a position share one subscription to commits per process.
 """

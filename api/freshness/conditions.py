@@ -1,52 +1,52 @@
-"""How fresh a client wants its answer, what it has already, and the headers that tell what it gets. Pure."""
+"""Conditions of a request, X-Min-Position and If-None-Match, and the headers of its answer. Pure."""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from api.freshness.etag import etag, is_wildcard, matches
-from api.freshness.positions import HEADER, MIN_HEADER, wanted
+from api.freshness.positions import HEADER, MIN_HEADER, parse_min_position
 from api.params.query import InvalidRequest
-from projector.readmodel.query.positions import Instant, Positions
+from projector.readmodel.query.positions import Positions, Snapshot
 
 _IF_NONE_MATCH = b"if-none-match"
 _MIN_POSITION = MIN_HEADER.lower().encode()
 
 
 class Conditions(Struct, frozen=True):
-    """`target`: path and query as they came. `minimum`: what to reflect. `known`: the If-None-Match headers."""
+    """`target`: path and query as sent. `minimum`: positions that the answer must reflect."""
 
     target: bytes
     minimum: Positions
-    known: tuple[bytes, ...]
+    if_none_match: tuple[bytes, ...]
 
     @property
-    def any_will_do(self) -> bool:
-        """`If-None-Match: *`: no answer is wanted if there would be one at all."""
-        return is_wildcard(self.known)
+    def is_wildcard(self) -> bool:
+        """Whether If-None-Match is `*`, which matches any answer but 404."""
+        return is_wildcard(self.if_none_match)
 
-    def met_by(self, instant: Instant) -> bool:
-        """Whether the client has the answer of that instant."""
-        return matches(self.known, etag(instant, self.target))
+    def match(self, snapshot: Snapshot) -> bool:
+        """Whether the client has the answer from that snapshot already."""
+        return matches(self.if_none_match, etag(snapshot, self.target))
 
-    def headers(self, instant: Instant) -> dict[str, str]:
-        """Of a 200, and of a 304."""
+    def headers(self, snapshot: Snapshot) -> dict[str, str]:
+        """Returns the headers of a 200 or a 304."""
         return {
-            "ETag": etag(instant, self.target),
-            HEADER: instant.text,
-            # To be kept by this client alone, and to be asked for again each time.
+            "ETag": etag(snapshot, self.target),
+            HEADER: snapshot.text,
+            # Cached by this client only, and revalidated at each use.
             "Cache-Control": "private, no-cache",
             "Vary": "Authorization",
         }
 
 
-def conditions(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Conditions | InvalidRequest:
-    """`headers`: with names in lower case, as ASGI has them."""
-    minimum, known = [], []
+def parse_conditions(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Conditions | InvalidRequest:
+    """`headers` have lower-case names, as in ASGI."""
+    minimum, if_none_match = [], []
     for name, value in headers:
         if name == _MIN_POSITION:
             minimum.append(value)
         elif name == _IF_NONE_MATCH:
-            known.append(value)
-    positions = wanted(minimum) if minimum else {}
-    return positions if isinstance(positions, InvalidRequest) else Conditions(target, positions, tuple(known))
+            if_none_match.append(value)
+    positions = parse_min_position(minimum) if minimum else {}
+    return positions if isinstance(positions, InvalidRequest) else Conditions(target, positions, tuple(if_none_match))

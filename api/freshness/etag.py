@@ -1,21 +1,21 @@
-"""Validators: what makes an answer the same as one that a client has already (RFC 9110). Pure."""
+"""Entity tags (RFC 9110). Pure."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
 from importlib.metadata import version
 
-from projector.readmodel.query.positions import Instant
+from projector.readmodel.query.positions import Snapshot
 
-# Bytes of the digest: two answers of one URL are taken for each other once in 2^48 versions or so.
+# Bytes of the digest: two versions of one URL collide after about 2^48 versions.
 DIGEST_BYTES = 12
-# Another release may write the same answer in other bytes.
+# Part of the tag: another release may render the same answer in other bytes.
 _RELEASE = version("order-group-projector").encode()
 
 
-def etag(instant: Instant, target: bytes) -> str:
-    """Strong. `target`: path and query as they came; two spellings of one query only cost a 304."""
-    told = b"\n".join((_RELEASE, instant.content, target))
-    return f'"{blake2b(told, digest_size=DIGEST_BYTES).hexdigest()}"'
+def etag(snapshot: Snapshot, target: bytes) -> str:
+    """Returns a strong tag. `target`: path and query as sent; another spelling of one query gets another tag."""
+    content = b"\n".join((_RELEASE, snapshot.content, target))
+    return f'"{blake2b(content, digest_size=DIGEST_BYTES).hexdigest()}"'
 
 
 def is_wildcard(if_none_match: Sequence[bytes]) -> bool:
@@ -23,5 +23,5 @@ def is_wildcard(if_none_match: Sequence[bytes]) -> bool:
 
 
 def matches(if_none_match: Sequence[bytes], tag: str) -> bool:
-    """The weak comparison, as RFC 9110 has it for GET. A tag holds no comma and no quote: looking for it is exact."""
+    """Compares weakly, as RFC 9110 demands for GET. A tag contains no comma or quote, so a substring test is exact."""
     return any(tag.encode() in value for value in if_none_match) or is_wildcard(if_none_match)

@@ -1,4 +1,4 @@
-"""The headers with positions, and what a client asks for in them. Pure."""
+"""Names of the headers with positions, and the parser of X-Min-Position. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from projector.readmodel.query.positions import Positions
 
 HEADER = "X-Projection-Position"
 MIN_HEADER = "X-Min-Position"
-# Partitions that one X-Min-Position may name.
+# Partitions in one X-Min-Position.
 PARTITIONS_MAX = 1000
 
 _POSITION = re.compile(r"(?P<topic>[^/@;]+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
 
 
-def wanted(values: Sequence[bytes]) -> Positions | InvalidRequest:
-    """What the X-Min-Position headers of one request ask for. Of a partition that is named twice, the larger."""
+def parse_min_position(values: Sequence[bytes]) -> Positions | InvalidRequest:
+    """Parses the X-Min-Position headers of one request. The larger of two offsets of one partition counts."""
     found: dict[str, int] = {}
     for element in b",".join(values).decode("utf-8", "replace").split(","):
         text = element.strip(" \t")

@@ -1,7 +1,7 @@
-"""Requests that wait until the read model reflects what their client has seen written.
+"""Requests with X-Min-Position wait here until the read model reflects it.
 
-Nobody polls: commits are told once, to all who wait. What was told decides only when to look again; whether an
-answer is fresh enough is read off the answer itself.
+They do not poll: each commit is published once to the process. It only decides when a request reads again; whether an
+answer is fresh enough is decided by the positions of that answer.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from api.freshness.subscription import Subscription
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.positions import Positions, missing
 
-# How long the subscription outlives the last one who waited, in seconds.
+# Seconds that the subscription is kept after the last waiting request.
 IDLE_S = 30.0
 
 
 class Reflects(Protocol):
-    """What an answer tells of itself."""
+    """An answer with the positions that it reflects."""
 
     @property
     def positions(self) -> Positions: ...
@@ -28,106 +28,106 @@ A = TypeVar("A", bound=Reflects)
 
 
 class Client(Protocol):
-    """Who waits. While it does it steps aside: it keeps nobody from work, and nothing limits its time but we."""
+    """The client of a waiting request, which holds no admission slot while it waits."""
 
-    async def gone(self) -> None:
-        """Returns once the client has gone."""
+    async def disconnected(self) -> None:
+        """Returns once the client has disconnected."""
 
-    def step_aside(self) -> None: ...
+    def release_slot(self) -> None: ...
 
-    def step_back(self) -> None: ...
+    def retake_slot(self) -> None: ...
 
 
 class Waiting:
-    """`wait_ms`: how long one request waits at most; 0: not at all."""
+    """`wait_ms`: milliseconds that a request waits at most; 0: it does not wait."""
 
     def __init__(self, engine: Engine, redis_wait_ms: int, wait_ms: int) -> None:
         self._wait_s = wait_ms / 1000
         self._waiters: set[_Waiter] = set()
-        self._left_at_s = 0.0
-        # The most that was told while the subscription stands. A hint: Redis may have lost it since.
-        self._told: dict[str, int] = {}
-        self._subscription = Subscription(engine, redis_wait_ms / 1000, self._tell, self._forget, self._needed)
+        self._last_waited_s = 0.0
+        # The highest positions reported by this subscription. A hint only: Redis may have lost them since.
+        self._reached: dict[str, int] = {}
+        self._subscription = Subscription(engine, redis_wait_ms / 1000, self._report, self._forget, self._is_needed)
 
-    async def fresh(self, minimum: Positions, ask: Callable[[], Awaitable[A]], client: Client) -> A:
-        """The answer to `ask` as soon as it reflects `minimum`. Raises NotYet, and what `ask` raises."""
+    async def fresh(self, minimum: Positions, read: Callable[[], Awaitable[A]], client: Client) -> A:
+        """Returns the answer of `read` as soon as it reflects `minimum`. Raises NotYet, and what `read` raises."""
         if not minimum:
-            return await ask()
+            return await read()
         if not self._wait_s:
-            answer = await ask()
+            answer = await read()
             if missing(answer.positions, minimum):
                 raise NotYet("X-Min-Position is not reached, and PROJECTION_WAIT_MS is 0")
             return answer
         deadline_s = asyncio.get_running_loop().time() + self._wait_s
         waiter = _Waiter(minimum)
-        waiter.tell(self._told)
+        waiter.report(self._reached)
         self._waiters.add(waiter)
         self._subscription.open()
         try:
             while True:
-                await self._until(waiter, deadline_s, client)
-                # What is told from here on may be later than the answer, and must not be missed.
-                waiter.expect(minimum)
-                answer = await ask()
+                await self._wait(waiter, deadline_s, client)
+                # A commit that is published from here on may be later than the answer, and must not be missed.
+                waiter.reset(minimum)
+                answer = await read()
                 if not missing(answer.positions, minimum):
                     return answer
-                waiter.tell(answer.positions)
+                waiter.report(answer.positions)
         finally:
             self._waiters.discard(waiter)
-            self._left_at_s = asyncio.get_running_loop().time()
+            self._last_waited_s = asyncio.get_running_loop().time()
 
     def __len__(self) -> int:
-        """Requests that wait now."""
+        """Returns the number of waiting requests."""
         return len(self._waiters)
 
     async def close(self) -> None:
         await self._subscription.close()
 
-    async def _until(self, waiter: "_Waiter", deadline_s: float, client: Client) -> None:
+    async def _wait(self, waiter: "_Waiter", deadline_s: float, client: Client) -> None:
         reached = waiter.reached
         if reached.is_set():
             return
-        leaving = asyncio.ensure_future(client.gone())
-        leaving.add_done_callback(lambda _: reached.set())
-        client.step_aside()
+        disconnected = asyncio.ensure_future(client.disconnected())
+        disconnected.add_done_callback(lambda _: reached.set())
+        client.release_slot()
         try:
             async with asyncio.timeout_at(deadline_s):
                 await reached.wait()
         except TimeoutError:
             raise NotYet(f"X-Min-Position was not reached within {self._wait_s} s") from None
         finally:
-            left = leaving.done()
-            leaving.cancel()
-            client.step_back()
-        if left:
-            raise NotYet("the client has gone while it waited")
+            has_disconnected = disconnected.done()
+            disconnected.cancel()
+            client.retake_slot()
+        if has_disconnected:
+            raise NotYet("the client disconnected while it waited")
 
-    def _tell(self, positions: Positions) -> None:
+    def _report(self, positions: Positions) -> None:
         for name, offset in positions.items():
-            self._told[name] = max(offset, self._told.get(name, 0))
+            self._reached[name] = max(offset, self._reached.get(name, 0))
         for waiter in self._waiters:
-            waiter.tell(positions)
+            waiter.report(positions)
 
     def _forget(self) -> None:
-        self._told.clear()
+        self._reached.clear()
 
-    def _needed(self) -> bool:
-        return bool(self._waiters) or asyncio.get_running_loop().time() - self._left_at_s < IDLE_S
+    def _is_needed(self) -> bool:
+        return bool(self._waiters) or asyncio.get_running_loop().time() - self._last_waited_s < IDLE_S
 
 
 class _Waiter:
-    """One request: which partitions are still short of what it wants."""
+    """A waiting request: the positions that are not reached yet."""
 
     __slots__ = ("_missing", "reached")
 
     def __init__(self, minimum: Positions) -> None:
-        self.expect(minimum)
+        self.reset(minimum)
 
-    def expect(self, minimum: Positions) -> None:
+    def reset(self, minimum: Positions) -> None:
         self.reached = asyncio.Event()
         self._missing = missing({}, minimum)
 
-    def tell(self, positions: Positions) -> None:
+    def report(self, positions: Positions) -> None:
         self._missing = missing(positions, self._missing)
         if not self._missing:
             self.reached.set()

@@ -1,9 +1,8 @@
-"""Which connections stay open when there are too many. Pure.
+"""Decides which connections stay open when there are too many. Pure.
 
-A connection is *known* once it has carried a request with credentials. When all places are taken, the oldest connection
-that is not known, and has no answer under way, is closed for the new one. When known connections hold all places, some
-spare places remain. Only the paths that are open to all are answered there: an orchestrator must not take a busy API
-for a dead one.
+A connection is *authenticated* once it has carried a request with valid credentials, *anonymous* until then. At the
+maximum, a new connection replaces the oldest anonymous one that is not being answered. If there is none, it becomes a
+*spare* one: only paths that need no credentials are answered on it, so that health checks of a busy API still work.
 """
 
 from collections import Counter
@@ -14,89 +13,90 @@ from typing import Protocol
 from api.http import limits
 from api.http.limits import Refusal
 
-# Bytes of an IPv6 address that name the network. A customer gets a whole network: its addresses count as one.
+# Bytes of an IPv6 address that are counted as one address: a customer usually has a whole /64 network.
 _NETWORK_BYTES = 8
 
 
 class Connection(Protocol):
     @property
     def is_answering(self) -> bool:
-        """Whether a request on it waits for its answer."""
+        """Whether a request on it is being answered."""
 
-    def give_way(self) -> None:
-        """Closes at once, without an answer."""
+    def evict(self) -> None:
+        """Closes it immediately, without an answer."""
 
 
 class Connections:
-    """At most `most` connections, and `spare` more. `per_address`: of them from one address; 0: no limit of its own."""
+    """At most `maximum` connections and `spare` more, and at most `per_address` from one address (0: no limit)."""
 
     def __init__(
-        self, most: int, spare: int = limits.SPARE_CONNECTIONS, per_address: int = limits.CONNECTIONS_PER_ADDRESS_MAX
+        self, maximum: int, spare: int = limits.SPARE_CONNECTIONS, per_address: int = limits.CONNECTIONS_PER_ADDRESS_MAX
     ) -> None:
-        self._most = most
-        self._spare_most = spare
+        self._maximum = maximum
+        self._spare_maximum = spare
         self._per_address = per_address
-        # In the order in which they came.
-        self._unknown: dict[Connection, None] = {}
-        self._known: dict[Connection, None] = {}
+        # Each in the order of arrival.
+        self._anonymous: dict[Connection, None] = {}
+        self._authenticated: dict[Connection, None] = {}
         self._spare: dict[Connection, None] = {}
         self._addresses: dict[Connection, str | bytes] = {}
         self._of_address: Counter[str | bytes] = Counter()
 
-    def enter(self, one: Connection, address: str) -> Refusal | None:
-        """Returns why it is refused; None if it may stay. Another one may have been closed for it."""
-        if self._per_address and not self._note(one, address):
+    def add(self, connection: Connection, address: str) -> Refusal | None:
+        """Returns why the connection is refused, None if it is not. May close another one for it."""
+        if self._per_address and not self._count(connection, address):
             return limits.TOO_MANY_OF_ADDRESS
-        if len(self._unknown) + len(self._known) < self._most or self._make_room(self._unknown):
-            self._unknown[one] = None
-        elif len(self._spare) < self._spare_most or self._make_room(self._spare):
-            self._spare[one] = None
+        if len(self._anonymous) + len(self._authenticated) < self._maximum or self._evict(self._anonymous):
+            self._anonymous[connection] = None
+        elif len(self._spare) < self._spare_maximum or self._evict(self._spare):
+            self._spare[connection] = None
         else:
             return limits.TOO_MANY_CONNECTIONS
         return None
 
-    def is_spare(self, one: Connection) -> bool:
-        return one in self._spare
+    def is_spare(self, connection: Connection) -> bool:
+        return connection in self._spare
 
-    def know(self, one: Connection) -> None:
-        """A request with credentials came on it."""
-        if one in self._unknown:
-            del self._unknown[one]
-            self._known[one] = None
+    def mark_authenticated(self, connection: Connection) -> None:
+        if connection in self._anonymous:
+            del self._anonymous[connection]
+            self._authenticated[connection] = None
 
-    def leave(self, one: Connection) -> None:
-        """May be called at any time, and more than once. The oldest spare connection gets the free place."""
-        self._drop(one)
-        if self._spare and len(self._unknown) + len(self._known) < self._most:
+    def remove(self, connection: Connection) -> None:
+        """May be called at any time, and more than once. The oldest spare connection becomes an anonymous one."""
+        self._drop(connection)
+        if self._spare and len(self._anonymous) + len(self._authenticated) < self._maximum:
             oldest = next(iter(self._spare))
             del self._spare[oldest]
-            self._unknown[oldest] = None
+            self._anonymous[oldest] = None
 
-    def _make_room(self, among: Iterable[Connection]) -> bool:
-        found = next((one for one in among if not one.is_answering), None)
+    def _evict(self, candidates: Iterable[Connection]) -> bool:
+        """Closes the first that is not being answered. Returns whether there was one."""
+        found = next((connection for connection in candidates if not connection.is_answering), None)
         if found is None:
             return False
         self._drop(found)
-        found.give_way()
+        found.evict()
         return True
 
-    def _drop(self, one: Connection) -> None:
-        for some in (self._unknown, self._known, self._spare):
-            some.pop(one, None)
-        address = self._addresses.pop(one, None)
+    def _drop(self, connection: Connection) -> None:
+        for group in (self._anonymous, self._authenticated, self._spare):
+            group.pop(connection, None)
+        address = self._addresses.pop(connection, None)
         if address is not None:
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]
 
-    def _note(self, one: Connection, address: str) -> bool:
-        counted = _counted(address)
+    def _count(self, connection: Connection, address: str) -> bool:
+        """Returns False where the address has its maximum."""
+        counted = _counted_as(address)
         if self._of_address[counted] >= self._per_address:
             return False
         self._of_address[counted] += 1
-        self._addresses[one] = counted
+        self._addresses[connection] = counted
         return True
 
 
-def _counted(address: str) -> str | bytes:
+def _counted_as(address: str) -> str | bytes:
     return IPv6Address(address).packed[:_NETWORK_BYTES] if ":" in address else address

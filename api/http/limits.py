@@ -1,10 +1,7 @@
-"""What a client may take of us: bytes, connections, time. Each limit with its unit, and the check of a request's head.
+"""The limits of a client in bytes, connections and time, and the check of a request's head.
 
-Who enforces what:
-
-`Wire`       what must be stopped while it still arrives: time, bytes of the head, connections (connections.py)
-`Gate`       what is told to those with credentials: the length of the URL, headers, a body
-`Admission`  requests at a time, and the time for each
+`Wire` enforces those of incomplete requests: time, bytes of the head, connections (connections.py); `Gate`, after the
+credentials, those of a head: length of the URL, headers, no body; `Admission` the number of requests and their time.
 """
 
 from collections.abc import Iterable
@@ -12,49 +9,49 @@ from typing import NamedTuple
 
 # Longest request target (path and query) in bytes; httptools' offsets have 16 bits.
 URL_BYTES_MAX = 64 * 1024 - 1
-# In the scope of a request whose target was cut there: how long it was. It is refused, but credentials come first.
+# Key in the scope of a request whose target was truncated to that: its length. `Gate` refuses it after the credentials.
 URL_BYTES_KEY = "order_groups.url_bytes"
-# All headers of a request together, in bytes as they were sent.
+# Bytes of all headers of a request together, as sent.
 HEADERS_BYTES_MAX = 64 * 1024
-# Headers of a request, in number. A browser behind three proxies sends thirty.
+# Number of headers of a request. A browser behind three proxies sends thirty.
 HEADERS_MAX = 100
-# Bytes of a head that are read before the connection is refused. Below it, credentials are asked first.
+# Bytes of a head after which the connection is refused, credentials or not.
 HEAD_BYTES_MAX = URL_BYTES_MAX + HEADERS_BYTES_MAX
 
-# Seconds to deliver the head of a request, from its first byte, or from the connection where that is younger.
+# Seconds to send the head of a request, from its first byte; for the first request from the connection.
 RECEIVE_S = 8.0
-# Seconds between two looks at all connections: what lasts too long ends so much later at most.
-LOOK_S = 1.0
+# Seconds between two checks of all connections: an overdue one is closed so much later at most.
+CHECK_S = 1.0
 # Seconds that a connection may be idle between two requests.
 IDLE_S = 5
-# Seconds to read what does not fit into the buffers of the kernel. The longest pages have some megabytes.
+# Seconds to read the part of an answer beyond the buffers of the kernel. The longest pages have a few megabytes.
 SEND_S = 30.0
-# Seconds in which a client may read why it was refused, while what it still sends is thrown away.
+# Seconds that a refused client gets to read the answer, while its input is discarded.
 LINGER_S = 1.0
 
-# Connections at a time; each costs a file and some ten kilobytes.
+# Open connections; each needs a file and about ten kilobytes.
 CONNECTIONS_MAX = 2000
-# Of them from one address; 0: no limit of its own, since behind a proxy all come from one address.
+# Open connections from one address; 0: no limit, since behind a proxy all have one address.
 CONNECTIONS_PER_ADDRESS_MAX = 0
-# Connections beyond CONNECTIONS_MAX. Only the paths that are open to all are answered on them.
+# Connections beyond CONNECTIONS_MAX. Only paths that need no credentials are answered on them.
 SPARE_CONNECTIONS = 100
-# The key of a request's `Wire` in its scope, as long as the connection is not known: see connections.py.
+# Key in the scope of a request: its `Wire`, while the connection is anonymous: see connections.py.
 WIRE_KEY = "order_groups.wire"
-# Files that are no connections: to Redis, the log, the interpreter's own.
+# Open files besides connections of clients: to Redis, the log, those of the interpreter.
 OTHER_FILES_MAX = 100
-# Requests on one connection that wait for the answer of an earlier one, in number.
+# Pipelined requests on one connection that wait for an earlier answer.
 PIPELINE_MAX = 50
 
-# Requests at work at a time. Redis serves one at a time: more would only wait longer than a client does.
+# Concurrent requests. Redis runs one command at a time: more requests would wait longer than clients do.
 CONCURRENCY_MAX = 200
-# How long one request may take until its answer begins, in milliseconds.
+# Milliseconds from the start of a request to the start of its answer.
 REQUEST_TIMEOUT_MS = 5000
 
 _LINE_BYTES = len(": \r\n")
 
 
 class Refusal(NamedTuple):
-    """`reason` names it in metrics and in the access log; the other three are the answer."""
+    """`reason` is the value in metrics and access log; `status`, `kind` and `message` are the answer."""
 
     reason: str
     status: int
@@ -66,8 +63,8 @@ BAD_REQUEST = Refusal("protocol", 400, "invalid_data", "Expected an HTTP/1.1 req
 TOO_SLOW = Refusal("receive_timeout", 408, "invalid_data", f"Expected a request within {RECEIVE_S:g} s")
 TOO_MANY_CONNECTIONS = Refusal("connections", 503, "unavailable", "Too many connections. Try again.")
 TOO_MANY_OF_ADDRESS = Refusal("address", 503, "unavailable", "Too many connections from this address. Try again.")
-# Closed without an answer, to make room for another connection.
-GAVE_WAY = Refusal("gave_way", 503, "unavailable", "")
+# Closed without an answer, in favour of another connection.
+EVICTED = Refusal("gave_way", 503, "unavailable", "")
 HEADERS_TOO_LARGE = Refusal(
     "headers", 431, "invalid_data", f"Expected at most {HEADERS_MAX} headers of {HEADERS_BYTES_MAX} bytes together"
 )
@@ -81,7 +78,10 @@ def url_too_long(bytes_max: int) -> Refusal:
 def refused(
     method: str, url_bytes: int, headers: Iterable[tuple[bytes, bytes]], url_bytes_max: int = URL_BYTES_MAX
 ) -> Refusal | None:
-    """Pure. `headers` have lower-case names. A body is refused where it means nothing: GET and HEAD."""
+    """Returns why a request is refused by its head, None if it is not. Pure.
+
+    `headers` have lower-case names. A body is refused for GET and HEAD.
+    """
     if url_bytes > url_bytes_max:
         return url_too_long(url_bytes_max)
     number, size, has_body = 0, 0, False

@@ -1,4 +1,4 @@
-"""The sockets of the API, made before anything else: an address that cannot be had is told at once."""
+"""Opens the listening sockets, before anything else starts: a wrong address is reported immediately."""
 
 import errno
 import os
@@ -6,18 +6,18 @@ import socket
 
 from api.errors import ConfigError
 
-# Connections that wait in the kernel until a process takes them.
+# Connections that wait in the kernel to be accepted.
 BACKLOG = 2048
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """One for each address that the host has: `localhost` may have two. Raises ConfigError."""
+    """Returns a socket for each address of the host: `localhost` may have two. Raises ConfigError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"API_HOST: expected an address of this machine, got {host!r}: {error}") from None
+        raise ConfigError(f"API_HOST: expected an address of this machine, found {host!r}: {error}") from None
     listeners: list[socket.socket] = []
     missing: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(found):
@@ -25,7 +25,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             listeners.append(socket.create_server(address, family=family, backlog=BACKLOG))
         except OSError as error:
             if error.errno in _NOT_HERE:
-                # Many hosts files name ::1, with or without IPv6.
+                # /etc/hosts often has ::1 on machines without IPv6.
                 missing = error
                 continue
             for listener in listeners:

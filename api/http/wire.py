@@ -1,8 +1,7 @@
-"""HTTP on one connection, with an end to everything that a client may draw out.
+"""HTTP on one connection, with limits for all that a client can delay.
 
-uvicorn knows one time-out, that of an idle connection, and any byte puts it off. Here each connection has a time
-at which it is due, which is only an attribute: `look` goes over all of them once a second, so that a request
-costs no timer.
+uvicorn has one time-out, for idle connections, and any byte resets it. Here each connection has a due time as an
+attribute, and `close_overdue` checks all connections once a second, so that a request needs no timer.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ OnRefused = Callable[[Refusal], str]
 
 
 class Wire(HttpToolsProtocol):
-    """`on_refused` is told of each request that ends here, and gives it an id for the answer."""
+    """`on_refused` is called for each request that is refused here; it returns the request id for the answer."""
 
     def __init__(
         self,
@@ -34,52 +33,50 @@ class Wire(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         on_refused: OnRefused,
-        places: Connections,
+        connections: Connections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._on_refused = on_refused
-        self._places = places
-        # A request with credentials came on it.
-        self._is_known = False
-        # The loop's time at which this has lasted too long; infinite while the next step is ours.
+        self._connections = connections
+        self._is_authenticated = False
+        # The loop's time at which the connection is overdue; infinite while the server owes the next step.
         self.due_s = math.inf
-        # Bytes since the last complete head, or since the connection.
+        # Bytes received since the last complete head.
         self._head_bytes = 0
         self._message_open = False
-        # What still comes is thrown away.
-        self._deaf = False
+        self._discards_input = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self.due_s = self.loop.time() + limits.RECEIVE_S
-        refusal = self._places.enter(self, self.client[0] if self.client else "")
+        refusal = self._connections.add(self, self.client[0] if self.client else "")
         if refusal is not None:
             self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._places.leave(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._discards_input:
             return
         if self.due_s == math.inf:
             self.due_s = self.loop.time() + limits.RECEIVE_S
         self._head_bytes += len(data)
         super().data_received(data)
         if self._message_open:
-            self._leave_body()
-        elif self._head_bytes > limits.HEAD_BYTES_MAX and not self._deaf:
-            url_is_it = len(getattr(self, "url", b"")) > limits.URL_BYTES_MAX
-            self._refuse(limits.url_too_long(limits.URL_BYTES_MAX) if url_is_it else limits.HEADERS_TOO_LARGE)
+            self._discard_body()
+        elif self._head_bytes > limits.HEAD_BYTES_MAX and not self._discards_input:
+            is_url_too_long = len(getattr(self, "url", b"")) > limits.URL_BYTES_MAX
+            self._refuse(limits.url_too_long(limits.URL_BYTES_MAX) if is_url_too_long else limits.HEADERS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= limits.PIPELINE_MAX:
-            raise OverflowError  # Stops the parser, which calls send_400_response.
+            raise OverflowError  # Stops the parser; uvicorn then calls send_400_response.
         if len(self.url) > limits.URL_BYTES_MAX:
             self.scope[limits.URL_BYTES_KEY] = len(self.url)  # type: ignore[literal-required]
             self.url = self.url[: limits.URL_BYTES_MAX]
-        if not self._is_known:
+        if not self._is_authenticated:
             self.scope[limits.WIRE_KEY] = self  # type: ignore[literal-required]
         super().on_headers_complete()
         self.due_s = math.inf
@@ -87,7 +84,7 @@ class Wire(HttpToolsProtocol):
         self._message_open = True
 
     def on_body(self, body: bytes) -> None:
-        """No route takes one."""
+        """Ignores it: no route reads a body."""
 
     def on_message_complete(self) -> None:
         self._message_open = False
@@ -103,26 +100,26 @@ class Wire(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.due_s = self.loop.time() + limits.LINGER_S if self._deaf else math.inf
+        self.due_s = self.loop.time() + limits.LINGER_S if self._discards_input else math.inf
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._deaf and not self.is_answering:
+        if self._discards_input and not self.is_answering:
             self.transport.abort()
 
     def linger(self) -> None:
-        """Says goodbye and listens on for a while, deaf.
+        """Closes the sending direction, and discards input until LINGER_S have passed.
 
-        Closed with bytes unread, the connection would be reset, and the client lose the answer (RFC 9112, 9.6).
+        Closing with unread bytes would reset the connection, and the client would lose the answer (RFC 9112, 9.6).
         """
-        self._deaf = True
+        self._discards_input = True
         self.due_s = self.loop.time() + limits.LINGER_S
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self.transport.write_eof()
 
-    def overdue(self, now_s: float) -> None:
-        if self._deaf or self.flow.write_paused or self.transport.is_closing():
+    def close_overdue(self) -> None:
+        if self._discards_input or self.flow.write_paused or self.transport.is_closing():
             self.transport.abort()
         elif self._head_bytes:
             self._refuse(limits.TOO_SLOW)
@@ -131,44 +128,45 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_spare(self) -> bool:
-        return self._places.is_spare(self)
+        return self._connections.is_spare(self)
 
     @property
     def is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def know(self) -> None:
-        """A request with credentials came on it."""
-        self._is_known = True
-        self._places.know(self)
+    def mark_authenticated(self) -> None:
+        self._is_authenticated = True
+        self._connections.mark_authenticated(self)
 
-    def give_way(self) -> None:
-        self._on_refused(limits.GAVE_WAY)
-        self._deaf = True
+    def evict(self) -> None:
+        self._on_refused(limits.EVICTED)
+        self._discards_input = True
         self.transport.abort()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Where an earlier request waits for its answer, a refusal would be taken for that: only the close comes."""
+        """Answers and closes. While an earlier request is being answered it only closes: the client would take the
+        refusal for that answer.
+        """
         request_id = self._on_refused(refusal)
         if self.is_answering:
-            self._deaf = True
+            self._discards_input = True
             self.due_s = math.inf
             self.cycle.keep_alive = False
             return
         self.transport.write(_answer(refusal, request_id, self.server_state.default_headers))
         self.linger()
 
-    def _leave_body(self) -> None:
-        """The head is complete and a body is to come, which nobody will read."""
+    def _discard_body(self) -> None:
+        """Discards the body of a request, and closes the connection after the answer."""
         self._message_open = False
-        self._deaf = True
+        self._discards_input = True
         self.due_s = math.inf
         self.cycle.keep_alive = False
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
 
 
 class _Lingering:
-    """A transport, as far as uvicorn's cycle knows it, whose `close` lingers."""
+    """The part of a transport that uvicorn's cycle uses, with a `close` that lingers."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -177,14 +175,14 @@ class _Lingering:
         self.close = wire.linger
 
 
-def look(connections: Iterable[object], now_s: float) -> None:
-    """Ends what is overdue. To be called about every LOOK_S; `now_s` is the loop's time."""
+def close_overdue(connections: Iterable[object], now_s: float) -> None:
+    """Closes overdue connections. To be called about every CHECK_S; `now_s` is the loop's time."""
     for connection in list(connections):
         assert isinstance(connection, Wire)
         if connection.due_s < now_s:
-            connection.overdue(now_s)
+            connection.close_overdue()
         elif connection.due_s == math.inf and connection.transport.is_closing():
-            # Its last answer is not read yet.
+            # The client has not read the last answer yet.
             connection.due_s = now_s + limits.SEND_S
 
 

@@ -1,4 +1,4 @@
-"""A worker's place in an API of several processes. Those who take it come and go, the place keeps what they counted."""
+"""The slot of a worker in an API of several processes. Its counters outlive the worker processes in it."""
 
 import os
 import shutil
@@ -8,13 +8,13 @@ from pathlib import Path
 from prometheus_client import values
 from prometheus_client.multiprocess import mark_process_dead
 
-# In the folder: `serving-<number>-<process>`, beside the files of prometheus_client, which end in `.db`.
+# A file in the folder: `serving-<slot>-<process>`. The files of prometheus_client end in `.db`.
 _SERVING = "serving-"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """`folder`: of this API alone, the same for all its slots. `parent`: the process that started who sits here."""
+    """`folder` is shared by all slots of one API. `parent` is the process id of the supervisor."""
 
     folder: Path
     number: int
@@ -24,39 +24,35 @@ class WorkerSlot:
     def is_orphaned(self) -> bool:
         return os.getppid() != self.parent
 
-    def count_here(self) -> None:
-        """From now on metrics of prometheus_client lie in the folder, so that each worker can tell those of all.
+    def share_metrics(self) -> None:
+        """Makes prometheus_client keep new metrics in the folder, so that each worker can publish the sums.
 
-        Under the number of the slot, not of the process: who comes next goes on counting, and there are no more files
-        than slots, however often one dies.
+        Files are named by slot, not by process: a replacement continues the counters, and the number of files is bound.
         """
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.folder)
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
 
-    def take(self) -> None:
-        """By the worker, once it serves."""
-        self._sign(os.getpid()).touch()
+    def mark_serving(self) -> None:
+        """Called by the worker once it serves."""
+        self._marker(os.getpid()).touch()
 
-    def clear(self, process: int) -> bool:
-        """By the parent, once the worker is gone. Whether it ever served."""
+    def release(self, process: int) -> bool:
+        """Called by the supervisor once the worker has ended. Returns whether it had served."""
         mark_process_dead(self.number, str(self.folder))  # type: ignore[no-untyped-call]
-        sign = self._sign(process)
-        served = sign.exists()
-        sign.unlink(missing_ok=True)
+        marker = self._marker(process)
+        served = marker.exists()
+        marker.unlink(missing_ok=True)
         return served
 
     def clean_up(self) -> None:
-        """By workers whose parent cannot any more."""
+        """Deletes the folder. Called by workers whose supervisor has died."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _sign(self, process: int) -> Path:
+    def _marker(self, process: int) -> Path:
         return self.folder / f"{_SERVING}{self.number}-{process}"
 
 
-def taken(folder: Path) -> dict[int, int]:
-    """Number -> process, of those who serve now."""
-    return {int(number): int(process) for number, process in _signs(folder)}
-
-
-def _signs(folder: Path) -> list[list[str]]:
-    return sorted(path.name.removeprefix(_SERVING).split("-") for path in folder.glob(f"{_SERVING}*"))
+def serving(folder: Path) -> dict[int, int]:
+    """Returns slot number -> process id of the workers that serve."""
+    markers = sorted(path.name.removeprefix(_SERVING).split("-") for path in folder.glob(f"{_SERVING}*"))
+    return {int(number): int(process) for number, process in markers}

@@ -1,4 +1,4 @@
-"""What every request passes, whatever it asks: metrics and access log, credentials, limits, admission.
+"""What every request passes through: metrics and access log, credentials, limits, admission.
 
-`access.py` says which routes need credentials; `incident.py` keeps what the log says of one outage to a few lines.
+`access.py` defines which routes need credentials; `incident.py` logs an outage of Redis in two lines.
 """

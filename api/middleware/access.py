@@ -1,4 +1,4 @@
-"""Who may ask for which route. Each route says so itself: there is no default that a new one could fall into."""
+"""Access rules of routes. Each route states its own: there is no default for a new one."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -11,27 +11,29 @@ from starlette.types import Scope
 
 
 class Access(StrEnum):
-    """Also what the settings `..._ACCESS` may be."""
+    """The values are those of the settings `..._ACCESS`."""
 
     CREDENTIALS = "credentials"
     OPEN = "open"
-    # The route is not there: 401 without credentials, 404 with them.
+    # The route does not exist: 401 without credentials, 404 with them.
     OFF = "off"
 
 
 class RuledRoute(Route):
-    """GET and HEAD of one path, with its rule."""
+    """GET and HEAD of one path, with its access rule."""
 
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
-        assert access is not Access.OPEN or "{" not in path, "an open path is compared as it is, before routing"
+        assert access is not Access.OPEN or "{" not in path, (
+            "an open path must have no parameters: it is compared before routing"
+        )
         super().__init__(path, endpoint)
-        # An id may contain line ends. Starlette's pattern stops at one, and its `$` also matches before the last one.
+        # An id may contain line breaks. Starlette's `.` does not match one, and its `$` also matches before a last one.
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z", re.DOTALL)
         self.access = access
         self._slashes = path.count("/")
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """A percent-encoded slash separates nothing: it is part of an id, or of a path that is not there."""
+        """Compares the number of slashes before percent-decoding: an encoded one does not separate segments."""
         if scope["type"] == "http" and scope["raw_path"].count(b"/") != self._slashes:
             return Match.NONE, {}
         return super().matches(scope)
@@ -42,5 +44,5 @@ def served(routes: Iterable[RuledRoute]) -> list[RuledRoute]:
 
 
 def open_paths(routes: Iterable[RuledRoute]) -> frozenset[bytes]:
-    """The only paths that answer without credentials, as they are sent; all others, known or not, ask for them."""
+    """Returns the raw paths that are answered without credentials. All others, existing or not, need them."""
     return frozenset(route.path.encode() for route in routes if route.access is Access.OPEN)

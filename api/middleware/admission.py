@@ -1,4 +1,4 @@
-"""How many requests are at work at a time, and for how long each."""
+"""Limits the number of concurrent requests, and the time of each."""
 
 import asyncio
 from functools import partial
@@ -10,14 +10,14 @@ from api.middleware.observe import exchange_of
 from projector.readmodel.client.deadlines import Deadlines, Task
 
 
-class Places:
-    """At most `most` tasks at a time, `timeout_ms` for each; then it is cancelled."""
+class Slots:
+    """Slots for at most `maximum` tasks. A task that holds one for longer than `timeout_ms` is cancelled."""
 
-    def __init__(self, most: int, timeout_ms: int) -> None:
-        self._most = most
+    def __init__(self, maximum: int, timeout_ms: int) -> None:
+        self._maximum = maximum
         self._timeout_s = timeout_ms / 1000
         self._deadlines = Deadlines()
-        self.leave = self._deadlines.drop
+        self.release = self._deadlines.drop
         self.has_expired = self._deadlines.has_expired
 
     @property
@@ -25,47 +25,47 @@ class Places:
         return len(self._deadlines)
 
     def take(self, task: Task) -> bool:
-        """False where there is none left."""
-        if len(self._deadlines) >= self._most:
+        """Returns False if no slot is free."""
+        if len(self._deadlines) >= self._maximum:
             return False
-        self.take_again(task)
+        self.retake(task)
         return True
 
-    def take_again(self, task: Task) -> None:
-        """For one that was let in and stepped aside: it is not sent away, though there may be one more than allowed."""
+    def retake(self, task: Task) -> None:
+        """For an admitted task that had released its slot. Never fails, so the maximum may be exceeded."""
         self._deadlines.set(task, task.get_loop().time() + self._timeout_s)
 
 
 class Admission:
-    """Behind the credentials: who has none can take no place.
+    """Middleware inside `Gate`, so that requests without credentials take no slots.
 
-    `open_to_all` are paths that are let in however many are at work, and have their own bounds.
+    `exempt_paths` need no slot; their routes have time limits of their own.
     """
 
-    def __init__(self, app: ASGIApp, places: Places, open_to_all: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, slots: Slots, exempt_paths: frozenset[str]) -> None:
         self._app = app
-        self._places = places
-        self._open_to_all = open_to_all
+        self._slots = slots
+        self._exempt_paths = exempt_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_to_all:
+        if scope["type"] != "http" or scope["path"] in self._exempt_paths:
             await self._app(scope, receive, send)
             return
         exchange, task = exchange_of(scope), asyncio.current_task()
         assert task is not None
-        if not self._places.take(task):
+        if not self._slots.take(task):
             exchange.refused = "concurrency"
             await errors.busy()(scope, receive, send)
             return
-        # Once the answer begins, the work is done. A client that reads slowly has time, and takes nobody's place.
-        exchange.on_start = exchange.step_aside = partial(self._places.leave, task)
-        exchange.step_back = partial(self._places.take_again, task)
+        # Once the answer begins, the work is done: a client that reads slowly holds no slot.
+        exchange.on_start = exchange.release_slot = partial(self._slots.release, task)
+        exchange.retake_slot = partial(self._slots.retake, task)
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            if not self._places.has_expired(task):
+            if not self._slots.has_expired(task):
                 raise
             exchange.refused = "request_timeout"
             await errors.overdue()(scope, receive, send)
         finally:
-            self._places.leave(task)
+            self._slots.release(task)

@@ -1,6 +1,6 @@
-"""Who may ask: a JWT whose algorithm we choose, or an API key of which we know only the hash.
+"""Checks credentials: a JWT of the configured algorithm, or an API key against configured hashes.
 
-The answer is yes or no. Why not is told to nobody: neither in the response, nor in a log an attacker might read.
+The result is yes or no. The reason is never disclosed, neither in the response nor in a log.
 """
 
 import base64
@@ -24,8 +24,8 @@ from api.errors import ConfigError
 
 # The only kind of actor that may read the admin API, as in Medusa.
 ACTOR_TYPE = "user"
-# Tokens whose good signature is remembered, in number. Verifying one costs as much as half an answer.
-REMEMBERED_MAX = 1000
+# Verified tokens in the cache. Verifying one takes as long as half an answer.
+CACHED_TOKENS_MAX = 1000
 # Shortest RSA modulus in bits (NIST SP 800-131A).
 RSA_BITS_MIN = 2048
 
@@ -33,7 +33,7 @@ _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class _Claims(Struct):
-    """As in Medusa, a token may be without a time; but one that is there must be a number."""
+    """As in Medusa, `exp` and `nbf` are optional; if present, they must be numbers."""
 
     actor_type: str
     actor_id: str
@@ -45,7 +45,7 @@ _claims = msgspec.json.Decoder(_Claims)
 
 
 class _Secret(HMACAlgorithm):
-    """The key is checked once, at the start, and may be short: so are the secrets of many marketplaces."""
+    """HS256 without PyJWT's minimum length of the key: the secrets of many marketplaces are short."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key if isinstance(key, bytes) else key.encode()
@@ -55,7 +55,7 @@ class _Secret(HMACAlgorithm):
 
 
 class _Verifier:
-    """One key with its one algorithm. The `alg` of a token must equal it and never chooses anything."""
+    """One key with its one algorithm, which the `alg` of a token must equal."""
 
     __slots__ = ("_algorithm", "_jws", "_key")
 
@@ -68,7 +68,7 @@ class _Verifier:
             self._jws.register_algorithm(algorithm, _Secret(HMACAlgorithm.SHA256))
 
     def claims(self, token: str) -> _Claims | None:
-        """None if the signature is not ours or the claims are not there. Says nothing about the time."""
+        """Returns the claims; None if the signature or a claim's type is wrong. Does not check the times."""
         try:
             return _claims.decode(self._jws.decode(token, self._key, algorithms=[self._algorithm]))
         except (jwt.InvalidTokenError, msgspec.DecodeError, UnicodeError, RecursionError):
@@ -76,18 +76,18 @@ class _Verifier:
 
 
 class Credentials:
-    """What is configured, made ready."""
+    """The configured keys, ready to check requests."""
 
-    __slots__ = ("_key_hashes", "_remembered", "_verifiers")
+    __slots__ = ("_cached", "_key_hashes", "_verifiers")
 
     def __init__(self, verifiers: Sequence[_Verifier], key_hashes: Sequence[bytes]) -> None:
         self._verifiers = tuple(verifiers)
         self._key_hashes = tuple(key_hashes)
-        self._remembered: dict[bytes, _Claims] = {}
+        self._cached: dict[bytes, _Claims] = {}
 
     @classmethod
     def of(cls, jwt_secret: str | None, jwt_public_key: str | None, api_key_hashes: Sequence[str]) -> Self:
-        """Raises ConfigError: nothing is set, a key is no key, a hash is no SHA-256."""
+        """Raises ConfigError if nothing is set, or a key or a hash is invalid."""
         verifiers = []
         if jwt_secret is not None:
             verifiers.append(_Verifier("HS256", _secret(jwt_secret)))
@@ -99,9 +99,10 @@ class Credentials:
         return cls(verifiers, hashes)
 
     def allow(self, authorization: Sequence[bytes], now_s: float) -> bool:
-        """`authorization` holds the values of all headers of that name, `now_s` is Unix time in seconds.
+        """Returns whether a request is authenticated. `now_s`: Unix time in seconds.
 
-        Two headers are refused: a proxy might have looked at the other one.
+        `authorization`: the values of all headers of that name. More than one is refused: a proxy might have checked
+        another one.
         """
         if len(authorization) != 1:
             return False
@@ -110,13 +111,13 @@ class Credentials:
             return False
         scheme, secret = parts[0].lower(), parts[1]
         if scheme == b"bearer":
-            return self._knows_key([secret]) or self._knows_token(secret, now_s)
+            return self._is_api_key([secret]) or self._is_valid_token(secret, now_s)
         if scheme == b"basic":
-            return self._knows_key([secret, *_user_names(secret)])
+            return self._is_api_key([secret, *_user_names(secret)])
         return False
 
-    def _knows_token(self, token: bytes, now_s: float) -> bool:
-        claims = self._remembered.get(token) or self._verified(token)
+    def _is_valid_token(self, token: bytes, now_s: float) -> bool:
+        claims = self._cached.get(token) or self._verified(token)
         return (
             claims is not None
             and (claims.exp is UNSET or now_s < claims.exp)
@@ -126,17 +127,17 @@ class Credentials:
         )
 
     def _verified(self, token: bytes) -> _Claims | None:
-        """Only good ones are remembered, so that bad ones cannot push them out."""
+        """Caches valid tokens only, so that invalid ones cannot evict them."""
         text = token.decode("latin-1")
         claims = next((found for verifier in self._verifiers if (found := verifier.claims(text))), None)
         if claims is not None:
-            if len(self._remembered) >= REMEMBERED_MAX:
-                self._remembered.clear()
-            self._remembered[token] = claims
+            if len(self._cached) >= CACHED_TOKENS_MAX:
+                self._cached.clear()
+            self._cached[token] = claims
         return claims
 
-    def _knows_key(self, keys: Sequence[bytes]) -> bool:
-        """Compares with every hash, wherever it matches, in constant time for each."""
+    def _is_api_key(self, keys: Sequence[bytes]) -> bool:
+        """Compares with every hash, also after a match, each in constant time."""
         found = False
         for key in keys:
             digest = hashlib.sha256(key).digest()
@@ -146,9 +147,9 @@ class Credentials:
 
 
 def _user_names(secret: bytes) -> list[bytes]:
-    """The user of RFC 7617 without a password, as Medusa's SDK sends a key: `Basic base64(key:)`.
+    """Returns the user name of RFC 7617 without a password: Medusa's SDK sends a key as `Basic base64(key:)`.
 
-    Medusa also takes `Basic base64(key)` and the key as it is, hence so do we.
+    Medusa also accepts `Basic base64(key)` and, handled by the caller, `Basic key`.
     """
     try:
         decoded = base64.b64decode(secret, validate=True)

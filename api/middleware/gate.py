@@ -1,4 +1,4 @@
-"""In front of every route: who asks, and what a request may look like at all."""
+"""Middleware before every route: credentials, then the head of the request."""
 
 import time
 from typing import Protocol
@@ -12,18 +12,17 @@ from api.middleware.observe import exchange_of
 
 
 class Wire(Protocol):
-    """The connection of a request."""
+    """The connection of a request: see api/http/wire.py."""
 
     @property
     def is_spare(self) -> bool:
-        """Whether only the paths that are open to all are answered on it."""
+        """Whether only paths that need no credentials are answered on it."""
 
-    def know(self) -> None:
-        """A request with credentials came on it."""
+    def mark_authenticated(self) -> None: ...
 
 
 class Gate:
-    """Credentials first, known path or not; then what a request may look like at all."""
+    """Checks credentials first, whether or not the path exists; then the limits of the head."""
 
     def __init__(
         self, app: ASGIApp, credentials: Credentials, open_paths: frozenset[bytes], url_bytes_max: int
@@ -37,7 +36,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # Taken out, since the wire refers to the scope: only the garbage collector would free such a cycle.
+        # Removed from the scope, since the wire refers to it: only the garbage collector would free that cycle.
         wire: Wire | None = scope.pop(WIRE_KEY, None)
         if scope["raw_path"] not in self._open_paths:
             if wire is not None and wire.is_spare:
@@ -48,7 +47,7 @@ class Gate:
                 await errors.unauthorized()(scope, receive, send)
                 return
             if wire is not None:
-                wire.know()
+                wire.mark_authenticated()
         url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
         refusal = refused(scope["method"], url_bytes, scope["headers"], self._url_bytes_max)
         if refusal is None:

@@ -1,4 +1,4 @@
-"""What operators see of the API, of all its processes. docs/ops.md tells each metric."""
+"""The metrics of the API, over all its processes. docs/ops.md describes each."""
 
 from collections.abc import Callable, Iterable
 from math import inf, nan
@@ -11,14 +11,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.http.worker_slot import WorkerSlot, taken
+from api.http.worker_slot import WorkerSlot, serving
 from projector.readmodel.client.refusals import Refusal
-from projector.readmodel.query.engine import Behind
+from projector.readmodel.query.engine import Lag
 
 # Upper bounds of the duration histogram, in seconds.
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-# Twice as many series, for the time at which each began.
+# `_created` series would double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -28,21 +28,21 @@ class _Series(NamedTuple):
 
 
 class Metrics:
-    """Labels are bounded: the caller gives routes, not paths, and method classes, not methods.
+    """Labels must have few values: callers pass route templates, not paths, and `other` for unusual methods.
 
-    `slot`: where this process is one of several. What it counts then lies where all can read it, and each of them tells
-    the sums.
+    `slot`: that of this worker process, None if it is the only one. Workers share their counters by files, and each one
+    publishes the sums.
     """
 
     def __init__(self, slot: WorkerSlot | None = None) -> None:
-        self.registry = self._told = CollectorRegistry()
+        self.registry = self._published = CollectorRegistry()
         if slot is None:
             ProcessCollector(registry=self.registry)
         else:
-            slot.count_here()
-            self._told = CollectorRegistry()
-            MultiProcessCollector(self._told, str(slot.folder))  # type: ignore[no-untyped-call]
-            self._told.register(_Processes(slot.folder))
+            slot.share_metrics()
+            self._published = CollectorRegistry()
+            MultiProcessCollector(self._published, str(slot.folder))  # type: ignore[no-untyped-call]
+            self._published.register(_Processes(slot.folder))
         self._requests = Counter(
             "order_groups_api_requests",
             "Requests answered.",
@@ -65,7 +65,7 @@ class Metrics:
             ("refusal",),
             registry=self.registry,
         )
-        # All of them from the start, so that the first one is an increase.
+        # All series exist from the start, so that the first refusal is an increase.
         self._unavailable = {refusal: unavailable.labels(refusal or "-") for refusal in (*Refusal, None)}
         self.log_lines_lost = Counter(
             "order_groups_api_access_lines_lost",
@@ -92,24 +92,24 @@ class Metrics:
         )
         self._lag = Gauge(
             "order_groups_api_lag",
-            "Events between what is served and the end of the log, as it was told last.",
+            "Events between what is served and the end of the log that the projector stored last.",
             registry=self.registry,
             multiprocess_mode="livemostrecent",
         )
         self._end_age = Gauge(
             "order_groups_api_end_age_seconds",
-            "Since the projector last told the end of the log.",
+            "Since the projector last stored the end of the log.",
             registry=self.registry,
             multiprocess_mode="livemostrecent",
         )
         self._diverged = Gauge(
             "order_groups_api_log_diverged",
-            "1 while the log holds other events than those that are served.",
+            "1 while the log holds other events than were applied.",
             registry=self.registry,
             multiprocess_mode="livemostrecent",
         )
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
-        # Finding a child by its labels costs more than counting.
+        # prometheus_client's look-up by labels costs more than counting.
         self._series: dict[tuple[str, str, str, int], _Series] = {}
 
     def answered(self, route: str, method: str, plan: str, status: int, seconds: float) -> None:
@@ -121,11 +121,11 @@ class Metrics:
         series.add()
         series.observe(seconds)
 
-    def see(self, behind: Behind | None) -> None:
-        """With each scrape. None: nothing is live, so nothing was ever told."""
-        self._lag.set(behind.lag if behind else nan)
-        self._end_age.set(behind.end_age_s if behind else inf)
-        self._diverged.set(behind.diverged if behind else 0)
+    def set_lag(self, lag: Lag | None) -> None:
+        """Called at each scrape. None: no generation is live."""
+        self._lag.set(lag.events if lag else nan)
+        self._end_age.set(lag.end_age_s if lag else inf)
+        self._diverged.set(lag.diverged if lag else 0)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
@@ -136,27 +136,27 @@ class Metrics:
     def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
         self._watched.append((gauge, read))
 
-    def look(self) -> None:
-        """Sets what is watched. To be called often where others tell it too."""
+    def update_watched(self) -> None:
+        """Sets the watched gauges. Workers call it often, since any of them may publish."""
         for gauge, read in self._watched:
             gauge.set(read())
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type: OpenMetrics where `Accept` asks for it, else the older text."""
-        self.look()
+        """Returns the exposition and its content type: OpenMetrics if `Accept` has it, else the text format."""
+        self.update_watched()
         encode, content_type = choose_encoder(accept)
-        return encode(self._told), content_type
+        return encode(self._published), content_type
 
 
 class _Processes(Collector):
-    """What ProcessCollector tells, of each worker."""
+    """The metrics of ProcessCollector, of each worker."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
         found: dict[str, Metric] = {}
-        for number, process in taken(self._folder).items():
+        for number, process in serving(self._folder).items():
             for metric in _of(process):
                 whole = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
                 for sample in metric.samples:

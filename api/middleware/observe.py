@@ -1,4 +1,4 @@
-"""Around every request: its id, its line in the access log, its metrics, and the answer where the fault is ours."""
+"""The outermost middleware: request id, access log, metrics, and the answer to an unexpected exception."""
 
 import random
 import re
@@ -13,7 +13,7 @@ from api.http.limits import Refusal
 from api.middleware.accesslog import AccessLog, Line, now, target
 from api.middleware.metrics import Metrics
 
-# Where a request carries its Exchange.
+# Key of the Exchange in the scope of a request.
 KEY = "order_groups.exchange"
 
 _GIVEN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -21,20 +21,20 @@ _METHODS = {"GET": "GET", "HEAD": "HEAD"}
 _OTHER = "other"
 
 _log = structlog.get_logger("api")
-# Ids need to differ, not to be secret; asking the kernel for each would cost more than all else here.
+# Ids need not be secret, and reading random bytes from the kernel would cost more than the rest of this module.
 _random = random.Random()
 
 
 class Exchange:
-    """One request and its answer, as far as it is known by now. The route fills in `plan` and `rows`.
+    """One request and its answer so far. The route sets `plan` and `rows`.
 
-    `on_start` is called once, when the answer begins. Between `step_aside` and `step_back` the request only waits, and
-    takes no place among those at work.
+    `on_start` is called once, when the answer begins. Between `release_slot` and `retake_slot` the request waits, and
+    does not count as concurrent.
     """
 
     __slots__ = (
         *("_send", "bytes_sent", "on_start", "plan", "refused", "request_id", "rows", "status"),
-        *("step_aside", "step_back"),
+        *("release_slot", "retake_slot"),
     )
 
     def __init__(self, send: Send, request_id: bytes) -> None:
@@ -47,8 +47,8 @@ class Exchange:
         self.rows: int | None = None
         self.refused: str | None = None
         self.on_start: Callable[[], None] | None = None
-        self.step_aside: Callable[[], None] = _nothing
-        self.step_back: Callable[[], None] = _nothing
+        self.release_slot: Callable[[], None] = _nothing
+        self.retake_slot: Callable[[], None] = _nothing
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -62,7 +62,7 @@ class Exchange:
 
 
 def _nothing() -> None:
-    """There are no places: a route that is let in however many are at work."""
+    """For routes that need no slot."""
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -72,7 +72,7 @@ def exchange_of(scope: Scope) -> Exchange:
 
 
 class Observer:
-    """Takes down what became of requests. `templates` are the paths of routes, a parameter in braces at the end."""
+    """Records the outcome of requests. `templates`: the paths of routes, with at most one parameter, at the end."""
 
     def __init__(self, metrics: Metrics, log: AccessLog, templates: Sequence[str]) -> None:
         self.metrics = metrics
@@ -104,7 +104,7 @@ class Observer:
             )
 
     def refused_on_the_wire(self, refusal: Refusal) -> str:
-        """The id of what never became a request."""
+        """Records a connection that never became a request. Returns its request id."""
         request_id = new_id().decode("ascii")
         self.metrics.refused(refusal.reason)
         if self._log.is_on:
@@ -114,7 +114,7 @@ class Observer:
         return request_id
 
     def _route(self, path: str) -> str:
-        """The template of the path, whether it came so far or was refused; `other`: nobody can make up labels."""
+        """Returns the template of the path, `other` if there is none: clients must not be able to create labels."""
         found = self._paths.get(path)
         if found is None:
             found = next((template for prefix, template in self._prefixes if path.startswith(prefix)), _OTHER)
@@ -122,7 +122,7 @@ class Observer:
 
 
 class Observed:
-    """The outermost layer."""
+    """ASGI middleware around all others."""
 
     def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
@@ -137,19 +137,19 @@ class Observed:
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as error:
-            # Of all places this one must be broad: whatever went wrong, the client gets an answer with an id,
-            # and the log has the same id beside the traceback.
+            # Broad on purpose: after any exception the client gets an id, and the log has it with the traceback.
             _log.error("unknown_error", request_id=exchange.request_id.decode("ascii"), exc_info=error)
             if exchange.status:
                 raise
             await errors.unknown()(scope, receive, exchange.send)
         finally:
             self._observer.answered(scope, exchange, perf_counter() - started)
-            # It leads back to the scope: left in a circle, each request would wait for the garbage collector.
+            # It refers to the scope: only the garbage collector would free that cycle.
             del scope[KEY]
 
 
 def given_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Returns the X-Request-Id of a request; None if it is absent or not 1 to 128 printable ASCII characters."""
     for name, value in headers:
         if name == b"x-request-id":
             return value if _GIVEN_ID.fullmatch(value) else None

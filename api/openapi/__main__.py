@@ -1,4 +1,4 @@
-"""Writes the description into a folder: `python -m api.openapi docs`."""
+"""Writes openapi.json into a folder: `python -m api.openapi docs`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an answer may be, as OpenAPI schemas, headers and responses, each with an example."""
+"""Schemas, headers and responses of answers for the OpenAPI document, with examples."""
 
 import json
 from typing import Any
@@ -44,39 +44,39 @@ def _or_null(kind: str, description: str, **more: Any) -> Json:
 
 
 _TIME = {"format": "date-time", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"}
-_TOTAL = "Exact: at most six digits after the point, and none where they would be zeros."
+_TOTAL = "Exact: at most six decimal places, without trailing zeros."
 _TEXTS: Json = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 
 _ORDER_PROPERTIES: Json = {
     "id": _text("The order's id."),
     "display_id": _or_null("integer", "The order's own number."),
-    "seller_id": _text("Who sells."),
+    "seller_id": _text("The seller's id."),
     "customer_id": _or_null("string", "null for a guest."),
-    "sales_channel_id": _or_null("string", "Where it was bought."),
-    "status": _text("Such as `pending`, `completed`, `canceled`; others are passed on as they are."),
+    "sales_channel_id": _or_null("string", "The sales channel's id."),
+    "status": _text("Such as `pending`, `completed`, `canceled`; other values are passed through."),
     "currency_code": _or_null("string", "Three letters."),
     "total": {"type": "number", "description": _TOTAL},
     "created_at": _text("UTC.", **_TIME),
     "updated_at": _text("UTC.", **_TIME),
 }
 _GROUP_PROPERTIES: Json = {
-    "id": _text("The group's id, always there."),
-    "customer_id": _or_null("string", "Of the earliest order; null for a guest."),
-    "seller_count": {"type": "integer", "minimum": 1, "description": "Different sellers."},
+    "id": _text("The group's id, always included."),
+    "customer_id": _or_null("string", "The customer of the earliest order; null for a guest."),
+    "seller_count": {"type": "integer", "minimum": 1, "description": "The number of different sellers."},
     "total": {"type": "number", "description": f"The sum of the orders in every status. {_TOTAL}"},
-    "created_at": _text("Of the earliest order. UTC.", **_TIME),
-    "updated_at": _text("The latest of its orders. UTC.", **_TIME),
+    "created_at": _text("When the earliest order was created. UTC.", **_TIME),
+    "updated_at": _text("When an order was last changed. UTC.", **_TIME),
     "display_id": _or_null("integer", "The group's number."),
-    "cart_id": _or_null("string", "The cart it came from."),
-    "currency_code": _or_null("string", "The one that all orders share, else null."),
+    "cart_id": _or_null("string", "The cart that was checked out."),
+    "currency_code": _or_null("string", "The currency of all orders; null if they differ."),
     "seller_ids": {**_TEXTS, "description": "Sorted."},
     "statuses": {**_TEXTS, "description": "Sorted."},
     "sales_channel_ids": {**_TEXTS, "description": "Sorted."},
-    "order_count": {"type": "integer", "minimum": 1, "description": "All orders of the group."},
+    "order_count": {"type": "integer", "minimum": 1, "description": "The number of orders."},
     "orders": {
         "type": "array",
         "items": {"$ref": "#/components/schemas/Order"},
-        "description": "By `created_at`, then `id`. With a `seller_id` filter only the orders of these sellers.",
+        "description": "Sorted by `created_at`, then `id`. With a `seller_id` filter only the orders of these sellers.",
     },
 }
 
@@ -85,13 +85,13 @@ def schemas() -> Json:
     return {
         "Order": {
             "type": "object",
-            "description": "One seller's part of a checkout. Which fields are there is up to `fields`.",
+            "description": "One seller's part of a checkout. `fields` selects the fields.",
             "properties": _ORDER_PROPERTIES,
             "additionalProperties": False,
         },
         "OrderGroup": {
             "type": "object",
-            "description": "A whole checkout. Which fields are there is up to `fields`.",
+            "description": "A whole checkout. `fields` selects the fields.",
             "properties": _GROUP_PROPERTIES,
             "required": ["id"],
             "additionalProperties": False,
@@ -102,7 +102,11 @@ def schemas() -> Json:
                 "items": {"$ref": "#/components/schemas/OrderGroup"},
                 "maxItems": LIMIT_MAX,
             },
-            count={"type": "integer", "minimum": 0, "description": "All groups that match, at the same instant."},
+            count={
+                "type": "integer",
+                "minimum": 0,
+                "description": "All groups that match, in the same snapshot as the page.",
+            },
             offset={"type": "integer", "minimum": 0},
             limit={"type": "integer", "minimum": 0, "maximum": LIMIT_MAX},
         ),
@@ -113,7 +117,7 @@ def schemas() -> Json:
                 type={"enum": ["invalid_data", "not_found", "not_allowed", "unavailable", "unknown_error"]},
                 message={"type": "string"},
             ),
-            "description": "The shape of every error but 401.",
+            "description": "The body of every error but 401 and 500.",
         },
         "UnknownError": _exactly(
             code={"const": "unknown_error"}, type={"const": "unknown_error"}, message={"type": "string"}
@@ -132,19 +136,22 @@ _REQUEST_ID: Json = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 
 
 def headers() -> Json:
-    """Headers of answers."""
+    """Returns the headers of answers, by name."""
     return {
         "ETag": {
-            "description": "Of the version of the read model and the query; for `If-None-Match`.",
+            "description": "Identifies the state of the read model and the query; for `If-None-Match`.",
             "schema": {"type": "string", "pattern": r'^(W/)?"[^"]*"$'},
         },
         "X-Projection-Position": {
-            "description": "What the answer reflects: for each partition of the log the next offset to be applied.",
+            "description": "What the answer reflects: of each partition of the log the next offset to apply.",
             "schema": {"type": "string"},
             "example": _POSITION,
         },
-        "X-Request-Id": {"description": "As it came, or a new one; also in the log.", "schema": _REQUEST_ID},
-        "Cache-Control": {"description": "To be asked for again each time.", "schema": {"const": "private, no-cache"}},
+        "X-Request-Id": {
+            "description": "That of the request, or a new one; also in the access log.",
+            "schema": _REQUEST_ID,
+        },
+        "Cache-Control": {"description": "Must be revalidated at each use.", "schema": {"const": "private, no-cache"}},
         "Retry-After": {
             "description": "Seconds to wait before the next attempt.",
             "schema": {"type": "integer", "minimum": 1},
@@ -154,58 +161,58 @@ def headers() -> Json:
 
 
 def header_parameters() -> Json:
-    """Headers of requests, by the name of their component."""
+    """Returns the headers of requests, by the name of their component."""
     return {
         "IfNoneMatch": _header(
             "If-None-Match",
-            "An `ETag` from before: 304 while it is still true, without a look at a document.",
+            "An earlier `ETag`: 304 while the answer is unchanged, without reading a document.",
             '"4f2a"',
         ),
         "XMinPosition": _header(
             "X-Min-Position",
-            "What the publisher got back. The request waits, for a bounded time, until the answer reflects it, "
-            "else 503: a list that reads your own writes.",
+            "Positions that the publisher returned. The request waits until the answer reflects them, for a limited "
+            "time, then 503: to read your own writes.",
             "orders/0@81235",
             {"type": "string", "pattern": rf"^{_ONE_POSITION}( *, *{_ONE_POSITION})*$"},
         ),
         "XRequestId": _header(
             "X-Request-Id",
-            "Names this request in the answer and in the log; what is no such text is passed over.",
+            "The id of this request in the answer and in the access log; ignored if it does not match the pattern.",
             "req-1",
         ),
     }
 
 
 def _header(name: str, description: str, example: str, schema: Json | None = None) -> Json:
-    told = schema or {"type": "string"}
-    return {"name": name, "in": "header", "description": description, "schema": told, "example": example}
+    schema = schema or {"type": "string"}
+    return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
 
 
-# What every path may answer, whoever asks.
+# Statuses that every path may answer, with or without credentials.
 ANYWHERE = ("405", "408", "413", "414", "431", "500", "503")
 
 
 def responses() -> Json:
-    """The errors, by status. Examples are what the code sends, where it is always the same."""
+    """Returns the errors, by status. Constant bodies are taken from the code as examples."""
     invalid = "Invalid request: Expected type: 'number' for field 'limit', got: 'abc'"
     missing = "OrderGroup id not found: og_unknown"
     return {
-        "304": {"description": "Not modified since the `ETag` that was sent. No body.", "headers": _carried()},
-        "400": _error("A bad request; at most three issues.", _typed("invalid_data", invalid)),
+        "304": {"description": "Not modified since the `ETag` of the request. No body.", "headers": _carried()},
+        "400": _error("Invalid parameters; the message has at most three issues.", _typed("invalid_data", invalid)),
         "401": _error(
-            "No, bad or expired credentials. Checked before anything else.",
+            "Missing, invalid or expired credentials. Checked before anything else.",
             _sent(errors.unauthorized()),
             "Unauthorized",
         ),
         "404": _error("No such group.", _typed("not_found", missing), extra=("X-Projection-Position",)),
         "405": _error("Only GET and HEAD are served.", _typed("not_allowed", "Method not allowed: POST")),
         "408": _refusal("The request did not arrive in time.", limits.TOO_SLOW),
-        "413": _refusal("A body, where none is wanted.", limits.BODY_NOT_WANTED),
+        "413": _refusal("The request has a body.", limits.BODY_NOT_WANTED),
         "414": _refusal("The URL is too long.", limits.url_too_long(limits.URL_BYTES_MAX)),
         "431": _refusal("The headers are too large, or too many.", limits.HEADERS_TOO_LARGE),
-        "500": _error("A fault of ours.", _sent(errors.unknown()), "UnknownError"),
+        "500": _error("An internal error.", _sent(errors.unknown()), "UnknownError"),
         "503": _error(
-            "Redis is away or slow, there is too much to do, or `X-Min-Position` was not reached in time.",
+            "Redis is unreachable or slow, there are too many requests, or `X-Min-Position` was not reached in time.",
             _sent(errors.unavailable()),
             extra=("Retry-After",),
         ),
@@ -213,7 +220,7 @@ def responses() -> Json:
 
 
 def success(schema: str, description: str, example: Json, *, versioned: bool) -> Json:
-    """`versioned`: the answer comes from the read model, and says from which state of it."""
+    """Returns a 200. `versioned`: with the headers that identify the state of the read model."""
     carried = _carried() if versioned else _carried(("X-Request-Id",))
     return {"description": description, "headers": carried, "content": _content(schema, example)}
 

@@ -1,4 +1,4 @@
-"""The API as OpenAPI 3.1: what clients are generated from, and what the tests hold every answer to."""
+"""The OpenAPI 3.1 document: clients are generated from it, and tests validate every answer against it."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from api.openapi import answers, query
 from api.openapi.answers import ANYWHERE, LIST_EXAMPLE, ONE_EXAMPLE, success
 from projector.readmodel.query.fields import DEFAULT_FIELDS
 
-# Of the interface, not of the distribution: it changes when clients have to know.
+# Of the interface, not of the package: it changes when clients have to adapt.
 VERSION = "1.0.0"
 
 Json = dict[str, Any]
@@ -18,13 +18,13 @@ _SECURITY = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "HS256, RS256 or ES256, as configured; `actor_type` is `user`, `actor_id` is not empty, "
-        "`exp` is not passed. The marketplace's own tokens work as they are.",
+        "`exp` is in the future. Tokens of the marketplace are accepted unchanged.",
     },
-    "apiKeyBearer": {"type": "http", "scheme": "bearer", "description": "An API key as it is."},
+    "apiKeyBearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "apiKeyBasic": {
         "type": "http",
         "scheme": "basic",
-        "description": "An API key as the user name, without a password, the way Medusa sends secret keys.",
+        "description": "An API key as the user name, without a password, as Medusa sends secret keys.",
     },
 }
 
@@ -36,7 +36,7 @@ def openapi() -> Json:
             "title": "Order groups",
             "version": VERSION,
             "summary": "The order groups of a marketplace: sorted, filtered, with exact counts.",
-            "description": f"The endpoint of a Medusa v2 / Mercur marketplace, whose clients work with it unchanged."
+            "description": f"The endpoint of a Medusa v2 / Mercur marketplace; its clients work unchanged."
             f"\n\n{query.FORMS}",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -70,7 +70,9 @@ def _list() -> Json:
         "tags": ["Order groups"],
         "parameters": [*query.list_parameters(), *_request_headers("IfNoneMatch", "XMinPosition")],
         "responses": {
-            "200": success("OrderGroupList", "A page, and the count of all that match.", LIST_EXAMPLE, versioned=True),
+            "200": success(
+                "OrderGroupList", "A page, and the count of all groups that match.", LIST_EXAMPLE, versioned=True
+            ),
             **_errors("304", "400", "401", *ANYWHERE),
         },
     }
@@ -99,12 +101,15 @@ def _one() -> Json:
 
 
 def _live() -> Json:
-    return _health("isLive", "Whether the process answers", "live", "It does.")
+    return _health("isLive", "Whether the process is running", "live", "It is running.")
 
 
 def _ready() -> Json:
     return _health(
-        "isReady", "Whether lists can be answered, and are near the log's own end", "ready", "They are; if not: 503."
+        "isReady",
+        "Whether lists can be answered, and lag behind the log no more than allowed",
+        "ready",
+        "Ready for requests; 503 if not.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a request may hold, as OpenAPI parameters."""
+"""The parameters of requests, for the OpenAPI document."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 Json = dict[str, Any]
 
 FORMS = f"""
-Query strings are read as the JavaScript library `qs` reads them, with brackets encoded or not.
+Query strings are parsed as the JavaScript library `qs` does, with brackets percent-encoded or not.
 
-- **Lists**: `id=a&id=b`, `id[]=a&id[]=b`, `id[0]=a&id[1]=b`; a lone element in brackets is split at commas: `id[]=a,b`.
-  But `id=a,b` is one value with a comma in it. A list has at most {LIST_VALUES_MAX} values.
+- **Lists**: `id=a&id=b`, `id[]=a&id[]=b`, `id[0]=a&id[1]=b`; a single element in brackets is split at commas:
+  `id[]=a,b`. But `id=a,b` is one value with a comma in it. A list has at most {LIST_VALUES_MAX} values.
 - **Operators**: `created_at[$gte]=2026-06-01` or `created_at.$gte=2026-06-01`. Several operators on a field are ANDed.
   A bare value is `$eq`, a list is `$in`. An empty value is no filter.
-- **Filters** are ANDed. A value that nothing has matches nothing; so does an empty element of a list.
-- **Anything else** is refused with 400, so that a typo never widens a result in silence.
+- **Filters** are ANDed. A value that no group has matches nothing; so does an empty element of a list.
+- **Any other parameter** gets 400, so that a typo never widens a result unnoticed.
 """.strip()
 
-# What `parseInt` makes of a text: blanks, a plus sign, digits; what follows the digits counts for nothing.
+# Texts that `parseInt` accepts: white space, a plus sign, digits; characters after the digits are ignored.
 _INTEGER_TEXT = r"^\s*\+?0*"
 _OPERATORS = {
-    "$eq": "equal to it, or to one of a list",
-    "$ne": "not equal to it, nor to any of a list",
+    "$eq": "equal to the value, or to one of a list",
+    "$ne": "not equal to the value, nor to any of a list",
     "$gt": "greater than",
     "$gte": "greater than or equal to",
     "$lt": "less than",
@@ -52,14 +52,14 @@ _EXAMPLES = {"customer_id": "cus_01HXYZ", "seller_id": "sel_01", "status": "pend
 
 
 def schemas() -> Json:
-    """The schemas that the parameters share."""
+    """Returns the schemas that the parameters share."""
     date = {
-        "description": "RFC 3339, or its date alone for midnight UTC. Digits finer than milliseconds are cut off.",
+        "description": "RFC 3339, or only its date for midnight UTC. Truncated to milliseconds.",
         "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
     }
     return {
         "Date": date,
-        "Number": {"type": "number", "description": "Decimal, such as `74.5` or `1e3`."},
+        "Number": {"type": "number", "description": "A decimal number, such as `74.5` or `1e3`."},
         "DateOperators": _operators("Date"),
         "NumberOperators": _operators("Number"),
     }
@@ -67,8 +67,15 @@ def schemas() -> Json:
 
 def list_parameters() -> list[Json]:
     return [
-        _page("limit", f"Rows of the page. With 0 only the count is taken. {_AS_PARSE_INT}", LIMIT_MAX, LIMIT_DEFAULT),
-        _page("offset", f"Rows to skip. Past the end there are no rows, but the true count. {_AS_PARSE_INT}", None, 0),
+        _page(
+            "limit", f"Rows of the page. With 0 only the count is returned. {_AS_PARSE_INT}", LIMIT_MAX, LIMIT_DEFAULT
+        ),
+        _page(
+            "offset",
+            f"Rows to skip. Past the end the page is empty, and the count is still exact. {_AS_PARSE_INT}",
+            None,
+            0,
+        ),
         _order(),
         fields_parameter(DEFAULT_FIELDS),
         _query("q", _TEXT_MEANING, {"type": "string"}, example="cus_01"),
@@ -76,7 +83,7 @@ def list_parameters() -> list[Json]:
         *[one for field in VALUE_FIELDS for one in _lists(field, _VALUE_MEANINGS[field], _EXAMPLES[field])],
         *[_range(field, "Date", {"$gte": "2026-06-01", "$lt": "2026-07-01"}) for field in DATE_FIELDS],
         *[_range(field, "Number", {"$gt": 1}) for field in NUMBER_FIELDS],
-        _query("with_deleted", "Accepted for Medusa's clients, without an effect.", {"type": "string"}),
+        _query("with_deleted", "Accepted for compatibility with Medusa's clients; no effect.", {"type": "string"}),
     ]
 
 
@@ -85,7 +92,8 @@ def fields_parameter(defaults: tuple[str, ...]) -> Json:
         "fields",
         "Names separated by commas. If any name has no modifier, the result is exactly the named fields; otherwise "
         "`+name` adds to the defaults and `-name` removes from them. `*orders` or `orders.*` adds the orders, "
-        "`orders.total` one field of them. `id` is always there; empty gives `id` alone; unknown names are ignored.\n\n"
+        "`orders.total` one field of them. `id` is always included; an empty value gives only `id`; unknown names are "
+        "ignored.\n\n"
         f"Defaults: `{' '.join(defaults)}`. All: `{' '.join(DEFAULT_FIELDS + MORE_FIELDS)}`. "
         f"Of orders: `{' '.join(ORDER_FIELDS)}`.",
         {"type": "string"},
@@ -97,9 +105,10 @@ def _query(name: str, description: str, schema: Json, **more: Any) -> Json:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **more}
 
 
-_AS_PARSE_INT = "Read as JavaScript's `parseInt` does: `10abc` is 10, `5.9` is 5."
+_AS_PARSE_INT = "Parsed as by JavaScript's `parseInt`: `10abc` is 10, `5.9` is 5."
 _TEXT_MEANING = (
-    "Case-insensitive substring of the group's id or its customer's id. Every character is literal. Empty is no filter."
+    "Case-insensitive substring of the group's id or its customer's id. Every character is literal. "
+    "An empty value is no filter."
 )
 
 
@@ -108,7 +117,7 @@ def _page(name: str, description: str, maximum: int | None, default: int) -> Jso
     digits = "[0-9]{1,300}"
     if maximum is not None:
         integer["maximum"] = maximum
-        assert maximum == 1000, "the pattern below says so too"
+        assert maximum == 1000, "the pattern below assumes it"
         digits = "(1000|[0-9]{1,3})"
     text = {"type": "string", "pattern": rf"{_INTEGER_TEXT}{digits}([^0-9xX].*)?$"}
     return _query(name, description, {"anyOf": [integer, text]}, example=default)
@@ -119,15 +128,15 @@ def _order() -> Json:
     return _query(
         "order",
         "The field to sort by, with `-` in front for descending. Ties are broken by `id` in the same direction. "
-        "Groups without a `display_id` come last, whatever the direction.",
+        "Groups without a `display_id` come last in both directions.",
         {"type": "string", "enum": names, "default": "-created_at"},
     )
 
 
 def _lists(name: str, description: str, example: str) -> list[Json]:
-    """Two forms of one filter, each a parameter of its own for OpenAPI: `name=a&name=b` and `name[]=a,b`.
+    """Returns two parameters for the two forms of one filter: `name=a&name=b` and `name[]=a,b`.
 
-    Without `maxItems`: the bound is on the values of both forms together, which OpenAPI cannot say.
+    Without `maxItems`: the maximum is on the values of both forms together, which OpenAPI cannot express.
     """
     items: Json = {"type": "array", "items": {"type": "string"}}
     form: Json = {"style": "form", "explode": True}

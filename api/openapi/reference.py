@@ -1,6 +1,6 @@
-"""The description of the API and its interactive page, which asks nobody else for anything.
+"""Routes for openapi.json and its interactive page, which loads nothing from other servers.
 
-Swagger UI's files come from the package `fastapi-offline`; its FastAPI application is not used.
+The files of Swagger UI are those of the package `fastapi-offline`; its application is not used.
 """
 
 from functools import cache
@@ -29,14 +29,14 @@ _PAGE = b"""<!doctype html>
 </body>
 </html>
 """
-# Without a validator: it would send the description to a server of strangers.
+# No validator: it would send the description to a third-party server.
 _START = b"""SwaggerUIBundle({
   url: "openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null, tryItOutEnabled: true,
   persistAuthorization: false, defaultModelsExpandDepth: 0,
 });
 """
 _HEADERS = {
-    # Swagger UI styles its elements in place, and draws icons from `data:`.
+    # Swagger UI uses inline styles, and icons in `data:` URLs.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -45,7 +45,7 @@ _HEADERS = {
 
 
 def reference_routes(access: Access) -> list[RuledRoute]:
-    """All with the one rule: who may not read the description has no use for the page."""
+    """Returns the routes, all with one access rule: the page needs the description."""
 
     async def description(_: Request) -> Response:
         return _answer(_description(), "application/json")

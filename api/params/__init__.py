@@ -1,4 +1,4 @@
-"""From a query string to a `Query`, or to what is wrong with it, in Medusa's words.
+"""Parses a query string to a `Query`, or to the issues in it, worded as Medusa does.
 
-`tree.py` reads brackets as `qs` does; `operators.py` and `fields.py` read the values.
+`tree.py` parses brackets as `qs` does; `operators.py` and `fields.py` parse the values.
 """

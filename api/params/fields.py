@@ -1,4 +1,4 @@
-"""Which fields of a group a response holds: the parameter `fields`, read as Medusa 2.18 reads it."""
+"""The parameter `fields`: which fields of a group a response contains, parsed as Medusa 2.18 does."""
 
 from collections.abc import Iterable
 
@@ -8,45 +8,45 @@ LIST_DEFAULTS = DEFAULT_FIELDS
 ONE_DEFAULTS = (*DEFAULT_FIELDS, "orders.*")
 
 _ALL_OF_ORDERS = ("orders", "*orders", "orders.*")
-_MEANINGFUL = frozenset((*GROUP_FIELDS, *_ALL_OF_ORDERS, *(f"orders.{name}" for name in ORDER_FIELDS)))
+_KNOWN_NAMES = frozenset((*GROUP_FIELDS, *_ALL_OF_ORDERS, *(f"orders.{name}" for name in ORDER_FIELDS)))
 
 
 def parse_fields(text: str | None, defaults: tuple[str, ...]) -> Fields:
-    """None means that the parameter was not given. Unknown names are ignored.
+    """`text` is None if the parameter is absent. Unknown names are ignored.
 
-    A port of `FieldParser` in @medusajs/framework 2.18: any piece without a modifier makes all pieces a
-    plain list of names. A space counts as `+`, since that is what a `+` in a query string decodes to.
+    A port of `FieldParser` in @medusajs/framework 2.18: one clause without a modifier makes all clauses plain names. A
+    space counts as `+`, because `+` in a query string decodes to it.
     """
     if text is None:
         return _resolve(defaults)
-    pieces = [piece for piece in text.split(",") if piece]
-    if not pieces or not all(_has_modifier(piece) for piece in pieces):
-        return _resolve(piece[1:] if piece[0] in "+ -" else piece for piece in pieces)
-    return _resolve(_modified(defaults, pieces))
+    clauses = [clause for clause in text.split(",") if clause]
+    if not clauses or not all(_has_modifier(clause) for clause in clauses):
+        return _resolve(clause[1:] if clause[0] in "+ -" else clause for clause in clauses)
+    return _resolve(_modified(defaults, clauses))
 
 
-def _has_modifier(piece: str) -> bool:
-    return piece[0] in "+ -*" or piece.endswith(".*")
+def _has_modifier(clause: str) -> bool:
+    return clause[0] in "+ -*" or clause.endswith(".*")
 
 
-def _modified(defaults: Iterable[str], pieces: Iterable[str]) -> Iterable[str]:
-    """Only names that mean something are kept, so that the work for a piece does not grow with their number."""
+def _modified(defaults: Iterable[str], clauses: Iterable[str]) -> Iterable[str]:
+    """Ignores unknown names at once, so that the cost of a clause does not grow with their number."""
     names = dict.fromkeys(defaults)
-    for piece in pieces:
-        if piece[0] == "-":
-            _remove(names, piece[1:])
+    for clause in clauses:
+        if clause[0] == "-":
+            _remove(names, clause[1:])
             continue
-        name = piece.strip().removeprefix("+") if piece[0] in "+ " else piece
-        if name in _MEANINGFUL:
+        name = clause.strip().removeprefix("+") if clause[0] in "+ " else clause
+        if name in _KNOWN_NAMES:
             names[name] = None
     return names
 
 
 def _remove(names: dict[str, None], name: str) -> None:
-    for there in list(names):
-        bare = there.removeprefix("*")
+    for present in list(names):
+        bare = present.removeprefix("*")
         if bare == name or bare.startswith(name + "."):
-            del names[there]
+            del names[present]
 
 
 def _resolve(names: Iterable[str]) -> Fields:

@@ -1,4 +1,4 @@
-"""`created_at[$gte]=...` and its like: from a node of the query string to intervals."""
+"""Filters with operators, such as `created_at[$gte]=...`: from a node of the query string to intervals."""
 
 import re
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from projector.readmodel.query.intervals import FINITE, Intervals, above, all_bu
 
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin")
 
-# RFC 3339, or its date alone. A space may stand for the `+` of an offset: a query string decodes `+` to it.
+# RFC 3339, or only its date. The `+` of an offset may be a space: `+` in a query string decodes to that.
 _DATE = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.(?P<fraction>[0-9]{1,32}))?"
     r"(?P<offset>[Zz]|[+ -][0-9]{2}:[0-9]{2}))?"
 )
-# The lengths keep `float` from being fed a megabyte.
+# The lengths bound the work of `float`.
 _NUMBER = re.compile(r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,4})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ Scalar = Callable[[str], float | None]
 
 
 class Issue(Exception):
-    """What is wrong with one parameter, in Medusa's words."""
+    """An invalid parameter, with Medusa's message."""
 
 
 def wrong_type(expected: str, path: str, node: Node) -> Issue:
@@ -40,32 +40,32 @@ def too_long(path: str) -> Issue:
 
 
 def date_intervals(field: str, node: Node) -> Intervals | None:
-    """Unix milliseconds, with closed ends. None is no filter, () matches nothing. Raises Issue."""
+    """Returns closed intervals of Unix milliseconds; None for no filter, () if nothing matches. Raises Issue."""
     intervals = _intervals(field, node, "date", date_ms)
     return None if intervals is None else of_integers(intervals)
 
 
 def number_intervals(field: str, node: Node) -> Intervals | None:
-    """None is no filter, () matches nothing. Raises Issue."""
+    """Returns intervals; None for no filter, () if nothing matches. Raises Issue."""
     return _intervals(field, node, "number", number)
 
 
 def date_ms(text: str) -> int | None:
-    """Unix milliseconds, finer digits cut off as in JavaScript; None if it is no date."""
+    """Returns Unix milliseconds, truncated as in JavaScript; None if `text` is no date."""
     match = _DATE.fullmatch(text)
     if match is None:
         return None
     fraction = (match["fraction"] or "")[:6].ljust(6, "0")
     offset = (match["offset"] or "Z").upper().replace(" ", "+")
     try:
-        moment = datetime.fromisoformat(f"{match['day']}T{match['time'] or '00:00:00'}.{fraction}{offset}")
+        parsed = datetime.fromisoformat(f"{match['day']}T{match['time'] or '00:00:00'}.{fraction}{offset}")
     except ValueError:
         return None
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (parsed - _EPOCH) // timedelta(milliseconds=1)
 
 
 def number(text: str) -> float | None:
-    """The nearest double, which is also what the index holds; None if it is no finite number."""
+    """Returns the nearest double, as the index has it; None if `text` is no finite number."""
     if not _NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -100,7 +100,7 @@ def _apply(operator: str, operand: Node, path: str, kind: str, scalar: Scalar) -
 
 
 def _values(operand: Node, path: str, kind: str, scalar: Scalar) -> list[float]:
-    """An empty element of a list stands for no value."""
+    """Returns the values of an operand. Empty elements of a list are skipped."""
     if not isinstance(operand, list):
         return [_value(operand, path, kind, scalar)]
     if len(operand) > LIST_VALUES_MAX:

@@ -1,4 +1,4 @@
-"""What a client asks for, as one value, or what is wrong with it. Pure; the texts of errors are Medusa's."""
+"""Parses a query string to a `Query`, or to the issues in it, with Medusa's messages. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,17 +14,17 @@ from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS, RANGE_FI
 from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 
 LIMIT_DEFAULT = 50
-# Rows of one page.
+# Rows of one page, at most.
 LIMIT_MAX = 1000
-# Issues that one answer names.
+# Issues in one message.
 ISSUES_MAX = 3
-# A number of more digits is infinite in JavaScript, which `parseInt` may give but no parameter takes.
+# `parseInt` of more digits may be Infinity in JavaScript, which no parameter accepts.
 DIGITS_MAX = 308
 
 LIST_PARAMETERS = ("limit", "offset", "order", "fields", "q", "id", *VALUE_FIELDS, *RANGE_FIELDS, "with_deleted")
 ONE_PARAMETERS = ("fields",)
 
-# parseInt of ECMAScript: its own blanks, a sign, then digits as far as they go.
+# parseInt of ECMAScript: its own white space, a sign, then the leading digits.
 _BLANKS = r"[\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]*"
 _PARSE_INT = re.compile(_BLANKS + r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?!0[xX])(?P<decimal>[0-9]+))")
 
@@ -40,7 +40,7 @@ class InvalidRequest(Struct, frozen=True):
 
 
 def parse_list(raw: str) -> Query | InvalidRequest:
-    """`raw` is the query string as it came, percent-encoded, without the question mark."""
+    """`raw`: the query string of a list, percent-encoded, without the question mark."""
     if not raw:
         return _DEFAULT_QUERY
     issues: list[str] = []
@@ -54,7 +54,7 @@ def parse_list(raw: str) -> Query | InvalidRequest:
 
 
 def parse_one(raw: str) -> Fields | InvalidRequest:
-    """The query string of a single group: `fields` and nothing else."""
+    """`raw`: the query string of a single group; its only parameter is `fields`."""
     issues: list[str] = []
     try:
         tree = parse_tree(raw)
@@ -72,7 +72,7 @@ def _query(tree: dict[str, Node], issues: list[str]) -> Query:
     fields = parse_fields(_take(tree, "fields", _text, None, issues), LIST_DEFAULTS)
     needle = _take(tree, "q", _text, "", issues).casefold()
     ids = _take(tree, "id", _ids, None, issues)
-    values = _present((field, _take(tree, field, _any_of, None, issues)) for field in VALUE_FIELDS)
+    values = _present((field, _take(tree, field, _filter_values, None, issues)) for field in VALUE_FIELDS)
     dates = _present((field, _take(tree, field, date_intervals, None, issues)) for field in DATE_FIELDS)
     numbers = _present((field, _take(tree, field, number_intervals, None, issues)) for field in NUMBER_FIELDS)
     return Query(limit, offset, sort, descending, needle, ids, values, dates + numbers, fields)
@@ -89,7 +89,7 @@ def _take(tree: dict[str, Node], name: str, parse: Callable[[str, Node], T], abs
 
 
 def _present(filters: Iterable[tuple[str, T | None]]) -> tuple[tuple[str, T], ...]:
-    return tuple((field, wanted) for field, wanted in filters if wanted is not None)
+    return tuple((field, value) for field, value in filters if value is not None)
 
 
 def _refuse_unknown(tree: dict[str, Node], known: tuple[str, ...], issues: list[str]) -> None:
@@ -129,7 +129,7 @@ def _order(name: str, node: Node) -> tuple[str, bool]:
     return field, text.startswith("-")
 
 
-def _any_of(name: str, node: Node) -> tuple[str, ...] | None:
+def _filter_values(name: str, node: Node) -> tuple[str, ...] | None:
     return None if node == "" else _ids(name, node)
 
 

@@ -1,4 +1,4 @@
-"""The query string as JS `qs` sees it: a tree of texts, lists and objects."""
+"""Parses a query string as the JavaScript library `qs` does, to a tree of strings, lists and objects."""
 
 import re
 from urllib.parse import parse_qsl
@@ -7,30 +7,30 @@ import qs_codec
 
 Node = str | list["Node"] | dict[str, "Node"]
 
-# Elements of one list, after splitting at commas.
+# Elements of one list after splitting at commas, at most.
 LIST_VALUES_MAX = 1000
-# `name=value` pairs of one query string: several lists in full.
+# `name=value` pairs of one query string, at most: room for several full lists.
 PAIRS_MAX = 5000
-# Different names in one query string, more than there are. qs_codec needs time in the square of it.
+# Different names in one query string, at most: more than there are parameters. qs_codec takes quadratic time in it.
 NAMES_MAX = 100
-# Characters of a value or of unknown names that an error message repeats.
+# Characters of a value or of unknown names in an error message.
 ECHO_CHARACTERS_MAX = 200
 
-# Deeper brackets stay part of the last name, as in qs, and are unknown names then.
+# Deeper brackets stay part of the last name, as in qs, and are then unknown.
 _OPTIONS = qs_codec.DecodeOptions(allow_dots=True, depth=5, list_limit=PAIRS_MAX)
 _INDEX = re.compile(r"(?:\[[0-9]+\]|\.[0-9]+)(?:(?P<inner>(?=[.\[]))|$)")
 
 
 class TooMany(ValueError):
-    """More names or values than a query string may have."""
+    """A query string has more names or values than allowed."""
 
 
 def parse_tree(raw: str) -> dict[str, Node]:
     """Raises TooMany.
 
-    The order within a list means nothing here, so `a[7]` is read as `a[]`. That keeps long lists of the
-    indexed form, which JS clients send, linear in time, and gives an index no say over memory. A list in a
-    list, which is no value of any parameter, stays one: `a[7][7]` is read as `a[0][]`.
+    Indexes of lists are dropped, since no parameter depends on the order: `a[7]` is parsed as `a[]`. So long indexed
+    lists, which JavaScript clients send, take linear time, and an index cannot allocate memory. Nested lists, which no
+    parameter accepts, stay nested: `a[7][7]` is parsed as `a[0][]`.
     """
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, max_num_fields=PAIRS_MAX)
@@ -61,7 +61,7 @@ def _split_lone(node: Node) -> Node:
 
 
 def js_text(node: Node) -> str:
-    """`String(value)` of JavaScript, which Medusa's messages contain; cut where it gets long."""
+    """Returns `String(value)` of JavaScript, as in Medusa's messages, shortened."""
     return shortened(_js_text(node))
 
 

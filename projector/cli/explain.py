@@ -15,8 +15,10 @@ from projector.settings import load_settings
 
 
 def explain(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="As it stands behind the `?` of a URL.")],
-    times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="How often it is asked.")] = 20,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query string of a URL, without `?`.")],
+    times: Annotated[
+        int, typer.Option("--times", min=1, max=10_000, help="How often the list is read, for the median time.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
@@ -39,7 +41,7 @@ def explain(
         except Unavailable as error:
             raise StoreUnavailable(str(error)) from None
         except ReadModelFault as error:
-            raise FatalError(f"the read model contradicts itself: {error}: see projector verify") from None
+            raise FatalError(f"the read model is inconsistent: {error}: run projector verify") from None
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

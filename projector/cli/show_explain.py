@@ -6,24 +6,24 @@ from rich.table import Table
 from projector.cli.show import print_table
 from projector.readmodel.query.explained import Explained
 
-# What a step is for whoever has not read projector/readmodel/query/explain.py.
+# The meaning of each step, as printed: see projector/readmodel/query/explain.py.
 MEANINGS = {
-    "rank": "the page is read by its ranks",
-    "list": "members are listed",
-    "probe": "those are looked up, these are left",
+    "rank": "page read by rank",
+    "list": "members listed",
+    "probe": "left after looking them up",
     "search": "groups with the text",
-    "slice by slice": "all lines are searched first",
-    "some at a time": "members are looked up first",
-    "catch up": "what changed meanwhile",
-    "gathered": "groups in all such filters, brought up to date",
+    "slice by slice": "all lines searched first, in slices",
+    "some at a time": "mask prepared first, in slices",
+    "catch up": "mask brought up to date in part",
+    "gathered": "groups in the prepared mask, brought up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",
-    "sort": "these are sorted",
+    "sort": "sorted",
     "count": "groups that pass the only filter",
-    "walk": "looked at in the order of the list",
-    "place": "groups of a large page, after the rest",
-    "read": "documents of it, at last",
+    "walk": "looked up in the order of the list",
+    "place": "ids of a large page, read after the list",
+    "read": "documents of a large page, read last",
 }
 # Steps that have no number of groups.
 COUNTLESS = ("slice by slice", "some at a time", "catch up")
@@ -43,4 +43,4 @@ def explained(found: Explained) -> None:
     print_table(table)
     reflected = ", ".join(f"{partition}@{offset}" for partition, offset in found.positions.items()) or "nothing"
     print(f"{found.count:,} groups, {found.rows:,} rows; reflects {reflected}")
-    print(f"{found.list_ms:g} ms, the median of {found.times}; {found.floor_ms:g} ms for a call that reads nothing")
+    print(f"{found.list_ms:g} ms, the median of {found.times} runs; {found.floor_ms:g} ms to read positions only")

@@ -17,7 +17,7 @@ _INSTALL = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "-
 
 
 class NoPackages(Exception):
-    """npm could not install them; the text is what it said."""
+    """npm could not install the packages; the text is its output."""
 
 
 def missing() -> list[str]:
@@ -50,7 +50,7 @@ def installed() -> Path:
 
 
 def run(program: str, modules: Path, value: object) -> Any:
-    """`value` is its standard input, as JSON; so is its output, which is returned."""
+    """Runs a program with `value` as JSON on standard input; returns its standard output, parsed as JSON."""
     done = subprocess.run(
         ["node", str(HERE / program)],
         input=json.dumps(value),

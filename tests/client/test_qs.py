@@ -1,4 +1,4 @@
-"""Our reading of query strings beside that of the JavaScript library itself."""
+"""The parser of query strings against the JavaScript library `qs`."""
 
 import random
 from collections import Counter
@@ -26,8 +26,9 @@ def query_string(rng: random.Random) -> str:
 
 
 def is_odd(text: str) -> bool:
-    """Two ways of writing that no client has, and where qs has surprises that are of no use to anybody: the same index
-    twice is a list in a list, and an empty value vanishes where the name has others before it."""
+    """Two forms that no client sends, and that qs parses unexpectedly: a repeated index makes a nested list, and an
+    empty value is dropped after others of its name.
+    """
     pairs = [pair.partition("=") for pair in text.split("&") if pair]
     names = Counter(unquote(name).replace(".0", "[0]") for name, _, _ in pairs)
     bases = Counter(name.partition("[")[0].partition(".")[0] for name in names.elements())
@@ -36,7 +37,7 @@ def is_odd(text: str) -> bool:
 
 
 def meaning(value: Any) -> Any:
-    """The order of a list means nothing here, and whatever mixes lists with objects or lists is no value at all."""
+    """Sorts lists, whose order has no meaning, and replaces mixtures of lists with other nodes by one text."""
     if isinstance(value, list):
         return sorted(value) if all(isinstance(child, str) for child in value) else "no value"
     if isinstance(value, dict):
@@ -53,7 +54,7 @@ def split_lone(value: Any) -> Any:
     return value
 
 
-def test_we_read_query_strings_as_qs_does(modules: Path) -> None:
+def test_query_strings_are_parsed_as_by_qs(modules: Path) -> None:
     rng = random.Random(1)
     texts = [text for text in (query_string(rng) for _ in range(STRINGS)) if not is_odd(text)]
     assert len(texts) > STRINGS * 0.8

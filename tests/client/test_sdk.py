@@ -1,4 +1,4 @@
-"""Medusa's own client against the API as a process, each result beside the naive answer."""
+"""Medusa's JavaScript client against the API in its own process; results are compared with the naive answer."""
 
 import hashlib
 import random
@@ -43,13 +43,13 @@ def ask(modules: Path, redis_url: str, tmp_path: Path) -> Iterator[Ask]:
 
 
 def expected(request: Request) -> Json:
-    """As JavaScript has it, where every number is a double."""
+    """Returns the naive answer with all numbers as doubles, as in JavaScript."""
     found: Json = only_floats(shown_as_json(answer(GROUPS, request)))
     return found
 
 
 def javascript(rng: random.Random, request: Request) -> Json:
-    """The `query` object that a programmer would write for it."""
+    """Returns the `query` object of a client for the request."""
     query: Json = {"limit": request.limit, "offset": request.offset}
     query["order"] = ("-" if request.descending else "") + request.sort
     if request.q:
@@ -88,7 +88,7 @@ def test_every_page(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("way", ["jwt", "apiKey", "header"])
-def test_every_way_to_show_credentials(ask: Ask, way: str) -> None:
+def test_every_form_of_credentials(ask: Ask, way: str) -> None:
     found = ask([{"as": way, "query": {"limit": 3}}])
     assert found == [{"body": expected(Request(limit=3))}]
 
@@ -115,7 +115,7 @@ def encoded(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
-def test_errors_have_the_words_that_the_client_shows(ask: Ask) -> None:
+def test_the_client_shows_the_message_of_errors(ask: Ask) -> None:
     answers = ask(
         [
             {"query": {"limit": "abc"}},
@@ -136,7 +136,7 @@ def test_errors_have_the_words_that_the_client_shows(ask: Ask) -> None:
     assert answers[5]["message"] == "OrderGroup id not found: og_unknown"
 
 
-def test_what_javascript_writes_in_its_own_way(ask: Ask) -> None:
+def test_values_that_javascript_serialises(ask: Ask) -> None:
     """Long and empty lists, dates, numbers and booleans, all fields at once."""
     ids = [group["id"] for group in GROUPS]
     answers = ask(

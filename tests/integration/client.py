@@ -1,4 +1,4 @@
-"""The API in this process, asked without a socket."""
+"""The API in this process, without a socket."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Api:
         return self.request("GET", path, headers)
 
     def list(self, query: str) -> Any:
-        """The body of a good answer, its decimals exact."""
+        """Returns the body of a 200, with exact decimals."""
         response = self.get(f"/admin/order-groups?{query}")
         assert response.status_code == 200, response.text
         return json.loads(response.content, parse_float=Decimal)

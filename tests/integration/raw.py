@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes on a socket: what a proper client would never send, and exactly what comes back."""
+"""HTTP/1.1 as bytes on a socket, for malformed requests and exact answers."""
 
 import json
 import socket
@@ -25,10 +25,10 @@ def request(target: str = LIST, headers: bytes = AUTHORIZATION, method: str = "G
 
 
 class Connection:
-    """Reads whole answers; `None` is the end of the connection."""
+    """Sends bytes and reads whole answers; None is the end of the connection."""
 
     def __init__(self, port: int, timeout_s: float = 15.0, source: str = "") -> None:
-        """`source`: an address of this machine to come from; empty: any."""
+        """`source`: the local address to connect from; empty: any."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout_s, source_address=(source, 0))
         self._buffer = b""
 
@@ -42,7 +42,7 @@ class Connection:
         self.socket.sendall(data)
 
     def send_until_refused(self, piece: bytes, most: int) -> int:
-        """Sends until the other side has closed, or `most` bytes; how many were taken."""
+        """Sends `piece` until the server has closed, or `most` bytes are sent. Returns the number of bytes sent."""
         sent = 0
         while sent < most:
             try:
@@ -72,7 +72,7 @@ class Connection:
         return found
 
     def seconds_until_closed(self) -> float:
-        """Whatever comes before is dropped."""
+        """Discards what is received before."""
         started = time.monotonic()
         while self._more():
             pass

@@ -1,4 +1,4 @@
-"""Clients that send a byte a second. A process of its own, so that they take nothing from whoever measures.
+"""Clients that send a byte a second. A process of its own, so that they do not slow down the test that measures.
 
     python -m tests.integration.slow PORT NUMBER
 

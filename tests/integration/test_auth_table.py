@@ -27,7 +27,7 @@ _OWN = ("date", "x-request-id")
 
 
 def routes() -> dict[str, Access]:
-    """As the application has them: a new route is in the table without being written down here."""
+    """Returns the routes of the application, so that a new one is tested, too."""
     found = create_app(ApiConfig(redis_url="redis://localhost", jwt_secret="s" * 32)).router.routes
     assert all(isinstance(route, RuledRoute) for route in found), "a route without a rule"
     return {route.path.replace("{id:path}", "og_SS"): route.access for route in found if isinstance(route, RuledRoute)}
@@ -63,8 +63,8 @@ def serving(one_redis_url: str, tmp_path: Path, name: str) -> Iterator[Api]:
         yield api
 
 
-class Asker:
-    """On one connection as long as the server keeps it."""
+class Requester:
+    """Sends requests on one connection while the server keeps it open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -87,8 +87,8 @@ class Asker:
 
 
 @contextmanager
-def asking(api: Api) -> Iterator[Asker]:
-    asker = Asker(api.port)
+def asking(api: Api) -> Iterator[Requester]:
+    asker = Requester(api.port)
     try:
         yield asker
     finally:
@@ -106,8 +106,8 @@ def test_the_table_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
-def test_what_is_refused_is_refused_alike(one_redis_url: str, tmp_path: Path, name: str) -> None:
-    """All bad shapes on all routes; on odd targets and with other methods where it is the common configuration."""
+def test_all_refusals_are_equal(one_redis_url: str, tmp_path: Path, name: str) -> None:
+    """All invalid credentials on all routes; unusual targets and methods only with the common configuration."""
     targets = [*GUARDED, *(ODD_TARGETS if name == "secret" else ("/nothing",))]
     with serving(one_redis_url, tmp_path, name) as api, asking(api) as ask:
         refused = plain(ask(LIST, ["Bearer x"]))
@@ -122,7 +122,7 @@ def test_what_is_refused_is_refused_alike(one_redis_url: str, tmp_path: Path, na
 
 
 def test_methods(one_redis_url: str, tmp_path: Path) -> None:
-    """401 says nothing of the method; with credentials only GET and HEAD are served."""
+    """401 whatever the method; with credentials only GET and HEAD are served."""
     some = [BAD_SHAPES["secret"][shape] for shape in ("none", "alg none", "expired", "two headers", "the hash itself")]
     with serving(one_redis_url, tmp_path, "secret") as api, asking(api) as ask:
         refused = plain(ask(LIST, []))

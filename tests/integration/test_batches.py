@@ -1,4 +1,4 @@
-"""Who asks Redis together: for the same once, for all else on its own. INCR, which nobody sends, shows how often."""
+"""Equal concurrent commands are sent once. INCR, which only these tests send, counts how often."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,16 +15,16 @@ from tests.servers.process import wait_until
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Batches]:
-    batches = Batches(target_of(url), 30, 1, points=True)
+    batches = Batches(target_of(url), 30, 1, has_pointer=True)
     try:
         yield batches
     finally:
         await batches.close()
 
 
-async def under_way(client: "redis.Redis") -> None:
-    """A turn with a BLPOP in it."""
-    await asyncio.to_thread(wait_until, lambda: client.info("clients")["blocked_clients"] == 1, 10, "the turn")
+async def blocked(client: "redis.Redis") -> None:
+    """Waits until a round trip with a BLPOP has begun."""
+    await asyncio.to_thread(wait_until, lambda: client.info("clients")["blocked_clients"] == 1, 10, "BLPOP")
 
 
 @pytest.fixture
@@ -45,65 +45,65 @@ def run(one_redis_url: str) -> Callable[[Callable[[Batches], Awaitable[None]]], 
 Run = Callable[[Callable[[Batches], Awaitable[None]]], None]
 
 
-def test_who_asks_the_same_together_is_asked_for_once(run: Run) -> None:
+def test_equal_commands_that_wait_together_are_sent_once(run: Run) -> None:
     async def test(batches: Batches) -> None:
-        replies = await asyncio.gather(*(batches.ask(("INCR", "n")) for _ in range(40)))
+        replies = await asyncio.gather(*(batches.send(("INCR", "n")) for _ in range(40)))
         assert {reply.value for reply in replies} == {1}
-        assert (await batches.ask(("INCR", "n"))).value == 2
+        assert (await batches.send(("INCR", "n"))).value == 2
 
     run(test)
 
 
-def test_who_comes_while_it_is_under_way_is_asked_for_anew(run: Run, one_redis_url: str) -> None:
+def test_an_equal_command_during_the_round_trip_is_sent_again(run: Run, one_redis_url: str) -> None:
     async def test(batches: Batches) -> None:
         with redis.Redis.from_url(one_redis_url) as client:
-            first = [batches.ask(("INCR", "n")), batches.ask(("BLPOP", "never", "20"))]
-            await under_way(client)
-            then = [batches.ask(("INCR", "n")) for _ in range(3)]
+            first = [batches.send(("INCR", "n")), batches.send(("BLPOP", "never", "20"))]
+            await blocked(client)
+            later = [batches.send(("INCR", "n")) for _ in range(3)]
             client.rpush("never", "now")
             assert (await first[0]).value == 1
-            assert [(await one).value for one in then] == [2, 2, 2]
+            assert [(await one).value for one in later] == [2, 2, 2]
 
     run(test)
 
 
-def test_one_who_gives_up_while_it_is_under_way_takes_nothing_from_the_others(run: Run, one_redis_url: str) -> None:
+def test_a_cancellation_during_the_round_trip_does_not_affect_others(run: Run, one_redis_url: str) -> None:
     async def test(batches: Batches) -> None:
         with redis.Redis.from_url(one_redis_url) as client:
-            first, *others = [batches.ask(("BLPOP", "never", "20")) for _ in range(3)]
-            await under_way(client)
+            first, *others = [batches.send(("BLPOP", "never", "20")) for _ in range(3)]
+            await blocked(client)
             first.cancel()
             client.rpush("never", "now")
             assert [(await one).value for one in others] == [[b"never", b"now"]] * 2
-            assert (await batches.ask(("INCR", "n"))).value == 1
+            assert (await batches.send(("INCR", "n"))).value == 1
 
     run(test)
 
 
-def test_each_has_the_reply_to_its_own_question(run: Run) -> None:
+def test_each_command_gets_its_own_reply(run: Run) -> None:
     async def test(batches: Batches) -> None:
-        asked = [("ECHO", str(n % 5)) for n in range(50)]
-        replies = await asyncio.gather(*map(batches.ask, asked))
-        assert [reply.value for reply in replies] == [word.encode() for _, word in asked]
-        # In the same bytes, but told in another form.
-        block, bare = await asyncio.gather(batches.ask(Block((("ECHO", "a"),))), batches.ask(("ECHO", "a")))
-        assert (block.value, bare.value) == ([b"a"], b"a")
+        commands = [("ECHO", str(n % 5)) for n in range(50)]
+        replies = await asyncio.gather(*map(batches.send, commands))
+        assert [reply.value for reply in replies] == [word.encode() for _, word in commands]
+        # The same bytes, but another form of the reply.
+        block, single = await asyncio.gather(batches.send(Block((("ECHO", "a"),))), batches.send(("ECHO", "a")))
+        assert (block.value, single.value) == ([b"a"], b"a")
 
     run(test)
 
 
-def test_all_get_the_error(run: Run) -> None:
+def test_all_equal_commands_get_the_error(run: Run) -> None:
     async def test(batches: Batches) -> None:
-        await batches.ask(("SET", "text", "a"))
-        replies = await asyncio.gather(*(batches.ask(("HGETALL", "text")) for _ in range(3)))
+        await batches.send(("SET", "text", "a"))
+        replies = await asyncio.gather(*(batches.send(("HGETALL", "text")) for _ in range(3)))
         assert all(isinstance(reply.value, ResponseError) for reply in replies)
 
     run(test)
 
 
-def test_one_who_gives_up_takes_nothing_from_the_others(run: Run) -> None:
+def test_a_cancellation_does_not_affect_others(run: Run) -> None:
     async def test(batches: Batches) -> None:
-        first, *others = [batches.ask(("INCR", "n")) for _ in range(3)]
+        first, *others = [batches.send(("INCR", "n")) for _ in range(3)]
         first.cancel()
         assert [(await one).value for one in others] == [1, 1]
 

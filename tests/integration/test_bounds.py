@@ -1,4 +1,4 @@
-"""What a client may draw out, overfill or break, and what becomes of the others meanwhile."""
+"""Slow, oversized and malformed requests, and their effect on other clients."""
 
 import json
 import random
@@ -60,7 +60,7 @@ def quantile(values: list[float], q: float) -> float:
 
 @pytest.mark.alone
 def test_slow_clients_neither_disturb_others_nor_stay(api: Api) -> None:
-    """500 of them, a byte a second."""
+    """500 clients that send a byte a second."""
 
     closed_by_now = 'order_groups_api_refused_total{reason="receive_timeout"}'
 
@@ -98,8 +98,8 @@ def test_slow_clients_neither_disturb_others_nor_stay(api: Api) -> None:
     assert quantile(during, 0.99) < max(2 * p99_s, p99_s + 0.015)
 
 
-def test_nobody_holds_a_connection_by_not_finishing(api: Api) -> None:
-    """All at once: nothing sent; blank lines before a request; half of the second request; half of a header."""
+def test_incomplete_requests_are_disconnected(api: Api) -> None:
+    """In parallel: nothing sent; blank lines before a request; half of the second request; half of a header."""
     half = request()[:-10]
     with (
         Connection(api.port) as silent,
@@ -133,7 +133,7 @@ def test_nobody_holds_a_connection_by_not_finishing(api: Api) -> None:
         assert not dripping.is_alive()
 
 
-def test_a_client_that_takes_its_time_below_the_limit_is_served(api: Api) -> None:
+def test_a_slow_client_within_the_limit_is_served(api: Api) -> None:
     with Connection(api.port) as connection:
         for part in (request()[:20], request()[20:50], request()[50:]):
             time.sleep(0.3)
@@ -157,7 +157,7 @@ def test_a_client_that_takes_its_time_below_the_limit_is_served(api: Api) -> Non
     ids=["url", "by-a-byte", "open-url", "header", "headers"],
 )
 def test_a_head_that_is_too_large(api: Api, target: str, headers: bytes, status: int, authorization: bytes) -> None:
-    """Who has no credentials is told only that."""
+    """Without credentials the answer is 401."""
     with Connection(api.port) as connection:
         connection.send(request(target, authorization + headers))
         answer = connection.got()
@@ -188,7 +188,7 @@ def test_a_head_without_an_end(api: Api, beginning: bytes, status: int) -> None:
         assert connection.got().status == status
 
 
-def test_as_much_as_is_allowed(api: Api) -> None:
+def test_a_head_of_the_maximum_size(api: Api) -> None:
     with Connection(api.port) as connection:
         target = LIST + "?q=" + "x" * (65_535 - len(LIST) - 3)
         connection.send(request(target, AUTHORIZATION + b"X-Long: " + b"x" * 60_000 + b"\r\n"))
@@ -223,7 +223,7 @@ def test_a_body(api: Api, method: str, authorization: bytes, headers: bytes, bod
             assert connection.answer() is None
 
 
-def test_an_empty_body_is_none(api: Api) -> None:
+def test_an_empty_body_is_accepted(api: Api) -> None:
     with Connection(api.port) as connection:
         for _ in range(2):
             connection.send(request(headers=AUTHORIZATION + b"Content-Length: 0\r\n"))
@@ -282,7 +282,7 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_is_no_http(api: Api, case: str) -> None:
+def test_input_that_is_not_http(api: Api, case: str) -> None:
     with Connection(api.port) as connection:
         connection.send(MALFORMED[case])
         answer = connection.got()
@@ -308,7 +308,7 @@ def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
 
 
 def test_too_many_pipelined_requests(api: Api) -> None:
-    """Those that were taken are answered, then the connection ends: a client knows which to send again."""
+    """Accepted ones are answered, then the connection closes: a client knows which to send again."""
     with Connection(api.port) as connection:
         connection.send(b"".join(request(f"{LIST}?limit={n}") for n in range(500)))
         limits = []
@@ -318,7 +318,7 @@ def test_too_many_pipelined_requests(api: Api) -> None:
         assert limits == list(range(len(limits)))
 
 
-def test_a_refusal_is_not_taken_for_an_earlier_answer(api: Api) -> None:
+def test_a_refusal_is_not_sent_before_an_earlier_answer(api: Api) -> None:
     with Connection(api.port) as connection:
         connection.send(request(f"{LIST}?limit=7") + b"\x00\x00\r\n\r\n")
         assert connection.got().json()["limit"] == 7
@@ -329,19 +329,19 @@ def test_a_refusal_is_not_taken_for_an_earlier_answer(api: Api) -> None:
 
 
 def ask(api: Api, target: str = LIST, most_s: float = 30) -> httpx.Response:
-    """By the one client: to make another takes longer than some of the answers that are timed here."""
+    """Uses the shared client: creating another one takes longer than some answers that are timed here."""
     started = time.monotonic()
     response = api.client.get(target)
     assert time.monotonic() - started < most_s
     return response
 
 
-def assert_back(api: Api) -> None:
+def assert_available(api: Api) -> None:
     wait_until(lambda: ask(api).status_code == 200, BACK_S, "the list")
     assert ask(api).json()["count"] == GROUPS
 
 
-def assert_away(api: Api) -> None:
+def assert_unavailable(api: Api) -> None:
     for _ in range(3):
         response = ask(api, most_s=TOLD_S)
         assert response.status_code == 503
@@ -352,19 +352,19 @@ def assert_away(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("fault", "refusal"), [("killed", "AWAY"), ("stopped", "TIMEOUT")])
-def test_redis_away_and_back(redis: RedisServer, tmp_path: Path, fault: str, refusal: str) -> None:
+def test_redis_unavailable_and_available_again(redis: RedisServer, tmp_path: Path, fault: str, refusal: str) -> None:
     with Api(tmp_path, redis.url) as api:
         for _ in range(2):
-            assert_back(api)
+            assert_available(api)
             if fault == "killed":
                 redis.kill()
-                assert_away(api)
+                assert_unavailable(api)
                 redis.restart()
             else:
                 stop(redis)
-                assert_away(api)
+                assert_unavailable(api)
                 resume(redis)
-            assert_back(api)
+            assert_available(api)
         assert metric(api, f'order_groups_api_redis_unavailable_total{{refusal="{refusal}"}}') == 6
         assert "Traceback" not in api.text()
 
@@ -384,7 +384,7 @@ def metric(api: Api, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_requests_beyond_the_cap_are_told_at_once(redis: RedisServer, tmp_path: Path) -> None:
+def test_requests_beyond_the_maximum_get_503_immediately(redis: RedisServer, tmp_path: Path) -> None:
     cap, asked = 10, 30
     with Api(tmp_path, redis.url, API_CONCURRENCY_MAX=str(cap)) as api, ExitStack() as open_ones:
         # Who has not sent a request yet, has no credentials, or asks for health, takes no place.
@@ -392,7 +392,7 @@ def test_requests_beyond_the_cap_are_told_at_once(redis: RedisServer, tmp_path: 
             open_ones.enter_context(Connection(api.port)).send(b"GET / HTTP/1.1\r\n")
         crowd = [open_ones.enter_context(Connection(api.port)) for _ in range(asked)]
         unknown = open_ones.enter_context(Connection(api.port))
-        assert_back(api)
+        assert_available(api)
         stop(redis)
         try:
             started = time.monotonic()
@@ -416,12 +416,12 @@ def test_requests_beyond_the_cap_are_told_at_once(redis: RedisServer, tmp_path: 
             assert ("Too many requests" in answer.json()["message"]) == (answer in busy)
         assert metric(api, 'order_groups_api_refused_total{reason="concurrency"}') == asked - cap
         wait_until(lambda: metric(api, "order_groups_api_requests_in_flight") == 0, TOLD_S, "an empty house")
-        assert_back(api)
+        assert_available(api)
 
 
-def test_requests_under_way_are_finished_when_it_is_stopped(redis: RedisServer, tmp_path: Path) -> None:
+def test_running_requests_finish_when_the_server_stops(redis: RedisServer, tmp_path: Path) -> None:
     with Api(tmp_path, redis.url) as api, ThreadPoolExecutor(1) as one:
-        assert_back(api)
+        assert_available(api)
         stop(redis)
         asking = one.submit(ask, api)
         wait_until(lambda: metric(api, "order_groups_api_requests_in_flight") == 1, TOLD_S, "the request")

@@ -1,4 +1,4 @@
-"""A Redis Cluster that changes under the API: slots move, nodes go away, and only one of them is known by its name."""
+"""Changes of a Redis Cluster while the API reads: slots move, and nodes leave, also the one of REDIS_URL."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ PATH = f"{LIST}?limit=20&offset=30"
 
 @pytest.fixture(scope="module")
 def _server() -> Iterator[ClusterServer | None]:
-    """One of this module's own, as whole after each test as before."""
+    """A cluster for this module, complete before and after each test."""
     with cluster_if_any() as server:
         yield server
 
@@ -55,15 +55,15 @@ def body(response: httpx.Response) -> Any:
     return json.loads(response.content, parse_float=Decimal)
 
 
-def test_any_node_will_do(server: ClusterServer) -> None:
+def test_any_node_can_be_the_first(server: ClusterServer) -> None:
     for node in server.nodes:
         with running(node.url) as api:
             assert body(api.get(PATH)) == PAGE
             assert api.get("/health/ready", {}).status_code == 200
 
 
-def test_shards_that_move_are_followed(server: ClusterServer) -> None:
-    """Each to the next node, and with them the slot of the pointer, while pages are read."""
+def test_moved_shards_are_followed(server: ClusterServer) -> None:
+    """Each shard, and the slot of the pointer, moves to the next node while pages are read."""
     moved, walked = threading.Event(), threading.Semaphore(0)
 
     def move() -> None:
@@ -97,8 +97,8 @@ def test_shards_that_move_are_followed(server: ClusterServer) -> None:
         assert body(api.get(PATH)) == PAGE
 
 
-def test_a_shard_under_way_is_waited_for(server: ClusterServer) -> None:
-    """Half of its keys are here and half there: no node can answer. Within a second a client is told."""
+def test_a_migrating_shard_is_waited_for(server: ClusterServer) -> None:
+    """Half of its keys are on each node, so no node can answer: 503 within a second."""
     moved = slot(5)
     to = (server.owner(moved) + 1) % 3
     with running(server.url) as api:
@@ -115,8 +115,8 @@ def test_a_shard_under_way_is_waited_for(server: ClusterServer) -> None:
         end.join()
 
 
-def test_a_node_that_is_away_for_a_while(server: ClusterServer) -> None:
-    """The one that was named: the others know each other."""
+def test_a_node_is_unreachable_for_a_while(server: ClusterServer) -> None:
+    """The node of REDIS_URL: the topology names the others."""
     with running(server.url) as api:
         assert body(api.get(PATH)) == PAGE
         server.nodes[0].kill()
@@ -128,8 +128,8 @@ def test_a_node_that_is_away_for_a_while(server: ClusterServer) -> None:
         assert body(api.get(PATH)) == PAGE
 
 
-def test_a_node_that_hands_over_and_leaves(server: ClusterServer) -> None:
-    """Its shards are served on by others, although it is the one that was named."""
+def test_a_node_moves_its_slots_and_leaves(server: ClusterServer) -> None:
+    """Its shards are served by others, although REDIS_URL names it."""
     names = [slot(shard) for shard in range(SHARDS)] + [key_slot(b"og:live"), key_slot(b"{og:live}:generations")]
     with running(server.nodes[2].url) as api:
         assert body(api.get(PATH)) == PAGE
@@ -148,7 +148,7 @@ def allow(client: Any, *rights: str) -> None:
 
 @contextmanager
 def only_with_password(server: ClusterServer, *rights: str) -> Iterator[str]:
-    """The URL of a user; nobody gets in without name and password, on any node."""
+    """Returns the URL of a user; every node demands user and password."""
     with server.node_clients() as clients:
         for client in clients:
             allow(client, *rights)
@@ -168,15 +168,13 @@ def test_every_node_gets_user_and_password(server: ClusterServer) -> None:
             assert_unavailable(api.get(PATH))
 
 
-def test_who_may_not_ask_for_the_slots_is_told_in_the_log(
-    server: ClusterServer, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_user_without_cluster_slots_is_logged(server: ClusterServer, capfd: pytest.CaptureFixture[str]) -> None:
     with only_with_password(server, "+@all", "-cluster") as url, running(url) as api:
         assert_unavailable(api.get(PATH))
     assert "may this user run CLUSTER SLOTS?" in "".join(capfd.readouterr())
 
 
-def test_one_redis_need_not_let_anybody_ask_for_slots(redis_url: str) -> None:
+def test_a_single_redis_may_refuse_cluster_slots(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client, running(redis_url.replace("redis://", "redis://reader:secret@")) as api:
         write(client, GROUPS)
         go_live(client)

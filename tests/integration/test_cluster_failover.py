@@ -1,4 +1,4 @@
-"""A master of a Redis Cluster dies: projector and API continue with its replica."""
+"""A master of a Redis Cluster is killed: projector and API continue with its replica."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_replica_takes_over(cluster_server_home: RedisHome, tmp_path: Path) ->
         ):
 
             def check(node_url: str, ends: dict[str, int], sent: int) -> None:
-                """Whether the node has the whole shard."""
+                """Checks that the complete shard is on that node."""
                 with Redis.from_url(node_url) as client:
                     where = {name.encode(): str(end).encode() for name, end in ends.items()}
                     wait_until(lambda: client.hgetall(PREFIX + "position") == where, 30, "all to be applied")

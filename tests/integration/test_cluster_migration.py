@@ -147,14 +147,14 @@ def all_are_right(asked: Api) -> None:
 def scripts_of(asked: Api, monkeypatch: pytest.MonkeyPatch) -> set[Command]:
     """What is sent for these answers, and for the health of the API."""
     sent: set[Command] = set()
-    ask = Batches.ask
+    send = Batches.send
 
-    def noted(batches: Batches, command: Command | Block) -> "asyncio.Future[Reply]":
+    def recorded(batches: Batches, command: Command | Block) -> "asyncio.Future[Reply]":
         sent.update(command.commands if isinstance(command, Block) else (command,))
-        return ask(batches, command)
+        return send(batches, command)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Batches, "ask", noted)
+        patch.setattr(Batches, "send", recorded)
         all_are_right(asked)
         asked.get("/health/ready", {})
     return {command for command in sent if command[0] == "EVALSHA"}

@@ -1,4 +1,4 @@
-"""Checks the cluster of the tests: keys are on several nodes, and slots can move."""
+"""The test cluster works: keys are on several nodes, and a slot can move."""
 
 from redis.cluster import RedisCluster
 

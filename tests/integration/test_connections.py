@@ -1,4 +1,4 @@
-"""More connections than there are places, on real sockets: those without credentials take none from clients."""
+"""More connections than the maximum, on real sockets: anonymous ones never displace authenticated ones."""
 
 import random
 import re
@@ -65,10 +65,10 @@ SENT = {"nothing": b"", "half": request(headers=KNOWN)[:-10], "no credentials": 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("sent", SENT)
-def test_those_without_credentials_take_nobodys_place(
+def test_anonymous_connections_displace_no_client(
     one_redis_url: str, open_ones: ExitStack, sent: str, workers: int
 ) -> None:
-    """However many they are, everybody else is answered, and the oldest of them are closed."""
+    """However many there are, authenticated clients are answered, and the oldest anonymous ones are closed."""
     with serving(one_redis_url, connections_max=PLACES, workers=workers) as (_, url):
         port, crowd = port_of(url), []
         for _ in range(10 * PLACES):
@@ -88,13 +88,13 @@ def test_those_without_credentials_take_nobodys_place(
         assert not is_closed(crowd[-1])
 
 
-def test_where_all_places_are_taken_health_is_answered(one_redis_url: str, open_ones: ExitStack) -> None:
+def test_health_is_answered_at_the_maximum(one_redis_url: str, open_ones: ExitStack) -> None:
     with serving(one_redis_url, connections_max=PLACES) as (_, url):
         port = port_of(url)
         held = [open_ones.enter_context(Connection(port)) for _ in range(PLACES)]
 
         def use_all() -> None:
-            """A connection is closed where it is idle for some seconds."""
+            """Keeps them open: idle connections are closed after some seconds."""
             for one in held:
                 one.send(request(headers=KNOWN))
                 assert one.got().status == 200
@@ -119,7 +119,7 @@ def test_where_all_places_are_taken_health_is_answered(one_redis_url: str, open_
         wait_until(lambda: ask(port).status == 200, 5, "a place that was left")
 
 
-def test_those_of_one_address(one_redis_url: str, open_ones: ExitStack) -> None:
+def test_at_most_so_many_from_one_address(one_redis_url: str, open_ones: ExitStack) -> None:
     with serving(one_redis_url, connections_per_address_max=3) as (_, url):
         port = port_of(url)
 

@@ -1,4 +1,4 @@
-"""Everything that is not a result has one shape, and comes for the right reason."""
+"""Error answers: their form, and when they are sent."""
 
 import asyncio
 import hashlib
@@ -47,7 +47,7 @@ def filled(redis: "Redis") -> "Redis":
     "path", [LIST, LIST + "?limit=abc", LIST + "/x", "/", "/nothing", "/docs", "/openapi.json", "/health"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE"])
-def test_nothing_is_told_without_credentials(api: Api, method: str, path: str) -> None:
+def test_without_credentials_every_path_is_a_401(api: Api, method: str, path: str) -> None:
     for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}):
         response = api.request(method, path, headers)
         assert response.status_code == 401
@@ -57,7 +57,7 @@ def test_nothing_is_told_without_credentials(api: Api, method: str, path: str) -
 @pytest.mark.parametrize(
     "path", ["/health/live/", "//health/live", "/health/live/..", "/HEALTH/live", "/health/live;x"]
 )
-def test_only_the_health_paths_themselves_are_open(api: Api, path: str) -> None:
+def test_only_the_exact_health_paths_are_open(api: Api, path: str) -> None:
     assert api.get(path, {}).status_code == 401
 
 
@@ -99,7 +99,7 @@ def test_a_list_that_is_too_long(api: Api) -> None:
 
 
 def test_a_url_that_is_too_long(redis: "Redis", one_redis_url: str) -> None:
-    """httpx itself sends no URL of 64 KiB, hence a smaller limit."""
+    """With a smaller limit, since httpx sends no URL of 64 KiB."""
     with running(one_redis_url, url_bytes_max=1000) as api:
         query = "q=" + "x" * (1000 - len(f"{LIST}q="))
         assert api.get(f"{LIST}?{query}").status_code == 200
@@ -130,7 +130,7 @@ def test_methods_that_are_not_allowed(api: Api, method: str) -> None:
 # --- what Redis may do to us ---
 
 
-def test_nothing_projected_is_an_empty_list(api: Api) -> None:
+def test_no_live_generation_is_an_empty_list(api: Api) -> None:
     assert api.list("") == {"order_groups": [], "count": 0, "offset": 0, "limit": 50}
     assert api.get(LIST + "/x").status_code == 404
     assert api.get("/health/live", {}).status_code == 200
@@ -150,7 +150,7 @@ def test_the_list_follows_the_live_generation(api: Api, filled: "Redis") -> None
     assert api.list("limit=0")["count"] == 20
 
 
-def test_scripts_that_redis_forgot_are_loaded_again(api: Api, filled: "Redis") -> None:
+def test_scripts_are_loaded_again_after_a_flush(api: Api, filled: "Redis") -> None:
     assert api.list("limit=0")["count"] == 20
     filled.script_flush()
     assert api.list("limit=0")["count"] == 20
@@ -170,7 +170,7 @@ def test_scripts_that_redis_forgot_are_loaded_again(api: Api, filled: "Redis") -
         ("fields=*orders", "malformed"),
     ],
 )
-def test_a_contradiction_is_a_fault_of_ours(api: Api, filled: "Redis", query: str, damage: str) -> None:
+def test_an_inconsistent_read_model_is_a_500(api: Api, filled: "Redis", query: str, damage: str) -> None:
     for group_id in filled.hkeys("og:{0.0}:row"):
         if damage == "missing":
             filled.hdel("og:{0.0}:row", group_id)
@@ -181,13 +181,13 @@ def test_a_contradiction_is_a_fault_of_ours(api: Api, filled: "Redis", query: st
     assert response.json() == UNKNOWN
 
 
-def test_an_index_of_the_wrong_type_is_a_fault_of_ours(api: Api, filled: "Redis") -> None:
+def test_an_index_of_the_wrong_type_is_a_500(api: Api, filled: "Redis") -> None:
     filled.set("og:{0.0}:by:total", "x")
     assert api.get(f"{LIST}?order=total").json() == UNKNOWN
 
 
 @pytest.mark.parametrize("pointer", ["", "{", '{"number":0}', "[]", '{"number":0,"shards":0,"version":2}'])
-def test_a_pointer_that_is_none_is_a_fault_of_ours(api: Api, filled: "Redis", pointer: str) -> None:
+def test_an_invalid_pointer_is_a_500(api: Api, filled: "Redis", pointer: str) -> None:
     filled.set("og:live", pointer)
     assert api.get(LIST).json() == UNKNOWN
 
@@ -199,7 +199,7 @@ def assert_unavailable(response: httpx.Response) -> None:
     assert response.json().keys() == {"type", "message"}
 
 
-def test_redis_that_is_not_there() -> None:
+def test_redis_is_unreachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
@@ -210,7 +210,7 @@ def test_redis_that_is_not_there() -> None:
             assert api.get("/health/live", {}).status_code == 200
 
 
-def test_redis_that_does_not_answer() -> None:
+def test_redis_does_not_answer() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         running(f"redis://127.0.0.1:{silent.getsockname()[1]}/0") as api,
@@ -220,8 +220,8 @@ def test_redis_that_does_not_answer() -> None:
         assert time.monotonic() - start < 1
 
 
-def test_redis_that_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
-    """A request that gave up leaves nothing behind that the next one might take for its own answer."""
+def test_redis_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
+    """A later request never gets the reply to a request that timed out."""
     assert api.list("limit=0")["count"] == 20
     filled.client_pause(1200, all=True)
     start = time.monotonic()
@@ -233,8 +233,8 @@ def test_redis_that_is_busy_for_a_while(api: Api, filled: "Redis") -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_many_at_once(filled: "Redis", one_redis_url: str, connections: int) -> None:
-    """Everybody gets his own answer, nobody is forgotten: not in bursts, not one right after the other."""
+def test_many_concurrent_requests(filled: "Redis", one_redis_url: str, connections: int) -> None:
+    """Each request gets its own answer, in bursts and in sequence."""
 
     async def burst(size: int) -> None:
         asked = (crowd.client.get(f"{LIST}?limit={n}", headers=BEARER) for n in range(size))
@@ -251,8 +251,8 @@ def test_many_at_once(filled: "Redis", one_redis_url: str, connections: int) -> 
         crowd.run(bursts())
 
 
-def test_a_restart_of_redis_is_noticed_once(api: Api, filled: "Redis") -> None:
-    """The connections are gone, the next requests open new ones."""
+def test_a_restart_of_redis_fails_one_request(api: Api, filled: "Redis") -> None:
+    """Requests after it open new connections."""
     assert api.list("limit=0")["count"] == 20
     filled.client_kill_filter(_type="normal", skipme=True)
     time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What an answer from several shards reflects, and waiting for the slowest of them."""
+"""Positions of answers from several shards, and waiting for the slowest shard."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from redis.cluster import RedisCluster
 from projector.readmodel.schema.document import VERSION
 from tests.integration.client import BEARER, Api, running
 from tests.integration.seed import described, go_live, make_groups, write
-from tests.integration.test_fresh import LIST, calls, get, since, under_way
+from tests.integration.test_fresh import LIST, calls, get, in_background, since
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until
 
@@ -20,7 +20,7 @@ GROUPS = make_groups(random.Random(7), 60)
 SHARDS = 3
 OTHER = VERSION + 1
 KNOWN = f"{LIST}/{GROUPS[-1]['id']}"
-# One for each way to an answer: scan, select, nothing to look for, one document.
+# One for each path to an answer: scan.lua, select.lua, a filter that matches nothing, one document.
 PATHS = (LIST, LIST + "?q=og_", LIST + "?id=", KNOWN)
 
 
@@ -39,14 +39,14 @@ def api(any_redis: Place) -> Iterator[Api]:
 
 
 def store(client: Any, shard: int, positions: dict[str, int], number: int = 0) -> None:
-    """As a commit does: first what it reflects, then the news."""
+    """Writes and publishes positions, as a commit does."""
     prefix = f"og:{{{number}.{shard}}}:"
     client.hset(prefix + "position", mapping=positions)
     told = ",".join(f'"{name}":"{offset}"' for name, offset in positions.items())
     client.publish(prefix + "stored", f"{{{told}}}")
 
 
-def test_the_slowest_shard_is_told_and_the_tag_is_of_all(api: Api, client: Any) -> None:
+def test_the_header_is_of_the_slowest_shard_and_the_tag_of_all(api: Api, client: Any) -> None:
     for shard, offset in enumerate((7, 5, 6)):
         store(client, shard, {"orders/0": offset, "orders/1": 10 - offset})
     store(client, 2, {"orders/2": 1})
@@ -72,15 +72,15 @@ def test_not_modified_reads_positions_only(redis_url: str) -> None:
             assert since(client, before) == {"hgetall": SHARDS, "get": 1}
 
 
-def test_who_waits_waits_for_the_slowest_shard(api: Api, client: Any, any_redis: Place) -> None:
-    """And asks once, when that has come: not with every shard's news."""
+def test_a_waiting_request_waits_for_the_slowest_shard(api: Api, client: Any, any_redis: Place) -> None:
+    """It reads once, after the slowest shard's message, not after each message."""
 
     async def scene() -> None:
         for number, path in enumerate(PATHS):
             one, two = f"one/{number}", f"two/{number}"
             wanted = {**BEARER, "X-Min-Position": f"{one}@4,{two}@2"}
-            async with under_way(api.client.get(path, headers=wanted)) as waiting:
-                await listened(any_redis)
+            async with in_background(api.client.get(path, headers=wanted)) as waiting:
+                await subscribed(any_redis)
                 before = scripts(client)
                 for shard in (2, 0):
                     store(client, shard, {one: 4})
@@ -98,20 +98,20 @@ def test_who_waits_waits_for_the_slowest_shard(api: Api, client: Any, any_redis:
     api.run(scene())
 
 
-async def listened(place: Place) -> None:
+async def subscribed(place: Place) -> None:
     channels = [f"og:{{0.{shard}}}:stored" for shard in range(SHARDS)]
 
-    def all_heard() -> bool:
+    def all_subscribed() -> bool:
         with place.client() as client:
             nodes: Any = getattr(client, "get_primaries", lambda: [None])()
             told = [client.pubsub_numsub(*channels, **({"target_nodes": node} if node else {})) for node in nodes]
         return [sum(node[n][1] for node in told) for n in range(SHARDS)] == [1] * SHARDS
 
-    await asyncio.to_thread(wait_until, all_heard, 10, "a subscription")
+    await asyncio.to_thread(wait_until, all_subscribed, 10, "a subscription")
 
 
 def scripts(client: Any) -> int:
-    """How many have run, on all nodes."""
+    """Returns how many scripts have run, on all nodes."""
     if isinstance(client, RedisCluster):
         found: Any = client.info("commandstats", target_nodes=RedisCluster.PRIMARIES)
         stats = list(found.values())
@@ -120,10 +120,10 @@ def scripts(client: Any) -> int:
     return sum(node.get("cmdstat_evalsha", {"calls": 0})["calls"] for node in stats)
 
 
-def test_who_waits_follows_to_a_generation_of_other_shards(api: Api, client: Any, any_redis: Place) -> None:
+def test_a_waiting_request_follows_to_a_generation_of_other_shards(api: Api, client: Any, any_redis: Place) -> None:
     async def scene() -> None:
-        async with under_way(api.client.get(LIST, headers={**BEARER, "X-Min-Position": "orders/0@7"})) as waiting:
-            await listened(any_redis)
+        async with in_background(api.client.get(LIST, headers={**BEARER, "X-Min-Position": "orders/0@7"})) as waiting:
+            await subscribed(any_redis)
             write(client, GROUPS[:20], 1, shards=16)
             go_live(client, 1, shards=16)
             for shard in range(16):
@@ -142,7 +142,7 @@ def listed(client: Any, number: int, version: int, state: str, shards: int = SHA
 
 
 def test_another_version_goes_live(api: Api, client: Any) -> None:
-    """We serve on what we can read, are not ready for new clients, and come back with our version."""
+    """The API serves the newest generation of its version, is not ready, and becomes ready with its version."""
     assert api.get("/health/ready", {}).status_code == 200
     listed(client, 0, VERSION, "ready")
     listed(client, 1, OTHER, "ready")
@@ -174,7 +174,7 @@ def test_no_generation_of_our_version(api: Api, client: Any) -> None:
     assert api.list("limit=0")["count"] == 0
 
 
-def test_generations_that_are_none(api: Api, client: Any) -> None:
+def test_an_invalid_list_of_generations(api: Api, client: Any) -> None:
     go_live(client, 0, SHARDS, version=OTHER)
     client.hset("{og:live}:generations", "1", "{")
     assert api.get(LIST).status_code == 500

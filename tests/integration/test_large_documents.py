@@ -28,14 +28,14 @@ def test_large_documents_are_read_some_at_a_time(
     one_redis_url: str, monkeypatch: pytest.MonkeyPatch, shards: int
 ) -> None:
     read: list[int] = []
-    ask = Batches.ask
+    send = Batches.send
 
-    def noted(batches: Batches, command: Command | Block) -> "asyncio.Future[Reply]":
+    def recorded(batches: Batches, command: Command | Block) -> "asyncio.Future[Reply]":
         if isinstance(command, Block):
             read.extend(len(one) - 2 for one in command.commands if one[0] == "HMGET" and str(one[1]).endswith("rest"))
-        return ask(batches, command)
+        return send(batches, command)
 
-    monkeypatch.setattr(Batches, "ask", noted)
+    monkeypatch.setattr(Batches, "send", recorded)
     with Redis.from_url(one_redis_url) as client:
         serve(client, GROUPS, shards=shards)
     request = Request(limit=50, offset=5, fields="*orders", names=(*DEFAULT_FIELDS, "orders"))

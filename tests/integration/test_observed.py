@@ -1,4 +1,4 @@
-"""What is taken down of a request: its id, its line in the access log, its metrics, and who may read them."""
+"""Request ids, the access log, metrics, and access to them."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from tests.processes import Api, token
 from tests.servers.process import wait_until
 
 GROUPS = 30
-KEY = "sk_a_key_that_nobody_may_read"
+KEY = "sk_a_secret_key"
 JSON = {"LOG_FORMAT": "json", "API_KEY_HASHES": hashlib.sha256(KEY.encode()).hexdigest()}
 GENERATED = re.compile(r"[0-9a-f]{16}")
-PLANS = {"scan": "limit=7", "select": "limit=7&q=og", "nothing": "limit=7&id="}
+PLANS = {"rank": "limit=7", "look-up": "limit=7&q=og", "nothing": "limit=7&id="}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def api(filled: str, tmp_path: Path) -> Iterator[Api]:
 
 
 def lines(api: Api, number: int) -> list[dict[str, Any]]:
-    """Of the access log, as soon as there are so many, without those of the health checks that waited for the start.
+    """Waits for so many lines of the access log and returns them, without those of the health checks at the start.
 
     A line is written when the answer is sent, so its client may be the first to know.
     """
@@ -67,20 +67,20 @@ def test_every_answer_has_an_id(api: Api) -> None:
 
 
 @pytest.mark.parametrize("given", ["a", "req_01HXYZ", "~" * 128, "!\"'()[]{};:,"])
-def test_an_id_that_was_given_comes_back(api: Api, given: str) -> None:
+def test_the_id_of_the_request_is_returned(api: Api, given: str) -> None:
     for path in (LIST, "/nothing", "/health/live"):
         assert api.client.get(path, headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
     assert [line["request_id"] for line in lines(api, 2)] == [given] * 2
 
 
 @pytest.mark.parametrize("given", [b"", b"x" * 129, b"a b", b"a\tb", b"\xc3\xa4", b"\x80"])
-def test_an_id_of_another_form_is_ignored(api: Api, given: bytes) -> None:
+def test_a_malformed_id_is_replaced(api: Api, given: bytes) -> None:
     with Connection(api.port) as connection:
         connection.send(request(headers=AUTHORIZATION + b"X-Request-Id: " + given + b"\r\n"))
         assert GENERATED.fullmatch(connection.got().headers["x-request-id"])
 
 
-def test_a_fault_of_ours_can_be_found_by_its_id(filled: str, api: Api) -> None:
+def test_an_internal_error_is_logged_with_its_id(filled: str, api: Api) -> None:
     with Redis.from_url(filled) as client:
         client.set("og:{0.0}:by:total", "x")
     answer = api.client.get(LIST + "?order=total", headers={"X-Request-Id": "the-bad-one"})
@@ -101,7 +101,7 @@ def test_a_fault_of_ours_can_be_found_by_its_id(filled: str, api: Api) -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_line_tells_what_was_done(api: Api, plan: str) -> None:
+def test_the_fields_of_a_line(api: Api, plan: str) -> None:
     answer = api.client.get(f"{LIST}?{PLANS[plan]}")
     (line,) = lines(api, 1)
     assert 0 < line.pop("duration_ms") < 5000
@@ -122,7 +122,7 @@ def test_a_line_tells_what_was_done(api: Api, plan: str) -> None:
     }
 
 
-def test_rows_are_those_of_the_page(api: Api) -> None:
+def test_rows_are_counted(api: Api) -> None:
     queries = ("limit=0", "limit=5&offset=28", "limit=5&offset=30", "limit=5&offset=999999", "limit=1000")
     rows = [len(api.client.get(f"{LIST}?{query}").json()["order_groups"]) for query in queries]
     assert [line["rows"] for line in lines(api, len(queries))] == rows == [0, 2, 0, 0, 30]
@@ -151,17 +151,17 @@ def test_no_secret_is_in_the_log(api: Api) -> None:
         assert secret not in api.text()
 
 
-def test_what_was_refused_says_why(api: Api) -> None:
+def test_a_refusal_is_logged_with_its_reason(api: Api) -> None:
     with Connection(api.port) as connection:
         connection.send(request(headers=b""))
         connection.send(request(headers=AUTHORIZATION + b"Content-Length: 1\r\n"))
         assert [connection.got().status for _ in range(2)] == [401, 413]
     with Connection(api.port) as connection:
         connection.send(b"\x00")
-        told = connection.got().headers["x-request-id"]
+        request_id = connection.got().headers["x-request-id"]
     found = lines(api, 3)
     assert [line["refused"] for line in found] == ["credentials", "body", "protocol"]
-    assert (found[2]["request_id"], found[2]["target"], found[2]["status"]) == (told, "-", 400)
+    assert (found[2]["request_id"], found[2]["target"], found[2]["status"]) == (request_id, "-", 400)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_no_access_log(filled: str, tmp_path: Path, settings: dict[str, str]) ->
         assert "api.access" not in api.text()
 
 
-def test_the_log_for_people(filled: str, tmp_path: Path) -> None:
+def test_the_console_format(filled: str, tmp_path: Path) -> None:
     with Api(tmp_path, filled, LOG_FORMAT="console") as api:
         api.client.get(LIST + '?q="\u2028')
         assert api.stop() == 0
@@ -182,14 +182,14 @@ def test_the_log_for_people(filled: str, tmp_path: Path) -> None:
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
     assert re.match(rf"{stamp} \[info     \] request +\[api\.access\] method=GET route={LIST} target=\"", line)
     assert " status=200 " in line
-    assert " plan=select rows=0 " in line
+    assert " plan=look-up rows=0 " in line
 
 
 # --- metrics ---
 
 
-def test_metrics_count_what_was_asked(api: Api) -> None:
-    for query in (*PLANS.values(), PLANS["scan"], "limit=x"):
+def test_requests_are_counted_by_label(api: Api) -> None:
+    for query in (*PLANS.values(), PLANS["rank"], "limit=x"):
         api.client.get(f"{LIST}?{query}")
     api.client.head(LIST)
     api.client.post(LIST)
@@ -206,18 +206,18 @@ def test_metrics_count_what_was_asked(api: Api) -> None:
         if labels["route"] != "/health/live"
     }
     assert found == {
-        (LIST, "GET", "scan", "200"): 2,
-        (LIST, "GET", "select", "200"): 1,
+        (LIST, "GET", "rank", "200"): 2,
+        (LIST, "GET", "look-up", "200"): 1,
         (LIST, "GET", "nothing", "200"): 1,
         (LIST, "GET", "-", "400"): 1,
-        (LIST, "HEAD", "scan", "200"): 1,
+        (LIST, "HEAD", "rank", "200"): 1,
         (LIST, "other", "-", "405"): 1,
         (LIST + "/{id}", "GET", "-", "404"): 1,
         ("other", "GET", "-", "404"): 3,
         ("other", "GET", "-", "401"): 3,
     }
     timed = dict_of(samples(answer.text, "order_groups_api_request_duration_seconds_count"), "route", "plan")
-    assert timed[LIST, "scan"] == 3
+    assert timed[LIST, "rank"] == 3
     assert dict_of(samples(answer.text, "order_groups_api_refused_total"), "reason") == {
         ("credentials",): 3,
         ("protocol",): 1,
@@ -235,7 +235,7 @@ def dict_of(found: list[tuple[dict[str, str], float]], *names: str) -> dict[tupl
     return {tuple(labels[name] for name in names): value for labels, value in found}
 
 
-def test_open_metrics_for_who_asks_for_it(api: Api) -> None:
+def test_openmetrics_if_accepted(api: Api) -> None:
     answer = api.client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.text.endswith("# EOF\n")
@@ -244,7 +244,7 @@ def test_open_metrics_for_who_asks_for_it(api: Api) -> None:
 @pytest.mark.parametrize(
     ("access", "unknown", "known"), [("credentials", 401, 200), ("open", 200, 200), ("off", 401, 404)]
 )
-def test_who_may_read_metrics(filled: str, tmp_path: Path, access: str, unknown: int, known: int) -> None:
+def test_access_to_metrics(filled: str, tmp_path: Path, access: str, unknown: int, known: int) -> None:
     with Api(tmp_path, filled, METRICS_ACCESS=access) as api:
         assert api.client.get("/metrics", headers={"Authorization": ""}).status_code == unknown
         answer = api.client.get("/metrics")
@@ -252,5 +252,5 @@ def test_who_may_read_metrics(filled: str, tmp_path: Path, access: str, unknown:
         assert ("order_groups_api_requests_total" in answer.text) == (known == 200)
 
 
-def test_metrics_need_credentials_unless_told_otherwise(api: Api) -> None:
+def test_metrics_need_credentials_by_default(api: Api) -> None:
     assert api.client.get("/metrics", headers={"Authorization": ""}).status_code == 401

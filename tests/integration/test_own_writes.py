@@ -1,4 +1,4 @@
-"""A list that reads your own writes, while a thousand other events a second go by: real processes from log to HTTP."""
+"""Reading your own writes at a thousand other events a second, with real processes from log to HTTP."""
 
 import threading
 import time
@@ -28,15 +28,15 @@ WAIT_MS = 4000
 LIST = "/admin/order-groups"
 
 
-class Seen(NamedTuple):
-    """Of one client: how many answers there were, and in how many cases a plain request was too early."""
+class Counts(NamedTuple):
+    """Of one client: the answers, and how many plain requests were too early."""
 
     answers: int
     early: int
 
 
-class Others(threading.Thread):
-    """Publishes at an even rate until told to stop; to a few thousand groups, each event another order."""
+class OtherEvents(threading.Thread):
+    """Publishes at a constant rate until stopped, to a few thousand groups, each event another order."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class Others(threading.Thread):
         self.join()
 
 
-def write_and_read(url: str, address: str, client: int) -> Seen:
-    """Publishes one group after the other, and looks for each at once, in four ways by turns."""
+def write_and_read(url: str, address: str, client: int) -> Counts:
+    """Publishes one group after the other, and reads each immediately, in four ways in turn."""
     answers = early = 0
     bearer = {"Authorization": f"Bearer {token()}"}
     with (
@@ -85,7 +85,7 @@ def write_and_read(url: str, address: str, client: int) -> Seen:
             reflected = dict(part.split("@") for part in answer.headers["X-Projection-Position"].split(","))
             assert int(reflected[partition]) >= int(offset)
             answers += 1
-    return Seen(answers, early)
+    return Counts(answers, early)
 
 
 def read_own_writes(url: str, one_redis_url: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def read_own_writes(url: str, one_redis_url: str, tmp_path: Path) -> None:
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         log.create()
-        others = Others(url)
+        others = OtherEvents(url)
         others.start()
         try:
             address = str(api.client.base_url)

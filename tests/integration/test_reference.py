@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: whole, and without a word to anybody else. No Redis is asked."""
+"""`/openapi.json` and `/docs` are complete, and load nothing from other servers or Redis."""
 
 import json
 import re
@@ -12,7 +12,7 @@ ADDRESS = re.compile(rb"""(?:src|href)="([^"]+)"|url: "([^"]+)\"""")
 
 
 def asked(api: Api, path: str) -> tuple[str, bytes]:
-    """Media type and body of a good answer."""
+    """Returns media type and body of a 200."""
     response = api.get(path, {})
     assert response.status_code == 200, path
     policy = response.headers["Content-Security-Policy"]
@@ -21,7 +21,7 @@ def asked(api: Api, path: str) -> tuple[str, bytes]:
     return response.headers["Content-Type"].partition(";")[0], response.content
 
 
-def test_the_page_has_all_that_it_needs() -> None:
+def test_every_file_of_the_page_is_served() -> None:
     with running("redis://127.0.0.1:1", openapi_access=Access.OPEN) as api:
         kind, page = asked(api, "/docs")
         assert kind == "text/html"
@@ -42,7 +42,7 @@ def test_the_page_has_all_that_it_needs() -> None:
 
 
 @pytest.mark.parametrize(("access", "without", "with_them"), [("credentials", 401, 200), ("off", 401, 404)])
-def test_who_may_read_it(access: str, without: int, with_them: int) -> None:
+def test_access_to_the_reference(access: str, without: int, with_them: int) -> None:
     with running("redis://127.0.0.1:1", openapi_access=Access(access)) as api:
         for path in ("/openapi.json", "/docs", "/docs/start.js"):
             assert api.get(path, {}).status_code == without

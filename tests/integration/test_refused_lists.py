@@ -1,4 +1,4 @@
-"""The API while a real Redis refuses: 503 with the refusal's name in log and metric, never 500, and nothing wrong."""
+"""The API while a real Redis refuses: 503 with the refusal in log and metric, never a 500 or a wrong answer."""
 
 import json
 import random
@@ -43,7 +43,7 @@ LIKE = {"CLIENTS": ("CLIENTS", "AWAY")}
 
 
 class Server(NamedTuple):
-    """As much of a Bench as its refusals need."""
+    """The part of a Bench that its refusals use."""
 
     server: RedisServer
     client: "redis.Redis"
@@ -66,8 +66,8 @@ def counted(api: Api, refusal: str) -> float:
     return float(found[1])
 
 
-def told(api: Api, path: str) -> bool:
-    """Whether it is answered, and right; else it is a 503."""
+def is_answered(api: Api, path: str) -> bool:
+    """Returns whether the answer is a correct 200; any other must be a 503."""
     response = api.get(path)
     if response.status_code == 200:
         assert json.loads(response.content, parse_float=Decimal) == PAGES[path]
@@ -76,9 +76,9 @@ def told(api: Api, path: str) -> bool:
     return False
 
 
-def back(api: Api) -> None:
-    """All are answered, perhaps after a while: this machine may be busy."""
-    wait_until(lambda: all(told(api, path) for path in PAGES), 10, "all lists")
+def wait_until_answered(api: Api) -> None:
+    """Waits until all lists are answered again."""
+    wait_until(lambda: all(is_answered(api, path) for path in PAGES), 10, "all lists")
 
 
 # A key of another type is a fault of ours to the API, which tells it from what may pass.
@@ -86,14 +86,14 @@ MEANT = [case for case in CASES if case.refusal != "OTHER"]
 
 
 @pytest.mark.parametrize("case", MEANT, ids=[case.refusal for case in MEANT])
-def test_what_redis_refuses_is_a_503_with_its_name(
+def test_a_refusal_of_redis_is_a_503_with_its_name(
     server: Server, case: Case, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with running(server.server.url, redis_wait_ms=300) as api:
-        back(api)
+        wait_until_answered(api)
         with case.begin(cast(Bench, server)):
-            answered = {path for path in PAGES if told(api, path)}
-        back(api)
+            answered = {path for path in PAGES if is_answered(api, path)}
+        wait_until_answered(api)
         if case.refusal == "OOM":
             # What the scripts write is gone when they end, so a full Redis lets them.
             assert answered == PAGES.keys()
@@ -108,35 +108,37 @@ def test_what_redis_refuses_is_a_503_with_its_name(
 
 
 @pytest.mark.parametrize("right", ["bitop", "bitfield", "unlink"])
-def test_a_right_that_a_script_lacks_is_named(server: Server, right: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Redis tells it in words, within the script."""
+def test_a_missing_permission_of_a_script_is_logged(
+    server: Server, right: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Redis reports it by text, from within the script."""
     client: Any = server.client
     client.execute_command("ACL", "SETUSER", "api", "reset", "on", ">secret", "~*", "&*", "+@all")
     with running(server.server.url.replace("redis://", "redis://api:secret@")) as api:
-        back(api)
+        wait_until_answered(api)
         client.execute_command("ACL", "SETUSER", "api", f"-{right}")
-        answered = [told(api, path) for path in PAGES]
+        answered = [is_answered(api, path) for path in PAGES]
         assert not all(answered)
         assert counted(api, "NOPERM") == answered.count(False)
         client.execute_command("ACL", "SETUSER", "api", f"+{right}")
-        back(api)
+        wait_until_answered(api)
     client.execute_command("ACL", "DELUSER", "api")
 
 
-def test_what_nobody_knows_is_a_503_with_its_text(redis_home: RedisHome, capfd: pytest.CaptureFixture[str]) -> None:
-    """A command that Redis was told not to have."""
+def test_an_unknown_refusal_is_a_503_with_its_text(redis_home: RedisHome, capfd: pytest.CaptureFixture[str]) -> None:
+    """A command that is disabled in Redis."""
     with RedisServer(redis_home, "--rename-command", "ZRANGE", "") as server, server.client() as client:
         write(client, GROUPS)
         go_live(client)
         with running(server.url) as api:
-            assert not told(api, next(iter(READ_ONLY)))
+            assert not is_answered(api, next(iter(READ_ONLY)))
             assert counted(api, "OTHER") == 1
     log = capfd.readouterr()
     assert re.search(r"reason='Redis: OTHER: Unknown (Redis )?command called from script", log.out + log.err)
 
 
-def test_a_redis_that_loads_its_data(cluster_server_home: RedisHome) -> None:
-    """Each key takes a tenth of a millisecond to load, as if there were far more of them."""
+def test_redis_loads_its_data(cluster_server_home: RedisHome) -> None:
+    """Each key takes a tenth of a millisecond to load, to simulate many more keys."""
     slow = ("--key-load-delay", "100", "--appendfsync", "always")
     with RedisServer(cluster_server_home, *slow) as server, server.client() as client:
         write(client, GROUPS)
@@ -147,13 +149,13 @@ def test_a_redis_that_loads_its_data(cluster_server_home: RedisHome) -> None:
                 pipeline.set(f"pad:{number}", number)
             pipeline.execute()
         with running(server.url) as api:
-            back(api)
+            wait_until_answered(api)
             server.kill()
             is_up = threading.Event()
 
             def ask() -> None:
                 while not is_up.is_set():
-                    told(api, next(iter(PAGES)))
+                    is_answered(api, next(iter(PAGES)))
 
             asking = threading.Thread(target=ask)
             asking.start()
@@ -161,7 +163,7 @@ def test_a_redis_that_loads_its_data(cluster_server_home: RedisHome) -> None:
             server.restart()
             is_up.set()
             asking.join()
-            back(api)
+            wait_until_answered(api)
             assert counted(api, "LOADING") > 0
 
 
@@ -170,12 +172,12 @@ def test_a_cluster_that_is_down(cluster_server_home: RedisHome) -> None:
         write(client, GROUPS)
         go_live(client)
         with running(server.url, redis_wait_ms=300) as api, server.node_clients() as clients:
-            back(api)
+            wait_until_answered(api)
             slot = client.keyslot("og:{0.0}:meta")
             owner: Any = clients[server.owner(slot)]
             given_up = _another(server, slot)
             owner.execute_command("CLUSTER DELSLOTS", given_up)
-            assert not any(told(api, path) for path in PAGES)
+            assert not any(is_answered(api, path) for path in PAGES)
             assert counted(api, "CLUSTERDOWN") >= len(PAGES)
             owner.execute_command("CLUSTER ADDSLOTS", given_up)
-            back(api)
+            wait_until_answered(api)

@@ -1,4 +1,4 @@
-"""The rights that docs/ops.md says the API needs in Redis are all that it needs."""
+"""The permissions in docs/ops.md are all that the API needs in Redis."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""A master dies, or fails over by command: projector and API follow, by the sentinels."""
+"""Projector and API follow the sentinels to a new master, after a kill and after a planned failover."""
 
 import json
 from pathlib import Path
@@ -21,13 +21,13 @@ PART = 200
 
 @pytest.fixture
 def home(cluster_server_home: RedisHome) -> RedisHome:
-    """A server's binary, as for a cluster."""
+    """As for a cluster, it must be a binary."""
     assert cluster_home() == cluster_server_home
     return cluster_server_home
 
 
 def listed(api: Api) -> list[dict[str, Any]]:
-    """Returns all rows; an empty list without an answer."""
+    """Returns the whole list; empty if the API does not answer."""
     answer = api.client.get("/admin/order-groups", params={"limit": "1000", "order": "id"})
     assert answer.status_code in (200, 503)
     groups: list[dict[str, Any]] = json.loads(answer.content)["order_groups"] if answer.status_code == 200 else []

@@ -1,4 +1,4 @@
-"""The server as a process of its own: a real socket, real signals."""
+"""The server in its own process, with real sockets and signals."""
 
 import json
 import signal
@@ -51,7 +51,7 @@ def wait_until_alive(url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(one_redis_url: str, number: signal.Signals) -> None:
+def test_a_signal_stops_the_server_cleanly(one_redis_url: str, number: signal.Signals) -> None:
     with serving(one_redis_url) as (process, url):
         response = httpx.get(url + "/admin/order-groups?limit=0", headers=BEARER)
         assert response.status_code == 200
@@ -60,7 +60,7 @@ def test_a_signal_ends_it_cleanly(one_redis_url: str, number: signal.Signals) ->
         assert process.wait(timeout=5) == 0
 
 
-def test_an_idle_connection_does_not_hold_it(one_redis_url: str) -> None:
+def test_an_idle_connection_does_not_delay_the_stop(one_redis_url: str) -> None:
     with (
         serving(one_redis_url) as (process, url),
         socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1]))) as idle,

@@ -211,8 +211,8 @@ async def _ask(redis_url: str, writer: Writer) -> set[tuple[int, ...]]:
         )
         assert isinstance(query, Query)
         found = await engine.list(query)
-        at = tuple(positions["orders/0"] for positions in found.instant.shards)
-        assert found.instant.text == f"orders/0@{min(at)}"
+        at = tuple(positions["orders/0"] for positions in found.snapshot.shards)
+        assert found.snapshot.text == f"orders/0@{min(at)}"
         _check(found, query, [states[position] for states, position in zip(writer.states, at, strict=True)])
         seen.add(at)
     await engine.close()

@@ -1,4 +1,4 @@
-"""The API in several processes: all of them serve one port, tell the sums of what all count, and end together."""
+"""The API in several processes: they serve one port, publish common metrics, and end together."""
 
 import json
 import os
@@ -47,21 +47,21 @@ def assert_ends(api: Api, number: int) -> None:
     assert "Traceback" not in api.text()
 
 
-def told(api: Api, event: str) -> list[dict[str, Any]]:
-    """The lines of that kind in its log."""
+def logged(api: Api, event: str) -> list[dict[str, Any]]:
+    """Returns the lines of its log with that event."""
     whole = api.text().rpartition("\n")[0]
     return [line for line in map(json.loads, whole.splitlines()) if line["event"] == event]
 
 
 def serving(api: Api) -> list[int]:
-    """The processes that serve, by worker."""
-    last: dict[int, int] = {line["worker"]: line["process"] for line in told(api, "serving")}
+    """Returns the process ids of the workers, by slot."""
+    last: dict[int, int] = {line["worker"]: line["process"] for line in logged(api, "serving")}
     return [last[number] for number in sorted(last)]
 
 
 @contextmanager
-def alone(api: Api, number: int) -> Iterator[None]:
-    """The others are stopped meanwhile."""
+def only_worker(api: Api, number: int) -> Iterator[None]:
+    """Stops the other workers meanwhile."""
     others = [process for worker, process in enumerate(serving(api)) if worker != number]
     for process in others:
         os.kill(process, signal.SIGSTOP)
@@ -97,24 +97,24 @@ def left_over(api: Api) -> list[Path]:
     return list((api.output.parent / "tmp").glob("order-groups-*"))
 
 
-LISTS = f'order_groups_api_requests_total{{method="GET",plan="scan",route="{LIST}",status="200"}}'
-TIMES = f'order_groups_api_request_duration_seconds_count{{plan="scan",route="{LIST}"}}'
+LISTS = f'order_groups_api_requests_total{{method="GET",plan="rank",route="{LIST}",status="200"}}'
+TIMES = f'order_groups_api_request_duration_seconds_count{{plan="rank",route="{LIST}"}}'
 CONNECTIONS = "order_groups_api_connections"
 
 
-def test_each_answers_and_tells_of_all(api: Api) -> None:
+def test_each_worker_publishes_the_metrics_of_all(api: Api) -> None:
     for number, lists in ((0, 3), (1, 4)):
-        with alone(api, number):
+        with only_worker(api, number):
             for _ in range(lists):
                 ask(api)
             assert "live" in ask(api, "/health/live")
             assert "ready" in ask(api, "/health/ready")
     for number in range(WORKERS):
-        with alone(api, number):
+        with only_worker(api, number):
             assert metric(api, LISTS) == metric(api, TIMES) == 7
     with ExitStack() as held:
         for number in range(WORKERS):
-            with alone(api, number):
+            with only_worker(api, number):
                 connection = held.enter_context(Connection(api.port))
                 connection.send(request())
                 assert connection.got().status == 200
@@ -125,8 +125,8 @@ def test_each_answers_and_tells_of_all(api: Api) -> None:
     assert text.count("# TYPE order_groups_api_requests_total counter") == 1
 
 
-def test_one_that_dies_is_replaced_and_what_it_counted_is_kept(api: Api) -> None:
-    with alone(api, 0), Connection(api.port) as lost:
+def test_a_killed_worker_is_replaced_and_its_counters_are_kept(api: Api) -> None:
+    with only_worker(api, 0), Connection(api.port) as lost:
         lost.send(request())
         assert lost.got().status == 200
         for death in (1, 2):
@@ -141,21 +141,21 @@ def test_one_that_dies_is_replaced_and_what_it_counted_is_kept(api: Api) -> None
         assert lost.answer() is None
         assert len(left_over(api)) == 1
         assert len([file for file in left_over(api)[0].iterdir() if file.name.startswith("counter")]) == WORKERS
-    gone = told(api, "a worker is gone: starting another one")
-    assert [(line["worker"], line["ended"], line["in_s"]) for line in gone] == [
+    ended = logged(api, "worker ended: starting another one")
+    assert [(line["worker"], line["ended"], line["in_s"]) for line in ended] == [
         (0, "signal 9", 0.1),
         (0, "signal 9", 0.2),
     ]
     wait_until(lambda: metric(api, CONNECTIONS) == 1, SOON_S, "one connection")
 
 
-def test_a_signal_ends_all(api: Api) -> None:
+def test_a_signal_ends_all_workers(api: Api) -> None:
     """SIGTERM; SIGINT ends the API of the other tests."""
     assert_ends(api, signal.SIGTERM)
-    assert told(api, "a worker is gone: starting another one") == []
+    assert logged(api, "worker ended: starting another one") == []
 
 
-def test_none_outlives_its_parent(api: Api) -> None:
+def test_no_worker_outlives_its_parent(api: Api) -> None:
     api.stop(signal.SIGKILL)
     wait_until(lambda: not is_listened_to(api.port), SOON_S, "the end of all workers")
     wait_until(lambda: left_over(api) == [], SOON_S, "an empty folder")
@@ -163,7 +163,7 @@ def test_none_outlives_its_parent(api: Api) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_that_is_taken(tmp_path: Path, workers: str) -> None:
+def test_a_port_in_use(tmp_path: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = {"API_PORT": str(port), "REDIS_URL": "redis://localhost", "JWT_SECRET": SECRET}
@@ -185,8 +185,10 @@ except WorkerFailed as error:
 """
 
 
-def test_one_that_cannot_even_start_ends_all() -> None:
+def test_a_worker_that_cannot_start_ends_all() -> None:
     command = [sys.executable, "-c", _FAILING, str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stderr.splitlines()[-1] == "a worker of the API ended before it served (exit code 7)"
+    assert done.stderr.splitlines()[-1] == (
+        "expected a worker of the API to serve, but it ended first (exit code 7): see its log"
+    )
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Every route has a rule of its own, and this table knows each of them: a new route without one fails here."""
+"""Every route has the access rule of this table: a new route that is not in it fails here."""
 
 import ast
 import hashlib
@@ -12,7 +12,7 @@ from api.config import ApiConfig
 from api.middleware import auth
 from api.middleware.access import Access, RuledRoute, open_paths, served
 
-# path -> the rule, where no setting says otherwise
+# path -> the rule without any setting
 RULES = {
     "/admin/order-groups": Access.CREDENTIALS,
     "/admin/order-groups/{id:path}": Access.CREDENTIALS,
@@ -25,7 +25,7 @@ RULES = {
     "/docs/swagger-ui-bundle.js": Access.CREDENTIALS,
     "/docs/swagger-ui.css": Access.CREDENTIALS,
 }
-# setting -> the beginnings of the paths that it rules
+# setting -> prefixes of the paths that it rules
 SETTINGS = {"openapi_access": ("/openapi.json", "/docs"), "metrics_access": ("/metrics",)}
 KEY_HASH = hashlib.sha256(b"key").hexdigest()
 
@@ -46,18 +46,18 @@ def test_every_route_has_the_rule_of_the_table() -> None:
 def test_a_setting_rules_its_own_routes_and_no_other(setting: str, access: Access) -> None:
     mine = {path for path in RULES if path.startswith(SETTINGS[setting])}
     assert mine
-    wanted = {path: access if path in mine else rule for path, rule in RULES.items()}
+    expected = {path: access if path in mine else rule for path, rule in RULES.items()}
     found = {route.path: route.access for route in routes(**{setting: access})}
-    assert found == {path: rule for path, rule in wanted.items() if rule is not Access.OFF}
+    assert found == {path: rule for path, rule in expected.items() if rule is not Access.OFF}
 
 
 async def _nothing(_: object) -> Any:
-    raise AssertionError("never asked")
+    raise AssertionError("must not be called")
 
 
 def test_a_route_must_have_a_rule() -> None:
     assert inspect.signature(RuledRoute).parameters["access"].default is inspect.Parameter.empty
-    with pytest.raises(AssertionError, match="an open path is compared as it is"):
+    with pytest.raises(AssertionError, match="an open path must have no parameters"):
         RuledRoute("/things/{id}", _nothing, Access.OPEN)
 
 
@@ -74,10 +74,12 @@ def test_secrets_are_compared_in_constant_time() -> None:
     assert "hmac.compare_digest(digest, known)" in text
     assert "self._jws.decode(" in inspect.getsource(auth._Verifier.claims)
     tree = ast.parse(text)
-    compared = {ast.unparse(side) for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in _sides(node)}
+    compared = {
+        ast.unparse(operand) for node in ast.walk(tree) if isinstance(node, ast.Compare) for operand in _operands(node)
+    }
     assert compared
     assert not {name for name in compared if name in ("secret", "token", "key", "known", "digest", "keys")}
 
 
-def _sides(node: ast.Compare) -> list[ast.expr]:
+def _operands(node: ast.Compare) -> list[ast.expr]:
     return [node.left, *node.comparators]

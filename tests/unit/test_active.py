@@ -1,4 +1,4 @@
-"""Which generation is served."""
+"""The choice of the generation to read."""
 
 import re
 
@@ -21,12 +21,12 @@ def raw(generation: Generation) -> bytes:
 def listed(*found: tuple[Generation, State]) -> list[bytes]:
     reply = []
     for generation, state in found:
-        told = msgspec.json.encode(Listed(generation, state, "2026-06-01T00:00:00Z"))
-        reply += [b"%d" % generation.number, told]
+        entry = msgspec.json.encode(Listed(generation, state, "2026-06-01T00:00:00Z"))
+        reply += [b"%d" % generation.number, entry]
     return reply
 
 
-def test_ours_is_served() -> None:
+def test_a_generation_of_our_version_is_read() -> None:
     live = pointed(raw(Generation(7, 3, VERSION, "n")))
     assert isinstance(live, ActiveGeneration)
     assert [keys.prefix for keys in live.shards] == ["og:{7.0}:", "og:{7.1}:", "og:{7.2}:"]
@@ -34,12 +34,12 @@ def test_ours_is_served() -> None:
     assert not live.is_stale
 
 
-def test_one_of_another_version_is_not() -> None:
+def test_a_generation_of_another_version_is_not() -> None:
     generation = Generation(7, 3, OTHER, "n")
     assert pointed(raw(generation)) == generation
 
 
-def test_the_newest_that_is_ready_and_ours_is_served_instead() -> None:
+def test_the_newest_ready_generation_of_our_version_is_read_instead() -> None:
     generations = listed(
         (Generation(3, 1, VERSION), State.READY),
         (Generation(10, 2, VERSION), State.READY),
@@ -55,7 +55,7 @@ def test_the_newest_that_is_ready_and_ours_is_served_instead() -> None:
     assert len(live.slots) == len(live.shards) + 1, "{og:live}:generations is read with the shards"
 
 
-def test_there_may_be_none() -> None:
+def test_no_generation_of_our_version() -> None:
     pointer = Generation(13, 1, OTHER)
     for generations in (listed(), listed((Generation(3, 1, VERSION), State.BUILDING))):
         with pytest.raises(Unavailable, match=f"expected .* version {VERSION}, found number 13 of version {OTHER}"):
@@ -63,11 +63,11 @@ def test_there_may_be_none() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"number":0}', b'{"number":0,"shards":0,"version":1}'])
-def test_a_pointer_that_is_none(text: bytes) -> None:
+def test_an_invalid_pointer(text: bytes) -> None:
     with pytest.raises(ReadModelFault, match="og:live"):
         pointed(text)
 
 
-def test_a_list_that_is_none() -> None:
+def test_an_invalid_list_of_generations() -> None:
     with pytest.raises(ReadModelFault, match=re.escape("{og:live}:generations")):
         fallback(b"", Generation(13, 1, OTHER), [b"1", b"{"])

@@ -1,4 +1,4 @@
-"""Credentials: what opens the door and, mostly, what does not."""
+"""Credentials that are accepted and, mostly, that are not."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ def token(claims: dict[str, Any], key: Any = SECRET, algorithm: str = "HS256") -
 
 
 def raw_token(header: object, claims: object, key: bytes = SECRET.encode()) -> str:
-    """Signed by hand, whatever the header says."""
+    """Signs with HS256, whatever the header says."""
     signed = segment(json.dumps(header).encode()) + "." + segment(json.dumps(claims).encode())
     return signed + "." + segment(hmac.digest(key, signed.encode(), "sha256"))
 
@@ -166,7 +166,7 @@ def test_secret_and_public_key_side_by_side() -> None:
     assert not allowed(BOTH, f"Bearer {KEY}")
 
 
-def test_a_token_that_was_good_expires_all_the_same() -> None:
+def test_a_cached_token_expires() -> None:
     credentials = Credentials.of(SECRET, None, [])
     header = [f"Bearer {token(USER)}".encode()]
     assert [credentials.allow(header, NOW_S + later) for later in (0, 59.9, 60, 0, 61)] == [
@@ -178,8 +178,8 @@ def test_a_token_that_was_good_expires_all_the_same() -> None:
     ]
 
 
-def test_more_tokens_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.middleware.auth.REMEMBERED_MAX", 3)
+def test_more_tokens_than_the_cache_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.middleware.auth.CACHED_TOKENS_MAX", 3)
     credentials = Credentials.of(SECRET, None, [])
     for n in range(20):
         assert allowed(credentials, f"Bearer {token({**USER, 'actor_id': f'user_{n % 5}'})}")

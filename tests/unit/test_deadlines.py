@@ -1,4 +1,4 @@
-"""As asyncio.timeout, whose rules these are."""
+"""Deadlines behave as asyncio.timeout does."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from projector.readmodel.client.deadlines import Deadlines
 
 
 async def wait(deadlines: Deadlines, seconds: float, work_s: float = 10.0) -> float:
-    """How long it took; -1 where it came to its end."""
+    """Returns the seconds until the time-out; -1 if the work was done before."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     try:
@@ -23,7 +23,7 @@ async def wait(deadlines: Deadlines, seconds: float, work_s: float = 10.0) -> fl
     return -1
 
 
-def test_each_has_its_own_time_in_whatever_order_they_come() -> None:
+def test_deadlines_in_any_order() -> None:
     async def main() -> None:
         deadlines = Deadlines()
         times_s = [0.2, 0.05, 0.3, 0.1, 0.0, -1.0]
@@ -34,7 +34,7 @@ def test_each_has_its_own_time_in_whatever_order_they_come() -> None:
     asyncio.run(main())
 
 
-def test_a_later_one_does_not_hide_an_earlier_one() -> None:
+def test_a_later_deadline_does_not_hide_an_earlier_one() -> None:
     async def main() -> None:
         deadlines = Deadlines()
         later = asyncio.create_task(wait(deadlines, 60, work_s=60))
@@ -49,7 +49,7 @@ def test_a_later_one_does_not_hide_an_earlier_one() -> None:
     asyncio.run(main())
 
 
-def test_who_is_done_in_time_hears_nothing_of_it() -> None:
+def test_a_task_that_is_done_in_time_is_not_cancelled() -> None:
     async def main() -> None:
         deadlines = Deadlines()
         for _ in range(5):
@@ -61,7 +61,7 @@ def test_who_is_done_in_time_hears_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("expired_too", [False, True])
-def test_what_somebody_else_cancels_stays_cancelled(expired_too: bool) -> None:
+def test_a_cancellation_from_elsewhere_stays_one(expired_too: bool) -> None:
     async def main() -> None:
         task = asyncio.create_task(wait(Deadlines(), 0.05))
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ def test_what_somebody_else_cancels_stays_cancelled(expired_too: bool) -> None:
 
 
 @pytest.mark.parametrize("fault", [ValueError, TimeoutError, asyncio.CancelledError])
-def test_another_fault_is_left_as_it_is(fault: type[BaseException]) -> None:
+def test_other_exceptions_are_not_changed(fault: type[BaseException]) -> None:
     async def main() -> None:
         deadlines = Deadlines()
         found = fault("x")

@@ -1,4 +1,4 @@
-"""One line for the begin and one for the end, however many requests."""
+"""An incident is two lines of the log, however many requests fail."""
 
 import asyncio
 
@@ -9,13 +9,13 @@ from api.middleware.incident import Incident
 
 def test_an_incident_has_two_lines() -> None:
     async def live_through() -> None:
-        incident = Incident(quiet_s=0.05)
+        incident = Incident(quiet_s=0.5)
         for number in range(20):
-            incident.meet(f"away {number}", "AWAY", f"id-{number}")
+            incident.record(f"away {number}", "AWAY", f"id-{number}")
             await asyncio.sleep(0.005)
         while len(lines) < 2:
             await asyncio.sleep(0.005)
-        incident.meet("away again", None, "another")
+        incident.record("away again", None, "another")
         while len(lines) < 4:
             await asyncio.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""The check of a head, by a table."""
+"""The limits of the head of a request."""
 
 import pytest
 
@@ -8,7 +8,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def sized(size: int) -> Headers:
-    """One header that takes `size` bytes on the wire: name, colon, blank, value, line end."""
+    """Returns one header of `size` bytes on the wire: name, colon, space, value, line end."""
     return [(b"x", b"v" * (size - 5))]
 
 
@@ -16,17 +16,17 @@ def sized(size: int) -> Headers:
 @pytest.mark.parametrize(
     "headers", [[(b"content-length", b"1")], [(b"content-length", b"01")], [(b"transfer-encoding", b"chunked")]]
 )
-def test_a_body_is_refused_where_it_means_nothing(method: str, headers: Headers) -> None:
+def test_a_body_of_get_and_head_is_refused(method: str, headers: Headers) -> None:
     assert refused(method, 1, headers) is BODY_NOT_WANTED
     assert refused("POST", 1, headers) is None
 
 
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")], [(b"content-length", b"000")]])
-def test_no_body_is_no_body(headers: Headers) -> None:
+def test_an_empty_body_is_accepted(headers: Headers) -> None:
     assert refused("GET", 1, headers) is None
 
 
-def test_a_url_of_one_byte_too_many() -> None:
+def test_a_url_one_byte_too_long() -> None:
     assert refused("GET", 10, [], 10) is None
     refusal = refused("GET", 11, [], 10)
     assert refusal

@@ -1,4 +1,4 @@
-"""Which queries a single sorted set answers."""
+"""The script that answers a query, its call, and the plan that an answer took."""
 
 from math import inf, nextafter
 from typing import Any
@@ -9,9 +9,10 @@ import pytest
 from api.params.query import parse_list
 from projector.readmodel.client.batches import Command
 from projector.readmodel.query.calls import HEADS, NO_PARTS, Window, call, gathering, page, select_arguments
+from projector.readmodel.query.explain import plan_taken
 from projector.readmodel.query.intervals import Interval
 from projector.readmodel.query.lua.scripts import GATHER, SCAN, SELECT
-from projector.readmodel.query.plan import Nothing, Scan, Select, plan
+from projector.readmodel.query.plan import Nothing, PlanTaken, Scan, Select, costlier, plan
 from projector.readmodel.query.prepare.gather import Gathered
 from projector.readmodel.query.prepare.search import Found
 from projector.readmodel.query.prepare.sides import bounds, first_keys
@@ -72,7 +73,7 @@ def test_the_call_of_a_scan() -> None:
     assert command[8:] == ("1", "0", "4", "7", "0", "1", str(JUNE_MS), "(+inf")
 
 
-def test_a_shard_is_asked_the_same_with_its_own_keys() -> None:
+def test_the_calls_of_shards_differ_in_keys_only() -> None:
     for raw in ("order=-display_id", "q=x&status=a&status=b&order=-display_id&total=3"):
         asked = query(raw)
         chosen = plan(asked)
@@ -114,7 +115,7 @@ def test_the_call_of_a_select() -> None:
     assert (arguments["ids"], arguments["needle"]) == (["x"], "")
 
 
-def test_what_was_prepared_follows() -> None:
+def test_prepared_masks_follow_the_arguments() -> None:
     asked = query("q=x&status=b&status=a")
     chosen = plan(asked)
     assert isinstance(chosen, Select)
@@ -159,6 +160,37 @@ def test_the_calls_that_gather() -> None:
     assert found == [[]] * 3
     keys, arguments = told(ids.gather(KEYS, 0))
     assert (keys, sorted(arguments["ids"]), arguments["by_id"], arguments["values"]) == ([], ["x", "y"], True, [])
+
+
+# What the scripts reply: positions, a count or a code in its place, documents, and the steps that select.lua took.
+LOOKED_UP = [[], 3, [b"{}"] * 3, [[b"list", b"of:status:a", 9], [b"probe", b"of:status:b", 3]]]
+MASKED = [[], 3, [b"{}"] * 3, [[b"bitmap", b"bits:of:status:a", 9], [b"and", b"bits:all", 3]]]
+NOT_SEARCHED, NOT_PREPARED, NOT_UP_TO_DATE = [[], -1], [[], -2, 1], [[], -3, b"", b"", b"", b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("raw", "replies", "expected"),
+    [
+        ("", [[[], 3, [b"{}"] * 3]], "rank"),
+        ("id=a", [LOOKED_UP], "look-up"),
+        ("id=a", [MASKED], "masks"),
+        ("id=a", [LOOKED_UP, MASKED, LOOKED_UP], "masks"),
+        ("q=a", [MASKED, NOT_SEARCHED], "prepared"),
+        ("id=a", [NOT_PREPARED, LOOKED_UP], "prepared"),
+        ("id=a", [NOT_UP_TO_DATE], "prepared"),
+    ],
+)
+def test_the_most_expensive_plan_of_the_shards_is_reported(
+    raw: str, replies: list[list[object]], expected: str
+) -> None:
+    assert plan_taken(call(plan(query(raw)), query(raw)), replies) == expected  # type: ignore[arg-type]
+
+
+def test_the_most_expensive_plan_of_the_rounds_is_reported() -> None:
+    cheapest_first = ["nothing", "rank", "look-up", "masks", "prepared"]
+    for number, name in enumerate(cheapest_first):
+        for other in cheapest_first[: number + 1]:
+            assert costlier(PlanTaken(name), PlanTaken(other)) == costlier(PlanTaken(other), PlanTaken(name)) == name
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
-"""Positions in headers, and what makes an answer the same."""
+"""Positions in headers, and entity tags."""
 
 import random
 
 import pytest
 
-from api.freshness.conditions import Conditions, conditions
-from api.freshness.positions import PARTITIONS_MAX, wanted
+from api.freshness.conditions import Conditions, parse_conditions
+from api.freshness.positions import PARTITIONS_MAX, parse_min_position
 from api.params.query import InvalidRequest
-from projector.readmodel.query.positions import Instant, highest, instant, missing, written
+from projector.readmodel.query.positions import Snapshot, highest, missing, snapshot, written
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ from projector.readmodel.query.positions import Instant, highest, instant, missi
         ([b"orders/0@9999999999999999999"], {"orders/0": 9999999999999999999}),
     ],
 )
-def test_what_is_wanted(values: list[bytes], expected: dict[str, int]) -> None:
-    assert wanted(values) == expected
+def test_a_header_is_parsed(values: list[bytes], expected: dict[str, int]) -> None:
+    assert parse_min_position(values) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,22 +40,22 @@ def test_what_is_wanted(values: list[bytes], expected: dict[str, int]) -> None:
         *(f"orders/0@{10**19}", "orders/-1@3", "*", "a/b/0@3", "orders/0@@3"),
     ],
 )
-def test_what_is_malformed(text: str) -> None:
+def test_a_malformed_header_is_refused(text: str) -> None:
     for values in ([text.encode()], [b"orders/0@1", text.encode()], [b"orders/0@1," + text.encode()]):
-        told = wanted(values)
-        assert isinstance(told, InvalidRequest)
-        assert told.message == (
+        found = parse_min_position(values)
+        assert isinstance(found, InvalidRequest)
+        assert found.message == (
             f"Invalid request: Expected form: 'orders/0@81235,orders/1@7' for header 'X-Min-Position', got: '{text}'"
         )
 
 
 def test_no_more_partitions_than_allowed() -> None:
     most = ",".join(f"orders/{n}@1" for n in range(PARTITIONS_MAX)).encode()
-    assert len(wanted([most, most])) == PARTITIONS_MAX  # type: ignore[arg-type]
-    told = wanted([most, b"orders/1000@1"])
-    assert isinstance(told, InvalidRequest)
-    assert "'X-Min-Position'" in told.message
-    assert "'1000'" in told.message
+    assert len(parse_min_position([most, most])) == PARTITIONS_MAX  # type: ignore[arg-type]
+    found = parse_min_position([most, b"orders/1000@1"])
+    assert isinstance(found, InvalidRequest)
+    assert "'X-Min-Position'" in found.message
+    assert "'1000'" in found.message
 
 
 def test_sorted_by_topic_and_number() -> None:
@@ -64,7 +64,7 @@ def test_sorted_by_topic_and_number() -> None:
     assert written({"a, ü/0": 1}) == "a%2C%20%C3%BC/0@1"
 
 
-def test_what_an_answer_tells_is_what_a_request_may_ask() -> None:
+def test_the_header_of_an_answer_is_valid_in_a_request() -> None:
     rng = random.Random(5)
     for _ in range(200):
         topics = ("orders", "my orders,2", "a/b", "bücher%20", "日@1")
@@ -73,39 +73,39 @@ def test_what_an_answer_tells_is_what_a_request_may_ask() -> None:
         }
         text = written(positions)
         assert text.isascii()
-        assert wanted([text.encode()]) == positions
+        assert parse_min_position([text.encode()]) == positions
 
 
 def test_a_redrive_changes_the_content_at_the_same_positions() -> None:
     before = [[b"orders/0", b"7"], [b"orders/0", b"7"]]
-    contents = [instant(b"{}", before).content]
+    contents = [snapshot(b"{}", before).content]
     for replies in ([[*before[0], b"redriven", b"1"], before[1]], [before[0], [b"redriven", b"1", *before[1]]]):
-        told = instant(b"{}", replies)
-        assert (told.positions, told.text) == ({"orders/0": 7}, "orders/0@7")
-        contents.append(told.content)
-    contents.append(instant(b"{}", [[*before[0], b"redriven", b"2"], before[1]]).content)
+        found = snapshot(b"{}", replies)
+        assert (found.positions, found.text) == ({"orders/0": 7}, "orders/0@7")
+        contents.append(found.content)
+    contents.append(snapshot(b"{}", [[*before[0], b"redriven", b"2"], before[1]]).content)
     assert len(set(contents)) == 4
 
 
 def test_the_reply_of_redis() -> None:
     positions, text = {"orders/1": 7, "orders/0": 81234}, "orders/0@81234,orders/1@7"
-    told = instant(b"{}", [[b"orders/1", b"7", b"orders/0", b"81234"]])
-    assert told == Instant(b"{}\n" + text.encode(), positions, text, (positions,))
+    found = snapshot(b"{}", [[b"orders/1", b"7", b"orders/0", b"81234"]])
+    assert found == Snapshot(b"{}\n" + text.encode(), positions, text, (positions,))
 
 
 def test_the_slowest_shard_counts() -> None:
     ahead, behind = [b"orders/0", b"9", b"orders/1", b"7"], [b"orders/1", b"8", b"orders/0", b"5", b"orders/2", b"1"]
-    told = instant(b"{}", [ahead, behind])
-    assert (told.positions, told.text) == ({"orders/0": 5, "orders/1": 7}, "orders/0@5,orders/1@7")
-    assert told.shards == ({"orders/0": 9, "orders/1": 7}, {"orders/1": 8, "orders/0": 5, "orders/2": 1})
-    assert instant(b"{}", [ahead, []]).text == ""
-    assert highest(told.shards) == {"orders/0": 9, "orders/1": 8, "orders/2": 1}
+    found = snapshot(b"{}", [ahead, behind])
+    assert (found.positions, found.text) == ({"orders/0": 5, "orders/1": 7}, "orders/0@5,orders/1@7")
+    assert found.shards == ({"orders/0": 9, "orders/1": 7}, {"orders/1": 8, "orders/0": 5, "orders/2": 1})
+    assert snapshot(b"{}", [ahead, []]).text == ""
+    assert highest(found.shards) == {"orders/0": 9, "orders/1": 8, "orders/2": 1}
     assert highest([]) == {}
 
 
-def test_the_content_tells_all_shards_apart() -> None:
+def test_the_content_depends_on_every_shard() -> None:
     slow, fast = [b"orders/0", b"5"], [b"orders/0", b"6"]
-    contents = [instant(b"{}", replies).content for replies in ([slow], [slow, slow], [slow, fast], [fast, slow])]
+    contents = [snapshot(b"{}", replies).content for replies in ([slow], [slow, slow], [slow, fast], [fast, slow])]
     assert len(set(contents)) == 4
 
 
@@ -126,16 +126,16 @@ def test_what_is_missing(positions: dict[str, int], minimum: dict[str, int], lef
 
 # --- validators ---
 
-NOW = instant(b'{"number":0}', [[b"orders/0", b"3"]])
+NOW = snapshot(b'{"number":0}', [[b"orders/0", b"3"]])
 
 
 def asked(target: bytes = b"/list?limit=1", *if_none_match: bytes) -> Conditions:
-    found = conditions(target, [(b"accept", b"*"), *((b"if-none-match", value) for value in if_none_match)])
+    found = parse_conditions(target, [(b"accept", b"*"), *((b"if-none-match", value) for value in if_none_match)])
     assert isinstance(found, Conditions)
     return found
 
 
-def tag(target: bytes = b"/list?limit=1", now: Instant = NOW) -> str:
+def tag(target: bytes = b"/list?limit=1", now: Snapshot = NOW) -> str:
     return asked(target).headers(now)["ETag"]
 
 
@@ -144,27 +144,27 @@ def test_a_tag_is_strong_short_and_of_all_that_matters() -> None:
         tag(),
         tag(b"/list?limit=2"),
         tag(b"/list/x?limit=1"),
-        tag(now=instant(b'{"number":1}', [[b"orders/0", b"3"]])),
-        tag(now=instant(b'{"number":0}', [[b"orders/0", b"4"]])),
-        tag(now=instant(b'{"number":0}', [[b"orders/1", b"3"]])),
-        tag(now=instant(b'{"number":0}', [[]])),
+        tag(now=snapshot(b'{"number":1}', [[b"orders/0", b"3"]])),
+        tag(now=snapshot(b'{"number":0}', [[b"orders/0", b"4"]])),
+        tag(now=snapshot(b'{"number":0}', [[b"orders/1", b"3"]])),
+        tag(now=snapshot(b'{"number":0}', [[]])),
     ]
     assert len(set(different)) == len(different)
     for one in different:
         assert one[0] == one[-1] == '"'
         assert one[1:-1].isalnum()
         assert len(one) <= 32
-    assert tag() == tag(now=instant(b'{"number":0}', [[b"orders/0", b"3"]]))
+    assert tag() == tag(now=snapshot(b'{"number":0}', [[b"orders/0", b"3"]]))
 
 
-def test_what_a_client_has_already() -> None:
+def test_a_tag_matches_if_none_match() -> None:
     mine = tag().encode()
     for known in ([mine], [b"W/" + mine], [b'"x", ' + mine + b',W/"y,z"'], [b'"x"', mine], [b"*"], [b'"x"', b" * "]):
-        assert asked(b"/list?limit=1", *known).met_by(NOW), known
+        assert asked(b"/list?limit=1", *known).match(NOW), known
     for known in ([], [b""], [b'"x"'], [mine.strip(b'"')], [b'"' + mine[1:-2] + b'"'], [b"W/*"], [b'"*"'], [b"\xff"]):
-        assert not asked(b"/list?limit=1", *known).met_by(NOW), known
-    assert asked(b"/x", b"*").any_will_do
-    assert not asked(b"/x", mine).any_will_do
+        assert not asked(b"/list?limit=1", *known).match(NOW), known
+    assert asked(b"/x", b"*").is_wildcard
+    assert not asked(b"/x", mine).is_wildcard
 
 
 def test_headers_of_an_answer() -> None:

@@ -1,4 +1,4 @@
-"""The query contract: what every parameter may hold, and the exact words for what it may not."""
+"""The query contract: valid values of every parameter, and the exact messages for invalid ones."""
 
 import random
 import time
@@ -51,7 +51,7 @@ def test_the_forms_of_a_list(raw: str) -> None:
     assert good(raw).ids == ("a", "b")
 
 
-def test_commas_are_literal_outside_a_lone_element() -> None:
+def test_commas_are_literal_outside_a_single_element() -> None:
     assert good("id=a,b").ids == ("a,b",)
     assert good("id[]=a,b&id[]=c").ids == ("a,b", "c")
 
@@ -99,7 +99,7 @@ def test_numbers_are_read_like_parse_int(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["abc", "", "-", "0x", ".5", "NaN", "٣", "\x1c7", "\x857"])
 @pytest.mark.parametrize("name", ["limit", "offset"])
-def test_no_numbers(name: str, text: str) -> None:
+def test_invalid_numbers(name: str, text: str) -> None:
     expected = f"Invalid request: Expected type: 'number' for field '{name}', got: '{text}'"
     assert message(f"{name}={quote(text)}") == expected
 
@@ -140,13 +140,13 @@ def test_at_most_three_issues() -> None:
 
 
 @pytest.mark.parametrize("name", ["q", "order", "fields"])
-def test_texts_are_no_lists(name: str) -> None:
+def test_lists_for_text_parameters_are_refused(name: str) -> None:
     assert message(f"{name}[]=a,b") == f"Invalid request: Expected type: 'string' for field '{name}', got: 'a,b'"
     expected = f"Invalid request: Expected type: 'string' for field '{name}', got: '[object Object]'"
     assert message(f"{name}[x]=a") == expected
 
 
-def test_value_filters_take_no_objects() -> None:
+def test_objects_for_value_filters_are_refused() -> None:
     expected = "Invalid request: Expected type: 'string, array' for field 'id', got: '[object Object]'"
     assert message("id[x]=a") == expected
     assert message("id[][x]=a") == expected
@@ -158,7 +158,7 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(message("x" * 5000 + "=1")) < 300
 
 
-def test_q_is_literal_and_folded() -> None:
+def test_q_is_literal_and_casefolded() -> None:
     assert good("q=STRA%C3%9FE%25*").needle == "strasse%*"
     assert good("q=").needle == ""
 
@@ -251,7 +251,7 @@ def test_decimal_numbers(text: str, value: float | None) -> None:
     assert number(text) == value
 
 
-def test_what_is_wrong_with_operators() -> None:
+def test_messages_for_operators() -> None:
     operators = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin"
     assert message("created_at[$like]=x") == (
         f"Invalid request: Expected: '{operators}' for field 'created_at', but got: '$like'"
@@ -326,7 +326,7 @@ def test_fields_of_one_group() -> None:
 # --- anything ---
 
 
-def test_no_query_string_is_slow_or_unexpected() -> None:
+def test_random_query_strings_are_parsed_quickly() -> None:
     rng = random.Random(11)
     pieces = [
         *"[].&=+,%$0a9é\x00",
@@ -363,7 +363,7 @@ def test_no_query_string_is_slow_or_unexpected() -> None:
     ids=range(13),
 )
 def test_the_longest_query_strings_take_milliseconds(raw: str) -> None:
-    """At best: a noisy machine only adds to it."""
+    """The minimum of several runs: a busy machine only adds to it."""
     took = []
     for _ in range(3):
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""What Redis answers, as redis-py hands it on, and the name it gets."""
+"""The reasons of errors of Redis, as redis-py raises them."""
 
 import pytest
 import redis
@@ -41,7 +41,7 @@ NOPERM, TRYAGAIN, CLUSTERDOWN = Refusal.NOPERM, Refusal.TRYAGAIN, Refusal.CLUSTE
         ("ERR unknown command 'HGET'", Refusal.OTHER),
     ],
 )
-def test_what_redis_answers_has_a_name(answer: str, refusal: Refusal) -> None:
+def test_the_reason_of_an_error_reply(answer: str, refusal: Refusal) -> None:
     assert refusal_of(BaseParser.parse_error(answer)) is refusal  # type: ignore[no-untyped-call]
 
 
@@ -54,5 +54,5 @@ def test_what_redis_answers_has_a_name(answer: str, refusal: Refusal) -> None:
         (redis.InvalidResponse("Protocol Error: b'HTTP/1.1'"), Refusal.OTHER),
     ],
 )
-def test_what_redis_does_not_answer_has_a_name(error: Exception, refusal: Refusal) -> None:
+def test_the_reason_of_a_lost_connection(error: Exception, refusal: Refusal) -> None:
     assert refusal_of(error) is refusal

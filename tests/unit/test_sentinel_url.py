@@ -1,4 +1,4 @@
-"""REDIS_URL where sentinels know who is master."""
+"""REDIS_URL with sentinels."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from projector.readmodel.client.sentinels import check, sentinels
 from projector.settings import load_settings
 
 
-def test_all_that_it_may_say() -> None:
+def test_all_parts() -> None:
     found = sentinels(
         "redis+sentinel://me:p%40ss@one:26380,two,[::1]:26381,[::2]/mymaster/3?sentinel_password=s%26t&sentinel_username=u"
         "&health_check_interval=5"
@@ -19,14 +19,14 @@ def test_all_that_it_may_say() -> None:
     assert found.sentinel == {"username": "u", "password": "s&t"}
 
 
-def test_the_least_that_it_must_say() -> None:
+def test_the_required_parts() -> None:
     found = sentinels("redis+sentinel://one/mymaster")
     assert found is not None
     assert (found.hosts, found.service) == ([("one", 26379)], "mymaster")
     assert (found.target, found.sentinel) == ({}, {})
 
 
-def test_tls_is_for_both() -> None:
+def test_tls_applies_to_redis_and_sentinels() -> None:
     found = sentinels("rediss+sentinel://:secret@one/mymaster?ssl_ca_certs=/ca.pem")
     assert found is not None
     assert found.target == {"ssl": True, "password": "secret", "ssl_ca_certs": "/ca.pem"}
@@ -52,7 +52,7 @@ def test_other_urls_are_left_to_redis_py(url: str) -> None:
         "one",
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line(url: str) -> None:
+def test_an_invalid_url_is_reported_in_one_line(url: str) -> None:
     with pytest.raises(BadSetting) as found:
         load_settings({"REDIS_URL": url})
     assert str(found.value) == (

@@ -43,7 +43,7 @@ def test_bodies() -> None:
     assert one_body(b"{}") == b'{"order_group":{}}'
 
 
-def test_everything_is_passed_through() -> None:
+def test_all_fields_are_copied_unchanged() -> None:
     rows = DOCUMENT + b"," + DOCUMENT
     assert pick(rows, ALL, None) is rows
     assert pick(rows, ALL, ["a", "\u00e4"]) == rows
@@ -57,7 +57,7 @@ def test_numbers_stay_exact_and_order_is_the_documents() -> None:
     assert two == one + b"," + one
 
 
-def test_orders_of_the_sellers_that_were_asked_for() -> None:
+def test_orders_are_filtered_by_seller() -> None:
     assert pick(DOCUMENT, Fields(("id", "orders"), ORDER_FIELDS), ["\u00e4", "nobody"]).endswith(
         b',"orders":[%b]}' % order(2, b"\xc3\xa4")
     )
@@ -71,12 +71,12 @@ def test_fields_of_orders() -> None:
 
 
 @pytest.mark.parametrize("document", [b'{"id":"x"}', b"{", b"[]", b'{"id":1,"orders":{}}', b"null"])
-def test_a_document_that_is_not_one(document: bytes) -> None:
+def test_an_invalid_document(document: bytes) -> None:
     with pytest.raises(ReadModelFault):
         pick(document, Fields(("total", "orders"), ("id",)), None)
 
 
-def test_others_have_a_turn_between_slices_of_documents() -> None:
+def test_other_tasks_run_between_slices_of_documents() -> None:
     """A slice ends with the document that makes it large enough, however many there are."""
     large = HEAD + TAIL[:-2] + b"," + b",".join([order(3, b"a")] * 1000) + b"]}"
     documents = [large, *[DOCUMENT] * 500, large, large]
@@ -106,7 +106,7 @@ def test_others_have_a_turn_between_slices_of_documents() -> None:
     assert turns >= len(found)
 
 
-def test_sellers_that_are_not_told_of() -> None:
+def test_filtering_by_sellers_that_are_not_in_the_answer() -> None:
     assert (
         pick(DOCUMENT, Fields(("orders",), ("id", "total")), ["\u00e4"])
         == b'{"orders":[{"id":"order_2","total":%b}]}' % HUGE

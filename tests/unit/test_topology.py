@@ -1,4 +1,4 @@
-"""Who has which slots."""
+"""The owner of each slot, from a reply of CLUSTER SLOTS."""
 
 from projector.readmodel.client.topology import Topology, topology
 
@@ -12,32 +12,32 @@ REPLY = [
 
 
 def test_each_slot_has_the_master_of_its_range() -> None:
-    found = topology(REPLY, "asked")
+    found = topology(REPLY, "source")
     owners = {slot: found.owner(slot) for slot in (0, 5460, 5461, 10922, 10923, 16000, 16001)}
     assert owners == {
         0: ("node-1.example", 7000),
         5460: ("node-1.example", 7000),
         5461: ("10.0.0.2", 7001),
         10922: ("10.0.0.2", 7001),
-        10923: ("asked", 7002),
-        16000: ("asked", 7002),
-        16001: ("asked", 7004),
+        10923: ("source", 7002),
+        16000: ("source", 7002),
+        16001: ("source", 7004),
     }
     assert found.owner(16002) is None
     assert found.owner(16383) is None
 
 
-def test_masters_are_asked_before_replicas() -> None:
-    assert topology(REPLY, "asked").nodes == (
+def test_masters_come_before_replicas() -> None:
+    assert topology(REPLY, "source").nodes == (
         ("node-1.example", 7000),
         ("10.0.0.2", 7001),
-        ("asked", 7002),
-        ("asked", 7004),
+        ("source", 7002),
+        ("source", 7004),
         ("10.0.0.5", 7005),
-        ("asked", 7003),
+        ("source", 7003),
     )
 
 
-def test_nobody_has_anything() -> None:
-    assert topology([], "asked") == Topology((0,), (None,), ())
-    assert topology([[0, 16383]], "asked").owner(7) is None
+def test_slots_without_nodes() -> None:
+    assert topology([], "source") == Topology((0,), (None,), ())
+    assert topology([[0, 16383]], "source").owner(7) is None

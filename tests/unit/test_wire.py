@@ -1,4 +1,4 @@
-"""Ends that would take half a minute on a socket: a client that does not read."""
+"""Time limits that would take half a minute on a real socket, as of a client that does not read."""
 
 import asyncio
 import math
@@ -11,13 +11,13 @@ from uvicorn.server import ServerState
 
 from api.http import limits
 from api.http.connections import Connections
-from api.http.wire import Wire, look
+from api.http.wire import Wire, close_overdue
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Transport(asyncio.Transport):
-    """Takes all, sends nothing."""
+    """Records what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def wire(loop: asyncio.AbstractEventLoop) -> Wire:
     config = Config(app, ws="none", log_config=None, lifespan="off", proxy_headers=False)
     config.load()
-    wire = Wire(config, ServerState(), {}, loop, on_refused=lambda refusal: refusal.reason, places=Connections(9))
+    wire = Wire(config, ServerState(), {}, loop, on_refused=lambda refusal: refusal.reason, connections=Connections(9))
     wire.connection_made(Transport())
     return wire
 
@@ -87,27 +87,27 @@ def test_a_connection_is_due_while_a_request_is_incomplete(wire: Wire) -> None:
     due_s = wire.due_s
     assert due_s < math.inf
     serve(wire, REQUEST[5:9])
-    assert wire.due_s == due_s, "another byte puts nothing off"
-    look([wire], due_s - 1)
+    assert wire.due_s == due_s, "another byte does not postpone it"
+    close_overdue([wire], due_s - 1)
     assert b" 408 " not in transport(wire).written
-    look([wire], due_s + 1)
+    close_overdue([wire], due_s + 1)
     assert b" 408 " in transport(wire).written
 
 
-def test_who_does_not_read_is_cut(wire: Wire) -> None:
+def test_a_client_that_does_not_read_is_disconnected(wire: Wire) -> None:
     serve(wire, REQUEST)
     wire.pause_writing()
-    look([wire], wire.loop.time() + limits.SEND_S - 1)
+    close_overdue([wire], wire.loop.time() + limits.SEND_S - 1)
     assert not transport(wire).aborted
-    look([wire], wire.loop.time() + limits.SEND_S + 1)
+    close_overdue([wire], wire.loop.time() + limits.SEND_S + 1)
     assert transport(wire).aborted
 
 
-def test_who_reads_in_the_end_is_not(wire: Wire) -> None:
+def test_a_client_that_reads_late_is_not_disconnected(wire: Wire) -> None:
     serve(wire, REQUEST)
     wire.pause_writing()
     wire.resume_writing()
-    look([wire], wire.loop.time() + limits.SEND_S + 1)
+    close_overdue([wire], wire.loop.time() + limits.SEND_S + 1)
     assert not transport(wire).closing
 
 
@@ -115,15 +115,15 @@ def test_a_last_answer_that_is_not_read_does_not_hold_the_connection(wire: Wire)
     serve(wire, REQUEST[:-2] + b"Connection: close\r\n\r\n")
     assert transport(wire).closing
     now_s = wire.loop.time()
-    look([wire], now_s)
+    close_overdue([wire], now_s)
     assert not transport(wire).aborted
-    look([wire], now_s + limits.SEND_S + 1)
+    close_overdue([wire], now_s + limits.SEND_S + 1)
     assert transport(wire).aborted
 
 
-def test_who_is_refused_and_stays_is_cut(wire: Wire) -> None:
+def test_a_refused_client_that_stays_is_disconnected(wire: Wire) -> None:
     serve(wire, b"\x00")
     assert b" 400 " in transport(wire).written
     serve(wire, b"x" * 1000)
-    look([wire], wire.loop.time() + limits.LINGER_S + 1)
+    close_overdue([wire], wire.loop.time() + limits.LINGER_S + 1)
     assert transport(wire).aborted

@@ -1,4 +1,4 @@
-"""Reads all shards of one generation at one instant, from one Redis, a Sentinel's master or a cluster.
+"""Sends commands to all shards of the live generation, on one Redis, a Sentinel's master or a cluster.
 
-Connections, deadlines, refusals of Redis, and which generation is live are its business; queries are not.
+Handles connections, deadlines, refusals of Redis, and changes of the live generation.
 """

@@ -1,7 +1,7 @@
-"""Which generation is served: the one that `og:live` names, or the newest that this release can read. Pure.
+"""Chooses the generation to read: the one that `og:live` names, or the newest that this release can read. Pure.
 
-While two releases run, each serves the generation of its own version. The pointer has moved on for one of them: it
-goes on with what it has, and is not ready for new clients.
+While two releases run, each reads a generation of its own version. The release whose version is not live keeps serving
+what it has, and reports not ready.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ _listed = msgspec.json.Decoder(Listed)
 
 
 class ActiveGeneration(Struct, frozen=True):
-    """`pointer`: what `og:live` held. `listed`: what `{og:live}:generations` held, where the choice rests on it.
+    """`pointer`: the value of `og:live`. `listed`: that of `{og:live}:generations` if the choice depends on it.
 
-    `name`: of one generation, always the same, and no other has it. `shards`: the keys of each. `slots`: where they lie
-    in a cluster, and then, if `listed` is to be read with them, where that lies.
+    `name`: unique to the generation. `shards`: the keys of each. `slots`: their cluster slots, then that of `listed` if
+    that is read with them.
     """
 
     pointer: bytes
@@ -41,7 +41,7 @@ class ActiveGeneration(Struct, frozen=True):
 
 
 def pointed(raw: bytes) -> ActiveGeneration | Generation:
-    """What `og:live` says; only the generation, if it is not ours to read. Raises ReadModelFault."""
+    """Parses `og:live`. Returns a plain Generation if it has another version. Raises ReadModelFault."""
     try:
         generation = _generation.decode(raw)
     except msgspec.DecodeError as error:
@@ -52,16 +52,19 @@ def pointed(raw: bytes) -> ActiveGeneration | Generation:
 
 
 def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> ActiveGeneration:
-    """`listed`: `{og:live}:generations`, number and value by turns. Raises Unavailable, ReadModelFault."""
+    """Returns the newest ready generation of our version. Raises Unavailable, ReadModelFault.
+
+    `listed`: the hash `{og:live}:generations`, field and value in turn.
+    """
     try:
-        found = [_listed.decode(value) for value in listed[1::2]]
+        entries = [_listed.decode(value) for value in listed[1::2]]
     except msgspec.DecodeError as error:
         raise ReadModelFault(f"{GENERATIONS}: expected generations, found {listed!r:.200}") from error
-    ours = [one.generation for one in found if one.generation.version == VERSION and one.state is State.READY]
+    ours = [one.generation for one in entries if one.generation.version == VERSION and one.state is State.READY]
     if not ours:
         raise Unavailable(
             f"{LIVE}: expected a generation of version {VERSION}, found number {pointer.number} of version "
-            f"{pointer.version}, and none that is ready in {GENERATIONS}"
+            f"{pointer.version}, and no ready one of version {VERSION} in {GENERATIONS}"
         )
     return _live(raw, listed, max(ours, key=lambda generation: generation.number))
 

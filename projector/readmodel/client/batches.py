@@ -1,8 +1,7 @@
-"""The way to Redis. Requests that come while a connection is busy travel together on its next turn.
+"""Pipelines commands to one server. Commands that arrive while all connections are busy share the next round trip.
 
-Redis serves one command at a time, so a request loses little by waiting for its mates; but the cost of a turn
-in this process, which is more than that of the commands themselves, is paid once for all of them. Those who ask the
-same are asked for once: all of them had come when it was sent, and nothing here changes what is read.
+A round trip costs this process more than its commands, and Redis runs one command at a time, so commands lose little by
+waiting for each other. Equal commands are sent once: all were requested before it is sent, and they only read.
 """
 
 import asyncio
@@ -20,17 +19,18 @@ from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.client.pools import close, pool
 from projector.readmodel.schema.keys import LIVE
 
-# Commands of one turn: the last reply lets the first one go, and a script may take some milliseconds.
-TURN_COMMANDS_MAX = 16
+# Commands of one round trip: the first reply waits for the last one, and a script may take some milliseconds.
+BATCH_COMMANDS_MAX = 16
 
 Command = tuple[str | bytes, ...]
-# For a shard of which nothing is asked.
+# For a shard from which nothing is needed.
 NOTHING: Command = ("PING",)
 
 
 class Block(NamedTuple):
-    """One after the other on one connection, with others' commands in between. The value of its reply has one for each,
-    or is the first error.
+    """Commands that are sent in order on one connection; other requests' commands may come in between.
+
+    The value of its reply is a list with the value of each, or the first error.
     """
 
     commands: tuple[Command, ...]
@@ -45,35 +45,36 @@ _POINTER = _packed(("GET", LIVE))
 
 
 class Reply(NamedTuple):
-    """`value` may be a ResponseError; others have got the same, so that nobody may change it. `pointer` is what
-    `og:live` held after the command, where that is asked: if that is what it held before, the generation was live all
-    the time.
+    """`value` may be a ResponseError. It is shared by equal commands and must not be modified.
+
+    `pointer`: the value of `og:live` after the command, None if `has_pointer` is false. If it is the same as before the
+    command, the generation was live throughout.
     """
 
     value: object
     pointer: object
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     packed: bytes
-    # None: of a command that is no block.
+    # The number of commands of a block, else None.
     replies: int | None
 
 
-_Waiting = tuple[_Asked, "asyncio.Future[Reply]"]
-# Who asked for what.
-_Turn = dict[_Asked, list["asyncio.Future[Reply]"]]
+_Waiting = tuple[_Request, "asyncio.Future[Reply]"]
+# The commands of one round trip, and the requests that wait for each.
+_RoundTrip = dict[_Request, list["asyncio.Future[Reply]"]]
 
 
 class Batches:
-    """At most `connections_max` connections, and one turn at a time on each. `wait_s` bounds a turn.
+    """At most `connections_max` connections, with one round trip of at most `wait_s` at a time on each.
 
-    `target`: where the server is and how to get in; see pools.py. `points`: it has `og:live`.
+    `target`: address and credentials of the server; see pools.py. `has_pointer`: `og:live` is on this server.
     """
 
-    def __init__(self, target: Mapping[str, Any], wait_s: float, connections_max: int, *, points: bool) -> None:
+    def __init__(self, target: Mapping[str, Any], wait_s: float, connections_max: int, *, has_pointer: bool) -> None:
         self._pool = pool(target, wait_s, connections_max)
-        self._points = points
+        self._has_pointer = has_pointer
         self._wait_s = wait_s
         self._connections_max = connections_max
         self._waiting: deque[_Waiting] = deque()
@@ -81,14 +82,14 @@ class Batches:
         self._workers: set[asyncio.Task[None]] = set()
         self._busy = 0
 
-    def ask(self, command: Command | Block) -> "asyncio.Future[Reply]":
-        """May raise Unavailable. May be cancelled at any time: the command may run nevertheless."""
+    def send(self, command: Command | Block) -> "asyncio.Future[Reply]":
+        """The future may raise Unavailable. It may be cancelled at any time; the command may run nevertheless."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if isinstance(command, Block):
-            asked = _Asked(b"".join(map(_packed, command.commands)), len(command.commands))
+            request = _Request(b"".join(map(_packed, command.commands)), len(command.commands))
         else:
-            asked = _Asked(_packed(command), None)
-        self._waiting.append((asked, future))
+            request = _Request(_packed(command), None)
+        self._waiting.append((request, future))
         if self._busy < self._connections_max:
             self._busy += 1
             worker = asyncio.create_task(self._work())
@@ -97,7 +98,7 @@ class Batches:
         return future
 
     def connection(self) -> AbstractConnection:
-        """Another one, for whoever needs it for himself: not connected yet."""
+        """Returns a new connection outside of the pool, not connected yet."""
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         return connection
 
@@ -109,52 +110,52 @@ class Batches:
         await close(self._pool)
 
     async def _work(self) -> None:
-        """Nothing may be awaited between the last look at the queue and `_busy`, or a request could be forgotten."""
+        """After the last check of the queue nothing may be awaited, or a new request would not be served."""
         loop = asyncio.get_running_loop()
         try:
-            while turn := self._next_turn():
+            while batch := self._next_batch():
                 try:
                     with self._deadlines.until(loop.time() + self._wait_s):
-                        await self._take(turn)
+                        await self._run(batch)
                 except (RedisError, OSError) as error:
-                    _refuse(chain.from_iterable(turn.values()), error)
+                    _refuse(chain.from_iterable(batch.values()), error)
                 except asyncio.CancelledError as error:
-                    _refuse(chain.from_iterable(turn.values()), error)
+                    _refuse(chain.from_iterable(batch.values()), error)
                     raise
         finally:
             self._busy -= 1
 
-    def _next_turn(self) -> _Turn:
-        """Those who gave up meanwhile are left out."""
-        turn: _Turn = {}
+    def _next_batch(self) -> _RoundTrip:
+        """Returns the next commands, without those of cancelled requests."""
+        batch: _RoundTrip = {}
         commands = 0
-        while self._waiting and commands < TURN_COMMANDS_MAX:
-            asked, future = self._waiting.popleft()
+        while self._waiting and commands < BATCH_COMMANDS_MAX:
+            request, future = self._waiting.popleft()
             if future.done():
                 continue
-            if asked in turn:
-                turn[asked].append(future)
+            if request in batch:
+                batch[request].append(future)
             else:
-                turn[asked] = [future]
-                commands += asked.replies or 1
-        return turn
+                batch[request] = [future]
+                commands += request.replies or 1
+        return batch
 
-    async def _take(self, turn: _Turn) -> None:
+    async def _run(self, batch: _RoundTrip) -> None:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            # A connection that fails or is cancelled half-way closes itself: no reply can reach the wrong request.
-            packed = [asked.packed for asked in turn]
-            if self._points:
+            # A connection that fails, or is cancelled, closes itself: no reply can reach the wrong request.
+            packed = [request.packed for request in batch]
+            if self._has_pointer:
                 packed.append(_POINTER)
             await connection.send_packed_command(packed)
             values = [
-                await _reply(connection) if asked.replies is None else await _replies(connection, asked.replies)
-                for asked in turn
+                await _reply(connection) if request.replies is None else await _replies(connection, request.replies)
+                for request in batch
             ]
-            pointer = await _reply(connection) if self._points else None
+            pointer = await _reply(connection) if self._has_pointer else None
         finally:
             await self._pool.release(connection)
-        for futures, value in zip(turn.values(), values, strict=True):
+        for futures, value in zip(batch.values(), values, strict=True):
             reply = Reply(value, pointer)
             for future in futures:
                 if not future.done():

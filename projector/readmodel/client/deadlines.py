@@ -1,6 +1,6 @@
-"""An end to what tasks wait for, as with `asyncio.timeout`, by one timer for all of them.
+"""Time-outs of tasks, as `asyncio.timeout`, with one timer for all of them.
 
-A timer for each would cost 3 us, and of a hundred hardly one ever goes off.
+A timer for each would cost 3 us, and few ever expire.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ Task = asyncio.Task[object]
 
 
 class Deadlines:
-    """Times are those of the loop. A task has one deadline here at a time."""
+    """Times are those of the loop's clock. A task has at most one deadline."""
 
     def __init__(self) -> None:
         self._due: dict[Task, float] = {}
-        # Cancelled by us, and not told so yet.
+        # Cancelled by a deadline, until `has_expired` was called.
         self._expired: set[Task] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -22,35 +22,35 @@ class Deadlines:
         return len(self._due)
 
     def until(self, due_s: float) -> "Until":
-        """What is awaited in its `with` block is cancelled then, and TimeoutError raised."""
+        """Returns a context manager that cancels its block at that time and raises TimeoutError."""
         task = asyncio.current_task()
         assert task is not None
         return Until(self, task, due_s)
 
     def set(self, task: Task, due_s: float) -> None:
-        """Then it is cancelled, unless it is dropped before."""
+        """Cancels the task at that time, unless `drop` is called before."""
         self._due[task] = due_s
         if self._timer is None or due_s < self._timer.when():
-            self._look_at(due_s, task.get_loop())
+            self._schedule(due_s, task.get_loop())
 
     def drop(self, task: Task) -> None:
-        """At any time, as often as you like."""
+        """Removes the deadline. May be called at any time, and repeatedly."""
         self._due.pop(task, None)
 
     def has_expired(self, task: Task) -> bool:
-        """Whether its cancellation is ours, and ours alone, which ends with that. Tells so once."""
+        """Whether the task was cancelled by its deadline alone. Ends that cancellation; later calls return False."""
         if task not in self._expired:
             return False
         self._expired.remove(task)
         return task.uncancel() == 0
 
-    def _look_at(self, due_s: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self, due_s: float, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(due_s, self._look, loop)
+        self._timer = loop.call_at(due_s, self._expire, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Most who were there when the timer was set are gone by now, so it is rare: it may look at all."""
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Checks all tasks. Most are done before the timer expires, so this is rare."""
         self._timer = None
         now_s = loop.time()
         for task in [task for task, due_s in self._due.items() if due_s <= now_s]:
@@ -58,7 +58,7 @@ class Deadlines:
             self._expired.add(task)
             task.cancel()
         if self._due:
-            self._look_at(min(self._due.values()), loop)
+            self._schedule(min(self._due.values()), loop)
 
 
 class Until:

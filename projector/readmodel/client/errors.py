@@ -1,8 +1,8 @@
-"""What reading may end in, besides an answer.
+"""Errors of reading.
 
 ReadModelError
-├── Unavailable         Redis does not answer, or cannot serve us now
-└── ReadModelFault      the read model contradicts itself
+├── Unavailable         Redis does not answer, or refuses
+└── ReadModelFault      the read model is inconsistent
 """
 
 from typing import Self
@@ -13,13 +13,13 @@ from projector.readmodel.client.refusals import Refusal, refusal_of
 
 
 class ReadModelError(Exception):
-    """The root of the tree; its text is one line."""
+    """The base class. The text is one line."""
 
 
 class Unavailable(ReadModelError):
-    """Trying again may help. The text goes to the log, never to the client.
+    """A retry may succeed. The text is for the log, not for the client.
 
-    `refusal`: what Redis refused, None where it answered, and the answer does not do.
+    `refusal`: why Redis refused; None if it answered, but the answer cannot be used.
     """
 
     def __init__(self, text: str, refusal: Refusal | None = None) -> None:
@@ -28,7 +28,7 @@ class Unavailable(ReadModelError):
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """`error`: of redis-py, of the connection, or the end of the time for it."""
+        """`error`: of redis-py, of the connection, or a time-out."""
         if isinstance(error, RedisError | RedisClusterException):
             refusal = refusal_of(error)
         else:
@@ -37,4 +37,4 @@ class Unavailable(ReadModelError):
 
 
 class ReadModelFault(ReadModelError):
-    """An index names a document that is not there, or a document is not as it was agreed."""
+    """An index names a missing document, or a stored value does not have its expected form."""

@@ -1,4 +1,4 @@
-"""Connections to one server, or to whichever the sentinels say is master: each new one asks them."""
+"""Connection pools of one server, or of the master that sentinels name at each new connection."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,21 @@ from redis.backoff import NoBackoff
 
 from projector.readmodel.client.sentinels import Sentinels, sentinels
 
-# How much of a request's time a sentinel may take to answer, before the next one is asked.
+# Share of a request's time that a sentinel gets to answer, before the next one is tried.
 SENTINEL_SHARE = 0.2
 
-# In a target, beside what redis-py takes.
+# A key of targets that redis-py does not know.
 _SENTINELS = "sentinels"
 
 
 def target_of(redis_url: str) -> dict[str, Any]:
-    """Where the server is, and how to get in."""
+    """Returns the connection parameters of a REDIS_URL. Raises ValueError."""
     found = sentinels(redis_url)
     return {_SENTINELS: found, **found.target} if found else dict(parse_url(redis_url))
 
 
 def node_of(target: Mapping[str, Any]) -> dict[str, Any]:
-    """How the nodes of a cluster are reached: it has one database, and they tell hosts and ports."""
+    """Returns the parameters for nodes of a cluster, which has one database, and redirects to hosts and ports."""
     return {name: value for name, value in target.items() if name not in ("db", "path", _SENTINELS)}
 
 
@@ -49,7 +49,7 @@ def pool(target: Mapping[str, Any], wait_s: float, connections_max: int) -> Conn
 
 
 async def _greet(connection: AbstractConnection) -> None:
-    """Sends PING first: a server that refuses connections answers that, but may just hang up on a long command."""
+    """Sends PING first: a server that refuses connections answers it, but may hang up on a long command."""
     await connection.on_connect()
     await connection.send_command("PING")
     await connection.read_response()

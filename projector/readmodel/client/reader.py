@@ -1,4 +1,4 @@
-"""Asks all shards of the generation that is served. One round trip: the shards, and which generation that is."""
+"""Reads all shards of the active generation, and verifies in the same round trip that it still is the active one."""
 
 import asyncio
 import re
@@ -19,25 +19,25 @@ from projector.readmodel.client.script import Script
 from projector.readmodel.schema.generations import GENERATIONS
 from projector.readmodel.schema.keys import LIVE, Generation
 
-# Round trips of one request: the pointer may move, and a script may have to be loaded, while we ask.
+# Attempts of one request: the pointer may move meanwhile, and a script may have to be loaded.
 ATTEMPTS_MAX = 4
-# Error replies that are faults of ours: a document or an index is missing or of another type; a script has a Lua error.
-_OURS = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
+# Error replies that are faults of the read model: a document is missing, a key has the wrong type, a script failed.
+_FAULT = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
-# One for each shard, in their order.
+# Returns a command for each shard, in order.
 Commands = Callable[[ActiveGeneration], Sequence[Command | Block]]
 
 
-class Seen(NamedTuple):
-    """`values`: one for each shard, none of them an error."""
+class ShardReplies(NamedTuple):
+    """`values`: the reply of each shard; none is an error."""
 
     live: ActiveGeneration
     values: Sequence[object]
 
 
 class Reader:
-    """Raises Unavailable when Redis does not answer in time, ReadModelFault when it contradicts itself."""
+    """Methods raise Unavailable if Redis does not answer in time, ReadModelFault if the read model is inconsistent."""
 
     def __init__(self, redis_url: str, wait_ms: int, connections_max: int) -> None:
         self._wait_s = wait_ms / 1000
@@ -49,37 +49,37 @@ class Reader:
         await self._nodes.close()
 
     def connection(self, n: int) -> AbstractConnection:
-        """One's own, to some node, another one for each n: not connected yet."""
+        """Returns a new connection to a node, the n-th modulo the number of nodes; not connected yet."""
         return self._nodes.connection(n)
 
     def deadline_s(self, wait_s: float | None = None) -> float:
-        """Of a request that begins now, by the loop's clock."""
+        """Returns the deadline of a request that begins now, a time of the loop's clock."""
         return asyncio.get_running_loop().time() + (self._wait_s if wait_s is None else wait_s)
 
-    async def read(self, commands: Commands, script: Script | None, deadline_s: float) -> Seen | None:
-        """The replies of all shards of one generation; None if there is no generation yet."""
+    async def read(self, commands: Commands, script: Script | None, deadline_s: float) -> ShardReplies | None:
+        """Returns the replies of all shards of one generation; None while no generation is live."""
         live = self.live
         try:
             with self._deadlines.until(deadline_s):
                 for _ in range(ATTEMPTS_MAX):
-                    live = live or await self._look(deadline_s)
+                    live = live or await self._find_live(deadline_s)
                     if live is None:
                         return None
-                    asked = commands(live)
+                    batch = commands(live)
                     if live.listed is not None:
-                        asked = [*asked, _LISTED]
-                    values, pointers = await self._nodes.read(asked, live.slots, deadline_s)
+                        batch = [*batch, _LISTED]
+                    values, pointers = await self._nodes.read(batch, live.slots, deadline_s)
                     if not _is_still(live, values, pointers):
                         live = None
                     elif script is not None and has_any(NoScriptError, values):
                         await self._load(script, live, values, deadline_s)
                     else:
-                        return Seen(live, [_checked(value) for value in values[: len(live.shards)]])
+                        return ShardReplies(live, [_checked(value) for value in values[: len(live.shards)]])
         except TimeoutError as error:
-            raise Unavailable(f"Redis gave no answer within {self._wait_s} s", Refusal.TIMEOUT) from error
+            raise Unavailable(f"Redis did not answer within {self._wait_s} s", Refusal.TIMEOUT) from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
 
-    async def _look(self, deadline_s: float) -> ActiveGeneration | None:
+    async def _find_live(self, deadline_s: float) -> ActiveGeneration | None:
         _, (raw, *_) = await self._nodes.read([NOTHING], [POINTER_SLOT], deadline_s)
         pointer = cast(bytes | None, _checked(raw))
         found = None if pointer is None else pointed(pointer)
@@ -91,7 +91,7 @@ class Reader:
         return found
 
     async def _load(self, script: Script, live: ActiveGeneration, values: Sequence[object], deadline_s: float) -> None:
-        """Into the nodes that did not know it."""
+        """Loads the script into the nodes that do not have it."""
         slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
         replies, _ = await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
         for reply in replies:
@@ -99,7 +99,7 @@ class Reader:
 
 
 def _is_still(live: ActiveGeneration, values: Sequence[object], pointers: Sequence[object]) -> bool:
-    """Whether what the choice of the generation rests on was read as it was then."""
+    """Whether the values that the choice of the generation depends on are unchanged."""
     if live.is_stale and _checked(values[-1]) != live.listed:
         return False
     for pointer in pointers:
@@ -110,9 +110,9 @@ def _is_still(live: ActiveGeneration, values: Sequence[object], pointers: Sequen
 
 
 def _checked(reply: object) -> object:
-    """Raises for an error reply: ReadModelFault where the fault is ours, else Unavailable."""
+    """Returns a reply; for an error reply raises ReadModelFault if the read model is at fault, else Unavailable."""
     if isinstance(reply, ResponseError):
-        if _OURS.match(str(reply)):
+        if _FAULT.match(str(reply)):
             raise ReadModelFault(str(reply)) from reply
         raise Unavailable.of(reply) from reply
     return reply

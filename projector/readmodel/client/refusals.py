@@ -1,4 +1,4 @@
-"""What Redis refuses, and whether that passes by itself. The names are those that Redis' own answers begin with."""
+"""The reasons why Redis refuses a command, named after the first word of its error replies."""
 
 from enum import StrEnum
 
@@ -6,22 +6,22 @@ import redis
 
 
 class Refusal(StrEnum):
-    """AWAY        it cannot be reached, or ended the connection
+    """AWAY        not reachable, or closed the connection
     TIMEOUT     no answer in time: the result is unknown
-    LOADING     reads its data after a restart
-    BUSY        is at work on a long script of somebody's
-    READONLY    is a replica: a failover is, or was, under way
-    MISCONF     cannot save, and is set up to take no writes then
-    OOM         is at maxmemory
-    NOREPLICAS  has fewer replicas than it is told to have
-    NOSCRIPT    has forgotten our script; it is sent again at once
-    NOAUTH      wants a password, or another one than ours
-    NOPERM      our user may not do that
-    MOVED       the slot is on another node (ASK: on its way there)
-    TRYAGAIN    some keys of the slot are on their way
-    CLUSTERDOWN the cluster, or a slot of it, is served by nobody
-    MASTERDOWN  a replica whose master is away
-    CLIENTS     has as many clients as it takes
+    LOADING     loading its data after a restart
+    BUSY        running a long script
+    READONLY    a replica: a failover is, or was, in progress
+    MISCONF     cannot save, and is configured to refuse writes then
+    OOM         at maxmemory
+    NOREPLICAS  fewer replicas than min-replicas-to-write
+    NOSCRIPT    the script is not loaded; it is sent again immediately
+    NOAUTH      no password, or a wrong one
+    NOPERM      the user lacks the permission
+    MOVED       the slot is on another node (ASK: it is migrating there)
+    TRYAGAIN    some keys of the slot are migrating
+    CLUSTERDOWN the cluster, or a slot of it, has no node
+    MASTERDOWN  a replica that is disconnected from its master
+    CLIENTS     at maxclients
     OTHER       anything else; its text is in the log
     """
 
@@ -45,7 +45,7 @@ class Refusal(StrEnum):
     OTHER = "OTHER"
 
 
-# redis-py has a class for some, and takes the first word off their texts. Special cases come before their base.
+# redis-py has classes for some, and removes the first word of their texts. Subclasses come before their bases.
 _OF_TYPE: tuple[tuple[type[Exception], Refusal], ...] = (
     (redis.exceptions.NoScriptError, Refusal.NOSCRIPT),
     (redis.exceptions.MovedError, Refusal.MOVED),
@@ -63,14 +63,14 @@ _OF_TYPE: tuple[tuple[type[Exception], Refusal], ...] = (
     (redis.ConnectionError, Refusal.AWAY),
     (redis.exceptions.RedisClusterException, Refusal.CLUSTERDOWN),
 )
-_WORDS = {
+_BY_WORD = {
     **{refusal.value: refusal for refusal in Refusal if refusal is not Refusal.OTHER},
     **dict.fromkeys(("WRONGPASS", "NOAUTH"), Refusal.NOAUTH),
 }
 
 
-# Told in words alone: by a server that hangs up, and of commands in a script, as Redis 7.0 and later ones word it.
-_IN_WORDS = {
+# Errors without such a word: of refused connections, and of commands in a script, as worded since Redis 7.0.
+_BY_TEXT = {
     "max number of clients": Refusal.CLIENTS,
     "The user executing the script can't": Refusal.NOPERM,
     "ACL failure in script": Refusal.NOPERM,
@@ -80,13 +80,13 @@ _IN_WORDS = {
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """Of any error of redis-py's."""
+    """Returns the reason of an error of redis-py."""
     if isinstance(error.__context__, redis.ReadOnlyError):
-        # What redis-py makes of it behind a sentinel: the connection is gone, since it led to a replica.
+        # With sentinels, redis-py closes the connection, since it led to a replica, and raises a ConnectionError.
         return Refusal.READONLY
     found = next((refusal for kind, refusal in _OF_TYPE if isinstance(error, kind)), None)
     if found not in (None, Refusal.AWAY):
         return found
     text = str(error)
-    in_words = next((refusal for words, refusal in _IN_WORDS.items() if words in text), None)
-    return in_words or found or _WORDS.get(text.split(" ", 1)[0], Refusal.OTHER)
+    by_text = next((refusal for words, refusal in _BY_TEXT.items() if words in text), None)
+    return by_text or found or _BY_WORD.get(text.split(" ", 1)[0], Refusal.OTHER)

@@ -1,4 +1,4 @@
-"""A Lua script, with the digest by which Redis knows it."""
+"""A Lua script and its SHA-1 digest, for EVALSHA."""
 
 from collections.abc import Sequence
 from hashlib import sha1
@@ -15,5 +15,5 @@ class Script:
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def call(self, keys: Keys, names: Sequence[str], *arguments: str | bytes) -> Command:
-        """`names`: the keys that the script names, all of the shard `keys`. Behind them comes one that never exists."""
+        """Returns the command. `names`: the keys that the script declares, of the shard `keys`, without `absent`."""
         return ("EVALSHA", self.digest, str(len(names) + 1), *names, keys.absent, *arguments)

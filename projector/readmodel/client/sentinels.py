@@ -1,9 +1,9 @@
-"""REDIS_URL where sentinels know who is master.
+"""REDIS_URL with sentinels.
 
     redis+sentinel://[user:password@]host[:port][,host2[:port2]...]/service[/db][?option=value]
 
-as other clients of Redis write it; rediss+sentinel:// for TLS to all of them. User and password are for Redis,
-`sentinel_username` and `sentinel_password` among the options for the sentinels; the other options are redis-py's own.
+rediss+sentinel:// uses TLS to Redis and sentinels. User and password are for Redis, the options `sentinel_username` and
+`sentinel_password` for the sentinels; the other options are those of redis-py.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from redis.connection import parse_url
 
 PORT = 26379
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
-_OURS = {"sentinel_username": "username", "sentinel_password": "password"}
+_SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
 
 
 class Sentinels(Struct, frozen=True):
-    """`target`, `sentinel`: how Redis, and how a sentinel, is reached, as redis-py takes it, but for host and port."""
+    """`target`, `sentinel`: connection parameters of redis-py for Redis and for a sentinel, without host and port."""
 
     hosts: list[tuple[str, int]]
     service: str
@@ -28,37 +28,37 @@ class Sentinels(Struct, frozen=True):
 
 
 def sentinels(url: str) -> Sentinels | None:
-    """None for a URL of another kind. Raises ValueError."""
+    """Parses a REDIS_URL. Returns None if its scheme is another one. Raises ValueError."""
     scheme, _, rest = url.partition("://")
     plain = _SCHEMES.get(scheme.lower())
     if plain is None:
         return None
     rest, _, query = rest.partition("?")
-    place, _, path = rest.partition("/")
-    login, at, hosts = place.rpartition("@")
+    authority, _, path = rest.partition("/")
+    login, at, hosts = authority.rpartition("@")
     service, _, db = path.partition("/")
     if not service or not hosts:
         raise ValueError("expected hosts and a service")
     options = dict(parse_qsl(query))
-    ours = {_OURS[name]: options.pop(name) for name in _OURS if name in options}
-    # A host that is never asked: with it the URL is one that redis-py reads.
-    read = SplitResult(plain, f"{login}{at}unknown", f"/{db}", urlencode(options), "").geturl()
-    target: dict[str, Any] = dict(parse_url(read))  # type: ignore[no-untyped-call]
+    sentinel = {_SENTINEL_OPTIONS[name]: options.pop(name) for name in _SENTINEL_OPTIONS if name in options}
+    # The host is a placeholder, so that redis-py can parse the URL.
+    plain_url = SplitResult(plain, f"{login}{at}unknown", f"/{db}", urlencode(options), "").geturl()
+    target: dict[str, Any] = dict(parse_url(plain_url))  # type: ignore[no-untyped-call]
     del target["host"]
     tls = {name: value for name, value in target.items() if name.startswith("ssl_")}
     if target.pop("connection_class", None) is not None:
         target["ssl"] = tls["ssl"] = True
-    return Sentinels([_address(host) for host in hosts.split(",")], service, target, {**tls, **ours})
+    return Sentinels([_address(host) for host in hosts.split(",")], service, target, {**tls, **sentinel})
 
 
 def check(url: str) -> None:
-    """Raises ValueError for a REDIS_URL of no known kind."""
+    """Raises ValueError for an invalid REDIS_URL."""
     if sentinels(url) is None:
         parse_url(url)  # type: ignore[no-untyped-call]
 
 
 def _address(text: str) -> tuple[str, int]:
-    """`host`, `host:port`, `[::1]:port`. Raises ValueError."""
+    """Parses `host`, `host:port` or `[::1]:port`. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(PORT)

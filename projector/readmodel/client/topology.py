@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster has which slots, as `CLUSTER SLOTS` tells it. Pure."""
+"""The slots of each node of a Redis Cluster, parsed from `CLUSTER SLOTS`. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ Address = tuple[str, int]
 
 
 class Topology(Struct, frozen=True):
-    """`starts`: the first slots of ranges, ascending; `owners`: the master of each, None where nobody has it.
+    """`starts`: the first slot of each range, ascending; `owners`: its master, None if it has none.
 
-    `nodes`: masters, then replicas: whom to ask for the next one.
+    `nodes`: masters, then replicas: candidates for the next CLUSTER SLOTS.
     """
 
     starts: tuple[int, ...]
@@ -29,10 +29,10 @@ class _Range(NamedTuple):
     nodes: list[Address]
 
 
-def topology(reply: Sequence[Any], asked: str) -> Topology:
-    """`asked`: the host that answered, which a node that does not know its own name leaves out."""
+def topology(reply: Sequence[Any], source: str) -> Topology:
+    """Parses the reply. `source`: the host that answered, for nodes without a name in the reply."""
     ranges = sorted(
-        _Range(first, last, [_address(node, asked) for node in nodes]) for first, last, *nodes in reply if nodes
+        _Range(first, last, [_address(node, source) for node in nodes]) for first, last, *nodes in reply if nodes
     )
     starts, owners = [0], [None]
     for first, last, nodes in ranges:
@@ -43,13 +43,13 @@ def topology(reply: Sequence[Any], asked: str) -> Topology:
     return Topology(tuple(starts), tuple(owners), tuple(dict.fromkeys([*masters, *replicas])))
 
 
-def _address(node: Sequence[Any], asked: str) -> Address:
-    """The preferred name, then the port; what else there is says how else the node is called."""
+def _address(node: Sequence[Any], source: str) -> Address:
+    """Returns preferred name and port; alternative names follow them in the reply."""
     host, port, *_ = node
-    return named(host.decode() if host else "", asked), port
+    return named(host.decode() if host else "", source), port
 
 
-def named(host: str, asked: str) -> str:
-    """Where to connect to a node. `host`: as the node `asked` writes it; without a name it means `asked` itself."""
-    # A question mark: its name was to be told, and nobody has given it one.
-    return asked if host in ("", "?") else host
+def named(host: str, source: str) -> str:
+    """Returns the host to connect to. `host`: as in a reply of `source`; without a name it means `source` itself."""
+    # A question mark: cluster-preferred-endpoint-type is hostname, but the node has none configured.
+    return source if host in ("", "?") else host

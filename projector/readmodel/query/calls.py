@@ -84,7 +84,7 @@ def parts_asked(parts: int, rows: int, *, is_known: bool) -> int:
 class Call(Struct, frozen=True):
     """`keys` names what the script reads. `order` and `arguments` stand before and after the window. `prepares`: it may
     ask for other calls before it, and what those have found follows. `parts`: of each document, that are wanted.
-    `tells`: the answer ends with what was done, for `projector explain`.
+    `tells`: the reply ends with the steps that were taken: see explain.py.
     """
 
     script: Script
@@ -103,13 +103,13 @@ class Call(Struct, frozen=True):
         return self.script.call(keys, (*self.keys(keys), keys.position), *arguments)
 
 
-def call(chosen: Scan | Select, query: Query, *, tells: bool = False) -> Call:
+def call(chosen: Scan | Select, query: Query) -> Call:
     order = (_flag(query.descending), _flag(is_rotated(chosen, query)))
     parts = HEADS if heads_suffice(query) else WHOLE
     if isinstance(chosen, Scan):
         return Call(SCAN, partial(scan_keys, chosen), order, scan_arguments(chosen), parts)
-    arguments = (select_arguments(query, tells),)
-    return Call(SELECT, partial(select_keys, query), order, arguments, parts, prepares=True, tells=tells)
+    arguments = (select_arguments(query),)
+    return Call(SELECT, partial(select_keys, query), order, arguments, parts, prepares=True, tells=True)
 
 
 def is_rotated(chosen: Scan | Select, query: Query) -> bool:
@@ -133,7 +133,7 @@ def select_keys(query: Query, keys: Keys) -> list[str]:
     return [*first_keys(keys, query.sort), *values, *ranges]
 
 
-def select_arguments(query: Query, tells: bool = False) -> bytes:
+def select_arguments(query: Query) -> bytes:
     """A msgpack map, which names keys by their number in KEYS."""
     number = count(FIRST_KEYS + 1)
     return msgspec.msgpack.encode(
@@ -147,7 +147,7 @@ def select_arguments(query: Query, tells: bool = False) -> bytes:
                 for field, intervals in query.ranges
             ],
             "by_created": query.sort == "created_at",
-            "tells": tells,
+            "tells": True,
             "few": FEW_MEMBERS,
             "probed": PROBES_MAX,
             "interval": INTERVAL_MEMBERS,

@@ -1,4 +1,4 @@
-"""What is done for a list: for `projector explain`. Pure."""
+"""The plan and the steps by which a list was answered, from the replies of its scripts. Pure."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -7,27 +7,28 @@ from msgspec import Struct
 
 from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.query.calls import Call
+from projector.readmodel.query.plan import PlanTaken
 from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED
 from projector.readmodel.query.prepare.search import UNSEARCHED
 
 
 class Step(Struct, frozen=True):
-    """`what` is done, with which `key`, and how many groups that leaves.
+    """`what` was done with `key`, and the number of `groups` that were left after it.
 
-    `rank`    the page is read by its ranks in a sorted set
-    `list`    members of a sorted set are listed
-    `probe`   those listed are looked up in it
-    `search`  those whose line has the text, or whose row
-    `bitmap`, `slices`  the groups of a filter, as a mask
-    `and`     those in all masks
-    `slices`, then `sort`  those that lie about as far as the page are listed and sorted
-    `count`   those that pass the only filter
-    `walk`    so many groups are looked at in the order of the list
-    `slice by slice`  all lines are searched, before the script is called again
-    `some at a time`  members of filters are looked up for masks, before it is
-    `catch up`  what changed meanwhile is looked up, as much as one call has time for
-    `gathered`  the groups in all such filters, brought up to date
-    `place`, `read`  groups of a large page, and its documents: after the rest, perhaps in several calls
+    `rank`    the page was read by rank from a sorted set
+    `list`    members of a sorted set were listed
+    `probe`   the listed groups were looked up in a sorted set
+    `search`  groups with the text of `q` were selected, by their lines or rows
+    `bitmap`, `slices`  a mask of one filter was made
+    `and`     the masks of all filters were combined
+    `slices`, then `sort`  the groups near the page were selected, listed and sorted
+    `count`   the groups that pass the only filter were counted
+    `walk`    groups were looked up in the order of the list
+    `slice by slice`  a search of all lines was needed first, in calls of its own
+    `some at a time`  a mask had to be prepared first, in calls of its own
+    `catch up`  a prepared mask was brought up to date in part; the rest needed another call
+    `gathered`  a prepared mask was brought up to date
+    `place`, `read`  ids and documents of a large page were read after the list, in one call or several
     """
 
     what: str
@@ -40,12 +41,27 @@ class Shard(Struct, frozen=True):
     steps: list[Step]
 
 
-# One call of every shard, or several for the same.
+# The calls of all shards for the same purpose.
 Round = list[Shard]
 
 
-def told(live: ActiveGeneration, asked: Call, replies: Sequence[list[object]]) -> Round:
-    """What each reply tells at its end, if it does."""
+# Replies in place of a count: the call that answers needs other calls before it.
+_PREPARING = (UNSEARCHED, UNGATHERED, BEHIND)
+
+
+def plan_taken(call: Call, replies: Sequence[list[object]]) -> PlanTaken:
+    """The plan of one round, read off the steps at the end of each shard's reply."""
+    if not call.tells:
+        return PlanTaken.RANK
+    if any(reply[1] in _PREPARING for reply in replies):
+        return PlanTaken.PREPARED
+    steps = (cast(list[tuple[bytes, bytes, int]], reply[-1]) for reply in replies)
+    is_masked = any(what == b"and" for some in steps for what, _, _ in some)
+    return PlanTaken.MASKS if is_masked else PlanTaken.LOOK_UP
+
+
+def steps_of(live: ActiveGeneration, call: Call, replies: Sequence[list[object]]) -> Round:
+    """The steps of each shard in one round."""
     found = []
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
         if reply[1] == UNSEARCHED:
@@ -54,15 +70,15 @@ def told(live: ActiveGeneration, asked: Call, replies: Sequence[list[object]]) -
             steps = [Step("some at a time", keys.ordinal, 0)]
         elif reply[1] == BEHIND:
             steps = [Step("catch up", keys.ordinal, 0)]
-        elif asked.tells:
+        elif call.tells:
             raw = cast(list[tuple[bytes, bytes, int]], reply[-1])
             steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]
         else:
-            steps = [Step("rank", asked.keys(keys)[-1], cast(int, reply[1]))]
+            steps = [Step("rank", call.keys(keys)[-1], cast(int, reply[1]))]
         found.append(Shard(number, steps))
     return found
 
 
 def afterwards(what: str, keys: Sequence[str], groups: Sequence[int]) -> Round:
-    """What follows a large page. Both for each shard."""
+    """The step `what`, which follows a large page. `keys` and `groups`: one for each shard."""
     return [Shard(number, [Step(what, key, many)]) for number, (key, many) in enumerate(zip(keys, groups, strict=True))]

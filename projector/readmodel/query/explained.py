@@ -1,4 +1,4 @@
-"""How a list is answered, and how long that takes: for `projector explain`."""
+"""Measures how a list is answered: plan, steps and times, for `projector explain`."""
 
 import time
 from statistics import median
@@ -7,18 +7,18 @@ from msgspec import Struct
 
 from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.explain import Round
-from projector.readmodel.query.plan import plan
+from projector.readmodel.query.plan import PlanTaken
 from projector.readmodel.query.query import Query
 
 
 class Explained(Struct, frozen=True):
-    """`positions`: what was reflected; empty where nothing is live.
+    """`positions`: what the list reflected, empty while no generation is live. `rounds`: calls of all shards in order.
 
-    `rounds`: the calls of all shards, one after the other. Times are medians of `times` runs, in milliseconds, with
-    all round trips: `list_ms` of the list, `floor_ms` of a call that reads next to nothing.
+    `list_ms`, `floor_ms`: the time of the list, and of a call that reads positions only; medians of `times` runs, in
+    milliseconds, with all round trips.
     """
 
-    plan: str
+    plan: PlanTaken
     positions: dict[str, int]
     rounds: list[Round]
     count: int
@@ -30,7 +30,6 @@ class Explained(Struct, frozen=True):
 
 async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> Explained:
     """Raises Unavailable and ReadModelFault."""
-    # Whether it is ready is not asked.
     engine = Engine(redis_url, wait_ms, connections_max=1, ready_lag_max=0)
     try:
         rounds: list[Round] = []
@@ -40,14 +39,14 @@ async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> E
             start_s = time.perf_counter()
             await engine.list(query)
             middle_s = time.perf_counter()
-            await engine.now()
+            await engine.snapshot()
             lists.append(middle_s - start_s)
             floors.append(time.perf_counter() - middle_s)
     finally:
         await engine.close()
     rows = max(0, min(query.limit, answer.count - query.offset))
     return Explained(
-        plan(query).name,
+        answer.plan,
         dict(answer.positions),
         rounds,
         answer.count,

@@ -1,4 +1,4 @@
-"""The fields of a group and of its orders, and a choice of them."""
+"""The fields of a group and of its orders, and a selection of them."""
 
 from msgspec import Struct
 
@@ -30,7 +30,7 @@ ORDER_FIELDS = (
 
 
 class Fields(Struct, frozen=True):
-    """`group` in document order; `order`, the fields of each order, is empty unless `group` has `orders`."""
+    """`group` is in document order; `order`, the fields of each order, is empty unless `group` has `orders`."""
 
     group: tuple[str, ...]
     order: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Sets of numbers as sorted, disjoint intervals: what any mix of operators on one field comes down to."""
+"""Sets of numbers as sorted, disjoint intervals: the result of all operators on one field."""
 
 from collections.abc import Iterable, Sequence
 from math import inf
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """From `lo` to `hi`, without the end itself where it is open. Never empty in a set."""
+    """From `lo` to `hi`; an open end is not included. Never empty."""
 
     lo: float
     lo_open: bool
@@ -16,7 +16,7 @@ class Interval(NamedTuple):
 
 Intervals = tuple[Interval, ...]
 
-# Every finite number. The upper end is open because groups without a `display_id` are filed under +inf.
+# All finite numbers. The upper end is open because groups without a `display_id` have the score +inf.
 FINITE: Intervals = (Interval(-inf, False, inf, True),)
 
 
@@ -25,7 +25,7 @@ def points(values: Iterable[float]) -> Intervals:
 
 
 def all_but(values: Iterable[float]) -> Intervals:
-    """FINITE without these values, which must be finite."""
+    """Returns FINITE without these values, which must be finite."""
     lo, lo_open = -inf, False
     intervals = []
     for value in sorted(set(values)):
@@ -43,12 +43,12 @@ def below(value: float, *, open_: bool) -> Intervals:
 
 
 def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> Intervals:
-    """One sweep over both: O(len(left) + len(right))."""
+    """Returns what both have in common, in O(len(left) + len(right))."""
     common: list[Interval] = []
     i = j = 0
     while i < len(left) and j < len(right):
         a, b = left[i], right[j]
-        # The later start and the earlier end; of two equal ends the open one is the narrower.
+        # The later start and the earlier end; of two equal ends the open one is narrower.
         lo, lo_open = max((a.lo, a.lo_open), (b.lo, b.lo_open))
         hi, hi_closed = min((a.hi, not a.hi_open), (b.hi, not b.hi_open))
         common.extend(_unless_empty(Interval(lo, lo_open, hi, not hi_closed)))
@@ -60,7 +60,7 @@ def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> Intervals:
 
 
 def of_integers(intervals: Iterable[Interval]) -> Intervals:
-    """The same set of integers with closed ends, but for the infinite ones."""
+    """Returns the same set of integers, with closed ends where they are finite."""
     closed = []
     for lo, lo_open, hi, hi_open in intervals:
         first = lo + 1 if lo_open and lo != -inf else lo

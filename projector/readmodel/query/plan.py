@@ -1,8 +1,6 @@
-"""How a query is answered: which script, over which keys. Pure.
+"""Chooses the script that answers a query, and its keys; names the plan that the answer took. Pure."""
 
-`scan`    one sorted set is the answer as it stands: O(log n + page) at any offset
-`select`  filters are looked up in sets, or made bitmaps of: see select.lua
-"""
+from enum import StrEnum
 
 from msgspec import Struct
 
@@ -11,9 +9,34 @@ from projector.readmodel.query.intervals import Interval
 from projector.readmodel.query.query import Query
 
 
-class Scan(Struct, frozen=True):
-    """`index` names a sorted set: `by` a sort field, or `of` a field and a value. `within` bounds its scores.
+class PlanTaken(StrEnum):
+    """How a list was answered, cheapest first. Of several shards or calls, the most expensive one counts.
 
+    NOTHING   no index was read: a filter matches nothing, or no generation is live
+    RANK      the page was read by rank from one sorted set
+    LOOK_UP   groups of the smallest filter, or in the order of the list, were looked up in the sets of the filters
+    MASKS     bitmaps of the filters were combined
+    PREPARED  a mask was prepared in calls before the one that answered
+    """
+
+    NOTHING = "nothing"
+    RANK = "rank"
+    LOOK_UP = "look-up"
+    MASKS = "masks"
+    PREPARED = "prepared"
+
+
+_CHEAPEST_FIRST = tuple(PlanTaken)
+
+
+def costlier(left: PlanTaken, right: PlanTaken) -> PlanTaken:
+    return max(left, right, key=_CHEAPEST_FIRST.index)
+
+
+class Scan(Struct, frozen=True):
+    """One sorted set is the answer: O(log n + page) at any offset, see scan.lua.
+
+    The set is that of a sort field (`by`), or of a field and a value (`of`). `within` bounds its scores.
     `rotated`: the members with the score +inf come last, although the order is descending.
     """
 
@@ -22,17 +45,13 @@ class Scan(Struct, frozen=True):
     within: Interval | None
     rotated: bool
 
-    name = "scan"
-
 
 class Select(Struct, frozen=True):
-    name = "select"
+    """Several filters, values or intervals: select.lua chooses between look-ups and masks."""
 
 
 class Nothing(Struct, frozen=True):
-    """Some filter matches nothing, hence so does the query."""
-
-    name = "nothing"
+    """A filter matches nothing, so the query matches nothing."""
 
 
 Plan = Scan | Select | Nothing
@@ -63,5 +82,5 @@ def _is_empty(query: Query) -> bool:
 
 
 def heads_suffice(query: Query) -> bool:
-    """The default fields are stored on their own, so that most lists need no more."""
+    """Whether the query wants only the default fields, which are stored separately."""
     return query.fields.group == DEFAULT_FIELDS

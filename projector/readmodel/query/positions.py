@@ -1,7 +1,7 @@
-"""How far the log is reflected, as Redis tells it. Pure.
+"""Positions: how far the read model reflects the log. Pure.
 
-Written `orders/0@81235,orders/1@7`: of each partition, everything before that offset. Where the name of a topic has
-other characters than Kafka allows, they are percent-encoded.
+The text form is `orders/0@81235,orders/1@7`: of each partition the next offset to apply. Characters that Kafka does not
+allow in the name of a topic are percent-encoded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,21 +11,21 @@ from msgspec import Struct
 
 from projector.readmodel.client.errors import Unavailable
 
-# Beside the positions: how often parked events were applied after all, which moves no position.
+# A field of the position hash: how often a redrive has changed documents, which moves no position.
 _REDRIVEN = b"redriven"
-# Beside the positions too, as long as a commit is half written: documents and indexes of the shard may disagree.
+# A field of the position hash while a commit is half written: documents and indexes of the shard may disagree.
 _UNFINISHED = b"unfinished"
 
 # `<topic>/<number>` -> the next offset to apply.
 Positions = Mapping[str, int]
 
 
-class Instant(Struct, frozen=True):
+class Snapshot(Struct, frozen=True):
     """What an answer reflects.
 
-    `content`: equal ones mean equal answers, for the fold is deterministic. It tells the generation, and of every shard
-    the positions, and how often parked events were redriven. `positions`: of each partition the lowest of all shards,
-    as `text` in the header. `shards`: each.
+    `content`: the generation, and of each shard the positions and the number of redrives. Equal contents mean equal
+    answers, since the fold is deterministic. `positions`: the lowest of all shards for each partition; `text`: the same
+    as a header. `shards`: the positions of each shard.
     """
 
     content: bytes
@@ -34,8 +34,8 @@ class Instant(Struct, frozen=True):
     shards: tuple[Positions, ...]
 
 
-def instant(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Instant:
-    """`generation`: what names it. `replies`: for each shard its position hash in Redis, name and offset by turns.
+def snapshot(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Snapshot:
+    """`generation`: a unique name of it. `replies`: the position hash of each shard, field and value in turn.
 
     Raises ValueError, Unavailable.
     """
@@ -43,17 +43,17 @@ def instant(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Instant:
     text = written(lowest(shards))
     each = (written(shard) for shard in shards) if len(shards) > 1 else (text,)
     content = b"\n".join((generation, *(part.encode() for part in each), *_redriven(replies)))
-    return Instant(content, lowest(shards), text, shards)
+    return Snapshot(content, lowest(shards), text, shards)
 
 
 def _redriven(replies: Sequence[Sequence[bytes]]) -> list[bytes]:
-    """Of the shards that had any."""
-    told = ((shard, name, times) for shard, reply in enumerate(replies) for name, times in _pairs(reply))
-    return [b"%d %b %b" % (shard, name, times) for shard, name, times in told if name == _REDRIVEN]
+    """Returns the number of redrives of each shard that had any."""
+    fields = ((shard, name, times) for shard, reply in enumerate(replies) for name, times in _pairs(reply))
+    return [b"%d %b %b" % (shard, name, times) for shard, name, times in fields if name == _REDRIVEN]
 
 
 def lowest(shards: Sequence[Positions]) -> Positions:
-    """What all shards have reached. What one has nothing of is not reached."""
+    """Returns what all shards have reached: without partitions of which one shard has no position."""
     first, *others = shards
     if not others:
         return first
@@ -61,7 +61,7 @@ def lowest(shards: Sequence[Positions]) -> Positions:
 
 
 def highest(shards: Iterable[Positions]) -> Positions:
-    """What any shard has reached."""
+    """Returns what at least one shard has reached."""
     found: dict[str, int] = {}
     for shard in shards:
         for name, offset in shard.items():
@@ -70,9 +70,9 @@ def highest(shards: Iterable[Positions]) -> Positions:
 
 
 def offsets(reply: Sequence[bytes]) -> Positions:
-    """Of a hash of Redis, name and offset by turns. Raises ValueError, Unavailable while a commit is unfinished."""
+    """Parses a position hash, field and value in turn. Raises ValueError; Unavailable while a commit is unfinished."""
     if _UNFINISHED in reply:
-        raise Unavailable("a commit failed halfway, and the projector has not finished it yet")
+        raise Unavailable("a commit failed halfway, and the projector has not redone it yet")
     return {name.decode(): int(offset) for name, offset in _pairs(reply) if name != _REDRIVEN}
 
 
@@ -80,16 +80,16 @@ def _pairs(reply: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
     return zip(reply[::2], reply[1::2], strict=True)
 
 
-def lag(end: Positions, positions: Positions) -> int:
-    """Events between where the log ends and what is reflected, over all partitions."""
+def events_behind(end: Positions, positions: Positions) -> int:
+    """Returns the number of events between `positions` and the end of the log, over all partitions."""
     return sum(max(offset - positions.get(name, 0), 0) for name, offset in end.items())
 
 
-NOTHING_LIVE = Instant(b"", {}, "", ())
+NOTHING_LIVE = Snapshot(b"", {}, "", ())
 
 
 def written(positions: Positions) -> str:
-    """Sorted by topic and number."""
+    """Returns the text form, sorted by topic and number."""
     parts = sorted((*_split(name), offset) for name, offset in positions.items())
     return ",".join(f"{quote(topic, safe='')}/{number}@{offset}" for topic, number, offset in parts)
 
@@ -100,5 +100,5 @@ def _split(name: str) -> tuple[str, int]:
 
 
 def missing(positions: Positions, minimum: Positions) -> dict[str, int]:
-    """The part of `minimum` that `positions` does not reach. A partition that nothing was applied of is at 0."""
+    """Returns the part of `minimum` that `positions` does not reach. A partition without a position is at 0."""
     return {name: offset for name, offset in minimum.items() if positions.get(name, 0) < offset}

@@ -1,4 +1,4 @@
-"""What a list is asked for, as one value."""
+"""A list query as one value."""
 
 from msgspec import Struct
 
@@ -11,10 +11,10 @@ RANGE_FIELDS = DATE_FIELDS + NUMBER_FIELDS
 
 
 class Query(Struct, frozen=True):
-    """A list query. Equal queries mean the same list: filters are sorted, duplicates and empty values gone.
+    """A list query, normalised: filters are sorted, without duplicates and empty values. Equal ones are the same list.
 
-    `ids` and each filter: None or absent is no filter, empty matches nothing. `values` and `ranges` hold one
-    entry for each field that is filtered, in the order of VALUE_FIELDS and RANGE_FIELDS. `needle` is casefolded.
+    `values` and `ranges` have an entry for each filtered field, in the order of VALUE_FIELDS and RANGE_FIELDS. An empty
+    filter matches nothing; `ids` of None is no filter. `needle` is the casefolded `q`.
     """
 
     limit: int
@@ -27,5 +27,5 @@ class Query(Struct, frozen=True):
     ranges: tuple[tuple[str, Intervals], ...]
     fields: Fields
 
-    def any_of(self, field: str) -> tuple[str, ...] | None:
+    def values_of(self, field: str) -> tuple[str, ...] | None:
         return dict(self.values).get(field)

@@ -1,4 +1,1 @@
-"""What is stored in Redis: key names, documents, generations, and the Lua that computes what indexes hold.
-
-The projector writes it and the API reads it, so both import it from here.
-"""
+"""What the projector stores in Redis and the API reads: key names, documents, generations, and Lua for both."""

@@ -1,7 +1,7 @@
-"""The document of an order group, as it is stored and served.
+"""The document of an order group, as stored and served.
 
-It is stored in two parts, since nearly every list asks for the default fields alone: the *row* is a JSON object of
-those, the *rest* is what follows them in the whole document, from the comma to the last brace.
+It is stored in two parts, since most lists need only the default fields: the *row* is a JSON object of those, the
+*rest* is the remainder of the whole document, from the comma after them to the last brace.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ from msgspec import Raw, Struct
 
 from events.contract.amount import amount_text
 
-# The version of the read model: fold, document and indexes. Another version means another generation.
+# The version of the read model: fold, document and indexes. Each version has generations of its own.
 VERSION = 7
 
 
 class OrderRow(Struct, frozen=True, gc=False):
-    """One counted order; times in RFC 3339."""
+    """An order of a group; times in RFC 3339."""
 
     id: str
     display_id: int | None
@@ -32,7 +32,7 @@ class OrderRow(Struct, frozen=True, gc=False):
 
 
 class Document(Struct, frozen=True, gc=False):
-    """One listed group. The order of the fields is part of the read model: `q` finds id and customer id in the row."""
+    """A listed group. The order of the fields is part of the read model: `q` searches id and customer id in the row."""
 
     id: str
     customer_id: str | None
@@ -55,19 +55,19 @@ _REST = b',"display_id":'
 
 
 def parts(document: Document) -> tuple[bytes, bytes]:
-    """Row and rest. In a JSON string every quote follows a backslash, so the first `,"display_id":` is the border."""
+    """Returns row and rest. Quotes in JSON strings are escaped, so the first `,"display_id":` begins the rest."""
     whole = _encode(document)
-    border = whole.index(_REST)
-    return whole[:border] + b"}", whole[border:]
+    boundary = whole.index(_REST)
+    return whole[:boundary] + b"}", whole[boundary:]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
-# The same few times come again and again: in the group and its orders, at creation and update.
+# Cached, since most times occur several times in a group and its orders.
 @lru_cache(maxsize=65_536)
 def time_text(unix_us: int) -> str:
-    """UTC with milliseconds, cut off and not rounded: `2026-06-01T10:00:00.000Z`."""
+    """Returns UTC, truncated to milliseconds: `2026-06-01T10:00:00.000Z`."""
     return (_EPOCH + timedelta(microseconds=unix_us)).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -1,17 +1,7 @@
-"""The generations there are, beside the one that `og:live` points at.
+"""The list of generations, and other keys outside of any generation. The table of docs/architecture.md has the types.
 
-    {og:live}:generations  hash    number -> JSON of Listed
-    {og:live}:numbers      string  the number that the next one gets; none is given twice
-    {og:live}:replay       string  who is at work on them; gone soon after that process is
-
-Beside them stands what projectors tell of the log, whatever generation it goes into: see projector/parked/.
-
-    {og:live}:paused       hash    partition -> JSON: where it waits for room for parked events
-    {og:live}:untold       set     positions of parked events that their topic has not taken yet
-    {og:live}:started      hash    partition -> JSON: who reads it, and has not ended in an orderly way
-    {og:live}:deadly       set     identity of the log, a space, and the position of an event that killed who read it
-
-A generation that is live says so by the pointer alone: `state` tells how far it had come before.
+Only `og:live` makes a generation live; `state` is the stage that it had reached before. See projector/parked/ for
+the keys about the log.
 """
 
 from enum import StrEnum
@@ -31,10 +21,10 @@ REWRITES = "{og:live}:rewrites"
 
 
 class State(StrEnum):
-    """BUILDING  its log has not been read to the end yet; or it has, and nobody has compared it.
-    VERIFIED  compared: it may go live.
-    READY     is live, or was: complete up to its positions, and kept to go back to.
-    DROPPING  its keys are being deleted.
+    """BUILDING  the log is being read, or `verify` has not compared it yet
+    VERIFIED  compared with the log: may become live
+    READY     is live, or was: complete up to its positions, and kept for a rollback
+    DROPPING  its keys are being deleted
     """
 
     BUILDING = "building"
@@ -44,10 +34,10 @@ class State(StrEnum):
 
 
 class Listed(Struct, frozen=True):
-    """`made_at`, `live_at`: RFC 3339; the latter of the last time that it became live, empty where it never was. Each
-    switch writes a later `live_at` than all before, whatever the hosts' clocks say: a rollback takes the latest.
+    """An entry of the list. `differences`: those that `verify` found.
 
-    `differences`: how many were found when it was compared.
+    `made_at`, `live_at`: RFC 3339. `live_at` is when it last became live, empty if it never was. Each switch writes a
+    later `live_at` than all before, even if clocks of hosts differ: a rollback chooses the latest.
     """
 
     generation: Generation
@@ -58,7 +48,7 @@ class Listed(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far a step of a replay is: events, or groups. Told in `{og:live}:replay`."""
+    """Progress of a step of a replay, in events or groups; part of `{og:live}:replay`."""
 
     step: str
     done: int

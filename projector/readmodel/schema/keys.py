@@ -1,8 +1,7 @@
-"""The names of everything the read model keeps in Redis. docs/architecture.md has the table with the types.
+"""The names of all keys of the read model in Redis. The table of docs/architecture.md has their types.
 
-`og:{<generation>.<shard>}:...`: the braces are a Redis Cluster hash tag, so that all keys of one shard lie
-in one slot and one script may touch them together. `og:live` stands outside: it says which generation
-readers use.
+`og:{<generation>.<shard>}:...`: the braces are a Redis Cluster hash tag, so that all keys of one shard are in one slot
+and one script can use them. `og:live`, outside of any shard, names the generation that is read.
 """
 
 from hashlib import blake2b
@@ -12,23 +11,23 @@ from msgspec import Meta, Struct
 
 LIVE = "og:live"
 
-# One sorted set each, scored by the field; `id` has score 0 throughout, so its order is the byte order of ids.
+# One sorted set each, scored by the field. All scores of `id` are 0, so its order is the byte order of ids.
 SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
-# Bits of a bucket, one bitmap each: see buckets.lua, also for the bits of ids.
+# Bit slices of each field, one bitmap each: see buckets.lua, also for those of ids.
 SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 53}
 ID_SLICES = 256
 # One sorted set for each value, scored by the group's created_at in milliseconds.
 VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
 
-# Groups whose lines are looked through together: see lines.lua.
+# Lines in one chunk of text: see lines.lua.
 LINES = 128
 
 
 class Generation(Struct, frozen=True):
-    """A full set of keys. `version` is that of the code that wrote it (document, fold and indexes).
+    """A full set of keys. `version` is the version of the read model, of the code that wrote it.
 
-    `nonce` tells two generations of one number apart: Redis may have been cleared, and the log be another. Of one
-    nonce, equal positions mean equal content.
+    `nonce` distinguishes generations of one number, as after Redis was cleared. With one nonce, equal positions mean
+    equal content.
     """
 
     number: Annotated[int, Meta(ge=0)]
@@ -40,7 +39,7 @@ class Generation(Struct, frozen=True):
         return Keys(f"og:{{{self.number}.{shard}}}:")
 
     def shard_of(self, group_id: str) -> int:
-        """Stable over processes and versions of Python, unlike `hash`."""
+        """Returns the shard of a group. Unlike `hash`, it is the same in all processes and versions of Python."""
         if self.shards == 1:
             return 0
         return int.from_bytes(blake2b(group_id.encode(), digest_size=8).digest(), "big") % self.shards
@@ -88,24 +87,24 @@ class Keys:
         self.tally = prefix + "tally"
         self.parked = prefix + "parked"
         self.discarded = prefix + "discarded"
-        # Not a key but a channel.
+        # A channel, not a key.
         self.stored = prefix + "stored"
 
     @property
     def absent(self) -> str:
-        """A key that never exists. While the slot of the shard migrates, a Redis Cluster refuses to run a script that
-        declares it: keys that the script does not declare could lie on the other node.
+        """A key that never exists, declared by every script. So a Redis Cluster refuses the script while the slot of
+        the shard migrates: undeclared keys could be on the other node.
         """
         return self.prefix + "absent"
 
     @property
     def listed(self) -> str:
-        """The bitmap of the listed groups; each slice has about its size."""
+        """The bitmap of the listed groups; each slice is about as large."""
         return self.prefix + "bits:all"
 
     @property
     def id_slices(self) -> list[str]:
-        """Most of them are not there: ids begin alike, and never differ in some bits of a byte."""
+        """Most do not exist: ids have a common prefix, and some bits of a byte never differ."""
         return [f"{self.prefix}bits:by:id:{k}" for k in range(ID_SLICES)]
 
     def by(self, sort_field: str) -> str:

@@ -16,14 +16,14 @@ from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.client.script import Script
 from projector.readmodel.query.calls import WHOLE, call, gathering, is_rotated
-from projector.readmodel.query.explain import Round, afterwards, told
+from projector.readmodel.query.explain import Round, afterwards, plan_taken, steps_of
 from projector.readmodel.query.lua.scripts import CHANGED, GATHER, PLACES, SEARCH
 from projector.readmodel.query.page.documents import FIRST_ROWS, ROWS_MAX, Documents
 from projector.readmodel.query.page.known import RENEWALS_MAX, Known
 from projector.readmodel.query.page.paging import ROUNDS_MAX, Paging
 from projector.readmodel.query.page.places import Places
 from projector.readmodel.query.page.spans import LADDER, LADDER_SELECTED
-from projector.readmodel.query.plan import Scan, Select
+from projector.readmodel.query.plan import PlanTaken, Scan, Select, costlier
 from projector.readmodel.query.prepare.gather import BEHIND, CATCH_UPS_MAX, Gathering
 from projector.readmodel.query.prepare.search import Search
 from projector.readmodel.query.query import Query
@@ -39,6 +39,7 @@ class Listed(Struct, frozen=True):
     documents: Sequence[bytes]
     live: ActiveGeneration
     positions: Sequence[object]
+    plan: PlanTaken
 
 
 class Listing:
@@ -56,11 +57,12 @@ class Listing:
         self._preparing = preparing
         self._query = query
         self._steps = steps
-        self._asked = call(chosen, query, tells=steps is not None)
+        self._asked = call(chosen, query)
         self._rotated = is_rotated(chosen, query)
         ladder = LADDER if isinstance(chosen, Scan) else LADDER_SELECTED
         self._paging = Paging(query, self._asked.parts, rotated=self._rotated, ladder=ladder)
         self._search, self._gathering = Search(query.needle), Gathering(partial(gathering, query))
+        self._plan = PlanTaken.RANK
         self._misses = 0
         # For each shard, once it was in vain that something was read after the list.
         self._known: Sequence[Known] = ()
@@ -76,7 +78,8 @@ class Listing:
                 return None
             replies = cast(list[list[object]], seen.values)
             if self._steps is not None:
-                self._steps.append(told(seen.live, self._asked, replies))
+                self._steps.append(steps_of(seen.live, self._asked, replies))
+            self._plan = costlier(self._plan, plan_taken(self._asked, replies))
             counts = [reply[1] for reply in replies]
             if BEHIND in counts:
                 catch_ups += 1
@@ -132,7 +135,7 @@ class Listing:
         positions = [reply[0] for reply in replies]
         if not self._paging.is_read_after:
             page = self._paging.page(replies)
-            return None if page is None else Listed(page.count, page.told, live, positions)
+            return None if page is None else Listed(page.count, page.told, live, positions, self._plan)
         known, is_first = self._known, not self._known
         if is_first:
             known = [Known(live.generation, reply, self._asked.parts) for reply in replies]
@@ -150,7 +153,7 @@ class Listing:
                     rows |= one.rows
                 if rows.keys() >= set(page.told):
                     told = [rows[group_id] for group_id in page.told]
-                    return Listed(page.count, told, live, positions)
+                    return Listed(page.count, told, live, positions, self._plan)
         if is_first:
             # What may be in the page by then, too.
             await self._read(live, known, [one.unread for one in known])
