@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from projector.verify.compare import Report
-from projector.verify.picture import Difference
+from projector.verify.difference import Difference
 
 _out = Console(highlight=False, soft_wrap=True, markup=False)
 

@@ -143,4 +143,4 @@ def test_a_projector_tells_of_what_it_finds(one_redis_url: str, tmp_path: Path) 
 
 
 def told() -> str:
-    return f"{FAULT}: `projector verify` shows all of them, `projector replay` mends them"
+    return f"{FAULT}: `projector verify` lists all differences, `projector replay` repairs them"

@@ -34,7 +34,7 @@ from projector.readmodel.schema.keys import SLICES, Generation
 from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from projector.verify import level
+from projector.verify import alignment
 from projector.verify import shards as shards_module
 from projector.verify.buckets import bits_of, slices_of_id
 from projector.verify.compare import Report, compare_generations, verify_log
@@ -236,7 +236,7 @@ def test_every_fault_of_bitmaps_is_found_and_named(
         told = garden.slice_of_id()
         (one,) = verify(log, store, generation).first
         assert (one.group, one.what) in told.places
-        assert (one.expected, one.found) == ("the bits of its id", "1 of them off")
+        assert (one.expected, one.found) == ("the bits of its id", "1 of them wrong")
 
 
 def test_bits_of_groups_that_came_far_apart(
@@ -617,10 +617,10 @@ def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
 ) -> None:
     publish(log, sample(EVENTS))
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
-    monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
+    monkeypatch.setattr(alignment, "STALL_MAX_S", 0.1)
     with opened(one_redis_url) as store:
         build(log, store, live, EVENTS - 1)
-        with pytest.raises(CannotGoOn, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
+        with pytest.raises(CannotGoOn, match=f"stays at orders/0@{EVENTS - 1} for 0.1 s, behind another one"):
             compare(store, live, built, build(log, store, built))
 
 
