@@ -1,4 +1,4 @@
-"""`projector explain`: how the API answers a list, and how long that takes."""
+"""`projector explain`: how the API answers a list, and how long it takes."""
 
 import asyncio
 import os
@@ -8,22 +8,22 @@ from typing import Annotated
 import msgspec
 import typer
 
-from projector.cli.wiring import answering
+from projector.cli.wiring import advise_if_not_running
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.settings import load_settings
 
 
 def explain(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="As it stands behind the `?` of a URL.")],
-    times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="How often it is asked.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query string of a list's URL.")],
+    times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="How often the query is run.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
     ] = None,
 ) -> None:
     """Show how a list is answered: plan, keys, numbers of groups, and time."""
-    # Imported here, as for `serve`.
+    # Imported here, so that other commands start without the read engine.
     from api.config import REDIS_WAIT_MS
     from api.params.query import InvalidRequest, parse_list
     from projector.cli import show_explain
@@ -33,13 +33,13 @@ def explain(
     parsed = parse_list(query.removeprefix("?"))
     if isinstance(parsed, InvalidRequest):
         raise BadSetting(f"{query}: {parsed.message}")
-    with answering(settings):
+    with advise_if_not_running(settings):
         try:
             found = asyncio.run(explained(settings.store_url, parsed, times, REDIS_WAIT_MS))
         except Unavailable as error:
             raise StoreUnavailable(str(error)) from None
         except ReadModelFault as error:
-            raise CannotGoOn(f"the read model contradicts itself: {error}: see projector verify") from None
+            raise CannotGoOn(f"the read model is inconsistent: {error}. Run projector verify") from None
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

@@ -1,4 +1,4 @@
-"""What `projector explain` prints."""
+"""Prints the result of `projector explain`."""
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -6,24 +6,24 @@ from rich.table import Table
 from projector.cli.show import print_table
 from projector.readmodel.query.explained import Explained
 
-# What a step is for whoever has not read projector/readmodel/query/explain.py.
+# Short descriptions of the steps that projector/readmodel/query/explain.py defines.
 MEANINGS = {
-    "rank": "the page is read by its ranks",
-    "list": "members are listed",
-    "probe": "those are looked up, these are left",
-    "search": "groups with the text",
-    "slice by slice": "all lines are searched first",
-    "some at a time": "members are looked up first",
-    "catch up": "what changed meanwhile",
-    "gathered": "groups in all such filters, brought up to date",
+    "rank": "page read by rank",
+    "list": "members of the smallest filter",
+    "probe": "remain after a look-up in this filter",
+    "search": "groups that contain the text",
+    "slice by slice": "text searched before the call that answers",
+    "some at a time": "members looked up before the call that answers",
+    "catch up": "changes since that preparation",
+    "gathered": "groups in all prepared filters, up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",
-    "sort": "these are sorted",
+    "sort": "groups sorted",
     "count": "groups that pass the only filter",
-    "walk": "looked at in the order of the list",
-    "place": "groups of a large page, after the rest",
-    "read": "documents of it, at last",
+    "walk": "checked in the order of the list",
+    "place": "groups of a large page, listed in a later call",
+    "read": "documents of a large page, read in a later call",
 }
 # Steps that have no number of groups.
 COUNTLESS = ("slice by slice", "some at a time", "catch up")
@@ -43,4 +43,5 @@ def explained(found: Explained) -> None:
     print_table(table)
     reflected = ", ".join(f"{partition}@{offset}" for partition, offset in found.positions.items()) or "nothing"
     print(f"{found.count:,} groups, {found.rows:,} rows; reflects {reflected}")
-    print(f"{found.list_ms:g} ms, the median of {found.times}; {found.floor_ms:g} ms for a call that reads nothing")
+    runs = "1 run" if found.times == 1 else f"{found.times} runs"
+    print(f"{found.list_ms:g} ms, median of {runs}; {found.floor_ms:g} ms for a call that reads nothing")

@@ -1,4 +1,4 @@
-"""`projector explain` tells what is done: names of keys, and numbers that plain commands confirm."""
+"""`projector explain` shows the steps of a list: names of keys, and numbers that plain Python confirms."""
 
 import json
 import random
@@ -15,10 +15,10 @@ from projector.readmodel.query.explain import Step
 from tests.integration.seed import go_live, iso, make_groups, serve, write
 from tests.processes import projector
 
-# More than any filter may have to be read member by member.
+# More groups than a filter may have to be read member by member.
 GROUPS = make_groups(random.Random(5), 4000)
 
-Told = list[tuple[str, str, int]]
+StepList = list[tuple[str, str, int]]
 
 
 @pytest.fixture
@@ -34,98 +34,98 @@ def explain(one_redis_url: str, tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def steps(explain: Callable[..., Any]) -> Callable[[str], tuple[Told, Any]]:
-    def ask(query: str) -> tuple[Told, Any]:
+def steps(explain: Callable[..., Any]) -> Callable[[str], tuple[StepList, Any]]:
+    def ask(query: str) -> tuple[StepList, Any]:
         done = explain(query, "--json", "--times", "2")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert found["list_ms"] > 0
         assert [shard["number"] for one in found["rounds"] for shard in one] == [0] * len(found["rounds"])
-        told = [step for one in found["rounds"] for shard in one for step in shard["steps"]]
-        return [(step["what"], step["key"].removeprefix("og:{0.0}:"), step["groups"]) for step in told], found
+        taken = [step for one in found["rounds"] for shard in one for step in shard["steps"]]
+        return [(step["what"], step["key"].removeprefix("og:{0.0}:"), step["groups"]) for step in taken], found
 
     return ask
 
 
-def test_every_plan_is_told(steps: Callable[[str], tuple[Told, Any]]) -> None:
+def test_every_plan_is_explained(steps: Callable[[str], tuple[StepList, Any]]) -> None:
     pending = sum("pending" in group["statuses"] for group in GROUPS)
     web = sum("sc_web" in group["sales_channel_ids"] for group in GROUPS)
 
-    told, found = steps("")
-    assert told == [("rank", "by:created_at", 4000)]
+    taken, found = steps("")
+    assert taken == [("rank", "by:created_at", 4000)]
     assert (found["plan"], found["count"], found["rows"]) == ("scan", 4000, 50)
     assert steps("seller_id=sel_3")[0][0][:2] == ("rank", "of:seller_id:sel_3")
     assert steps("id=")[0] == []
 
     customers = sum(group["customer_id"] == "cus_1" for group in GROUPS)
     both_filters = sum(group["customer_id"] == "cus_1" and "pending" in group["statuses"] for group in GROUPS)
-    told, found = steps("customer_id=cus_1&status=pending&order=total")
-    assert told == [
+    taken, found = steps("customer_id=cus_1&status=pending&order=total")
+    assert taken == [
         ("list", "of:customer_id:cus_1", customers),
         ("probe", "of:status:pending", both_filters),
         ("sort", "by:total", both_filters),
     ]
     assert found["count"] == both_filters
 
-    # The seed gives one of them no bitmap, and it has more groups than are looked up in the call that answers.
-    told, found = steps("status=pending&sales_channel_id=sc_web&limit=0")
-    assert told[:3] == [
+    # The seed gives one value no bitmap, and more groups than are looked up in the call that answers.
+    taken, found = steps("status=pending&sales_channel_id=sc_web&limit=0")
+    assert taken[:3] == [
         ("some at a time", "ordinal", 0),
         ("gathered", "of:status:pending", pending),
         ("bitmap", "bits:of:sales_channel_id:sc_web", web),
     ]
     assert len(found["rounds"]) == 2
 
-    told, found = steps("sales_channel_id=sc_web&order=-total")
-    assert told[0][:2] == ("walk", "by:total")
-    assert 50 <= told[0][2] <= 4000
-    assert told[1:] == [("count", "of:sales_channel_id:sc_web", web)]
+    taken, found = steps("sales_channel_id=sc_web&order=-total")
+    assert taken[0][:2] == ("walk", "by:total")
+    assert 50 <= taken[0][2] <= 4000
+    assert taken[1:] == [("count", "of:sales_channel_id:sc_web", web)]
 
-    told, found = steps(f"sales_channel_id=sc_web&order=-total&offset={web - 50}")
-    assert told[:2] == [("bitmap", "bits:of:sales_channel_id:sc_web", web), ("and", "bits:all", web)]
-    assert halved(told[2:], "bits:by:total", "by:total")
+    taken, found = steps(f"sales_channel_id=sc_web&order=-total&offset={web - 50}")
+    assert taken[:2] == [("bitmap", "bits:of:sales_channel_id:sc_web", web), ("and", "bits:all", web)]
+    assert is_cut_by_slices(taken[2:], "bits:by:total", "by:total")
 
-    # Most have one seller or two, so that the order of ids decides.
+    # Most groups have one or two sellers, so ties are ordered by id.
     for order in ("seller_count", "-seller_count", "id"):
-        told, found = steps(f"sales_channel_id=sc_web&order={order}&offset={web // 2}")
-        assert [what for what, _, _ in told[:2]] == ["bitmap", "and"]
-        assert halved(told[2:], "bits:by:id", f"by:{order.removeprefix('-')}")
+        taken, found = steps(f"sales_channel_id=sc_web&order={order}&offset={web // 2}")
+        assert [what for what, _, _ in taken[:2]] == ["bitmap", "and"]
+        assert is_cut_by_slices(taken[2:], "bits:by:id", f"by:{order.removeprefix('-')}")
 
-    # From where the range begins, not from where all groups do.
+    # The walk starts where the range begins.
     middle = sorted(group["total"] for group in GROUPS)[2000]
-    told, found = steps(f"sales_channel_id=sc_web&total[$lt]={middle}&order=-total")
-    assert told[-1][:2] == ("walk", "by:total")
-    assert told[-1][2] < 1000
+    taken, found = steps(f"sales_channel_id=sc_web&total[$lt]={middle}&order=-total")
+    assert taken[-1][:2] == ("walk", "by:total")
+    assert taken[-1][2] < 1000
 
-    # They do not lie evenly: those created last were updated last. What was taken for a short walk is given up.
+    # Groups that were created last were updated last, so the walk is longer than estimated and is abandoned.
     late = sorted(group["created_at"] for group in GROUPS)[1000]
-    told, found = steps(f"sales_channel_id=sc_web&created_at[$gte]={iso(late)}&order=updated_at")
-    assert [what for what, _, _ in told[:4]] == ["slices", "bitmap", "and", "walk"]
-    assert told[3][2] <= 600
-    assert halved(told[4:], "bits:by:updated_at", "by:updated_at")
+    taken, found = steps(f"sales_channel_id=sc_web&created_at[$gte]={iso(late)}&order=updated_at")
+    assert [what for what, _, _ in taken[:4]] == ["slices", "bitmap", "and", "walk"]
+    assert taken[3][2] <= 600
+    assert is_cut_by_slices(taken[4:], "bits:by:updated_at", "by:updated_at")
 
-    # The only filter is walked along first, in vain, and not once more when there is a mask of it.
-    told, found = steps(f"created_at[$gte]={iso(late)}&order=updated_at")
-    assert [what for what, _, _ in told[:3]] == ["walk", "slices", "and"]
-    assert told[0][2] <= 600
-    assert halved(told[3:], "bits:by:updated_at", "by:updated_at")
+    # The only filter is walked first, in vain, and not again once there is a mask.
+    taken, found = steps(f"created_at[$gte]={iso(late)}&order=updated_at")
+    assert [what for what, _, _ in taken[:3]] == ["walk", "slices", "and"]
+    assert taken[0][2] <= 600
+    assert is_cut_by_slices(taken[3:], "bits:by:updated_at", "by:updated_at")
 
-    told, found = steps("limit=200&order=id")
-    assert told == [("rank", "by:id", 4000), ("read", "row", 200)]
-    told, found = steps(f"sales_channel_id=sc_web&order=-total&limit=1000&offset={web // 4}")
-    assert [what for what, _, _ in told[-2:]] == ["place", "read"]
-    assert 1000 <= told[-2][2] < 2000
-    assert (told[-1][2], len(found["rounds"])) == (1000, 3)
+    taken, found = steps("limit=200&order=id")
+    assert taken == [("rank", "by:id", 4000), ("read", "row", 200)]
+    taken, found = steps(f"sales_channel_id=sc_web&order=-total&limit=1000&offset={web // 4}")
+    assert [what for what, _, _ in taken[-2:]] == ["place", "read"]
+    assert 1000 <= taken[-2][2] < 2000
+    assert (taken[-1][2], len(found["rounds"])) == (1000, 3)
 
     with_text = sum("z" in group["id"].casefold() or "z" in (group["customer_id"] or "").casefold() for group in GROUPS)
-    told, found = steps("q=z")
-    assert told[0] == ("slice by slice", "text", 0)
-    assert told[1:3] == [("search", "text", with_text), ("and", "bits:all", with_text)]
+    taken, found = steps("q=z")
+    assert taken[0] == ("slice by slice", "text", 0)
+    assert taken[1:3] == [("search", "text", with_text), ("and", "bits:all", with_text)]
     assert (len(found["rounds"]), found["count"]) == (2, with_text)
 
 
-def test_ids_that_one_millisecond_made_are_told_apart(
-    steps: Callable[[str], tuple[Told, Any]], one_redis_url: str
+def test_ids_of_the_same_millisecond_are_cut_by_slices(
+    steps: Callable[[str], tuple[StepList, Any]], one_redis_url: str
 ) -> None:
     rng = random.Random(6)
 
@@ -135,19 +135,19 @@ def test_ids_that_one_millisecond_made_are_told_apart(
     groups = [{**group, "id": ulid("01K993TSZF" if n else "01JST8SPBZ")} for n, group in enumerate(GROUPS)]
     with Redis.from_url(one_redis_url) as client:
         serve(client, groups)
-    told, _ = steps("sales_channel_id=sc_web&order=id&offset=1000")
-    assert [what for what, _, _ in told[:2]] == ["bitmap", "and"]
-    assert halved(told[2:], "bits:by:id", "by:id")
+    taken, _ = steps("sales_channel_id=sc_web&order=id&offset=1000")
+    assert [what for what, _, _ in taken[:2]] == ["bitmap", "and"]
+    assert is_cut_by_slices(taken[2:], "bits:by:id", "by:id")
 
 
-def halved(told: Told, slices: str, sorted_by: str) -> bool:
-    """A page may lie in some parts next to each other, each with not many groups beyond those of the page."""
-    sizes = [groups for _, _, groups in told[::2]]
+def is_cut_by_slices(taken: StepList, slices: str, sorted_by: str) -> bool:
+    """Whether a page was cut from a few neighbouring slices, which have few groups beyond those of the page."""
+    sizes = [groups for _, _, groups in taken[::2]]
     expected = [step for groups in sizes for step in (("slices", slices, groups), ("sort", sorted_by, groups))]
-    return told == expected and sum(sizes) >= 50 and max(sizes) < 200
+    return taken == expected and sum(sizes) >= 50 and max(sizes) < 200
 
 
-def test_what_a_person_sees(explain: Callable[..., Any]) -> None:
+def test_the_text_output(explain: Callable[..., Any]) -> None:
     done = explain("?sales_channel_id=sc_web&q=z&order=-total", "--times", "1")
     assert done.returncode == 0, done.stderr
     for part in (
@@ -155,7 +155,7 @@ def test_what_a_person_sees(explain: Callable[..., Any]) -> None:
         "slice by slice",
         "bits:of:sales_channel_id:sc_web",
         "groups that pass all filters",
-        "the median of",
+        "median of 1 run;",
     ):
         assert part in done.stdout, part
 
@@ -165,25 +165,25 @@ def test_every_step_has_a_meaning(explain: Callable[..., Any]) -> None:
     assert done.returncode == 0, done.stderr
     for what in ("place", "read"):
         assert MEANINGS[what] in done.stdout, what
-    # Each is described in a line of its own, before what it means.
+    # Each line of the docstring names a step, then its meaning.
     _, _, *lines = (Step.__doc__ or "").splitlines()
     described = [line.strip().split("  ")[0] for line in lines]
     assert set(re.findall(r"`([^`]+)`", " ".join(described))) == MEANINGS.keys()
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("stat=pending", "projector: stat=pending: Invalid request: Unrecognized fields: 'stat'\n"),
         ("limit=x", "projector: limit=x: Invalid request: Expected type: 'number' for field 'limit', got: 'x'\n"),
     ],
 )
-def test_a_bad_query(tmp_path: Path, query: str, said: str) -> None:
+def test_a_bad_query(tmp_path: Path, query: str, message: str) -> None:
     done = projector("explain", query, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
-def test_nothing_live_and_nothing_there(one_redis_url: str, tmp_path: Path) -> None:
+def test_no_live_generation_and_no_redis(one_redis_url: str, tmp_path: Path) -> None:
     done = projector("explain", "", "--json", cwd=tmp_path, settings={"REDIS_URL": one_redis_url})
     assert (done.returncode, json.loads(done.stdout)["count"]) == (0, 0)
     done = projector("explain", "", cwd=tmp_path)
