@@ -41,9 +41,8 @@ class Exported(NamedTuple):
 
 
 def export_log(log: Log, file: BinaryIO, report_progress: Callable[[int, int], None]) -> Exported:
-    """Writes all records up to the current end of the log, in the order of each partition.
+    """Writes all records up to the current end of the log. `report_progress` gets the offsets read, and all offsets.
 
-    `report_progress` gets the number of offsets read, and of all offsets.
     Raises LogMissing, LogUnavailable, LogGap if retention was faster, LogCorrupt, OSError.
     """
     first, end = log.first(), log.end()

@@ -23,29 +23,29 @@ class BadLines(Exception):
 
 
 def publish_file(
-    log: Log, file: BinaryIO, skip_bad: bool, report_bad_line: Callable[[str], None]
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
 ) -> tuple[int, int, Positions]:
     """Returns the events published, the lines skipped, and the position after the last event of each partition.
 
-    `report_bad_line` gets a text for every bad line. Raises BadLines, with nothing published, unless `skip_bad`.
+    `on_bad_line` gets a text for every bad line. Raises BadLines, with nothing published, unless `skip_bad`.
     """
     if file.seekable():
-        return _publish(log, file, skip_bad, report_bad_line)
+        return _publish(log, file, skip_bad, on_bad_line)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         shutil.copyfileobj(file, spool)
         spool.seek(0)
-        return _publish(log, cast(BinaryIO, spool), skip_bad, report_bad_line)
+        return _publish(log, cast(BinaryIO, spool), skip_bad, on_bad_line)
 
 
 def _publish(
-    log: Log, file: BinaryIO, skip_bad: bool, report_bad_line: Callable[[str], None]
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
 ) -> tuple[int, int, Positions]:
     start = file.tell()
     bad = 0
     for number, found in read_lines(file):
         if isinstance(found, InvalidEvent):
             bad += 1
-            report_bad_line(f"line {number}: {found}")
+            on_bad_line(f"line {number}: {found}")
     if bad and not skip_bad:
         raise BadLines(
             f"{bad} bad {'line' if bad == 1 else 'lines'}, nothing published; --skip-bad publishes the others"

@@ -20,16 +20,9 @@ from projector.cli import show
 from projector.cli.explain import explain
 from projector.cli.parked import app as parked_app
 from projector.cli.replay import app as replay_app
-from projector.cli.steps import stop_on_signals
+from projector.cli.steps import connected, stop_on_signals
 from projector.cli.verify import verify
-from projector.cli.wiring import (
-    advise_if_not_running,
-    api_config,
-    open_input,
-    open_nodes,
-    parked_topic,
-    tune_garbage_collection,
-)
+from projector.cli.wiring import AsJson, DataDir, api_config, open_input, open_nodes, parked_topic, tune_collector
 from projector.errors import BadSetting, CannotGoOn
 from projector.export import export_log, output
 from projector.health.port import health_port
@@ -59,15 +52,12 @@ app.command()(verify)
 app.add_typer(replay_app)
 app.add_typer(parked_app)
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
 
 
 @app.command()
 def up(
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Publish the events of a sample marketplace, continuously.")
-    ] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Publish events of a sample marketplace, continuously.")] = False,
     data_dir: DataDir = None,
     port: Annotated[int | None, typer.Option("--port", help="Instead of API_PORT.", show_default=False)] = None,
 ) -> None:
@@ -83,10 +73,7 @@ def run(
         list[Loss] | None, typer.Option("--accept-loss", help="Run although the log has lost, or will lose, events.")
     ] = None,
     auto_replay: Annotated[
-        bool,
-        typer.Option(
-            "--auto-replay", help="If an older version is live, build this version beside it and switch, then run."
-        ),
+        bool, typer.Option("--auto-replay", help="If an older version is live, build this one and switch, then run.")
     ] = False,
     data_dir: DataDir = None,
     with_parent: WithParent = False,
@@ -97,7 +84,7 @@ def run(
     stop = stop_on_signals()
     if with_parent:
         stop_with_parent()
-    tune_garbage_collection()
+    tune_collector()
     watch = Watch(settings.ready_lag_max, settings.ready_held_back_max_s)
     with (
         health_port(settings.projector_host, settings.projector_port, watch.pulse, watch.metrics),
@@ -200,12 +187,12 @@ def status(
     interval: Annotated[
         float, typer.Option("--interval", min=0, max=3600, help="Seconds over which the rate is measured.")
     ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show the position and lag of each partition, and what the read model holds."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, advise_if_not_running(settings):
+    with connected(settings) as (log, nodes):
         found = read_status(log, nodes, interval)
     if as_json:
         print(msgspec.json.encode(found).decode())

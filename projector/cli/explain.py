@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from projector.cli.wiring import advise_if_not_running
+from projector.cli.wiring import AsJson, DataDir, advise_if_not_running
 from projector.errors import BadSetting, CannotGoOn, StoreUnavailable
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.settings import load_settings
@@ -17,10 +16,8 @@ from projector.settings import load_settings
 def explain(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query string of a list's URL.")],
     times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="How often the query is run.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
-    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Show how a list is answered: plan, keys, numbers of groups, and time."""
     # Imported here, so that other commands start without the read engine.

@@ -12,7 +12,7 @@ import typer
 from projector.cli import show_parked as show
 from projector.cli.show import progress
 from projector.cli.steps import EXIT_STOPPED, ask
-from projector.cli.wiring import advise_if_not_running, open_nodes
+from projector.cli.wiring import AsJson, DataDir, advise_if_not_running, open_nodes
 from projector.errors import BadSetting
 from projector.parked.book import Entry, entries, find, read_one, with_reason
 from projector.parked.redrive import discard as discard_all
@@ -30,7 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 Positions = Annotated[
     list[str] | None,
     typer.Argument(metavar="[POSITION]...", help="Such as orders/0@17, as `list` shows them.", show_default=False),
@@ -39,7 +38,6 @@ Reason = Annotated[
     str | None, typer.Option("--reason", help="Events whose reason contains this text.", show_default=False)
 ]
 All = Annotated[bool, typer.Option("--all", help="All parked events.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(name="list")

@@ -34,7 +34,7 @@ class ProgressBars:
         elif now_s - self._printed_s >= LINE_EVERY_S or self._is_last(sum(done), total):
             self._printed_s = now_s
             workers = f" ({', '.join(f'{part:,}' for part in done)})" if len(done) > 1 else ""
-            self._console.print(f"{step}: {progress_text(sum(done), total, elapsed_s)}{workers}", soft_wrap=True)
+            self._console.print(f"{step}: {summary(sum(done), total, elapsed_s)}{workers}", soft_wrap=True)
 
     def message(self, text: str) -> None:
         self.finish()
@@ -68,14 +68,12 @@ class ProgressBars:
             names = [step, *(f"  worker {i + 1}" for i in range(len(done)) if len(done) > 1)]
             self._tasks = [self._bars.add_task(name, total=max(total, 1), text="") for name in names]
         whole, *workers = self._tasks
-        self._bars.update(
-            whole, completed=sum(done), total=max(total, 1), text=progress_text(sum(done), total, elapsed_s)
-        )
+        self._bars.update(whole, completed=sum(done), total=max(total, 1), text=summary(sum(done), total, elapsed_s))
         for task, part in zip(workers, done, strict=False):
             self._bars.update(task, completed=part, total=max(total, 1), text=f"{part:,}, {part / elapsed_s:,.0f}/s")
 
 
-def progress_text(done: int, total: int, elapsed_s: float) -> str:
+def summary(done: int, total: int, elapsed_s: float) -> str:
     rate = done / elapsed_s
     left = f", {max(total - done, 0) / rate:,.0f} s left" if rate else ""
     return f"{done:,} of {total:,}, {rate:,.0f}/s{left}"

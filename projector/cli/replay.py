@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -12,7 +11,7 @@ from events.logs.log import Loss
 from projector.cli import show_replay as show
 from projector.cli.steps import connected, open_steps, stop_on_signals
 from projector.cli.verify import Share, sample_of
-from projector.cli.wiring import advise_if_not_running, open_nodes, tune_garbage_collection
+from projector.cli.wiring import DataDir, advise_if_not_running, open_nodes, tune_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.replay.plan import make_plan
@@ -32,20 +31,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 Shards = Annotated[
     int | None,
-    typer.Option(
-        "--shards", min=1, max=SHARDS_MAX, help="Shards of the new generation; by default as many as the live one has."
-    ),
+    typer.Option("--shards", min=1, max=SHARDS_MAX, help="Of the new generation; by default as the live one."),
 ]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, max=64, help="Processes that build, each some of the partitions.")
 ]
-Park = Annotated[
-    bool,
-    typer.Option("--park", help="Park events that break the contract, as `projector run` does, instead of stopping."),
-]
+Park = Annotated[bool, typer.Option("--park", help="Park events that break the contract, as `projector run` does.")]
 AcceptLoss = Annotated[
     list[Loss] | None, typer.Option("--accept-loss", help="Rebuild although the log has lost, or will lose, events.")
 ]
@@ -183,6 +176,6 @@ def work_(task: str, data_dir: DataDir = None) -> None:
     configure_logs(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     stop_with_parent()
-    tune_garbage_collection()
+    tune_collector()
     with connected(settings) as (log, nodes), suppress(Stopped):
         work(msgspec.json.decode(task, type=Task), log, Store(nodes), stop)

@@ -77,9 +77,7 @@ def progress(doing: str, stdout_is_free: bool) -> Iterator[Callable[[int, int], 
 
 
 def exported(found: Exported) -> None:
-    first, end = (
-        ",".join(str(Position(*pair)) for pair in sorted(positions.items())) for positions in (found.first, found.end)
-    )
+    first, end = (",".join(str(Position(*pair)) for pair in sorted(at.items())) for at in (found.first, found.end))
     text = f"exported {found.records} {'record' if found.records == 1 else 'records'}, from {first} to {end}"
     if found.whole:
         text += f"; {found.whole} of them unchanged, since they are not events of the contract"

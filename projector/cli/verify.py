@@ -1,16 +1,15 @@
 """`projector verify`."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from events.logs.open import open_log
 from projector.cli import show_verify
 from projector.cli.progress import ProgressBars
-from projector.cli.wiring import advise_if_not_running, open_nodes
+from projector.cli.steps import connected
+from projector.cli.wiring import AsJson, DataDir
 from projector.errors import BadSetting
 from projector.readmodel.schema.generations import State
 from projector.readmodel.schema.keys import Generation
@@ -21,31 +20,23 @@ from projector.verify.compare import verify_log
 from projector.verify.sample import Sample
 
 Share = Annotated[
-    float,
-    typer.Option("--sample", metavar="FRACTION", help="Compare only this share of the groups, chosen by their ids."),
+    float, typer.Option("--sample", metavar="FRACTION", help="Compare a share of the groups, chosen by their ids.")
 ]
 
 
 def verify(
     sample: Share = 1.0,
     generation: Annotated[
-        int | None,
-        typer.Option(
-            "--generation", metavar="N", help="The generation to verify; by default the live one.", show_default=False
-        ),
+        int | None, typer.Option("--generation", metavar="N", help="By default the live one.", show_default=False)
     ] = None,
-    differences: Annotated[
-        int, typer.Option("--differences", min=0, max=1_000_000, help="How many differences to show.")
-    ] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
-    ] = None,
+    differences: Annotated[int, typer.Option("--differences", min=0, max=1_000_000, help="How many to show.")] = 10,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Fold the log again and compare it with Redis, byte for byte. Exit code 1 if anything differs."""
     share = sample_of(sample)
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, advise_if_not_running(settings):
+    with connected(settings) as (log, nodes):
         chosen = _chosen(Catalogue(nodes), generation)
         with ProgressBars() as progress:
             report = verify_log(

@@ -1,13 +1,14 @@
-"""Opens the parts that commands share, from the settings."""
+"""Options that commands share, and the parts that they open from the settings."""
 
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import redis
+import typer
 
 from api.config import ApiConfig
 from api.errors import ConfigError
@@ -20,6 +21,9 @@ from projector.logs import is_console
 from projector.readmodel.client.refusals import Refusal
 from projector.settings import Settings
 from projector.store.nodes import Nodes, close, connect
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
@@ -54,7 +58,7 @@ def parked_topic(settings: Settings, environment: Mapping[str, str]) -> Iterator
             topic.close()
 
 
-def tune_garbage_collection() -> None:
+def tune_collector() -> None:
     """Collects new objects often and old ones hardly ever.
 
     The fold makes no cycles: full collections, over all cached groups, would take an eighth of the time. Rare

@@ -40,9 +40,7 @@ class Windows:
 
     def take(self, stop: Positions) -> tuple[list[Decoded], Positions]:
         """Returns the next window, up to `stop`, and the positions after it. `stop` must not precede that of earlier
-        calls of `read_ahead`.
-
-        Raises what `retry` raises, and what the log raises except LogUnavailable.
+        calls of `read_ahead`. Raises what `retry` raises, and what the log raises except LogUnavailable.
         """
         failed, self._failed = self._failed, None
         if failed and not isinstance(failed, LogUnavailable):
@@ -55,9 +53,8 @@ class Windows:
         return taken, dict(self._reader.positions)
 
     def read_ahead(self, stop: Positions, written: int) -> None:
-        """Reads as many available records of the next window as were `written` of the current one.
-
-        Raises nothing, so that the current window can still be written; the next `take` raises the error, or waits.
+        """Reads as many available records of the next window as were `written` of the current one. Raises nothing, so
+        that the current window can still be written; the next `take` raises the error, or waits.
         """
         self._written += written
         if self._written < self._records // READ_AHEAD_POLLS or self._failed or not self._room:

@@ -144,9 +144,7 @@ class Shards:
                     yield int(match[1]), match[2]
 
     def members(self, shard: int, name: str) -> Iterator[list[bytes]]:
-        """Yields the members of a sorted set, or the fields of a hash. Some may come twice; those that are added or
-        removed meanwhile may not come.
-        """
+        """Yields members of a sorted set, or fields of a hash: some twice, maybe not those that change meanwhile."""
         key = self.generation.keys(shard).prefix + name
         sorted_set = name[2:3] == ":"
         count = SCAN_MEMBERS if sorted_set else SCAN_PARKED if name == "parked" else SCAN_FIELDS

@@ -277,6 +277,6 @@ def test_a_log_that_gives_nothing_is_given_up(log: SqliteLog, tmp_path: Path, mo
     with (
         log,
         (tmp_path / "out").open("xb") as file,
-        pytest.raises(LogUnavailable, match="nothing came after orders/0@10"),
+        pytest.raises(LogUnavailable, match="no record after orders/0@10"),
     ):
         export_log(log, file, lambda done, total: None)
