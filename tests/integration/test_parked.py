@@ -248,7 +248,7 @@ def test_the_commands(shop: Shop, lone: Store, lone_client: Any) -> None:
     apply(lone, generation, records(values), {3})
     shown = command(shop, "list", "--limit", "2")
     assert [line.split()[0] for line in shown.splitlines() if " orders/" in line] == [*("orders/0@1", "orders/0@2")]
-    assert "and 3 more: --limit 5" in shown
+    assert "and 3 more; --limit 5 shows all" in shown
     assert shown.splitlines()[-5:] == [
         "5 parked in generation 0:",
         f"  2  {MISSING_ID.split(', got')[0]}",
