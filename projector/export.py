@@ -1,4 +1,4 @@
-"""Writing the retained log to a file of JSON lines, from which `projector publish` makes a log with the same fold."""
+"""Exports the log to a file of JSON lines. `projector publish` can make a log from it that folds to the same groups."""
 
 import os
 import secrets
@@ -15,22 +15,22 @@ from events.lines import is_record, is_too_large, line_of
 from events.logs.log import Log, Partition, Position, Reader, Record
 from projector.errors import BadSetting
 
-# How many records are read at once.
+# How many records one poll reads.
 POLL_RECORDS = 2_000
 # How long one poll waits for records, in seconds.
 POLL_S = 1.0
-# How long the log may give us nothing that lies before its end, in seconds. A transaction that nobody completes ends
-# after a minute, as Kafka's producers have it.
+# How long the log may return no records before its end, in seconds. With the default of Kafka's producers, the broker
+# aborts an open transaction after a minute.
 STUCK_S = 90.0
 
 Positions = dict[Partition, int]
 
 
 class Exported(NamedTuple):
-    """What is in the file: the records of each partition from `first` to before `end`.
+    """What the file contains: the records of each partition from `first` to before `end`.
 
-    `whole`: how many are kept as they were, for they are not events of the contract. `too_large`: how many of those
-    `projector publish` will refuse.
+    `whole`: the number of records that are no events of the contract and are written unchanged. `too_large`: how many
+    of them `projector publish` will refuse.
     """
 
     records: int
@@ -40,39 +40,39 @@ class Exported(NamedTuple):
     end: Positions
 
 
-def export_log(log: Log, file: BinaryIO, tell: Callable[[int, int], None]) -> Exported:
-    """Up to where the log ends now, in the order of each partition. `tell` gets the offsets passed, and those in all.
+def export_log(log: Log, file: BinaryIO, report_progress: Callable[[int, int], None]) -> Exported:
+    """Writes all records up to the current end of the log. `report_progress` gets the offsets read, and all offsets.
 
-    Raises LogMissing, LogUnavailable, LogGap where retention was faster, LogCorrupt, OSError.
+    Raises LogMissing, LogUnavailable, LogGap if retention was faster, LogCorrupt, OSError.
     """
     first, end = log.first(), log.end()
     records = whole = too_large = 0
     total = sum(end.values()) - sum(first.values())
     with closing(log.read(first)) as reader:
         while not _has_reached(reader, end):
-            for record in _next(reader, end):
+            for record in _poll(reader, end):
                 line = line_of(record)
                 file.write(line + b"\n")
                 if is_record(line):
                     whole += 1
                     too_large += is_too_large(record, line)
                 records += 1
-            tell(sum(reader.positions.values()) - sum(first.values()), total)
+            report_progress(sum(reader.positions.values()) - sum(first.values()), total)
     return Exported(records, whole, too_large, first, end)
 
 
 def output(file: Path, force: bool) -> AbstractContextManager[BinaryIO]:
-    """Standard output for `-`."""
-    return standard_output() if str(file) == "-" else whole_file(file, force)
+    """Opens a file for writing; standard output for `-`."""
+    return standard_output() if str(file) == "-" else atomic_file(file, force)
 
 
 @contextmanager
-def whole_file(path: Path, force: bool) -> Iterator[BinaryIO]:
-    """A file that is there as a whole, on disk, or not at all: written beside its place, and moved there at the end.
+def atomic_file(path: Path, force: bool) -> Iterator[BinaryIO]:
+    """Writes a temporary file beside `path`, syncs it, and renames it at the end: `path` is never half written.
 
-    Raises BadSetting where it cannot be written, or is there already, unless `force`.
+    Raises BadSetting if it cannot be written, or exists and `force` is off.
     """
-    # Through a symbolic link, to what it names.
+    # Replaces the target of a symbolic link, not the link.
     place = path.resolve()
     part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
@@ -93,9 +93,9 @@ def whole_file(path: Path, force: bool) -> Iterator[BinaryIO]:
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """Raises BadSetting where it takes no more. Only the exit code tells whether what came out is all."""
+    """Raises BadSetting if it cannot be written. Only the exit code shows whether the output is complete."""
     try:
-        # Apart from sys.stdout, which would try again to write at the end what could not be written.
+        # Not sys.stdout, which at exit would try again to write what it could not write.
         with open(os.dup(sys.stdout.fileno()), "wb") as file:
             yield file
             file.flush()
@@ -109,11 +109,11 @@ def _check(path: Path, force: bool) -> None:
     if path.is_dir():
         raise BadSetting(f"{path}: expected a file, got a directory")
     if path.exists() and not (force and path.is_file()):
-        raise BadSetting(f"{path}: there is one already{'; --force replaces it' if path.is_file() else ''}")
+        raise BadSetting(f"{path}: exists already{'; --force replaces it' if path.is_file() else ''}")
 
 
 def _sync_directory(directory: Path) -> None:
-    """Else a power cut may take the new name again."""
+    """Makes a rename durable: else a power cut may undo it."""
     opened = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -121,14 +121,14 @@ def _sync_directory(directory: Path) -> None:
         os.close(opened)
 
 
-def _next(reader: Reader, end: Positions) -> Sequence[Record]:
-    """At least one record, unless what was left was none. Raises LogUnavailable after STUCK_S."""
+def _poll(reader: Reader, end: Positions) -> Sequence[Record]:
+    """Returns records; none only if `end` is reached. Raises LogUnavailable after STUCK_S."""
     deadline_s = time.monotonic() + STUCK_S
     while not (records := reader.poll(POLL_S, POLL_RECORDS, end)) and not _has_reached(reader, end):
         if time.monotonic() > deadline_s:
             stuck = min(Position(*at) for at in reader.positions.items() if at[1] < end[at[0]])
             raise LogUnavailable(
-                f"nothing came after {stuck} in {STUCK_S:.0f} s, but the log goes on to {end[stuck.partition]}: "
+                f"no record after {stuck} for {STUCK_S:.0f} s, but the log ends at {end[stuck.partition]}: "
                 "is a transaction open there?"
             )
     return records

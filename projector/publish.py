@@ -1,4 +1,4 @@
-"""Publishing a file of CloudEvents or an export: checked as a whole first, so that a mistake in it sends nothing."""
+"""Publishes a file of CloudEvents or an export. It is checked first: a file with a bad line publishes nothing."""
 
 import shutil
 import tempfile
@@ -9,10 +9,10 @@ from events.errors import InvalidEvent
 from events.lines import read_lines
 from events.logs.log import Entry, Log, Partition
 
-# How many records, and how many bytes of them, go to the log in one call, which waits until all are durable.
+# The records, and their bytes, of one append, which waits until all are durable.
 CHUNK_RECORDS = 5_000
 CHUNK_BYTES = 8 * 1024 * 1024
-# Of what cannot be read again (a pipe), this many bytes are kept in memory, the rest in a temporary file.
+# Input that cannot be read twice (a pipe) is kept in memory up to so many bytes, then in a temporary file.
 SPOOL_BYTES = 16 * 1024 * 1024
 
 Positions = dict[Partition, int]
@@ -23,27 +23,29 @@ class BadLines(Exception):
 
 
 def publish_file(
-    log: Log, file: BinaryIO, skip_bad: bool, complain: Callable[[str], None]
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
 ) -> tuple[int, int, Positions]:
-    """Returns the events published, the lines skipped, and the position behind the last event of each partition.
+    """Returns the events published, the lines skipped, and the position after the last event of each partition.
 
-    Every bad line is told to `complain`. Raises BadLines, with nothing published, unless `skip_bad`.
+    `on_bad_line` gets a text for every bad line. Raises BadLines, with nothing published, unless `skip_bad`.
     """
     if file.seekable():
-        return _publish(log, file, skip_bad, complain)
+        return _publish(log, file, skip_bad, on_bad_line)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         shutil.copyfileobj(file, spool)
         spool.seek(0)
-        return _publish(log, cast(BinaryIO, spool), skip_bad, complain)
+        return _publish(log, cast(BinaryIO, spool), skip_bad, on_bad_line)
 
 
-def _publish(log: Log, file: BinaryIO, skip_bad: bool, complain: Callable[[str], None]) -> tuple[int, int, Positions]:
+def _publish(
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
+) -> tuple[int, int, Positions]:
     start = file.tell()
     bad = 0
     for number, found in read_lines(file):
         if isinstance(found, InvalidEvent):
             bad += 1
-            complain(f"line {number}: {found}")
+            on_bad_line(f"line {number}: {found}")
     if bad and not skip_bad:
         raise BadLines(
             f"{bad} bad {'line' if bad == 1 else 'lines'}, nothing published; --skip-bad publishes the others"

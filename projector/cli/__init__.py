@@ -1,4 +1,4 @@
-"""The command line: settings are read, parts are wired together, errors become one line and exit code 2."""
+"""The command line: reads settings, wires the parts, and turns errors into one line and exit code 2."""
 
 import sqlite3
 import sys
@@ -15,10 +15,10 @@ def main() -> None:
         print(f"projector: {error}", file=sys.stderr)
         sys.exit(2)
     except sqlite3.Error as error:
-        # Of a log or of what verify writes down: a full disk, a file that is none.
+        # Of an SQLite log, or of the temporary tables of verify: a full disk, a file that is no database.
         print(f"projector: SQLite: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        # A data dir that cannot be made or written, a full disk.
+        # A data directory that cannot be created or written, a full disk.
         print(f"projector: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         sys.exit(2)

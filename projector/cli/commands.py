@@ -1,9 +1,8 @@
-"""The commands. Each reads the settings, wires the parts, and prints; what they do is told where it is done."""
+"""The commands. Each reads the settings, wires the parts, and prints the result."""
 
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +20,9 @@ from projector.cli import show
 from projector.cli.explain import explain
 from projector.cli.parked import app as parked_app
 from projector.cli.replay import app as replay_app
-from projector.cli.steps import stop_on_signals
+from projector.cli.steps import connected, stop_on_signals
 from projector.cli.verify import verify
-from projector.cli.wiring import answering, api_config, open_input, open_nodes, parked_topic, spare_the_collector
+from projector.cli.wiring import AsJson, DataDir, api_config, open_input, open_nodes, parked_topic, tune_collector
 from projector.errors import BadSetting, FatalError
 from projector.export import export_log, output
 from projector.health.port import health_port
@@ -42,8 +41,8 @@ from projector.up.up import up as run_up
 from projector.verify.selfcheck import self_checking
 
 app = typer.Typer(
-    help="Order events from Kafka to order-group documents in Redis. Without EVENT_LOG_URL and REDIS_URL every "
-    "command talks to the embedded instance in DATA_DIR (.projector), which `projector up` runs.",
+    help="Fold order events from Kafka into order-group documents in Redis. Without EVENT_LOG_URL and REDIS_URL every "
+    "command uses the embedded instance in DATA_DIR (.projector), which `projector up` runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -53,29 +52,12 @@ app.command()(verify)
 app.add_typer(replay_app)
 app.add_typer(parked_app)
 
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"order-group-projector {version('order-group-projector')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
-
-
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
 
 
 @app.command()
 def up(
-    demo: Annotated[bool, typer.Option("--demo", help="Publish a sample marketplace, and keep on publishing.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Publish events of a sample marketplace, continuously.")] = False,
     data_dir: DataDir = None,
     port: Annotated[int | None, typer.Option("--port", help="Instead of API_PORT.", show_default=False)] = None,
 ) -> None:
@@ -88,11 +70,10 @@ def up(
 @app.command()
 def run(
     accept_loss: Annotated[
-        list[Loss] | None, typer.Option("--accept-loss", help="Go on although the log has lost, or will lose, events.")
+        list[Loss] | None, typer.Option("--accept-loss", help="Run although the log has lost, or will lose, events.")
     ] = None,
     auto_replay: Annotated[
-        bool,
-        typer.Option("--auto-replay", help="Where another version is live, build ours beside it and switch, then run."),
+        bool, typer.Option("--auto-replay", help="If an older version is live, build this one and switch, then run.")
     ] = False,
     data_dir: DataDir = None,
     with_parent: WithParent = False,
@@ -103,7 +84,7 @@ def run(
     stop = stop_on_signals()
     if with_parent:
         stop_with_parent()
-    spare_the_collector()
+    tune_collector()
     watch = Watch(settings.ready_lag_max, settings.ready_held_back_max_s)
     with (
         health_port(settings.projector_host, settings.projector_port, watch.pulse, watch.metrics),
@@ -150,7 +131,7 @@ def publish(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE|-]", help="CloudEvents, one JSON object a line, or an export.", show_default=False
+            metavar="[FILE|-]", help="CloudEvents, one JSON object per line, or an export.", show_default=False
         ),
     ] = None,
     sample: Annotated[
@@ -160,11 +141,11 @@ def publish(
         ),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Publish the good lines of a file with bad ones.")
+        bool, typer.Option("--skip-bad", help="Skip bad lines of the file, and publish the others.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Publish events to the log; prints the position from which a list reflects them."""
+    """Publish events to the log. Prints the positions that a list must have reached to reflect them."""
     settings = load_settings(os.environ, data_dir=data_dir)
     skipped = 0
     with open_log(settings.log_url, os.environ) as log:
@@ -176,7 +157,7 @@ def publish(
         elif file is not None and sample is None:
             try:
                 with open_input(file) as lines:
-                    published, skipped, positions = publish_file(log, lines, skip_bad, show.complain)
+                    published, skipped, positions = publish_file(log, lines, skip_bad, show.print_bad_line)
             except BadLines as error:
                 raise BadSetting(str(error)) from None
         else:
@@ -187,31 +168,31 @@ def publish(
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="Where to write; - for standard output.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file, if it is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write all that the log still holds to a file of JSON lines, which `projector publish` takes back."""
+    """Write all events that the log holds to a file of JSON lines, which `projector publish` can read."""
     settings = load_settings(os.environ, data_dir=data_dir)
     with (
         open_log(settings.log_url, os.environ) as log,
         output(file, force) as lines,
-        show.progress("exporting", str(file) != "-") as tell,
+        show.progress("exporting", str(file) != "-") as report_progress,
     ):
-        found = export_log(log, lines, tell)
+        found = export_log(log, lines, report_progress)
     show.exported(found)
 
 
 @app.command()
 def status(
     interval: Annotated[
-        float, typer.Option("--interval", min=0, max=3600, help="Seconds over which the rate is taken.")
+        float, typer.Option("--interval", min=0, max=3600, help="Seconds over which the rate is measured.")
     ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show how far each partition is applied, and what the read model holds."""
+    """Show the position and lag of each partition, and what the read model holds."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+    with connected(settings) as (log, nodes):
         found = read_status(log, nodes, interval)
     if as_json:
         print(msgspec.json.encode(found).decode())
@@ -221,7 +202,7 @@ def status(
 
 @app.command()
 def token(
-    hours: Annotated[float, typer.Option("--hours", min=0.001, max=876_000, help="How long it is valid.")] = 24.0,
+    hours: Annotated[float, typer.Option("--hours", min=0.001, max=876_000, help="Hours until it expires.")] = 24.0,
     data_dir: DataDir = None,
 ) -> None:
     """Print a bearer token for the API, signed with JWT_SECRET."""

@@ -1,4 +1,4 @@
-"""`projector parked`: what could not be applied, and what becomes of it."""
+"""`projector parked`: lists, shows, redrives and discards events that could not be applied."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import typer
 from projector.cli import show_parked as show
 from projector.cli.show import progress
 from projector.cli.steps import EXIT_STOPPED, ask
-from projector.cli.wiring import answering, open_nodes
+from projector.cli.wiring import AsJson, DataDir, advise_if_not_running, open_nodes
 from projector.errors import BadSetting
 from projector.parked.listing import Entry, entries, find, read_one, with_reason
 from projector.parked.redrive import discard as discard_all
@@ -25,31 +25,29 @@ from projector.store.redis import Store
 
 app = typer.Typer(
     name="parked",
-    help="Events that could not be applied: list them, look at one, apply them after all, throw them away.",
+    help="Events that could not be applied: list, show, redrive (apply them now) or discard them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 Positions = Annotated[
     list[str] | None,
     typer.Argument(metavar="[POSITION]...", help="Such as orders/0@17, as `list` shows them.", show_default=False),
 ]
 Reason = Annotated[
-    str | None, typer.Option("--reason", help="Those with this text in their reason.", show_default=False)
+    str | None, typer.Option("--reason", help="Events whose reason contains this text.", show_default=False)
 ]
-All = Annotated[bool, typer.Option("--all", help="All that are parked.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+All = Annotated[bool, typer.Option("--all", help="All parked events.")]
 
 
 @app.command(name="list")
 def list_(
     reason: Reason = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="How many are shown; all are counted.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="How many to show; all are counted.")] = 50,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show what is parked, by position, and count it by reason."""
+    """List parked events by position, and count them by reason."""
     with _opened(data_dir) as (store, live):
         found = entries(store, live)
     show.listed(live.number, found if reason is None else with_reason(found, reason), limit, reason, as_json)
@@ -58,11 +56,11 @@ def list_(
 @app.command(name="show")
 def show_(
     position: Annotated[str, typer.Argument(metavar="POSITION", help="Such as orders/0@17.")],
-    raw: Annotated[bool, typer.Option("--raw", help="The bytes of its value, and nothing else.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the bytes of its value, and nothing else.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show all that is known of one. With --json key, value and headers are base64, hence exact."""
+    """Show one parked event. With --json key, value and headers are exact, in base64."""
     if raw and as_json:
         raise BadSetting("show: expected --raw or --json, got both")
     with _opened(data_dir) as (store, live):
@@ -81,12 +79,12 @@ def redrive(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Apply them after all, as far as the code as it is now can. Exit code 1 where some stay parked."""
+    """Apply parked events with the current code. Exit code 1 if some stay parked."""
     with _opened(data_dir) as (store, live):
-        _must_be_ours(live)
+        _require_same_version(live)
         chosen = _chosen("redrive", store, live, positions, reason, all_)
-        with progress("redriving", True) as tell:
-            found = redrive_all(store, live, chosen, lambda done: tell(done, len(chosen)))
+        with progress("redriving", True) as report_progress:
+            found = redrive_all(store, live, chosen, lambda done: report_progress(done, len(chosen)))
     show.redriven(found, as_json)
     if found.parked:
         raise typer.Exit(1)
@@ -97,44 +95,44 @@ def discard(
     positions: Positions = None,
     reason: Reason = None,
     all_: All = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where positions are not given one by one.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask to confirm --reason or --all.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Throw them away. The log has them still: a replay parks them anew."""
+    """Discard parked events. They stay in the log: a replay parks them again."""
     with _opened(data_dir) as (store, live):
-        _must_be_ours(live)
+        _require_same_version(live)
         chosen = _chosen("discard", store, live, positions, reason, all_)
         if chosen and not positions and not yes:
             ask(
-                f"Throw {len(chosen):,} parked {'event' if len(chosen) == 1 else 'events'} away?",
+                f"Discard {len(chosen):,} parked {'event' if len(chosen) == 1 else 'events'}?",
                 "--yes",
                 default=False,
             )
-        thrown = set(discard_all(store, live, chosen))
-    show.discarded([entry for entry in chosen if entry.position in thrown], as_json)
+        discarded = set(discard_all(store, live, chosen))
+    show.discarded([entry for entry in chosen if entry.position in discarded], as_json)
 
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[tuple[Store, Generation]]:
-    """Raises BadSetting where nothing is live. The log is not asked: what is parked has all that it takes."""
+    """Raises BadSetting if no generation is live. Opens no log: parked records hold the whole event."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_nodes(settings) as nodes, answering(settings):
+    with open_nodes(settings) as nodes, advise_if_not_running(settings):
         store = Store(nodes)
         live = store.catalogue.live()
         if live is None:
-            raise BadSetting("there is no live generation yet, hence nothing is parked: `projector run` makes it")
+            raise BadSetting("there is no live generation yet, so nothing is parked: `projector run` creates it")
         try:
             yield store, live
         except Stopped:
             raise typer.Exit(EXIT_STOPPED) from None
 
 
-def _must_be_ours(live: Generation) -> None:
+def _require_same_version(live: Generation) -> None:
     if live.version != VERSION:
         raise BadSetting(
-            f"the live generation has version {live.version}, this code writes version {VERSION}: do it with the code "
-            "that made it, or replay first"
+            f"the live generation has version {live.version}, this release writes version {VERSION}: use the release "
+            "that built it, or run projector replay first"
         )
 
 

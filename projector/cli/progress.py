@@ -1,4 +1,4 @@
-"""How far a replay is: bars on a terminal, a line every few seconds elsewhere. On standard error."""
+"""Shows the progress of a replay on standard error: bars on a terminal, else a line every few seconds."""
 
 import sys
 import time
@@ -8,12 +8,12 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-# How often a line is printed where there is no terminal, in seconds.
+# How often a line is printed without a terminal, in seconds.
 LINE_EVERY_S = 5.0
 
 
-class Progressing:
-    """A Reporter. Each step has a bar for all, and one for each worker where there are several."""
+class ProgressBars:
+    """A Reporter. Each step has one bar, and one more for each worker if there are several."""
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)
@@ -34,14 +34,14 @@ class Progressing:
         elif now_s - self._printed_s >= LINE_EVERY_S or self._is_last(sum(done), total):
             self._printed_s = now_s
             workers = f" ({', '.join(f'{part:,}' for part in done)})" if len(done) > 1 else ""
-            self._console.print(f"{step}: {told(sum(done), total, elapsed_s)}{workers}", soft_wrap=True)
+            self._console.print(f"{step}: {summary(sum(done), total, elapsed_s)}{workers}", soft_wrap=True)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self.finish()
         self._console.print(text, soft_wrap=True)
 
     def finish(self) -> None:
-        """Of the step: what is printed next stands below its bars."""
+        """Ends the bars of the step, so that what is printed next is below them."""
         self._step, self._is_done = "", False
         if self._bars:
             self._bars.stop()
@@ -56,24 +56,24 @@ class Progressing:
         self.finish()
 
     def _is_last(self, done: int, total: int) -> bool:
-        """Once for each step."""
+        """Returns True once for each step, when all is done."""
         is_last, self._is_done = done >= total > 0 and not self._is_done, done >= total
         return is_last
 
     def _draw(self, step: str, done: list[int], total: int, elapsed_s: float) -> None:
         if self._bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
             self._bars = Progress(*columns, console=self._console)
             self._bars.start()
             names = [step, *(f"  worker {i + 1}" for i in range(len(done)) if len(done) > 1)]
-            self._tasks = [self._bars.add_task(name, total=max(total, 1), told="") for name in names]
+            self._tasks = [self._bars.add_task(name, total=max(total, 1), text="") for name in names]
         whole, *workers = self._tasks
-        self._bars.update(whole, completed=sum(done), total=max(total, 1), told=told(sum(done), total, elapsed_s))
+        self._bars.update(whole, completed=sum(done), total=max(total, 1), text=summary(sum(done), total, elapsed_s))
         for task, part in zip(workers, done, strict=False):
-            self._bars.update(task, completed=part, total=max(total, 1), told=f"{part:,}, {part / elapsed_s:,.0f}/s")
+            self._bars.update(task, completed=part, total=max(total, 1), text=f"{part:,}, {part / elapsed_s:,.0f}/s")
 
 
-def told(done: int, total: int, elapsed_s: float) -> str:
+def summary(done: int, total: int, elapsed_s: float) -> str:
     rate = done / elapsed_s
     left = f", {max(total - done, 0) / rate:,.0f} s left" if rate else ""
     return f"{done:,} of {total:,}, {rate:,.0f}/s{left}"

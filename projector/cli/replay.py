@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -10,9 +9,9 @@ import typer
 
 from events.logs.log import Loss
 from projector.cli import show_replay as show
-from projector.cli.steps import connected, stop_on_signals, taking_steps
+from projector.cli.steps import connected, open_steps, stop_on_signals
 from projector.cli.verify import Share, sample_of
-from projector.cli.wiring import answering, open_nodes, spare_the_collector
+from projector.cli.wiring import DataDir, advise_if_not_running, open_nodes, tune_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.replay.plan import make_plan
@@ -23,37 +22,32 @@ from projector.status import read_generations
 from projector.store.redis import Store
 from projector.up.child import stop_with_parent
 
-# More than a generation could want; each is a set of keys.
+# More than any generation needs; each shard is a set of keys.
 SHARDS_MAX = 1024
 
 app = typer.Typer(
     name="replay",
-    help="Rebuild the read model from the log beside the live one, compare, and switch. Alone: all steps, one by one.",
+    help="Rebuild the read model from the log beside the live one, compare, and switch. Without a command: all steps.",
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
 Shards = Annotated[
     int | None,
-    typer.Option(
-        "--shards", min=1, max=SHARDS_MAX, help="Of the new generation. As many as the live one has, if not given."
-    ),
+    typer.Option("--shards", min=1, max=SHARDS_MAX, help="Of the new generation; by default as the live one."),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=1, max=64, help="Processes that build; each takes some of the partitions.")
+    int, typer.Option("--workers", min=1, max=64, help="Processes that build, each some of the partitions.")
 ]
-Park = Annotated[
-    bool, typer.Option("--park", help="Park events that break the contract, as the live path does, and go on.")
-]
+Park = Annotated[bool, typer.Option("--park", help="Park events that break the contract, as `projector run` does.")]
 AcceptLoss = Annotated[
     list[Loss] | None, typer.Option("--accept-loss", help="Rebuild although the log has lost, or will lose, events.")
 ]
 AcceptDifferences = Annotated[
     bool, typer.Option("--accept-differences", help="Switch although the new generation differs from the live one.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Build although Redis' memory may not suffice.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether to go on.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines: a line of JSON for each step.")]
+Force = Annotated[bool, typer.Option("--force", help="Build although Redis may run out of memory.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each step.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -76,10 +70,10 @@ def replay(
         given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
             option = "--" + given[0].removeprefix("as_").replace("_", "-")
-            raise BadSetting(f"{option}: expected behind {context.invoked_subcommand}, the step that it is for")
+            raise BadSetting(f"{option}: expected after {context.invoked_subcommand}, the step that it is for")
         return
     compared = sample_of(sample)
-    with taking_steps(data_dir, "projector replay", park, as_json) as step:
+    with open_steps(data_dir, "projector replay", park, as_json) as step:
         step.plan(shards, workers, accept_loss, force, yes)
         step.build()
         step.verify(compared)
@@ -95,7 +89,7 @@ def plan(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show what a replay would do, and change nothing. Exit code 1 where it would refuse."""
+    """Show what a replay would do, and change nothing. Exit code 1 if it would refuse."""
     settings = load_settings(os.environ, data_dir=data_dir)
     with connected(settings) as (log, nodes):
         made = make_plan(log, nodes, shards, workers, accept_loss or (), force)
@@ -116,17 +110,17 @@ def build(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Fold the log into a new generation, or go on with one begun."""
-    with taking_steps(data_dir, "projector replay build", park, as_json) as step:
+    """Fold the log into a new generation, or continue an unfinished one."""
+    with open_steps(data_dir, "projector replay build", park, as_json) as step:
         step.plan(shards, workers, accept_loss, force, yes)
         step.build()
 
 
 @app.command()
 def verify(sample: Share = 1.0, park: Park = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Compare the new generation with the live one. Exit code 1 where they differ."""
+    """Compare the new generation with the live one. Exit code 1 if they differ."""
     compared = sample_of(sample)
-    with taking_steps(data_dir, "projector replay verify", park, as_json) as step:
+    with open_steps(data_dir, "projector replay verify", park, as_json) as step:
         if step.verify(compared):
             raise typer.Exit(1)
 
@@ -139,20 +133,18 @@ def switch(
     data_dir: DataDir = None,
 ) -> None:
     """Make the new generation live. The old one is kept."""
-    with taking_steps(data_dir, "projector replay switch", park, as_json) as step:
+    with open_steps(data_dir, "projector replay switch", park, as_json) as step:
         step.switch(accept_differences)
 
 
 @app.command()
 def rollback(
-    number: Annotated[
-        int | None, typer.Argument(help="A generation that was live; the last one, if not given.")
-    ] = None,
+    number: Annotated[int | None, typer.Argument(help="A generation that was live; by default the last one.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring the generation that was live before up to the log, and make it live again."""
-    with taking_steps(data_dir, "projector replay rollback", True, as_json) as step:
+    """Let a generation that was live before catch up with the log, and make it live again."""
+    with open_steps(data_dir, "projector replay rollback", True, as_json) as step:
         step.rollback(number)
 
 
@@ -163,27 +155,27 @@ def drop(
     data_dir: DataDir = None,
 ) -> None:
     """Delete generations that are not live."""
-    with taking_steps(data_dir, "projector replay drop", True, as_json) as step:
+    with open_steps(data_dir, "projector replay drop", True, as_json) as step:
         for number in numbers:
             step.drop(number)
 
 
 @app.command(name="list")
 def list_(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show the generations there are."""
+    """List the generations."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_nodes(settings) as nodes, answering(settings):
+    with open_nodes(settings) as nodes, advise_if_not_running(settings):
         show.generations(read_generations(nodes), as_json)
 
 
 @app.command(name="work", hidden=True)
 def work_(task: str, data_dir: DataDir = None) -> None:
-    """What `build` starts: one of its workers."""
+    """Build as one of the workers that `build` starts."""
     settings = load_settings(os.environ, data_dir=data_dir)
-    # On standard error: standard output tells how far it is.
+    # Logs go to standard error: standard output is for positions.
     configure_logs(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     stop_with_parent()
-    spare_the_collector()
+    tune_collector()
     with connected(settings) as (log, nodes), suppress(Stopped):
         work(msgspec.json.decode(task, type=Task), log, Store(nodes), stop)

@@ -1,4 +1,4 @@
-"""What the commands print. Results go to standard output, everything else to standard error."""
+"""Prints the results of commands to standard output, and everything else to standard error."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from projector.settings import Settings
 from projector.status import Status
 from projector.token import make_token
 
-# Where there is no terminal that has a width, in characters.
+# Width without a terminal, in characters.
 TABLE_WIDTH = 160
 
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else TABLE_WIDTH)
@@ -32,8 +32,8 @@ def banner(settings: Settings, demo: bool) -> None:
     try:
         token = make_token(settings, BANNER_TOKEN)
     except BadSetting:
-        token = "<a token of yours>"
-    # As this one was called: `.venv/bin/projector` after `make up`, where the virtual environment is not active.
+        token = "<your token>"
+    # As it was called: after `make up` it is `.venv/bin/projector`, since the virtual environment is not active.
     program = sys.argv[0] if Path(sys.argv[0]).name == "projector" else "projector"
     option = "" if str(settings.data_dir) == ".projector" else f" --data-dir {settings.data_dir}"
     _out.print(f"[bold green]Order groups are served at[/] {url}\n")
@@ -41,14 +41,14 @@ def banner(settings: Settings, demo: bool) -> None:
     sys.stdout.write(f"curl -H 'Authorization: Bearer {token}' '{url}?limit=3'\n\n")
     _out.print("In another terminal:")
     for command, meaning in (
-        ("status", "how far it has come, and what it holds"),
-        ("publish --sample 100", "publish some events; FILE or - for your own"),
+        ("status", "positions, lag and contents"),
+        ("publish --sample 100", "publish sample events; FILE or - for your own"),
         ("token", "another token"),
     ):
         _out.print(f"  {program} {command + option:<{len(option) + 22}} {meaning}")
     if demo:
-        _out.print("\nThe demo publishes a sample marketplace: 10 000 events at first, then a few a second.")
-    _out.print("Ctrl-C stops all of it.")
+        _out.print("\nThe demo publishes a sample marketplace: 10 000 events at first, then a few per second.")
+    _out.print("Ctrl-C stops everything.")
     sys.stdout.flush()
 
 
@@ -56,7 +56,7 @@ def stopped(settings: Settings) -> None:
     _out.print(f"\nStopped. The data stays in {settings.data_dir}.")
 
 
-def complain(line: str) -> None:
+def print_bad_line(line: str) -> None:
     print(line, file=sys.stderr)
 
 
@@ -69,7 +69,7 @@ def published(events: int, skipped: int, positions: dict[Partition, int]) -> Non
 
 @contextmanager
 def progress(doing: str, stdout_is_free: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal that shows nothing else; what it gives is told how much of how much is done."""
+    """Shows a bar if a terminal shows nothing else. Yields a callback for the done and the total amount."""
     shown = sys.stderr.isatty() and (stdout_is_free or not sys.stdout.isatty())
     with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bar:
         task = bar.add_task(doing, total=None)
@@ -77,19 +77,19 @@ def progress(doing: str, stdout_is_free: bool) -> Iterator[Callable[[int, int], 
 
 
 def exported(found: Exported) -> None:
-    first, end = (",".join(str(Position(*pair)) for pair in sorted(side.items())) for side in (found.first, found.end))
-    said = f"exported {found.records} {'record' if found.records == 1 else 'records'}, from {first} to {end}"
+    first, end = (",".join(str(Position(*pair)) for pair in sorted(at.items())) for at in (found.first, found.end))
+    text = f"exported {found.records} {'record' if found.records == 1 else 'records'}, from {first} to {end}"
     if found.whole:
-        said += f"; {found.whole} of them as they were, for they are not events of the contract"
+        text += f"; {found.whole} of them unchanged, since they are not events of the contract"
     if found.too_large:
-        said += f"; {found.too_large} too large to be published again"
-    print(said, file=sys.stderr)
+        text += f"; {found.too_large} too large to be published again"
+    print(text, file=sys.stderr)
 
 
 def status(found: Status) -> None:
     log = _table("Log", "partition", "position", "end", "lag", "held back", "events/s")
     names = ("received", "applied", "stale", "passed over", "parked", "discarded", "bytes parked")
-    fates = _table("What became of the events", "partition", *names)
+    fates = _table("Events", "partition", *names)
     for row in found.partitions:
         progress = (row.position, row.end, row.lag, row.held_back, row.rate)
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
@@ -112,10 +112,10 @@ def status(found: Status) -> None:
         if row.paused_at is not None:
             _out.print(
                 f"{row.partition} is paused at {row.paused_at}: too many of its events are parked ({row.paused_by}). "
-                "To go on: projector parked list, then redrive or discard."
+                "To resume: projector parked list, then redrive or discard."
             )
     if found.untold:
-        _out.print(f"{found.untold:,} parked events are not in their topic yet: it does not take them.")
+        _out.print(f"{found.untold:,} parked events are not in the dead-letter topic yet: it refuses them.")
 
 
 def print_table(table: Table) -> None:

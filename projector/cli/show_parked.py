@@ -1,4 +1,4 @@
-"""What `projector parked` prints: results to standard output, as text or as JSON."""
+"""Prints the results of `projector parked` to standard output, as text or as JSON."""
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from projector.parked.listing import Entry, by_reason
 from projector.parked.record import Parked, shown
 from projector.parked.redrive import Redriven
 
-# How many lines of a value's bytes are shown, 16 a line, where they are no text.
+# Lines of 16 bytes that are shown of a value that is no text.
 HEX_LINES_MAX = 64
 
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else TABLE_WIDTH)
@@ -27,8 +27,8 @@ _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys
 def listed(generation: int, found: Sequence[Entry], limit: int, reason: str | None, as_json: bool) -> None:
     reasons = by_reason(found)
     if as_json:
-        told = {"generation": generation, "total": len(found), "reasons": reasons, "parked": found[:limit]}
-        print(msgspec.json.encode(told).decode())
+        listing = {"generation": generation, "total": len(found), "reasons": reasons, "parked": found[:limit]}
+        print(msgspec.json.encode(listing).decode())
         return
     if not found:
         with_it = "" if reason is None else f" with {reason!r} in its reason"
@@ -42,7 +42,7 @@ def listed(generation: int, found: Sequence[Entry], limit: int, reason: str | No
     if limit:
         _out.print(table)
     if len(found) > limit:
-        print(f"and {len(found) - limit:,} more: --limit {len(found)}\n")
+        print(f"and {len(found) - limit:,} more; --limit {len(found)} shows all\n")
     width = max(len(f"{count:,}") for count in reasons.values())
     print(f"{len(found):,} parked in generation {generation}:")
     for text, count in reasons.items():
@@ -80,22 +80,21 @@ def redriven(found: Redriven, as_json: bool) -> None:
     print(f"{', '.join(parts)}; {len(found.parked):,} still parked{_gone(found.gone)}.")
 
 
-def discarded(thrown: Sequence[Entry], as_json: bool) -> None:
+def discarded(found: Sequence[Entry], as_json: bool) -> None:
     if as_json:
-        told = [structs.asdict(entry) for entry in thrown]
-        print(msgspec.json.encode({"discarded": told}).decode())
+        print(msgspec.json.encode({"discarded": [structs.asdict(entry) for entry in found]}).decode())
         return
-    for entry in thrown:
+    for entry in found:
         print(legible(f"{entry.position}: {entry.reason}"))
-    print(f"{len(thrown):,} thrown away. The log has them still: a replay parks them anew.")
+    print(f"{len(found):,} discarded. They stay in the log: a replay parks them again.")
 
 
 def _gone(count: int) -> str:
-    return f"; {count:,} were taken up by others meanwhile" if count else ""
+    return f"; {count:,} were redriven or discarded by another process" if count else ""
 
 
 def _text(value: bytes | None) -> str:
-    """Text, or Python's way to write bytes."""
+    """Returns text, or the Python literal of bytes that are no text."""
     if value is None:
         return "-"
     try:
@@ -105,14 +104,14 @@ def _text(value: bytes | None) -> str:
 
 
 def _lines(value: bytes | None) -> list[str]:
-    """JSON laid out, text as it is, other bytes in hexadecimal."""
+    """Returns indented JSON, unchanged text, or hexadecimal bytes."""
     if value is None:
         return []
     try:
         text = value.decode()
     except UnicodeDecodeError:
         return _hexadecimal(value)
-    # That it is no JSON may be what is wrong with it.
+    # The event may be parked because it is no JSON.
     with suppress(msgspec.DecodeError, RecursionError):
         text = msgspec.json.format(text)
     return [legible(line) for line in text.split("\n")]
@@ -125,7 +124,7 @@ def _hexadecimal(value: bytes) -> list[str]:
         shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         lines.append(f"{start:08x}  {row.hex(' '):<47}  {shown}")
     if len(value) > 16 * HEX_LINES_MAX:
-        lines.append(f"and {len(value) - 16 * HEX_LINES_MAX:,} bytes more: --raw")
+        lines.append(f"and {len(value) - 16 * HEX_LINES_MAX:,} more bytes; --raw prints all")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What `projector replay` prints: results to standard output, as text or as a line of JSON for each step."""
+"""Prints the results of `projector replay` to standard output, as text or as a line of JSON for each step."""
 
 import sys
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ def plan(made: Plan, as_json: bool) -> None:
         stretches = [structs.asdict(stretch) | {"partition": str(stretch.partition)} for stretch in made.stretches]
         _line("plan", structs.asdict(made) | {"stretches": stretches})
         return
-    begun = ", begun before" if made.resumes else ""
-    live = f"beside generation {made.live.number}, which is live" if made.live else "the first; nothing is live"
+    begun = ", unfinished" if made.resumes else ""
+    live = f"beside live generation {made.live.number}" if made.live else "no generation is live"
     _out.print(f"Generation {made.number}{begun}, {made.shards} {'shard' if made.shards == 1 else 'shards'}, {live}")
     table = _table("partition", "from", "to", "events", "oldest")
     for stretch in made.stretches:
@@ -36,17 +36,17 @@ def plan(made: Plan, as_json: bool) -> None:
     _out.print(
         f"{made.events:,} events, about {max(made.seconds, 1):,.0f} s with {made.workers} "
         f"{'worker' if made.workers == 1 else 'workers'}. "
-        f"Memory of Redis: about {_mib(made.memory_needed)} needed, {_mib(made.memory_free)} free."
+        f"Redis memory: about {_mib(made.memory_needed)} needed, {_mib(made.memory_free)} free."
     )
     if made.kept:
         numbers = [str(number) for number in made.kept]
-        _out.print(f"Also kept: {', '.join(numbers)}. Their memory: projector replay drop {' '.join(numbers)}")
+        _out.print(f"Also kept: {', '.join(numbers)}. To free their memory: projector replay drop {' '.join(numbers)}")
 
 
 def refusals(made: Plan, as_json: bool) -> None:
-    """In the JSON of the plan they are already."""
+    """Prints nothing with `as_json`, since the plan contains them."""
     for refusal in made.refusals if not as_json else ():
-        _out.print(f"Refused: {refusal.reason}. To go on: {refusal.remedy}")
+        _out.print(f"Refused: {refusal.reason}. To override: {refusal.remedy}")
 
 
 def built(made: Plan, as_json: bool) -> None:
@@ -67,7 +67,7 @@ def switched(step: str, now: Generation, before: Generation | None, as_json: boo
     if as_json:
         _line(step, {"generation": now.number, "before": before.number if before else None})
         return
-    kept = f" Generation {before.number} is kept: projector replay rollback goes back to it." if before else ""
+    kept = f" Generation {before.number} is kept: projector replay rollback switches back." if before else ""
     _out.print(f"Generation {now.number} is live.{kept}")
 
 
@@ -96,8 +96,8 @@ def generations(found: Sequence[GenerationStatus], as_json: bool) -> None:
     _out.print(table)
 
 
-def _line(step: str, told: object) -> None:
-    print(msgspec.json.encode({"step": step, **msgspec.to_builtins(told, str_keys=True)}).decode(), flush=True)
+def _line(step: str, result: object) -> None:
+    print(msgspec.json.encode({"step": step, **msgspec.to_builtins(result, str_keys=True)}).decode(), flush=True)
 
 
 def _table(name: str, *others: str) -> Table:

@@ -1,4 +1,4 @@
-"""What a comparison found, as it is printed."""
+"""Prints the report of a comparison."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from projector.verify.compare import Report
-from projector.verify.picture import Difference
+from projector.verify.difference import Difference
 
 _out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -16,14 +16,14 @@ def report(found: Report) -> None:
     """To standard output."""
     of_all = "" if found.sample == 1 else f", a sample of {found.sample:.2%} of all"
     other = "the log" if found.expected_from is None else f"generation {found.expected_from}"
-    _out.print(f"Generation {found.generation} against {other}")
+    _out.print(f"Generation {found.generation} compared with {other}")
     _out.print(f"  groups   {found.groups:,}{of_all}, with {found.entries:,} index entries")
     positions, until = _positions(found.positions), _positions(found.until)
     _out.print(f"  at       {positions if positions == until else f'{positions} to {until}'}")
     if found.events:
         _out.print(f"  events   {found.events:,} folded, {found.parked:,} of them parked")
     if found.again:
-        _out.print(f"  again    {found.again:,} compared once more: written meanwhile, or different")
+        _out.print(f"  again    {found.again:,} compared again: changed meanwhile, or different")
     _out.print(f"  digests  documents {_same(*found.documents)}, index entries {_same(*found.index_entries)}")
     _out.print(f"  seconds  {found.seconds:,.1f}")
     if found.differences:
@@ -37,7 +37,7 @@ def report(found: Report) -> None:
     elif found.sample == 1:
         _out.print("All equal.")
     else:
-        _out.print("The sample is equal. What is in Redis beyond what it should hold, a sample does not find.")
+        _out.print("The sample is equal. A sample does not find unexpected members of indexes.")
 
 
 def _positions(positions: Mapping[str, int]) -> str:
@@ -63,8 +63,8 @@ def _difference(found: Report, one: Difference) -> str:
     at = f" at {one.at}" if one.at else ""
     expected, actual = "expected", "found"
     if found.expected_from is not None:
-        # Of a new generation, whose sets have to fit its own documents, and its bitmaps its sets; or of the live one,
-        # with the new one beside it.
+        # Either the live generation differs from the new one; or the new one is inconsistent: its sets must fit its
+        # documents, and its bitmaps its sets.
         expected, actual = f"generation {found.expected_from}", f"generation {one.generation}"
         if one.generation == found.expected_from:
             of_bits = one.what == "ordinal" or one.what.startswith("bits:")
@@ -80,5 +80,5 @@ def _difference(found: Report, one: Difference) -> str:
 
 
 def legible(text: str) -> str:
-    """Ids come from publishers: whatever would move a terminal's cursor is written as an escape."""
+    """Escapes unprintable characters: ids come from publishers, and must not control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

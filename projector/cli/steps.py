@@ -1,4 +1,4 @@
-"""The steps of a replay as commands take them: under the lease, with what is asked and printed in between."""
+"""The steps of a replay as commands: under the lease, with prompts and output."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ import typer
 from events.logs.log import Log, Loss
 from events.logs.open import open_log
 from projector.cli import show_replay as show
-from projector.cli.progress import Progressing
-from projector.cli.wiring import answering, open_nodes
+from projector.cli.progress import ProgressBars
+from projector.cli.wiring import advise_if_not_running, open_nodes
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.readmodel.schema.keys import Generation
@@ -27,18 +27,18 @@ from projector.store.nodes import Nodes
 from projector.verify.compare import Report
 from projector.verify.sample import Sample
 
-# As a shell has it for a command that was stopped by Ctrl-C.
+# The exit code that shells use for a command that was stopped by Ctrl-C.
 EXIT_STOPPED = 130
 
 
 class Steps:
-    """The steps with what is asked and printed in between."""
+    """Takes steps, prompts, and prints results."""
 
     def __init__(
-        self, replay: Replay, progressing: Progressing, log: Log, nodes: Nodes, settings: Settings, as_json: bool
+        self, replay: Replay, bars: ProgressBars, log: Log, nodes: Nodes, settings: Settings, as_json: bool
     ) -> None:
         self._replay = replay
-        self._progressing = progressing
+        self._bars = bars
         self._log = log
         self._nodes = nodes
         self._settings = settings
@@ -46,30 +46,30 @@ class Steps:
         self._plan: Plan
 
     def plan(self, shards: int | None, workers: int, accept_loss: list[Loss] | None, force: bool, yes: bool) -> None:
-        """Raises BadSetting where the plan is refused."""
+        """Raises BadSetting if the plan is refused."""
         self._plan = made = make_plan(self._log, self._nodes, shards, workers, accept_loss or (), force)
         show.plan(made, self._as_json)
         if made.refusals:
-            raise BadSetting("; ".join(f"{refusal.reason}. To go on: {refusal.remedy}" for refusal in made.refusals))
+            raise BadSetting("; ".join(f"{refusal.reason}. To override: {refusal.remedy}" for refusal in made.refusals))
         if not yes:
             ask("Build it?", "--yes")
 
     def build(self) -> None:
         made = self._plan
         self._replay.build(made.shards, made.workers, self._settings.data_dir, os.environ)
-        self._progressing.finish()
+        self._bars.finish()
         show.built(made, self._as_json)
 
     def verify(self, sample: Sample) -> int:
-        """How many differences there are."""
+        """Returns the number of differences."""
         report: Report = self._replay.verify(sample)
-        self._progressing.finish()
+        self._bars.finish()
         show.verified(report, self._as_json)
         return report.differences
 
     def switch(self, accept_differences: bool) -> None:
-        if not accept_differences and self._replay.differences() and _somebody_is_there():
-            ask("Switch to it nevertheless?", "--accept-differences")
+        if not accept_differences and self._replay.differences() and _is_interactive():
+            ask("Switch in spite of the differences?", "--accept-differences")
             accept_differences = True
         self._switched("switch", *self._replay.switch(accept_differences))
 
@@ -80,12 +80,12 @@ class Steps:
         show.dropped(number, self._replay.drop(number), self._as_json)
 
     def _switched(self, step: str, now: Generation, before: Generation | None) -> None:
-        self._progressing.finish()
+        self._bars.finish()
         show.switched(step, now, before, self._as_json)
 
 
 @contextmanager
-def taking_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) -> Iterator[Steps]:
+def open_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) -> Iterator[Steps]:
     settings = load_settings(os.environ, data_dir=data_dir)
     configure_logs(settings.log_level, settings.log_format)
     stop = stop_on_signals()
@@ -93,18 +93,18 @@ def taking_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) ->
         with (
             connected(settings) as (log, nodes),
             Lease(settings.store_url, what) as lease,
-            Progressing() as progressing,
+            ProgressBars() as bars,
         ):
-            replay = Replay(log, nodes, lease, stop, progressing, park)
-            yield Steps(replay, progressing, log, nodes, settings, as_json)
+            replay = Replay(log, nodes, lease, stop, bars, park)
+            yield Steps(replay, bars, log, nodes, settings, as_json)
     except Stopped:
-        print(f"projector: stopped; {what} goes on from here", file=sys.stderr)
+        print(f"projector: stopped; {what} continues from here", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
 
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[tuple[Log, Nodes]]:
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, advise_if_not_running(settings):
         yield log, nodes
 
 
@@ -116,10 +116,10 @@ def stop_on_signals() -> threading.Event:
 
 
 def ask(question: str, option: str, default: bool = True) -> None:
-    """Raises BadSetting where nobody can answer, and exits where the answer is no."""
-    if not _somebody_is_there():
-        raise BadSetting(f"nobody is there to be asked: {option} says yes")
-    # Else the question would outlast Ctrl-C.
+    """Raises BadSetting without a terminal, and typer.Exit if the answer is no."""
+    if not _is_interactive():
+        raise BadSetting(f"no terminal: pass {option} to confirm")
+    # With the handler of `stop_on_signals`, Ctrl-C would not end the prompt.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if not typer.confirm(question, default=default):
@@ -130,6 +130,6 @@ def ask(question: str, option: str, default: bool = True) -> None:
         signal.signal(signal.SIGINT, handler)
 
 
-def _somebody_is_there() -> bool:
-    """A closed standard input is None."""
+def _is_interactive() -> bool:
+    # A closed standard input is None.
     return sys.stdin is not None and sys.stdin.isatty()

@@ -1,16 +1,15 @@
 """`projector verify`."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from events.logs.open import open_log
 from projector.cli import show_verify
-from projector.cli.progress import Progressing
-from projector.cli.wiring import answering, open_nodes
+from projector.cli.progress import ProgressBars
+from projector.cli.steps import connected
+from projector.cli.wiring import AsJson, DataDir
 from projector.errors import BadSetting
 from projector.readmodel.schema.generations import State
 from projector.readmodel.schema.keys import Generation
@@ -21,27 +20,25 @@ from projector.verify.compare import verify_log
 from projector.verify.sample import Sample
 
 Share = Annotated[
-    float, typer.Option("--sample", metavar="FRACTION", help="Compare a part of the groups, picked by their ids.")
+    float, typer.Option("--sample", metavar="FRACTION", help="Compare a share of the groups, chosen by their ids.")
 ]
 
 
 def verify(
     sample: Share = 1.0,
     generation: Annotated[
-        int | None, typer.Option("--generation", metavar="N", help="Instead of the live one.", show_default=False)
+        int | None, typer.Option("--generation", metavar="N", help="By default the live one.", show_default=False)
     ] = None,
-    differences: Annotated[int, typer.Option("--differences", min=0, max=1_000_000, help="How many are shown.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)
-    ] = None,
+    differences: Annotated[int, typer.Option("--differences", min=0, max=1_000_000, help="How many to show.")] = 10,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
-    """Fold the log again and compare it with what Redis holds, byte for byte. Exits with 1 if anything differs."""
+    """Fold the log again and compare it with Redis, byte for byte. Exit code 1 if anything differs."""
     share = sample_of(sample)
     settings = load_settings(os.environ, data_dir=data_dir)
-    with open_log(settings.log_url, os.environ) as log, open_nodes(settings) as nodes, answering(settings):
+    with connected(settings) as (log, nodes):
         chosen = _chosen(Catalogue(nodes), generation)
-        with Progressing() as progress:
+        with ProgressBars() as progress:
             report = verify_log(
                 log,
                 Store(nodes),
@@ -67,15 +64,15 @@ def sample_of(share: float) -> Sample:
 
 
 def _chosen(catalogue: Catalogue, number: int | None) -> Generation:
-    """Raises BadSetting for one that is none, or whose positions do not tell what it holds."""
+    """Raises BadSetting if there is no such generation, or it need not hold what its positions say."""
     live = catalogue.live()
     if live is not None and number in (None, live.number):
         return live
     if number is None:
-        raise BadSetting("there is no live generation yet: `projector run` makes it")
+        raise BadSetting("there is no live generation yet: `projector run` creates it")
     entry = catalogue.find(number)
     if entry is None:
         raise BadSetting(f"--generation: there is no generation {number}")
     if entry.state in (State.BUILDING, State.DROPPING):
-        raise BadSetting(f"--generation: {number} is {entry.state}: it need not hold what its positions say")
+        raise BadSetting(f"--generation: {number} is {entry.state}, so its content need not match its positions")
     return entry.generation

@@ -1,13 +1,14 @@
-"""From settings to the parts that the commands put together."""
+"""Options that commands share, and the parts that they open from the settings."""
 
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import redis
+import typer
 
 from api.config import ApiConfig
 from api.errors import ConfigError
@@ -21,17 +22,20 @@ from projector.readmodel.client.refusals import Refusal
 from projector.settings import Settings
 from projector.store.nodes import Nodes, close, connect
 
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Instead of DATA_DIR.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 @contextmanager
 def open_nodes(settings: Settings, refused: Callable[[Refusal], None] = lambda refusal: None) -> Iterator[Nodes]:
-    """Raises BadSetting for what waiting cannot mend: a wrong password, something that is no Redis."""
+    """Raises BadSetting for errors that waiting cannot fix: a wrong password, a server that is no Redis."""
     client = connect(settings.store_url)
     try:
         client.ping()
     except (redis.AuthenticationError, redis.InvalidResponse) as error:
         raise BadSetting(f"REDIS_URL: {error}") from None
     except redis.RedisError:
-        # It may come yet: who needs it waits for it, or says so.
+        # Redis may become available: callers wait for it, or raise StoreUnavailable.
         pass
     finally:
         close(client)
@@ -44,7 +48,7 @@ def open_nodes(settings: Settings, refused: Callable[[Refusal], None] = lambda r
 
 @contextmanager
 def parked_topic(settings: Settings, environment: Mapping[str, str]) -> Iterator[Log | None]:
-    """None where there is to be none, or the log has no topics. Raises BadLogUrl."""
+    """Yields None if PARKED_TOPIC is off or the log has no topics. Raises BadLogUrl."""
     wanted = settings.parked_topic
     topic = None if wanted == "off" else open_parked(settings.log_url, environment, wanted)
     try:
@@ -54,18 +58,19 @@ def parked_topic(settings: Settings, environment: Mapping[str, str]) -> Iterator
             topic.close()
 
 
-def spare_the_collector() -> None:
-    """What the fold makes has no cycles; looking for some among the cached groups would cost an eighth of the time. But
-    to look seldom takes long at once, while events wait: a hundred thousand objects take 100 ms. So what is new is
-    looked at often, and what is old hardly ever.
+def tune_collector() -> None:
+    """Collects new objects often and old ones hardly ever.
+
+    The fold makes no cycles: full collections, over all cached groups, would take an eighth of the time. Rare
+    collections of new objects take long while events wait: 100 ms for a hundred thousand objects.
     """
     gc.freeze()
     gc.set_threshold(20_000, 1, 10_000)
 
 
 @contextmanager
-def answering(settings: Settings) -> Iterator[None]:
-    """For a command at a terminal: says what to do where nothing answers."""
+def advise_if_not_running(settings: Settings) -> Iterator[None]:
+    """Turns StoreUnavailable into BadSetting with advice if the embedded instance is not running."""
     try:
         yield
     except StoreUnavailable as error:
@@ -76,7 +81,7 @@ def answering(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def open_input(file: Path) -> Iterator[BinaryIO]:
-    """Standard input for `-`."""
+    """Opens a file for reading; standard input for `-`. Raises BadSetting."""
     if str(file) == "-":
         yield sys.stdin.buffer
         return
@@ -89,7 +94,7 @@ def open_input(file: Path) -> Iterator[BinaryIO]:
 
 
 def api_config(settings: Settings) -> ApiConfig:
-    """With the development secret where nothing is configured and all is embedded."""
+    """Returns the settings of the API, with the development secret if all is embedded and no credentials are set."""
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
     if not settings.has_credentials and settings.embedded_redis:
         secret = settings.home.development_secret()

@@ -1,4 +1,4 @@
-"""One process of a replay: it reads a part of the log and writes it into a generation that nobody reads yet.
+"""Building a generation: one process of a replay folds some partitions of the log into it.
 
-`windows.py` reads, `parts.py` cuts, `builder.py` folds and writes.
+`windows.py` reads the log, `parts.py` cuts what was read into script calls, `builder.py` folds and writes.
 """

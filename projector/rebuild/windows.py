@@ -1,4 +1,4 @@
-"""The log, window by window: how much is folded in memory before each group of it is written once."""
+"""Reads the log in windows: the records that are folded in memory before each of their groups is written once."""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -9,21 +9,22 @@ from projector.project import Decoded, decode_record
 from projector.rebuild.parts import Positions
 from projector.retry import Retry
 
-# A window has at most so many records, and is full with so many bytes of them.
+# The most records of a window, and the bytes of values at which it is full.
 WINDOW_RECORDS = 20_000
 WINDOW_BYTES = 32 * 1024 * 1024
 # How long one poll waits for records, in seconds, and how many it takes.
 POLL_S = 0.2
 POLL_RECORDS = 5_000
-# In how many polls a window is read on. Each takes a while, however few records there are; were they many, Redis would
-# have written its part before they are decoded.
-READ_ON_POLLS = 100
+# The number of polls in which a window is read ahead. More would cost too many calls; with fewer, each would return so
+# many records that Redis has written its part before they are decoded.
+READ_AHEAD_POLLS = 100
 
 
 class Windows:
-    """Read from `reader`, which it closes. Of the next window a part may be read while this one is being written.
+    """Reads windows of at most `records` records from `reader`, which it closes.
 
-    `poison_pills`: positions of events that are not to be touched. `records`: of a window, at most.
+    A part of the next window can be read ahead while the current one is written. `poison_pills`: positions of events
+    that must not be decoded.
     """
 
     def __init__(self, reader: Reader, poison_pills: Collection[str], retry: Retry, records: int) -> None:
@@ -34,13 +35,12 @@ class Windows:
         self._next: list[Decoded] = []
         self._bytes = 0
         self._written = 0
-        # Why nothing more can be read on for now.
+        # Why reading ahead failed; raised by the next `take`.
         self._failed: LogError | None = None
 
     def take(self, stop: Positions) -> tuple[list[Decoded], Positions]:
-        """The next window, and the positions behind it. What was read on must lie before `stop`, too.
-
-        Raises what `retry` does, and what the log does but for LogUnavailable.
+        """Returns the next window, up to `stop`, and the positions after it. `stop` must not precede that of earlier
+        calls of `read_ahead`. Raises what `retry` raises, and what the log raises except LogUnavailable.
         """
         failed, self._failed = self._failed, None
         if failed and not isinstance(failed, LogUnavailable):
@@ -52,12 +52,12 @@ class Windows:
         taken, self._next, self._bytes, self._written = self._next, [], 0, 0
         return taken, dict(self._reader.positions)
 
-    def read_on(self, stop: Positions, written: int) -> None:
-        """As many records of the window after this one as were `written` of this one, if they are there. Raises
-        nothing: whatever is wrong with the log, this window can be written. `take` tells, or waits.
+    def read_ahead(self, stop: Positions, written: int) -> None:
+        """Reads as many available records of the next window as were `written` of the current one. Raises nothing, so
+        that the current window can still be written; the next `take` raises the error, or waits.
         """
         self._written += written
-        if self._written < self._records // READ_ON_POLLS or self._failed or not self._room:
+        if self._written < self._records // READ_AHEAD_POLLS or self._failed or not self._room:
             return
         try:
             self._add(self._reader.poll(0, min(self._written, self._room), stop))
@@ -70,11 +70,11 @@ class Windows:
 
     @property
     def _room(self) -> int:
-        """For how many records."""
+        """How many more records fit into the window."""
         return self._records - len(self._next) if self._bytes < WINDOW_BYTES else 0
 
     def _add(self, records: Sequence[Record]) -> bool:
-        """Whether there were any."""
+        """Returns whether there were any records."""
         self._next += [decode_record(record, self._poison_pills) for record in records]
         self._bytes += sum([len(record.value or b"") for record in records])
         return bool(records)

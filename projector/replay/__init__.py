@@ -1,4 +1,5 @@
-"""A replay: plan, build, verify, switch, each a step that can be repeated.
+"""A replay: plan, build, verify and switch, each a step that can be repeated.
 
-`replay.py` has the steps, `lease.py` lets one process at a time take them, `workers.py` runs those that build.
+`replay.py` has the steps, `lease.py` makes sure that one process at a time takes them, `workers.py` starts the
+processes that build.
 """

@@ -1,4 +1,4 @@
-"""`projector run --auto-replay`: a new version of the code makes its read model beside the one that is served."""
+"""`projector run --auto-replay`: builds the read model of a new version beside the live one, and switches to it."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -19,30 +19,30 @@ from projector.retry import Stopped, retry
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 
-# How often progress is told, in seconds.
-TELL_EVERY_S = 5.0
-# How often is looked whether another process has finished what we would do, in seconds.
-LOOK_S = 1.0
+# How often progress is logged, in seconds.
+LOG_EVERY_S = 5.0
+# How often a waiting process checks whether another one has finished, in seconds.
+CHECK_EVERY_S = 1.0
 
 log = structlog.get_logger("projector")
 
 
-class Logging:
-    """A Reporter, and a sign of life."""
+class LogReporter:
+    """A Reporter that logs, and keeps the pulse alive."""
 
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
-        self._told_at_s = 0.0
+        self._logged_at_s = 0.0
 
     def progress(self, step: str, done: list[int], total: int) -> None:
         self._pulse.turn()
         self._pulse.redis_state = RedisState(replay=Progress(step, sum(done), total))
-        if time.monotonic() - self._told_at_s >= TELL_EVERY_S:
-            self._told_at_s = time.monotonic()
+        if time.monotonic() - self._logged_at_s >= LOG_EVERY_S:
+            self._logged_at_s = time.monotonic()
             log.info("replay", step=step, done=sum(done), total=total)
 
-    def say(self, text: str) -> None:
-        log.info("replay", told=text)
+    def message(self, text: str) -> None:
+        log.info(text)
 
 
 def bring_to_our_version(
@@ -55,10 +55,9 @@ def bring_to_our_version(
     environment: Mapping[str, str],
     pulse: Pulse,
 ) -> None:
-    """Returns when what is live, if anything, is of our version, or of a later one, which we leave alone.
+    """Returns when the live generation is of this version or a later one, or none is live.
 
-    Of several processes one builds, the others wait.
-    Raises FatalError where the plan is refused, Stopped.
+    One of several processes builds, the others wait. Raises FatalError if the plan is refused, and Stopped.
     """
     catalogue = Store(nodes).catalogue
 
@@ -71,20 +70,20 @@ def bring_to_our_version(
         try:
             with Lease(redis_url, "projector run --auto-replay") as lease:
                 if not is_needed():
-                    # Who held the lease before has done it.
+                    # The previous holder of the lease has done it.
                     return
-                log.info("building our version beside the live one", ours=VERSION)
+                log.info("building this version beside the live one", version=VERSION)
                 plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
                 if plan.refusals:
                     reasons = "; ".join(refusal.reason for refusal in plan.refusals)
-                    raise FatalError(f"{reasons}. projector replay says how to go on")
-                replay = Replay(source, nodes, lease, stop, Logging(pulse), park=True, watch=pulse)
+                    raise FatalError(f"{reasons}. `projector replay plan` shows how to proceed")
+                replay = Replay(source, nodes, lease, stop, LogReporter(pulse), park=True, watch=pulse)
                 replay.build(plan.shards, plan.workers, data_dir, environment)
                 report = replay.verify()
                 log.info("compared with the live version", differences=report.differences)
                 log.info("switched", generation=replay.switch(accept_differences=True).now.number)
         except (Busy, StoreUnavailable) as error:
-            # Another process is at it; or Redis does not answer one of the looks before the first step.
-            log.info("waiting", reason=str(error))
-            if stop.wait(LOOK_S):
+            # Another process is building; or Redis failed before the first step, which would retry by itself.
+            log.info("waiting to build this version", reason=str(error))
+            if stop.wait(CHECK_EVERY_S):
                 raise Stopped from error

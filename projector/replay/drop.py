@@ -1,4 +1,4 @@
-"""Deleting a generation without holding Redis: key by key, and what is large in Redis' own background thread."""
+"""Deletes a generation without blocking Redis: key by key; Redis frees large values in a background thread."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from projector.store.opening import SLICE_KEYS
 
 
 def delete_keys(nodes: Nodes, generation: Generation, retry: Retry, check: Callable[[], None]) -> int:
-    """Returns how many there were. `check` may raise between two slices: the rest may be deleted another time."""
+    """Returns the number of deleted keys. `check` is called between batches and may raise; a later call continues."""
     deleted = 0
     for client in retry(nodes.all):
         cursor = 0
@@ -27,11 +27,11 @@ def delete_keys(nodes: Nodes, generation: Generation, retry: Retry, check: Calla
 
 
 def _delete_some(nodes: Nodes, client: "redis.Redis", generation: Generation, cursor: int) -> tuple[int, int]:
-    """The next cursor, and how many keys were deleted."""
+    """Returns the next cursor, and the number of deleted keys."""
     with nodes.errors():
-        following, keys = client.scan(cursor, match=f"og:{{{generation.number}.*", count=SLICE_KEYS)
-        # One by one: those of two shards may not stand in one command of a cluster.
+        next_cursor, keys = client.scan(cursor, match=f"og:{{{generation.number}.*", count=SLICE_KEYS)
+        # A command each: in a cluster, one command cannot have keys of two shards.
         pipeline = client.pipeline(transaction=False)
         for key in cast(list[bytes], keys):
             pipeline.unlink(key)
-        return following, sum(pipeline.execute())
+        return next_cursor, sum(pipeline.execute())

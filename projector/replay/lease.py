@@ -1,6 +1,6 @@
-"""One replay at a time: who holds `{og:live}:replay` may build, switch and drop generations.
+"""The lease `{og:live}:replay`: only its holder may build, switch and drop generations.
 
-It is renewed as long as the process lives, so that a killed one is not waited for longer than LEASE_MS.
+A thread renews it as long as the process lives, so others wait at most LEASE_MS for a process that was killed.
 """
 
 import os
@@ -21,16 +21,16 @@ from projector.errors import BadSetting, FatalError, ProjectorError
 from projector.readmodel.schema.generations import REPLAY, Progress
 from projector.store.nodes import Nodes
 
-# How long a lease stands that nobody renews, in milliseconds, and how often it is renewed, in seconds.
+# A lease expires after so many milliseconds, and is renewed every so many seconds.
 LEASE_MS = 8_000
 RENEW_S = 1.0
-# How often a lease is looked at that may be a dead process's, in seconds.
-LOOK_S = 0.1
+# How often the lease is read while it may belong to a dead process, in seconds.
+CHECK_EVERY_S = 0.1
 
-_TAKE = """#!lua flags=allow-oom
+_ACQUIRE = """#!lua flags=allow-oom
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
 """
-# What has expired is lost: another process may have come and gone meanwhile.
+# An expired lease is not renewed: another process may have held it meanwhile.
 _RENEW = """#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if not held or cjson.decode(held).token ~= ARGV[1] then
@@ -54,9 +54,9 @@ class Busy(BadSetting):
 
 
 class Holder(Struct):
-    """`beat` changes with each renewal: that is how others see that the holder lives.
+    """`beat` changes with each renewal, which shows others that the holder lives.
 
-    `place`, `pid`: those who share the place can see at once whether the process is there.
+    `place`: names the host, its boot and its PID namespace; a process of the same `place` can check `pid` at once.
     """
 
     who: str
@@ -67,8 +67,8 @@ class Holder(Struct):
     progress: Progress | None = None
 
     def is_dead(self) -> bool:
-        """False where we cannot know."""
-        if not self.place or self.place != _place():
+        """Returns False if that cannot be known."""
+        if not self.place or self.place != _pid_namespace():
             return False
         try:
             os.kill(self.pid, 0)
@@ -80,15 +80,15 @@ class Holder(Struct):
 
 
 def progress_of(held: str) -> Progress:
-    """`held`: what `{og:live}:replay` holds."""
+    """Returns the progress of a replay. `held`: the value of `{og:live}:replay`."""
     try:
         return msgspec.json.decode(held, type=Holder).progress or Progress("begin", 0, 0)
     except msgspec.DecodeError:
         return Progress("unknown", 0, 0)
 
 
-def _place() -> str:
-    """Where process ids mean the same; empty where that cannot be told."""
+def _pid_namespace() -> str:
+    """Returns a name for all processes among which a process id is unique; empty if there is none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -103,31 +103,31 @@ class Lease:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         pid = os.getpid()
         who = f"{what}, process {pid} on {socket.gethostname()}, since {since}"
-        self._holder = Holder(who, secrets.token_hex(8), _place(), pid)
-        # Its own, since a thread renews it.
+        self._holder = Holder(who, secrets.token_hex(8), _pid_namespace(), pid)
+        # A connection for the thread that renews.
         self._nodes = Nodes(redis_url)
         self._released = threading.Event()
         self._renewed_at_s = 0.0
         self._is_lost = False
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_released, daemon=True)
 
     @property
     def token(self) -> str:
-        """What the catalogue is written with."""
+        """Fences writes to the catalogue."""
         return self._holder.token
 
-    def tell(self, progress: Progress) -> None:
-        """For those who look at Redis: with the next renewal, which is soon."""
+    def set_progress(self, progress: Progress) -> None:
+        """Publishes the progress in Redis with the next renewal."""
         self._holder.progress = progress
 
     def check(self) -> None:
-        """Raises FatalError where it has expired, as it does when Redis is away from us for long."""
+        """Raises FatalError if the lease is lost, as when Redis cannot be reached for LEASE_MS."""
         if self._is_lost or time.monotonic() - self._renewed_at_s > LEASE_MS / 1000:
-            raise FatalError("Redis was away for so long that another replay may have taken over: do it again")
+            raise FatalError("this replay has lost its lease, so another one may hold it: run the command again")
 
     def __enter__(self) -> Self:
         try:
-            self._take()
+            self._acquire()
         except BaseException:
             self._nodes.close()
             raise
@@ -135,31 +135,31 @@ class Lease:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._released.set()
         self._thread.join()
         try:
             self._eval(_RELEASE, self._holder.token)
-        except ProjectorError as away:
-            log.warning("the lease expires by itself", reason=str(away))
+        except ProjectorError as error:
+            log.warning("the lease was not released and will expire", reason=str(error))
         self._nodes.close()
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         first = None
         deadline_s = time.monotonic() + LEASE_MS / 1000 + RENEW_S
-        while not self._take_free():
-            now = self._held()
+        while not self._try_acquire():
+            now = self._read_holder()
             if now is not None and now.is_dead():
                 self._eval(_RELEASE, now.token)
                 continue
             is_alive = now is not None and first is not None and now != first
             if is_alive or time.monotonic() > deadline_s:
-                raise Busy(f"another replay is at work: {now.who if now else 'unknown'}")
+                raise Busy(f"another replay is running: {now.who if now else 'unknown'}")
             first = first or now
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_EVERY_S)
 
-    def _keep(self) -> None:
+    def _renew_until_released(self) -> None:
         while not self._released.wait(RENEW_S):
             try:
                 if not self._renew():
@@ -168,9 +168,9 @@ class Lease:
             except ProjectorError as error:
                 log.warning("the lease could not be renewed", reason=str(error))
 
-    def _take_free(self) -> bool:
+    def _try_acquire(self) -> bool:
         now_s = time.monotonic()
-        if self._eval(_TAKE, msgspec.json.encode(self._holder), LEASE_MS) != 1:
+        if self._eval(_ACQUIRE, msgspec.json.encode(self._holder), LEASE_MS) != 1:
             return False
         self._renewed_at_s = now_s
         return True
@@ -183,7 +183,7 @@ class Lease:
         self._renewed_at_s = now_s
         return True
 
-    def _held(self) -> Holder | None:
+    def _read_holder(self) -> Holder | None:
         with self._nodes.errors():
             found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
         try:

@@ -1,4 +1,4 @@
-"""What a replay will do, and why it should not be done."""
+"""The plan of a replay: what it will do, and why it may be refused."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -14,14 +14,14 @@ from projector.store import memory
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 
-# Where nothing is live to judge by: what an event of the sample marketplace takes in Redis, in bytes.
+# Redis memory per event of the sample marketplace, in bytes: the estimate where no generation is live.
 BYTES_PER_EVENT = 1_200
-# What a worker folds in a second on a machine of two cores that it shares with Redis and the log.
+# What a worker folds in a second, on two cores that it shares with Redis and the log.
 EVENTS_PER_S = 15_000
 
 
 class Stretch(Struct, frozen=True):
-    """What is read of a partition: from `start` to `end`. `earliest_ms`: the log's own time of its oldest record."""
+    """The offsets to read of a partition: from `start` to before `end`. `earliest_ms`: time of its oldest record."""
 
     partition: Partition
     start: int
@@ -34,16 +34,16 @@ class Stretch(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """`remedy`: the option that overrides it."""
+    """`remedy`: the option that overrides the refusal."""
 
     reason: str
     remedy: str
 
 
 class Plan(Struct, frozen=True):
-    """`number`, `shards`: of the generation that is built. `resumes`: it was begun before. `events`: left to read.
+    """`number`, `shards`: of the generation to build. `resumes`: whether it was begun before. `events`: left to read.
 
-    Memory in bytes, `seconds` expected. `kept`: other generations that take memory and are not live.
+    `memory_needed`, `memory_free`: in bytes. `seconds`: an estimate. `kept`: other generations that are not live.
     """
 
     number: int
@@ -63,13 +63,13 @@ class Plan(Struct, frozen=True):
 def make_plan(
     log: Log, nodes: Nodes, shards: int | None, workers: int, accept_loss: Collection[Loss], force: bool
 ) -> Plan:
-    """Looks, and changes nothing. Raises LogMissing, LogUnavailable, StoreUnavailable."""
+    """Changes nothing. Raises LogMissing, LogUnavailable, StoreUnavailable."""
     store = Store(nodes)
     catalogue = store.catalogue
     live, listed = catalogue.live(), catalogue.listed()
     begun = unfinished(listed, live)
     partitions = log.partitions()
-    # Before the log's end, which it can then not have passed.
+    # Read before the end of the log, so that they cannot be after it.
     reached = lowest_positions(nodes, live, partitions)
     first, end, times = log.first(), log.end(), log.first_times()
     built = lowest_positions(nodes, begun.generation if begun else None, partitions)
@@ -82,9 +82,7 @@ def make_plan(
         Refusal(sentence, f"--accept-loss {loss}") for loss, sentence in losses.items() if loss not in accept_loss
     ]
     if needed > free and not force:
-        refusals.append(
-            Refusal(f"it needs about {_mib(needed)} of Redis' memory, and {_mib(free)} are free", "--force")
-        )
+        refusals.append(Refusal(f"it needs about {_mib(needed)} of Redis memory, but {_mib(free)} are free", "--force"))
     if begun and shards not in (None, begun.generation.shards):
         number, has = begun.generation.number, begun.generation.shards
         reason = f"generation {number} was begun with --shards {has}"
@@ -108,7 +106,7 @@ def make_plan(
 
 
 def unfinished(listed: list[Listed], live: Generation | None) -> Listed | None:
-    """The generation of this code's version that a replay has begun, and not brought to the switch."""
+    """Returns the generation of this version that a replay has begun but not switched to."""
     states = (State.BUILDING, State.VERIFIED)
     found = [e for e in listed if e.state in states and e.generation.version == VERSION and e.generation != live]
     return found[-1] if found else None
@@ -126,12 +124,15 @@ def _losses(
     gone = {p: offset for p, offset in first.items() if offset > 0}
     if gone:
         where = ", ".join(f"{partition} begins at {offset}" for partition, offset in gone.items())
-        yield Loss.RETENTION, f"the beginning of the log is gone: {where}, and what came before cannot be rebuilt"
+        yield Loss.RETENTION, f"the log has lost its beginning: {where}, and earlier events cannot be rebuilt"
     if live is None:
         return
     known = store.log_of(live)
     if known is not None and known != log.identity():
-        yield Loss.RECREATED, f"{log.topic} was deleted and made anew: what only the former log had would be lost"
+        yield (
+            Loss.RECREATED,
+            f"{log.topic} was deleted and created again: events that only the former log had would be lost",
+        )
         return
     sentences = [
         f"{divergence}. {divergence.lost} events that the live read model has applied are no longer in the log, the "
@@ -141,13 +142,13 @@ def _losses(
     ahead = {partition: at for partition, at in reached.items() if at > end[partition]}
     if ahead:
         where = ", ".join(f"{p} is applied up to {at} and ends at {end[p]}" for p, at in ahead.items())
-        sentences.append(f"the log is shorter than what the live read model has of it: {where}")
+        sentences.append(f"the log is shorter than what the live read model has applied: {where}")
     if sentences:
         yield Loss.RECREATED, "; ".join(sentences)
 
 
 def _memory(nodes: Nodes, live: Generation | None, applied: int, events: int) -> int:
-    """As the live generation has it for each event that it has applied."""
+    """Estimates bytes from what the live generation takes for each event that it has applied."""
     if live is None or applied == 0:
         return events * BYTES_PER_EVENT
     return memory.used(nodes, live) * events // applied

@@ -1,7 +1,7 @@
-"""The steps of a replay: build, verify, switch; and those back: rollback, drop.
+"""The steps of a replay: build, verify, switch, rollback, drop.
 
-All that a step needs to know lies in Redis, so that each may be a command of its own, and one that was killed is done
-again by the next. Only the holder of the lease takes steps.
+All state between steps is in Redis, so each step can be its own command, and one that was killed can be repeated. Only
+the holder of the lease takes steps.
 """
 
 import time
@@ -19,15 +19,15 @@ from projector.errors import BadSetting
 from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State
 from projector.readmodel.schema.keys import Generation
-from projector.rebuild.builder import WHOLE_RECORDS, Builder
+from projector.rebuild.builder import SINGLE_PART_RECORDS, Builder
 from projector.rebuild.parts import Positions
 from projector.rebuild.windows import WINDOW_RECORDS
 from projector.replay.drop import delete_keys
-from projector.replay.follow import check_log, must_follow
 from projector.replay.lease import Lease
+from projector.replay.log_checks import check_log_continues, check_same_log
 from projector.replay.plan import Stretch, unfinished
-from projector.replay.reporter import Reporter, Reporting
-from projector.replay.switch import NEAR_EVENTS, go_over
+from projector.replay.reporter import ProgressRecorder, Reporter
+from projector.replay.switch import NEAR_EVENTS, switch_to
 from projector.replay.workers import run_workers
 from projector.retry import Retrying, Stopped, Waiter, retry
 from projector.status import lowest_positions
@@ -37,25 +37,26 @@ from projector.store.redis import Store
 from projector.verify.compare import Report, compare_generations, verify_log
 from projector.verify.sample import ALL, Sample
 
-# How long a live generation that lags behind the new one may stand still before it is waited for no more, in seconds.
-STANDSTILL_S = 5.0
-# A request that began before the switch is answered by then, in seconds.
+# How long the positions of a live generation that lags behind the new one may stay unchanged, in seconds.
+STALL_MAX_S = 5.0
+# Requests that began before a generation was sealed are answered after so many seconds.
 READERS_S = 1.0
-LOOK_S = 0.05
+CHECK_EVERY_S = 0.05
 
 T = TypeVar("T")
 
 
 class Switched(NamedTuple):
-    """`before`: what was live; None where nothing was."""
+    """`before`: the generation that was live, if any."""
 
     now: Generation
     before: Generation | None
 
 
 class Replay:
-    """Raises BadSetting for a step that is not the next one, FatalError, Stopped, and what the log raises. `park`: what
-    the live path would park; else it stops a step.
+    """Steps raise BadSetting if another step must come first, FatalError, Stopped, and what the log raises.
+
+    `park`: park events that break the contract, as `projector run` does; else they stop a step.
     """
 
     def __init__(
@@ -75,18 +76,18 @@ class Replay:
         self._catalogue = cast(Catalogue, Retrying(self._store.catalogue, self._retry))
         self._lease = lease
         self._stop = stop
-        self._reporter = Reporting(reporter, lease.tell)
+        self._reporter = ProgressRecorder(reporter, lease.set_progress)
         self._park = park
         self._partitions = self._retry(log.partitions)
-        self._lift_orphaned_seal()
+        self._lift_seal(self._catalogue.live())
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
-        """Begins a generation, or goes on with the one begun, up to where the log ends, or nearly so."""
+        """Begins a generation, or continues an unfinished one, up to NEAR_EVENTS before the end of the log."""
         self._retry(self._store.check_eviction)
-        entry = self._begun() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
+        entry = self._unfinished() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
         generation = entry.generation
         self._retry(lambda: self._store.open(generation))
-        check_log(self._log, self._store, generation, self._partitions, self._retry)
+        check_same_log(self._log, self._store, generation, self._partitions, self._retry)
         done_before = 0
         while True:
             stretches = self._stretches(generation)
@@ -94,79 +95,75 @@ class Replay:
             if left == 0 or (done_before and left <= NEAR_EVENTS):
                 return
 
-            def tell(done: list[int], before: int = done_before, total: int = done_before + left) -> None:
+            def report(done: list[int], before: int = done_before, total: int = done_before + left) -> None:
                 self._lease.check()
                 self._reporter.progress("build", [before + done[0], *done[1:]], total)
 
-            say = self._reporter.say
-            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, tell, say)
+            message = self._reporter.message
+            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, report, message)
             done_before += left
 
     def verify(self, sample: Sample = ALL) -> Report:
-        """Compares with the live generation at the same positions, or where that is no measure, with the log."""
-        entry = self._must_have_begun()
+        """Compares the new generation with the live one at the same positions, or if that is impossible, the log."""
+        entry = self._require_unfinished()
         generation, live = entry.generation, self._catalogue.live()
 
-        def tell(step: str, done: int, total: int) -> None:
+        def progress(step: str, done: int, total: int) -> None:
             self._check()
             self._reporter.progress(step, [done], total)
 
-        self._must_follow(generation)
+        self._check_log_continues(generation)
         with closing(self._builder(generation, self._park)) as builder:
             builder.advance({})
-            if live is not None and self._is_measure(live, builder.positions):
-                report = compare_generations(self._store, live, generation, builder, tell, sample)
+            if live is not None and self._is_comparable(live, builder.positions):
+                report = compare_generations(self._store, live, generation, builder, progress, sample)
             else:
-                # What the log has lost was accepted by name before this was built from it.
-                report = verify_log(self._log, self._store, generation, self._retry, tell, sample, accept_loss=True)
+                # The build was only possible with --accept-loss for what the log has lost.
+                report = verify_log(self._log, self._store, generation, self._retry, progress, sample, accept_loss=True)
         if not sample.is_all and report.groups == 0:
-            raise BadSetting(f"--sample: expected a larger one, {sample.share} has no group of {generation.number}")
-        # A sample may miss what all groups showed before.
+            raise BadSetting(f"--sample: expected a larger one, {sample.share} selects none of the groups")
+        # A sample may miss differences that an earlier, full comparison has found.
         found = report.differences if sample.is_all else max(report.differences, entry.differences)
-        verified = structs.replace(entry, state=State.VERIFIED, differences=found)
-        self._catalogue.put(verified, self._lease.token)
+        self._catalogue.put(structs.replace(entry, state=State.VERIFIED, differences=found), self._lease.token)
         return report
 
     def differences(self) -> int:
-        """Of the new generation, as it was last compared."""
-        return self._must_have_begun().differences
+        """Returns the number of differences of the new generation when it was last compared."""
+        return self._require_unfinished().differences
 
     def switch(self, accept_differences: bool) -> Switched:
-        """Makes it live. Readers and the projector go over by themselves; what was live is kept."""
-        entry = self._must_have_begun()
+        """Makes the new generation live. Readers and the projector follow by themselves; the previous one is kept."""
+        entry = self._require_unfinished()
         number = entry.generation.number
         if entry.state is not State.VERIFIED:
             raise BadSetting(f"generation {number} has not been compared yet: projector replay verify")
         if entry.differences and not accept_differences:
-            places = "1 place" if entry.differences == 1 else f"{entry.differences} places"
-            raise BadSetting(
-                f"generation {number} was found to differ in {places}, as projector replay verify shows: if that is "
-                "what you want, --accept-differences"
-            )
-        return self._go_over(entry.generation, self._park)
+            count = "1 difference" if entry.differences == 1 else f"{entry.differences} differences"
+            raise BadSetting(f"generation {number} has {count}, see projector replay verify: --accept-differences")
+        return self._switch_to(entry.generation, self._park)
 
     def rollback(self, number: int | None) -> Switched:
-        """Brings a generation that was live before up to the log, and makes it live again."""
+        """Makes a kept generation catch up with the log, and makes it live again."""
         live = self._catalogue.live()
         kept = [e for e in self._catalogue.listed() if e.state is State.READY and e.generation != live]
         if number is not None:
             kept = [entry for entry in kept if entry.generation.number == number]
         if not kept:
             which = "no generation" if number is None else f"no generation {number}"
-            raise BadSetting(f"there is {which} that was live and is kept: projector replay list")
+            raise BadSetting(f"there is {which} to go back to: projector replay list shows those that are kept")
         generation = max(kept, key=lambda entry: (entry.generation.version == VERSION, entry.live_at)).generation
         if generation.version != VERSION:
             raise BadSetting(
-                f"generation {generation.number} has version {generation.version}, this code writes version {VERSION}: "
-                "roll back with the code that made it"
+                f"generation {generation.number} has version {generation.version}, this release writes {VERSION}: roll "
+                "back with the release that built it"
             )
-        self._must_follow(generation)
-        self._unseal(generation)
-        # What the live path would have done.
-        return self._go_over(generation, park=True)
+        self._check_log_continues(generation)
+        self._lift_seal(generation)
+        # `projector run` would have parked, too.
+        return self._switch_to(generation, park=True)
 
     def drop(self, number: int) -> int:
-        """Returns how many keys there were."""
+        """Deletes a generation. Returns the number of deleted keys."""
         entry = self._catalogue.find(number)
         if entry is None:
             there = ", ".join(str(entry.generation.number) for entry in self._catalogue.listed()) or "none"
@@ -181,16 +178,16 @@ class Replay:
         self._catalogue.remove(number, self._lease.token)
         return deleted
 
-    def _go_over(self, generation: Generation, park: bool) -> Switched:
-        self._must_follow(generation)
+    def _switch_to(self, generation: Generation, park: bool) -> Switched:
+        self._check_log_continues(generation)
         before = self._catalogue.live()
-        # A kept one may be read: by an API of its version, while another one is live.
-        with closing(self._builder(generation, park, WHOLE_RECORDS)) as builder:
-            go_over(self._log, self._store, builder, self._lease, self._retry, self._reporter)
+        # An API of its version may read a kept generation, so windows must be visible as a whole.
+        with closing(self._builder(generation, park, SINGLE_PART_RECORDS)) as builder:
+            switch_to(self._log, self._store, builder, self._lease, self._retry, self._reporter)
         return Switched(generation, before)
 
-    def _is_measure(self, live: Generation, built: Positions) -> bool:
-        """Whether the live generation holds this log, and has come, or soon comes, as far as the new one."""
+    def _is_comparable(self, live: Generation, built: Positions) -> bool:
+        """Returns whether the live generation holds this log and is, or soon will be, as far as the new one."""
         if self._retry(lambda: self._store.log_of(live)) not in (None, self._retry(self._log.identity)):
             return False
         if self._retry(lambda: compare(self._log, self._store, live, self._partitions)).diverged:
@@ -205,13 +202,11 @@ class Replay:
                 return any(reached.values())
             if sum(reached.values()) > before:
                 before, moved_s = sum(reached.values()), time.monotonic()
-            elif time.monotonic() - moved_s > STANDSTILL_S:
-                self._reporter.say(
-                    "the live generation stands still behind the new one, which is compared with the log"
-                )
+            elif time.monotonic() - moved_s > STALL_MAX_S:
+                self._reporter.message("the live generation lags and does not advance: comparing with the log instead")
                 return False
             self._reporter.progress("wait for the live one", [sum(reached.values())], sum(built.values()))
-            if self._stop.wait(LOOK_S):
+            if self._stop.wait(CHECK_EVERY_S):
                 raise Stopped
 
     def _stretches(self, generation: Generation) -> list[Stretch]:
@@ -222,38 +217,34 @@ class Replay:
     def _reached(self, generation: Generation) -> dict[Partition, int]:
         return self._retry(lambda: lowest_positions(self._nodes, generation, self._partitions))
 
-    def _unseal(self, generation: Generation) -> None:
-        seals = self._retry(lambda: self._store.seals(generation))
-        self._retry(lambda: self._store.unseal(generation, seals))
-
     def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
         return Builder(self._log, self._store, generation, self._partitions, self._retry, park, window)
 
-    def _must_follow(self, generation: Generation) -> None:
-        must_follow(self._log, self._store, generation, self._partitions, self._retry)
+    def _check_log_continues(self, generation: Generation) -> None:
+        check_log_continues(self._log, self._store, generation, self._partitions, self._retry)
 
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
         self._lease.check()
 
-    def _begun(self) -> Listed | None:
+    def _unfinished(self) -> Listed | None:
         return unfinished(self._catalogue.listed(), self._catalogue.live())
 
-    def _must_have_begun(self) -> Listed:
-        entry = self._begun()
+    def _require_unfinished(self) -> Listed:
+        entry = self._unfinished()
         if entry is None:
-            raise BadSetting("there is no new generation: projector replay build")
+            raise BadSetting("there is no new generation: projector replay build makes one")
         return entry
 
-    def _lift_orphaned_seal(self) -> None:
-        """Of a replay that was killed within its switch."""
-        live = self._catalogue.live()
-        if live is not None:
-            self._unseal(live)
+    def _lift_seal(self, generation: Generation | None) -> None:
+        """Lifts the seal of a replay that was killed during its switch."""
+        if generation is not None:
+            seals = self._retry(lambda: self._store.seals(generation))
+            self._retry(lambda: self._store.unseal(generation, seals))
 
     def _retry(self, call: Callable[[], T]) -> T:
-        """Unlike the projector, which finishes what it has begun, a step ends where it is: another one goes on."""
+        """Raises Stopped at once when asked to stop: the next replay continues."""
         if self._stop.is_set():
             raise Stopped
         return retry(self._stop, call, self._watch)

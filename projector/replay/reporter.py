@@ -1,4 +1,4 @@
-"""What a replay tells of itself while it is at work."""
+"""How a replay reports its progress."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,21 +8,21 @@ from projector.readmodel.schema.generations import Progress
 
 class Reporter(Protocol):
     def progress(self, step: str, done: list[int], total: int) -> None:
-        """`done`: events, or groups, of each worker; `total`: of all together. Called often."""
+        """`done`: events or groups done by each worker; `total`: to be done by all together. Called often."""
 
-    def say(self, text: str) -> None: ...
+    def message(self, text: str) -> None: ...
 
 
-class Reporting:
-    """A Reporter that tells another one, and `tell` as well."""
+class ProgressRecorder:
+    """A Reporter that passes everything on to another one, and the progress to `set_progress` as well."""
 
-    def __init__(self, reporter: Reporter, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, reporter: Reporter, set_progress: Callable[[Progress], None]) -> None:
         self._reporter = reporter
-        self._tell = tell
+        self._set_progress = set_progress
 
     def progress(self, step: str, done: list[int], total: int) -> None:
-        self._tell(Progress(step, sum(done), total))
+        self._set_progress(Progress(step, sum(done), total))
         self._reporter.progress(step, done, total)
 
-    def say(self, text: str) -> None:
-        self._reporter.say(text)
+    def message(self, text: str) -> None:
+        self._reporter.message(text)

@@ -1,9 +1,9 @@
-"""From one generation to another, with readers and the projector at work.
+"""Switches from the live generation to a new one while readers and projectors run.
 
-First the new one is brought up to the log, then the live one is sealed: its positions move no more, and the projector
-waits. What it had applied by then is applied to the new one, and the pointer moves: readers use the new one from their
-next request on, and the projector, which looks for its successor, goes on in it. Between seal and pointer lie some
-milliseconds. Whoever dies there leaves a seal, which the projector lifts once the lease has expired.
+First the new generation catches up with the log. Then the live one is sealed: it refuses commits, its positions stay,
+and the projector waits. The new one catches up with exactly those positions, and the pointer moves. Readers use the new
+one from their next request, and the projector finds it and continues there. Seal and pointer are some milliseconds
+apart. If the process is killed between the two, the projector lifts the seal once the lease has expired.
 """
 
 import time
@@ -19,28 +19,28 @@ from projector.replay.reporter import Reporter
 from projector.retry import Retry
 from projector.store.redis import Store
 
-# A new generation that lags behind the log by no more can be brought up to it within a moment, in events.
+# With a lag of at most so many events, a new generation catches up within milliseconds.
 NEAR_EVENTS = 2_000
-# How often it is brought up to the log before the seal; a publisher faster than we are would keep us for ever.
+# The rounds of catching up before the seal. A publisher that is faster than the builder must not delay it for ever.
 ROUNDS_MAX = 10
-# How often the rewriting of append-only files is looked at, and how long it is waited for, in seconds.
-LOOK_S = 0.1
-FILES_S = 120.0
+# How often the rewriting of append-only files is checked, and how long it is waited for, in seconds.
+CHECK_EVERY_S = 0.1
+REWRITES_S = 120.0
 
 
-def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
-    """Makes the generation of `builder` live. Raises FatalError; the live one then goes on as before."""
+def switch_to(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
+    """Makes the generation of `builder` live. If it raises, such as FatalError, the former one stays live, unsealed."""
     generation, live = builder.generation, retry(store.catalogue.live)
-    _await_files(store, lease, retry, reporter)
+    _wait_for_rewrites(store, lease, retry, reporter)
     _catch_up(log, builder, lease, retry, reporter)
     try:
         if live is not None:
-            # So that a rollback finds it: the replay that made it live may have died before it did this.
+            # For a rollback. The replay that made it live may have been killed before it did this.
             retry(lambda: store.catalogue.mark_live(live, lease.token))
             retry(lambda: store.seal(live, lease.token))
-            builder.advance(retry(lambda: _reach(log, store, live, retry)))
+            builder.advance(retry(lambda: _farthest_positions(log, store, live, retry)))
         if live is not None and retry(lambda: store.seals(live)) != [lease.token] * live.shards:
-            raise FatalError("the projector has taken us for dead, and gone on: do it again")
+            raise FatalError("the projector has lifted the seal, as after an expired lease: run the command again")
         retry(lambda: store.publish_end(generation, log.end()))
         retry(lambda: store.catalogue.point(live, generation, lease.token))
     except BaseException:
@@ -50,42 +50,44 @@ def go_over(log: Log, store: Store, builder: Builder, lease: Lease, retry: Retry
     retry(lambda: store.catalogue.mark_live(generation, lease.token))
 
 
-def _await_files(store: Store, lease: Lease, retry: Retry, reporter: Reporter) -> None:
-    """Waits until no torn append-only file is left: another start of Redis could misread what was built. FILES_S at
-    most: some servers can never rewrite it, and a rollback must be possible nevertheless.
+def _wait_for_rewrites(store: Store, lease: Lease, retry: Retry, reporter: Reporter) -> None:
+    """Waits until no torn append-only file is left: a restart of Redis could misread what was built. At most
+    REWRITES_S, since some servers can never rewrite the file, and a rollback must still be possible.
     """
-    deadline_s, said = time.monotonic() + FILES_S, False
+    deadline_s, is_reported = time.monotonic() + REWRITES_S, False
     while waits := retry(store.rewrite_files):
-        if not said:
-            reporter.say(waits[0])
-            said = True
+        if not is_reported:
+            reporter.message(waits[0])
+            is_reported = True
         if time.monotonic() > deadline_s:
-            reporter.say(f"going on after {FILES_S:.0f} s: until it is rewritten, do not start that Redis again")
+            reporter.message(
+                f"continuing after {REWRITES_S:.0f} s: do not restart that Redis until its file is rewritten"
+            )
             return
         lease.check()
-        time.sleep(LOOK_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 def _catch_up(log: Log, builder: Builder, lease: Lease, retry: Retry, reporter: Reporter) -> None:
-    """Until the builder lags so little that the rest is a matter of moments."""
+    """Advances the builder until it lags by at most NEAR_EVENTS, or for ROUNDS_MAX rounds."""
     builder.advance({})
     start = builder.positions
     for _ in range(ROUNDS_MAX):
         end = retry(log.end)
-        total = _between(start, end)
+        total = _count_between(start, end)
 
-        def tell(total: int = total) -> None:
+        def report(total: int = total) -> None:
             lease.check()
-            reporter.progress("catch up", [_between(start, builder.positions)], total)
+            reporter.progress("catch up", [_count_between(start, builder.positions)], total)
 
-        left = _between(builder.positions, end)
-        builder.advance(end, tell)
+        left = _count_between(builder.positions, end)
+        builder.advance(end, report)
         if left <= NEAR_EVENTS:
             return
 
 
-def _reach(log: Log, store: Store, live: Generation, retry: Retry) -> Positions:
-    """What its farthest shard has applied, as far as the log has it."""
+def _farthest_positions(log: Log, store: Store, live: Generation, retry: Retry) -> Positions:
+    """Returns the positions of the farthest shard of `live`, at most the end of the log."""
     end = retry(log.end)
     partitions = list(end)
     reached = dict.fromkeys(partitions, 0)
@@ -95,5 +97,5 @@ def _reach(log: Log, store: Store, live: Generation, retry: Retry) -> Positions:
     return reached
 
 
-def _between(start: Mapping[Partition, int], end: Mapping[Partition, int]) -> int:
+def _count_between(start: Mapping[Partition, int], end: Mapping[Partition, int]) -> int:
     return sum(max(end[partition] - start[partition], 0) for partition in start)

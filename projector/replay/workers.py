@@ -1,4 +1,4 @@
-"""The processes that build: each folds some of the partitions, and tells on its standard output how far it is."""
+"""The processes that build: each folds some partitions and writes its positions to standard output."""
 
 import subprocess
 import sys
@@ -20,14 +20,14 @@ from projector.retry import Stopped, retry
 from projector.store.redis import Store
 from projector.up.child import stop as stop_process
 
-# What the line begins with that says why a command has failed.
+# How the line begins with which a failed command reports its error.
 ERROR = "projector: "
-# How often the workers are looked at, in seconds.
-LOOK_S = 0.1
+# How often the workers are checked, in seconds.
+CHECK_EVERY_S = 0.1
 
 
 class Task(Struct, frozen=True):
-    """What one worker is told, as JSON on its command line. `stop`: partition number -> position to reach."""
+    """The work of one worker, as JSON on its command line. `stop`: partition number -> position to reach."""
 
     generation: Generation
     topic: str
@@ -39,37 +39,37 @@ class Task(Struct, frozen=True):
         return {Partition(self.topic, number): offset for number, offset in self.stop.items()}
 
 
-# What a worker tells, as a line of JSON: partition number -> the position that it has reached.
-Told = dict[int, int]
-_told = msgspec.json.Decoder(Told)
+# A line of JSON on a worker's standard output: partition number -> the position that it has reached.
+Reached = dict[int, int]
+_decode = msgspec.json.Decoder(Reached).decode
 
 
 def work(task: Task, log: Log, store: Store, stop: threading.Event) -> None:
-    """The worker's side. Raises Stopped, and what Builder.advance raises."""
+    """Builds, in the process of a worker. Raises Stopped, and what Builder.advance raises."""
 
-    def until_stopped(call: Callable[[], Any]) -> Any:
+    def retry_until_stopped(call: Callable[[], Any]) -> Any:
         if stop.is_set():
             raise Stopped
         return retry(stop, call)
 
-    builder = Builder(log, store, task.generation, list(task.positions), until_stopped, task.park)
+    builder = Builder(log, store, task.generation, list(task.positions), retry_until_stopped, task.park)
 
-    def tell() -> None:
-        told: Told = {partition.number: offset for partition, offset in builder.positions.items()}
-        print(msgspec.json.encode(told).decode(), flush=True)
+    def print_positions() -> None:
+        reached: Reached = {partition.number: offset for partition, offset in builder.positions.items()}
+        print(msgspec.json.encode(reached).decode(), flush=True)
 
     try:
-        builder.advance(task.positions, tell)
+        builder.advance(task.positions, print_positions)
     finally:
         builder.close()
 
 
-def share(stretches: Sequence[Stretch], workers: int) -> list[list[Stretch]]:
-    """Partitions go to the worker that has least to do so far, the longest first."""
-    shares: list[list[Stretch]] = [[] for _ in range(min(workers, len(stretches)))]
+def assign(stretches: Sequence[Stretch], workers: int) -> list[list[Stretch]]:
+    """Assigns partitions to workers: the longest first, each to the worker with the fewest events so far."""
+    assignments: list[list[Stretch]] = [[] for _ in range(min(workers, len(stretches)))]
     for stretch in sorted(stretches, key=lambda stretch: -stretch.events):
-        min(shares, key=lambda taken: sum(other.events for other in taken)).append(stretch)
-    return [taken for taken in shares if taken]
+        min(assignments, key=lambda assigned: sum(other.events for other in assigned)).append(stretch)
+    return [assigned for assigned in assignments if assigned]
 
 
 def run_workers(
@@ -80,29 +80,29 @@ def run_workers(
     data_dir: Path,
     environment: Mapping[str, str],
     stop: threading.Event,
-    tell: Callable[[list[int]], None],
-    say: Callable[[str], None],
+    report_progress: Callable[[list[int]], None],
+    report_message: Callable[[str], None],
 ) -> None:
-    """Returns when all have come to the end of their stretches. `tell` gets the events done by each worker, `say` what
-    they warn of.
+    """Returns when all workers have reached the end of their stretches.
 
-    Raises FatalError with the words of one that failed, Stopped; by then none runs any more.
+    `report_progress` gets the events done by each worker, `report_message` their warnings.
+    Raises FatalError with the error of a worker that failed, and Stopped; all workers are stopped then.
     """
     running: list[_Worker] = []
     try:
-        for taken in share(stretches, workers):
-            running.append(_Worker(generation, taken, park, data_dir, environment))
+        for assigned in assign(stretches, workers):
+            running.append(_Worker(generation, assigned, park, data_dir, environment))
         while any(worker.process.poll() is None for worker in running):
-            tell([worker.done for worker in running])
-            if stop.wait(LOOK_S):
+            report_progress([worker.done for worker in running])
+            if stop.wait(CHECK_EVERY_S):
                 raise Stopped
             for worker in running:
                 while worker.warnings:
-                    say(worker.warnings.popleft())
+                    report_message(worker.warnings.popleft())
                 worker.check()
         for worker in running:
             worker.check()
-        tell([worker.done for worker in running])
+        report_progress([worker.done for worker in running])
     finally:
         for worker in running:
             worker.stop()
@@ -118,15 +118,15 @@ class _Worker:
         environment: Mapping[str, str],
     ) -> None:
         self._starts = {stretch.partition.number: stretch.start for stretch in stretches}
-        self._told: Told = dict(self._starts)
-        # The last of what it says on standard error is why it failed.
-        self._said: deque[str] = deque(maxlen=1)
-        # What comes before, such as that it waits for Redis, is for the user to see.
+        self._reached: Reached = dict(self._starts)
+        # The last line on standard error: why a worker failed.
+        self._last_error: deque[str] = deque(maxlen=1)
+        # Other lines on standard error, such as that it waits for Redis.
         self.warnings: deque[str] = deque()
         stops = {stretch.partition.number: stretch.end for stretch in stretches}
         task = Task(generation, stretches[0].partition.topic, stops, park)
         command = ["replay", "work", msgspec.json.encode(task).decode(), "--data-dir", str(data_dir)]
-        # Its standard input ends when we are gone, and so does it.
+        # When this process ends, so does the standard input of the worker, which then stops.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "projector", *command],
             env=dict(environment),
@@ -135,26 +135,27 @@ class _Worker:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._listeners = [
-            threading.Thread(target=listen, args=[pipe], daemon=True)
-            for listen, pipe in ((self._hear, self.process.stdout), (self._overhear, self.process.stderr))
+        self._readers = [
+            threading.Thread(target=read, args=[pipe], daemon=True)
+            for read, pipe in ((self._read_positions, self.process.stdout), (self._read_messages, self.process.stderr))
         ]
-        for listener in self._listeners:
-            listener.start()
+        for reader in self._readers:
+            reader.start()
 
     @property
     def done(self) -> int:
-        """Events."""
-        return sum(max(at - self._starts[number], 0) for number, at in self._told.items())
+        """How many events."""
+        return sum(max(at - self._starts[number], 0) for number, at in self._reached.items())
 
     def check(self) -> None:
-        """Raises FatalError where it has failed."""
+        """Raises FatalError if the worker has failed."""
         if self.process.poll():
             self._join()
-            said = self._said[-1] if self._said else ""
+            reason = self._last_error[-1] if self._last_error else ""
             if self.process.returncode < 0:
-                said = f"a worker was killed by signal {-self.process.returncode}, as when memory runs out: do it again"
-            raise FatalError(said.removeprefix(ERROR) or "a worker ended, and said nothing")
+                signal = -self.process.returncode
+                reason = f"a worker was killed by signal {signal}, as when memory runs out: run the command again"
+            raise FatalError(reason.removeprefix(ERROR) or f"a worker ended with exit code {self.process.returncode}")
 
     def stop(self) -> None:
         stop_process(self.process)
@@ -164,16 +165,16 @@ class _Worker:
                 pipe.close()
 
     def _join(self) -> None:
-        for listener in self._listeners:
-            listener.join()
+        for reader in self._readers:
+            reader.join()
 
-    def _overhear(self, lines: Iterable[bytes]) -> None:
+    def _read_messages(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             text = line.decode(errors="replace").rstrip()
-            self._said.append(text)
+            self._last_error.append(text)
             if not text.startswith(ERROR):
                 self.warnings.append(text)
 
-    def _hear(self, lines: Iterable[bytes]) -> None:
+    def _read_positions(self, lines: Iterable[bytes]) -> None:
         for line in lines:
-            self._told = _told.decode(line)
+            self._reached = _decode(line)

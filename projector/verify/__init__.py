@@ -1,4 +1,4 @@
-"""Whether a generation is what the log says, what another one is, and what its own states say.
+"""Verification: is a generation equal to the log, to another generation, and to its own states?
 
-`compare.py` and `selfcheck.py` ask; `expected.py` and `shards.py` are the two sides.
+`compare.py` and `selfcheck.py` are the entry points; `expected.py` computes what is expected, `shards.py` reads Redis.
 """

@@ -1,4 +1,4 @@
-"""The bits that index entries ought to have, as buckets.lua has them, and those that picture.lua found."""
+"""The bits that index entries should have, as buckets.lua computes them, and those that picture.lua found."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import floor, frexp, inf
@@ -10,7 +10,7 @@ ID_BYTES, ID_WINDOW = 32, 12
 
 
 def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
-    """Name of a bitmap -> the group's bit, or for `bits:by:<field>` its bucket. Those not named have none of it."""
+    """Returns bitmap -> the group's bit, or for `bits:by:<field>` its bucket. Where a name is missing both are 0."""
     bits = {}
     for index, score in entries.items():
         bucket = _BUCKET.get(index)
@@ -24,7 +24,7 @@ def bits_of(entries: Mapping[str, float]) -> dict[str, int]:
 
 
 def slices_of_id(group_id: bytes, reference: bytes) -> set[int]:
-    """Those of `bits:by:id:<k>` that ought to have its bit. Bytes: a reference that was spoilt may be no UTF-8."""
+    """Returns each k for which `bits:by:id:<k>` should have its bit. Bytes: a damaged reference may be no UTF-8."""
     own, other = (text[:ID_BYTES].ljust(ID_BYTES, b"\0") for text in (group_id, reference))
     first = next((i for i in range(ID_BYTES) if own[i] != other[i]), ID_BYTES)
     window = range(first, min(first + ID_WINDOW, ID_BYTES))
@@ -36,7 +36,7 @@ def is_bitmap(name: str) -> bool:
 
 
 def index_of(name: str) -> str:
-    """The sorted set whose members have a bit in that bitmap; of what is none, itself."""
+    """Returns the sorted set whose members have a bit in that bitmap; the name itself if it is no bitmap."""
     return "by:id" if name == "bits:all" else name.removeprefix("bits:")
 
 
@@ -46,24 +46,24 @@ def bits_found(
     own: Sequence[Sequence[int]],
     members: Sequence[Sequence[int]],
 ) -> dict[str, dict[str, int]]:
-    """The last two as picture.lua answers them."""
+    """Returns group id -> bitmap -> bits. `own` and `members` are `bits` and `members` of picture.lua's answer."""
     names = ("ordinal", "bits:all", *(f"bits:by:{field}" for field in SLICES))
     bits: dict[str, dict[str, int]] = {group_id: {} for group_id in ids}
     for group_id, found in zip(ids, own, strict=False):
         bits[group_id] = dict(zip(names, found, strict=False))
-    for (name, numbers), some in zip(indexes.items(), members, strict=False):
-        for number, bit in zip(numbers, some, strict=False):
+    for (name, numbers), in_bitmap in zip(indexes.items(), members, strict=False):
+        for number, bit in zip(numbers, in_bitmap, strict=False):
             if bit >= 0:
                 bits[ids[number - 1]]["bits:" + name] = bit
     return bits
 
 
-def add_bits_of_ids(bits: Mapping[str, dict[str, int]], told: Sequence[Any]) -> None:
-    """How many are wrong. `told` as picture.lua answers it."""
-    if told:
-        reference, found = told
+def add_bits_of_ids(bits: Mapping[str, dict[str, int]], answer: Sequence[Any]) -> None:
+    """Adds to `bits` how many bits of each id are wrong. `answer`: `ids` of picture.lua's answer."""
+    if answer:
+        reference, found = answer
         for (group_id, own), slices in zip(bits.items(), found, strict=False):
-            # Of a group without an ordinal none can be.
+            # A group without an ordinal has no bits.
             if "bits:all" in own:
                 own["bits:by:id"] = len(slices_of_id(group_id.encode(), reference) ^ {*slices})
 
@@ -72,13 +72,13 @@ def _clipped(bucket: float, slices: int) -> int:
     return int(max(0, min(bucket, 2**slices - 1)))
 
 
-def _whole(score: float) -> int:
-    """Also of what is infinite."""
+def _floor(score: float) -> int:
+    """Returns the floor; scores may be infinite."""
     return floor(max(-(2.0**60), min(score, 2.0**60)))
 
 
 def _time(ms: float) -> int:
-    return _clipped(_whole(ms) + 62135596800000, 49)
+    return _clipped(_floor(ms) + 62135596800000, 49)
 
 
 def _steps(amount: float) -> int:
@@ -96,7 +96,7 @@ def _sellers(count: float) -> int:
 def _display_id(display_id: float) -> int:
     if display_id == inf:
         return 2**52
-    number = _whole(display_id)
+    number = _floor(display_id)
     if number < -(2**49):
         number = -(2**49) + (number + 2**49) // 16
     elif number > 2**51:

@@ -1,4 +1,4 @@
-"""The two questions: does a generation hold what the log says, and does a new one hold what the live one does?"""
+"""Compares a generation with the log, and the live generation with a new one."""
 
 import time
 from collections.abc import Mapping
@@ -15,17 +15,18 @@ from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.retry import Retry
 from projector.store.redis import Store
-from projector.verify.book import Book
-from projector.verify.comparison import Comparison, Side, Tell, hashes
-from projector.verify.expected import BUILT, FOUND, Built, Refold
-from projector.verify.level import Level
-from projector.verify.picture import KINDS, Difference, Digest
+from projector.verify.alignment import Alignment
+from projector.verify.comparison import Comparison, ReportProgress, Target, counted_hashes
+from projector.verify.difference import Difference
+from projector.verify.expected import BuiltGeneration, Refold
 from projector.verify.sample import ALL, Sample
-from projector.verify.shards import Positions, Shards, lowest
+from projector.verify.shards import Positions, Shards, lowest_positions
+from projector.verify.snapshot import KINDS, Digest
+from projector.verify.tables import REFERENCE, SUBJECT, Tables
 
 
 class Count(Struct, frozen=True):
-    """Members of all sets or hashes of one kind: `by:total`, `of:status` for all statuses, `row`."""
+    """Members of all sets or counted_hashes of one kind: `by:total`, `of:status` for all statuses, `row`."""
 
     kind: str
     expected: int
@@ -33,18 +34,19 @@ class Count(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Of `generation`, compared with another one, or with the log, if `expected_from` is None.
+    """Of `generation`, compared with the generation `expected_from`, or with the log if that is None.
 
-    `positions`, `until`: every group that there was at the first was compared as it was there, or somewhere up to the
-    second if it changed, and every set was counted somewhere between; both sides at the same positions.
-    `sample`: the share of the groups that was compared; of a part, sets are not counted, and what is in them too many
-    is not found, nor are groups that there ought not to be.
-    `groups`, `entries`: how many there ought to be, of the sample. `again`: how often a group was compared once more.
-    `events`: folded from the log; 0 between generations. `parked`: of them, those that no group could take.
-    `counts`: empty for a sample. They are those at the end, give or take what differed when it was counted.
-    `documents`, `index_entries`: digests of both sides, expected and found, of 16 hexadecimal digits; equal exactly if
-    no group differs. They depend neither on shards nor on the order of anything.
-    `differences`: how many parts of documents, index entries, parked records and sets; `first`: the first of them.
+    `positions`, `until`: every group was compared as of `positions` or, if it changed, as of positions up to `until`;
+    every set was counted at positions between the two. Expected and found are always of the same positions.
+    `sample`: the share of the groups that was compared. Below 1, sets are not counted, so unexpected members are not
+    found.
+    `groups`, `entries`: expected numbers, of the sample. `again`: how often a group was compared again.
+    `events`: folded from the log; 0 between generations. `parked`: how many of them are expected to be parked.
+    `counts`: empty for a sample. As of `until`, plus or minus what differed when it was counted.
+    `documents`, `index_entries`: digests, expected and found, of 16 hexadecimal digits; equal exactly if no group
+    differs. They depend neither on shards nor on any order.
+    `differences`: number of differing parts of documents, index entries, parked records and sets. `first`: the first of
+    them.
     """
 
     generation: int
@@ -70,45 +72,45 @@ def compare_generations(
     live: Generation,
     built: Generation,
     builder: Builder,
-    tell: Tell,
+    report_progress: ReportProgress,
     sample: Sample = ALL,
     first: int = 10,
 ) -> Report:
-    """Of `built`, which nobody but `builder` writes, with `live`, which may be written.
+    """Compares `live`, which may be written meanwhile, with `built`, which only `builder` writes.
 
-    `tell`: see Tell. Differences are told as of `live`, with `built` as what is expected; those of `built` are sets and
-    bitmaps of it that do not fit its own documents.
-    Raises StoreUnavailable and LogUnavailable as far as the builder's `retry` does, FatalError where a shard of `live`
-    lags and no projector brings it on, and what Builder.advance raises.
+    Differences are reported of `live`, with `built` as the expected one. Differences of `built` itself are sets and
+    bitmaps that do not fit its own documents.
+    Raises StoreUnavailable and LogUnavailable if the builder's `retry` does; FatalError if a shard of `live` lags and
+    no projector advances it; and what Builder.advance raises.
     """
     started_s = time.monotonic()
     partitions = list(builder.positions)
-    with closing(Book(first)) as book:
-        found = Shards(store, live, partitions, builder.retry)
-        own = Shards(store, built, partitions, builder.retry)
-        # What lies before the live one is applied before anything is counted: later on, each group would be looked up.
-        builder.advance(lowest(found), lambda: tell("compare", 0, 1))
-        expected = Built(builder, own, live, book, sample)
+    with closing(Tables(first)) as tables:
+        subject = Shards(store, live, partitions, builder.retry)
+        reference = Shards(store, built, partitions, builder.retry)
+        # Advanced before anything is counted: later, each changed group costs a look-up.
+        builder.advance(lowest_positions(subject), lambda: report_progress("compare", 0, 1))
+        expected = BuiltGeneration(builder, reference, live, tables, sample)
         expected.list_groups()
-        total = book.groups()
-        level = Level(expected, builder.log, builder.retry, lambda: tell("compare", total, total))
-        comparison = Comparison(live, expected, book, level)
-        comparison.walk(found, tell)
+        total = tables.group_count()
+        alignment = Alignment(expected, builder.log, builder.retry, lambda: report_progress("compare", total, total))
+        comparison = Comparison(live, expected, tables, alignment)
+        comparison.compare_all(subject, report_progress)
         positions = dict(expected.positions)
         if not sample.is_all:
-            _find_strangers(found, sample, book)
-        comparison.settle(Side(FOUND, found, hashes(found, parked=False)), sized=sample.is_all)
-        comparison.settle(Side(BUILT, own, hashes(own, parked=False)), sized=sample.is_all)
-        return _report(live, built.number, sample, positions, expected.positions, book, comparison, 0, started_s)
+            _add_unexpected_groups(subject, sample, tables)
+        for role, shards in ((SUBJECT, subject), (REFERENCE, reference)):
+            comparison.settle(Target(role, shards, counted_hashes(shards, parked=False)), with_sizes=sample.is_all)
+        return _report(live, built.number, sample, positions, expected.positions, tables, comparison, 0, started_s)
 
 
-def _find_strangers(shards: Shards, sample: Sample, book: Book) -> None:
-    """Groups that ought not to be there become candidates: where nothing is counted, nothing else tells of them."""
+def _add_unexpected_groups(shards: Shards, sample: Sample, tables: Tables) -> None:
+    """Makes groups that are not expected candidates: in a sample nothing is counted, so nothing else finds them."""
     for shard in range(shards.generation.shards):
         for members in shards.members(shard, "state"):
             ids = sample.of(member.decode(errors="backslashreplace") for member in members)
-            known = book.states(ids)
-            book.put_candidates(FOUND, ((shard, one, "") for one in ids if one not in known))
+            known = tables.states(ids)
+            tables.put_candidates(SUBJECT, ((shard, one, "") for one in ids if one not in known))
 
 
 def verify_log(
@@ -116,49 +118,48 @@ def verify_log(
     store: Store,
     generation: Generation,
     retry: Retry,
-    tell: Tell,
+    report_progress: ReportProgress,
     sample: Sample = ALL,
     first: int = 10,
     accept_loss: bool = False,
 ) -> Report:
-    """Of a generation, which may be written, with the log, folded again.
+    """Compares a generation, which may be written meanwhile, with the log, which is folded again.
 
-    `tell`: see Tell.
-    `accept_loss`: for a generation that was made from a log that had lost its beginning, and no more since.
-    Raises StoreUnavailable and LogUnavailable as far as `retry` does; LogGap and LogDiverged where the generation is
-    of another log; FatalError where the log has lost its beginning, the generation is of another version, or a shard of
-    it lags and no projector brings it on.
+    `accept_loss`: for a generation that was built after the log had lost its beginning.
+    Raises StoreUnavailable and LogUnavailable if `retry` does; LogGap and LogDiverged if the generation is of another
+    log; FatalError if the log has lost its beginning, the generation is of another version, or a shard of it lags and
+    no projector advances it.
     """
     started_s = time.monotonic()
     if generation.version != VERSION:
         raise FatalError(
-            f"generation {generation.number} has version {generation.version}, this code folds version {VERSION}"
+            f"generation {generation.number} has version {generation.version}; this release verifies version {VERSION}"
         )
     ours, known = retry(log.identity), retry(lambda: store.log_of(generation))
     if known not in (None, ours):
-        raise LogGap(f"generation {generation.number} has the events of another log than {log.topic} as it is now")
+        raise LogGap(f"generation {generation.number} holds the events of another log than {log.topic}. {REBUILD}")
     for divergence in retry(lambda: compare(log, store, generation, retry(log.partitions))).diverged:
         raise LogDiverged(f"generation {generation.number}: {divergence}. {REBUILD}")
     poison_pills = retry(lambda: store.poison_pills(generation))
     with (
-        closing(Book(first)) as book,
-        closing(Refold(log, generation, book, retry, sample, accept_loss, poison_pills)) as expected,
+        closing(Tables(first)) as tables,
+        closing(Refold(log, generation, tables, retry, sample, accept_loss, poison_pills)) as expected,
     ):
-        found = Shards(store, generation, list(expected.positions), retry)
-        start, end = lowest(found), retry(log.end)
+        subject = Shards(store, generation, list(expected.positions), retry)
+        start, end = lowest_positions(subject), retry(log.end)
         for partition, offset in start.items():
             if offset > end[partition]:
                 raise LogGap(f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}")
         events = sum(start.values())
-        expected.advance(start, lambda ids: None, lambda done: tell("fold", done, events))
-        groups = book.groups()
-        level = Level(expected, log, retry, lambda: tell("compare", groups, groups))
-        comparison = Comparison(generation, expected, book, level)
-        comparison.walk(found, tell)
+        expected.advance(start, lambda ids: None, lambda done: report_progress("fold", done, events))
+        groups = tables.group_count()
+        alignment = Alignment(expected, log, retry, lambda: report_progress("compare", groups, groups))
+        comparison = Comparison(generation, expected, tables, alignment)
+        comparison.compare_all(subject, report_progress)
         positions = dict(expected.positions)
-        comparison.settle(Side(FOUND, found, hashes(found, parked=True)), sized=sample.is_all)
+        comparison.settle(Target(SUBJECT, subject, counted_hashes(subject, parked=True)), with_sizes=sample.is_all)
         return _report(
-            generation, None, sample, positions, expected.positions, book, comparison, expected.events, started_s
+            generation, None, sample, positions, expected.positions, tables, comparison, expected.events, started_s
         )
 
 
@@ -168,13 +169,13 @@ def _report(
     sample: Sample,
     positions: Positions,
     until: Positions,
-    book: Book,
+    tables: Tables,
     comparison: Comparison,
     events: int,
     started_s: float,
 ) -> Report:
     kinds = [name for name in KINDS if expected_from is None or name != "parked"]
-    totals = {name: book.total(FOUND, name) for name in kinds}
+    totals = {name: tables.total(SUBJECT, name) for name in kinds}
     expected, found = comparison.expected_digest, comparison.found_digest
     return Report(
         generation=generation.number,
@@ -182,18 +183,18 @@ def _report(
         sample=sample.share,
         positions=_named(positions),
         until=_named(until),
-        groups=book.groups(),
+        groups=tables.group_count(),
         entries=sum(total for name, total in totals.items() if name[2:3] == ":"),
-        again=comparison.again,
+        again=comparison.repeated,
         events=events,
-        parked=book.total(FOUND, "parked"),
-        counts=[Count(name, total, total + comparison.off[name]) for name, total in totals.items()]
+        parked=tables.total(SUBJECT, "parked"),
+        counts=[Count(name, total, total + comparison.surplus[name]) for name, total in totals.items()]
         if sample.is_all
         else [],
         documents=(_hex(expected, "documents"), _hex(found, "documents")),
         index_entries=(_hex(expected, "entries"), _hex(found, "entries")),
-        differences=book.differences,
-        first=book.first(),
+        differences=tables.differences,
+        first=tables.first_differences(),
         seconds=round(time.monotonic() - started_s, 3),
     )
 

@@ -1,4 +1,4 @@
-"""What a generation ought to hold, at positions of the log that can be moved on, but never back."""
+"""What a generation is expected to hold, at positions of the log that only advance."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
@@ -12,53 +12,51 @@ from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
 from projector.rebuild.windows import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS
 from projector.retry import Retry
-from projector.verify.book import Book, Sized
-from projector.verify.picture import EMPTY, Picture, agree, named, picture_of
+from projector.verify.difference import agree
 from projector.verify.sample import Sample
 from projector.verify.shards import Positions, Shards
+from projector.verify.snapshot import EMPTY, GroupSnapshot, expected_snapshot, indexes_of_document
+from projector.verify.tables import REFERENCE, SUBJECT, SetKey, Tables
 
-# Called with groups that the log has just changed.
-Touched = Callable[[Iterable[str]], None]
-# The side of the book for the sets of the generation that is verified, and of the one that it is compared with.
-FOUND, BUILT = 0, 1
+# Called with the ids of groups that the log has just changed.
+OnChanged = Callable[[Iterable[str]], None]
 
 
 class Expected(Protocol):
-    """`positions`: every event before them is in the pictures, and no other."""
+    """`positions`: the snapshots reflect every event before them, and no other."""
 
     positions: Positions
 
-    def advance(self, stop: Mapping[Partition, int], touched: Touched) -> None:
-        """To `stop` exactly. Raises FatalError, LogGap."""
+    def advance(self, stop: Mapping[Partition, int], on_changed: OnChanged) -> None:
+        """Advances to `stop` exactly. Raises FatalError, LogGap."""
 
-    def pictures(self, ids: Collection[str]) -> dict[str, Picture]:
-        """An EMPTY one for a group that there ought not to be."""
+    def snapshots(self, ids: Collection[str]) -> dict[str, GroupSnapshot]:
+        """Returns a snapshot for each id, EMPTY for a group that is not expected."""
 
-    def met(self, pictures: Mapping[str, Picture]) -> None:
-        """Called once with every group that there is at first."""
+    def add_initial_sizes(self, snapshots: Mapping[str, GroupSnapshot]) -> None:
+        """Adds the sizes of groups that exist before the first `advance`. Called once for each of them."""
 
 
 class Refold:
-    """The log, folded again by the pure code of the projector into the book.
+    """Expects what the log says: folds the groups of `sample` again, by the pure code of the projector.
 
-    Of the groups in `sample`. The book is told how large the sets of `generation` ought to be, shard by shard, and what
-    ought to be parked.
+    Writes the states, the expected sizes of the sets of `generation`, and the expected parked records to `tables`.
     `accept_loss`: a log that has lost its beginning is folded from where it begins.
-    `poison_pills`: positions of events that are not to be touched, hence are parked.
+    `poison_pills`: positions of events that must not be decoded; they are expected to be parked.
     """
 
     def __init__(
         self,
         log: Log,
         generation: Generation,
-        book: Book,
+        tables: Tables,
         retry: Retry,
         sample: Sample,
         accept_loss: bool = False,
         poison_pills: Container[str] = (),
     ) -> None:
         self._generation = generation
-        self._book = book
+        self._tables = tables
         self._retry = retry
         self._poison_pills = poison_pills
         self._sample = sample
@@ -68,8 +66,8 @@ class Refold:
         for partition, offset in first.items():
             if offset and not accept_loss:
                 raise FatalError(
-                    f"the log has lost its beginning: {partition} begins at {offset}. A refold needs the log from its "
-                    "first event; without, nobody can tell what the groups ought to be"
+                    f"the log has lost its beginning: {partition} begins at {offset}. To verify, the log must be "
+                    "folded from its first event"
                 )
         self.positions: Positions = first
         self._reader: Reader = retry(lambda: log.read(self.positions))
@@ -78,25 +76,28 @@ class Refold:
         self._reader.close()
 
     def advance(
-        self, stop: Mapping[Partition, int], touched: Touched, tell: Callable[[int], None] = lambda events: None
+        self,
+        stop: Mapping[Partition, int],
+        on_changed: OnChanged,
+        report_events: Callable[[int], None] = lambda events: None,
     ) -> None:
         reader = self._reader
         while any(reader.positions[p] < offset for p, offset in stop.items()):
-            touched(self._fold(self._window(stop)))
-            tell(self.events)
+            on_changed(self._fold(self._window(stop)))
+            report_events(self.events)
         self.positions.update(stop)
 
-    def pictures(self, ids: Collection[str]) -> dict[str, Picture]:
-        states = self._book.states(ids)
+    def snapshots(self, ids: Collection[str]) -> dict[str, GroupSnapshot]:
+        states = self._tables.states(ids)
         return {
-            group_id: picture_of(group_id, known(group_id, states[group_id]), states[group_id])
+            group_id: expected_snapshot(group_id, known(group_id, states[group_id]), states[group_id])
             if group_id in states
             else EMPTY
             for group_id in ids
         }
 
-    def met(self, pictures: Mapping[str, Picture]) -> None:
-        """The fold has counted them."""
+    def add_initial_sizes(self, snapshots: Mapping[str, GroupSnapshot]) -> None:
+        """Nothing to add: the fold has counted them."""
 
     def _window(self, stop: Mapping[Partition, int]) -> list[Decoded]:
         window: list[Decoded] = []
@@ -112,22 +113,22 @@ class Refold:
         return window
 
     def _fold(self, window: list[Decoded]) -> Collection[str]:
-        """The groups that it changed."""
+        """Returns the ids of the groups that the window changed."""
         ids = group_ids(window)
         before = {group_id: found for group_id in ids if (found := self._cache.take(group_id))}
         missing = [group_id for group_id in ids if group_id not in before]
-        states = self._book.states(missing)
+        states = self._tables.states(missing)
         before |= {group_id: known(group_id, states.get(group_id)) for group_id in missing}
-        names = {group_id: _names(found) for group_id, found in before.items()}
+        names_before = {group_id: _names(found) for group_id, found in before.items()}
         change = project(before, window)
-        sizes: Counter[Sized] = Counter()
+        sizes: Counter[SetKey] = Counter()
         for group_id, after in change.after.items():
-            grown(sizes, FOUND, self._generation.shard_of(group_id), names[group_id], _names(after))
+            count_changes(sizes, SUBJECT, self._generation.shard_of(group_id), names_before[group_id], _names(after))
         parked = [(self._parking_shard(item), str(item.record)) for item in window if str(item.record) in change.parked]
-        sizes.update((FOUND, shard, "parked") for shard, _ in parked)
-        self._book.grow(sizes)
-        self._book.put(change.state.items())
-        self._book.put_parked(parked)
+        sizes.update((SUBJECT, shard, "parked") for shard, _ in parked)
+        self._tables.add_sizes(sizes)
+        self._tables.put_groups(change.state.items())
+        self._tables.put_parked(parked)
         self._cache.put(change.after)
         return change.state.keys()
 
@@ -135,84 +136,87 @@ class Refold:
         return self._generation.shard_of(item.event.group_id) if item.event else 0
 
 
-class Built:
-    """A generation that nobody but its builder writes, and nobody reads yet: the groups in `sample`.
+class BuiltGeneration:
+    """Expects what a new generation holds, which only `builder` writes and no API reads yet.
 
-    The book is told how large the sets of `generation`, which is compared with it, ought to be, and its own.
+    Writes the groups of `sample` to `tables`, and the expected sizes of the sets of both generations: those of
+    `generation`, which is compared with it, and its own, which must fit its documents.
     """
 
-    def __init__(self, builder: Builder, shards: Shards, generation: Generation, book: Book, sample: Sample) -> None:
+    def __init__(
+        self, builder: Builder, shards: Shards, generation: Generation, tables: Tables, sample: Sample
+    ) -> None:
         self._builder = builder
         self._shards = shards
         self._generation = generation
-        self._book = book
+        self._tables = tables
         self._sample = sample
         self.positions: Positions = dict(builder.positions)
-        # What the groups were in before the window that is being written.
-        self._before: dict[str, set[str]] = {}
+        # Group id -> the sets that it was in before the window that is being written.
+        self._names_before: dict[str, set[str]] = {}
 
     def list_groups(self) -> None:
-        """Puts all there are into the book."""
+        """Writes the ids of all its groups to the tables."""
         for shard in range(self._shards.generation.shards):
             for ids in self._shards.members(shard, "state"):
-                self._book.put((group_id, None) for group_id in self._sample.of(one.decode() for one in ids))
+                self._tables.put_groups((group_id, None) for group_id in self._sample.of(one.decode() for one in ids))
 
-    def met(self, pictures: Mapping[str, Picture]) -> None:
-        self._count({group_id: set() for group_id in pictures}, pictures)
+    def add_initial_sizes(self, snapshots: Mapping[str, GroupSnapshot]) -> None:
+        self._count({group_id: set() for group_id in snapshots}, snapshots)
 
-    def advance(self, stop: Mapping[Partition, int], touched: Touched) -> None:
-        def touch(changed: Collection[str]) -> None:
+    def advance(self, stop: Mapping[Partition, int], on_changed: OnChanged) -> None:
+        def before_window(changed: Collection[str]) -> None:
             ids = self._sample.of(changed)
-            touched(ids)
-            # Had the builder to write a window twice, what was there before the first time is what counts.
-            fresh = [group_id for group_id in ids if group_id not in self._before]
-            self._before |= {group_id: picture.names for group_id, picture in self.pictures(fresh).items()}
+            on_changed(ids)
+            # If the builder writes a window twice, the names before the first time count.
+            new = [group_id for group_id in ids if group_id not in self._names_before]
+            self._names_before |= {group_id: snapshot.names for group_id, snapshot in self.snapshots(new).items()}
 
-        self._builder.advance(stop, self._count_window, touch)
+        self._builder.advance(stop, self._count_window, before_window)
         self.positions.update(stop)
 
-    def pictures(self, ids: Collection[str]) -> dict[str, Picture]:
-        """Two calls for each slice: the first tells in which sets the second has to look."""
+    def snapshots(self, ids: Collection[str]) -> dict[str, GroupSnapshot]:
+        """Two calls for each batch: the documents of the first name the sets in which the second looks groups up."""
         by_shard: dict[int, list[str]] = {}
         for group_id in ids:
             by_shard.setdefault(self._shards.generation.shard_of(group_id), []).append(group_id)
-        found: dict[str, Picture] = {}
-        for shard, some in by_shard.items():
-            parts = self._shards.pictures(shard, dict.fromkeys(some, ()))
-            wanted = {group_id: named(picture) for group_id, picture in parts.items()}
-            scores = self._shards.pictures(shard, wanted, documents=False)
-            for group_id, picture in parts.items():
-                picture.entries.update(scores[group_id].entries)
-                picture.bits.update(scores[group_id].bits)
+        found: dict[str, GroupSnapshot] = {}
+        for shard, own in by_shard.items():
+            parts = self._shards.snapshots(shard, dict.fromkeys(own, ()))
+            wanted = {group_id: indexes_of_document(snapshot) for group_id, snapshot in parts.items()}
+            scores = self._shards.snapshots(shard, wanted, documents=False)
+            for group_id, snapshot in parts.items():
+                snapshot.entries.update(scores[group_id].entries)
+                snapshot.bits.update(scores[group_id].bits)
             found |= parts
         return found
 
     def _count_window(self) -> None:
-        self._count(self._before, self.pictures(list(self._before)))
-        self._book.put((group_id, None) for group_id in self._before)
-        self._before = {}
+        self._count(self._names_before, self.snapshots(list(self._names_before)))
+        self._tables.put_groups((group_id, None) for group_id in self._names_before)
+        self._names_before = {}
 
-    def _count(self, before: Mapping[str, set[str]], pictures: Mapping[str, Picture]) -> None:
-        sizes: Counter[Sized] = Counter()
-        for group_id, picture in pictures.items():
-            after = picture.names
-            grown(sizes, FOUND, self._generation.shard_of(group_id), before[group_id], after)
-            grown(sizes, BUILT, self._shards.generation.shard_of(group_id), before[group_id], after)
-        self._book.grow(sizes)
-        # Its bitmaps have to fit its own sets.
-        unfit = (group_id for group_id, picture in pictures.items() if not agree(picture, picture))
-        self._book.put_candidates(BUILT, ((self._shards.generation.shard_of(one), one, "") for one in unfit))
+    def _count(self, before: Mapping[str, set[str]], snapshots: Mapping[str, GroupSnapshot]) -> None:
+        sizes: Counter[SetKey] = Counter()
+        for group_id, snapshot in snapshots.items():
+            after = snapshot.names
+            count_changes(sizes, SUBJECT, self._generation.shard_of(group_id), before[group_id], after)
+            count_changes(sizes, REFERENCE, self._shards.generation.shard_of(group_id), before[group_id], after)
+        self._tables.add_sizes(sizes)
+        # Its bitmaps must fit its own sets.
+        wrong = (group_id for group_id, snapshot in snapshots.items() if not agree(snapshot, snapshot))
+        self._tables.put_candidates(REFERENCE, ((self._shards.generation.shard_of(one), one, "") for one in wrong))
 
 
-def grown(sizes: Counter[Sized], side: int, shard: int, before: set[str], after: set[str]) -> None:
+def count_changes(sizes: Counter[SetKey], role: int, shard: int, before: set[str], after: set[str]) -> None:
     for name in after - before:
-        sizes[side, shard, name] += 1
+        sizes[role, shard, name] += 1
     for name in before - after:
-        sizes[side, shard, name] -= 1
+        sizes[role, shard, name] -= 1
 
 
 def _names(found: Known) -> set[str]:
-    """The hashes and sets that have the group."""
+    """Returns the hashes and sets that hold the group."""
     names = set(found.entries)
     if found.revision:
         names.add("state")

@@ -1,14 +1,14 @@
-"""Which groups a sample has: by their ids alone, hence the same ones each time."""
+"""A sample of the groups: chosen by their ids alone, so each run compares the same groups."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
 
-# A key, so that it does not go with the shard, which is a hash as well.
+# A key, so that the sample is independent of the shard, which is a hash of the id as well.
 _KEY = b"sample"
 
 
 class Sample:
-    """`share`: of all groups, above 0 and up to 1."""
+    """`share`: fraction of all groups, above 0 and up to 1."""
 
     __slots__ = ("_below", "share")
 

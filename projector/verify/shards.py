@@ -1,4 +1,4 @@
-"""A generation in Redis, read without changing it, in calls that each take Redis a millisecond or two."""
+"""Reads the shards of a generation, in calls that each take Redis a millisecond or two."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from projector.readmodel.schema.keys import ID_SLICES, SLICES, Generation
 from projector.retry import Retry
 from projector.store.redis import Store
 from projector.verify.buckets import add_bits_of_ids, bits_found, is_bitmap
-from projector.verify.picture import Picture
+from projector.verify.snapshot import GroupSnapshot
 
 SCRIPT = (
     "#!lua flags=no-writes\n"
@@ -27,35 +27,33 @@ SCRIPT = (
 )
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-# How many groups, sizes, or names of parked records one call asks for; and in how many indexes it looks groups up, of
-# which one group may have more.
+# Limits of one call: groups or names of parked records, look-ups of groups in indexes (one group may need more), sizes.
 GROUPS_MAX = 25
 ENTRIES_MAX = 500
 SIZES_MAX = 500
 # Counting the bits of a million groups takes Redis up to 40 microseconds.
 BITMAPS_MAX = 50
-# How many keys, members or fields one step of a scan looks at. A field comes with its value: a parked record may have
-# 1.4 MB, a document with a thousand orders 300 kB.
+# Keys, members and fields in one step of a scan. A field comes with its value: a parked record may take 1.4 MB, a
+# document with a thousand orders 300 kB.
 SCAN_KEYS = 1_000
 SCAN_MEMBERS = 500
 SCAN_FIELDS = 20
 SCAN_PARKED = 2
 
-# Older versions of the read model have neither ordinals nor bitmaps, and what `q` looks through by group id; or slices
-# of other buckets.
+# Versions of the read model: since BITS_SINCE with ordinals, bitmaps, and `text` by ordinal instead of group id; since
+# SLICES_SINCE with today's buckets in the slices.
 BITS_SINCE, SLICES_SINCE = 2, 6
 
 Positions = dict[Partition, int]
 
 
 class Answer(Struct, frozen=True):
-    """Of one shard at one instant, which `positions` tells. Aligned with what was asked for; `pictures` and `entries`
-    may have only the first of the groups. `ordinals`: how many there are, and the largest, or -1; `lines`: how many are
-    in `text`.
+    """Of one shard, all as of `positions`. `sizes` and `parked` align with the request; `snapshots` may have only the
+    first of the groups. `ordinals`: their number, and the largest, or -1. `lines`: the number of lines in `text`.
     """
 
     positions: Positions
-    pictures: dict[str, Picture]
+    snapshots: dict[str, GroupSnapshot]
     sizes: Sequence[int]
     parked: Sequence[bool]
     ordinals: tuple[int, float] = (0, -1)
@@ -63,7 +61,7 @@ class Answer(Struct, frozen=True):
 
 
 class Shards:
-    """Every method raises StoreUnavailable and FatalError, as far as `retry` lets them pass."""
+    """Every method raises FatalError, and StoreUnavailable if `retry` does."""
 
     def __init__(self, store: Store, generation: Generation, partitions: Sequence[Partition], retry: Retry) -> None:
         self.generation = generation
@@ -73,7 +71,7 @@ class Shards:
         self._partitions = {str(partition).encode(): partition for partition in partitions}
         self._retry = retry
 
-    def look(
+    def read(
         self,
         shard: int,
         wanted: Mapping[str, Collection[str]] | None = None,
@@ -81,11 +79,12 @@ class Shards:
         sizes: Sequence[str] = (),
         parked: Sequence[str] = (),
     ) -> Answer:
-        """`wanted`: group id -> the indexes in which it is looked up, and then in bitmaps. Without `documents` pictures
-        have only those.
+        """Reads one shard in one call. `wanted`: group id -> the indexes in which the group is looked up, and their
+        bitmaps. `documents`: whether the snapshots have row, rest, text and state. `sizes`, `parked`: names of keys to
+        count, of parked records to look up.
         """
         wanted = wanted or {}
-        ids = _first(wanted)
+        ids = _fitting(wanted)
         indexes: dict[str, list[int]] = {}
         for number, group_id in enumerate(ids, 1):
             for name in wanted[group_id]:
@@ -99,8 +98,8 @@ class Shards:
             found = self._call(shard, head, ids)
             if b"unfinished" in found[0][::2]:
                 raise FatalError(
-                    f"generation {self.generation.number} has a commit that failed halfway: run the projector that "
-                    "writes it, which finishes it"
+                    f"generation {self.generation.number} has a half-written commit: run the projector that writes it, "
+                    "which finishes the commit"
                 )
         ids = ids[: found[1]]
         entries: dict[str, Entries] = {group_id: {} for group_id in ids}
@@ -113,27 +112,29 @@ class Shards:
             add_bits_of_ids(bits, found[12])
         if documents:
             parts = zip(ids, *found[2:6], strict=True)
-            pictures = {
-                group_id: Picture(row, rest, self._line(text), state, entries[group_id], bits[group_id])
+            snapshots = {
+                group_id: GroupSnapshot(row, rest, self._current_text(text), state, entries[group_id], bits[group_id])
                 for group_id, row, rest, text, state in parts
             }
         else:
-            pictures = {group_id: Picture(entries=entries[group_id], bits=bits[group_id]) for group_id in ids}
+            snapshots = {group_id: GroupSnapshot(entries=entries[group_id], bits=bits[group_id]) for group_id in ids}
         ordinals = int(found[9][0]), float(found[9][1])
-        parked_there = [bool(there) for there in found[8]]
-        return Answer(self._positions(found[0]), pictures, found[7], parked_there, ordinals, found[9][2])
+        is_parked = [bool(exists) for exists in found[8]]
+        return Answer(self._positions(found[0]), snapshots, found[7], is_parked, ordinals, found[9][2])
 
-    def pictures(self, shard: int, wanted: Mapping[str, Collection[str]], documents: bool = True) -> dict[str, Picture]:
-        """Of any number of groups, at as many instants as it takes."""
-        found: dict[str, Picture] = {}
+    def snapshots(
+        self, shard: int, wanted: Mapping[str, Collection[str]], documents: bool = True
+    ) -> dict[str, GroupSnapshot]:
+        """Returns snapshots of any number of groups, in as many calls, hence as of different positions."""
+        found: dict[str, GroupSnapshot] = {}
         ids = list(wanted)
         while len(found) < len(ids):
-            some = ids[len(found) : len(found) + GROUPS_MAX]
-            found |= self.look(shard, {group_id: wanted[group_id] for group_id in some}, documents).pictures
+            batch = ids[len(found) : len(found) + GROUPS_MAX]
+            found |= self.read(shard, {group_id: wanted[group_id] for group_id in batch}, documents).snapshots
         return found
 
     def sets(self) -> Iterator[tuple[int, bytes]]:
-        """Shard and name of every `of:*` and `bits:of:*` that there is; one may come twice."""
+        """Yields shard and name of every existing `of:*` and `bits:of:*`; some may come twice."""
         number, bits = self.generation.number, b"(?:bits:)?" if self.has_bits else b""
         name_of = re.compile(rb"og:\{%d\.(\d+)\}:(%bof:.*)" % (number, bits), re.DOTALL)
         for keys in self._scan_keys(f"og:{{{number}.*}}:*of:*"):
@@ -143,7 +144,7 @@ class Shards:
                     yield int(match[1]), match[2]
 
     def members(self, shard: int, name: str) -> Iterator[list[bytes]]:
-        """Of a sorted set, or the fields of a hash; one may come twice, and those that come or go meanwhile may not."""
+        """Yields members of a sorted set, or fields of a hash: some twice, maybe not those that change meanwhile."""
         key = self.generation.keys(shard).prefix + name
         sorted_set = name[2:3] == ":"
         count = SCAN_MEMBERS if sorted_set else SCAN_PARKED if name == "parked" else SCAN_FIELDS
@@ -162,8 +163,8 @@ class Shards:
             if cursor == 0:
                 return
 
-    def _line(self, text: bytes | None) -> bytes | None:
-        """As lines.lua has it; version 1 parted id and customer otherwise."""
+    def _current_text(self, text: bytes | None) -> bytes | None:
+        """Returns the text as lines.lua has it. Version 1 separated id and customer by another byte."""
         return text if self.has_bits or text is None else text.replace(b"\xff", b"\xfe")
 
     def _scan_keys(self, pattern: str) -> Iterator[list[bytes]]:
@@ -200,7 +201,7 @@ class Shards:
         return cast(list[Any], found)
 
     def _positions(self, flat: Sequence[bytes]) -> Positions:
-        """0 where nothing has been applied. None are wanted of a log without partitions."""
+        """Returns 0 for a partition of which nothing is applied. Without partitions no positions are wanted."""
         positions = dict.fromkeys(self._partitions.values(), 0)
         for name, offset in zip(flat[::2], flat[1::2], strict=True):
             if name == b"redriven" or not self._partitions:
@@ -208,14 +209,14 @@ class Shards:
             partition = self._partitions.get(name)
             if partition is None:
                 raise FatalError(
-                    f"generation {self.generation.number} has a position of {name.decode()}, which the log has not"
+                    f"generation {self.generation.number} has a position of {name.decode()}, which the log lacks"
                 )
             positions[partition] = int(offset)
         return positions
 
 
-def portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Names of SIZES_MAX at most, as one call can count them."""
+def count_batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Splits names, at most SIZES_MAX, into batches that one call can count."""
     bitmaps = [name for name in names if is_bitmap(name)]
     for start in range(0, len(bitmaps), BITMAPS_MAX):
         yield bitmaps[start : start + BITMAPS_MAX]
@@ -223,14 +224,14 @@ def portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
         yield [name for name in names if not is_bitmap(name)]
 
 
-def lowest(shards: Shards) -> Positions:
-    """What every shard has applied."""
-    found = [shards.look(shard).positions for shard in range(shards.generation.shards)]
+def lowest_positions(shards: Shards) -> Positions:
+    """Returns what every shard has applied."""
+    found = [shards.read(shard).positions for shard in range(shards.generation.shards)]
     return {partition: min(positions[partition] for positions in found) for partition in found[0]}
 
 
-def _first(wanted: Mapping[str, Collection[str]]) -> list[str]:
-    """As many groups as one call can look up."""
+def _fitting(wanted: Mapping[str, Collection[str]]) -> list[str]:
+    """As many groups as one call can read up."""
     ids: list[str] = []
     entries = 0
     for group_id, names in wanted.items():

@@ -49,7 +49,7 @@ def test_one_replay_at_a_time(cluster_server_home: RedisHome, tmp_path: Path) ->
                 wait_until(lambda: stage.client.exists("{og:live}:replay") == 1, 30, "the lease")
                 with Host("host-b", stage) as second:
                     assert second.process.wait(30) == 2, second.text()
-                    assert "another replay is at work: projector replay, process " in second.text()
+                    assert "another replay is running: projector replay, process " in second.text()
                     assert "on host-a" in second.text()
                     busy += 1
                 if chance.random() < 0.5:

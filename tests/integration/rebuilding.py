@@ -1,4 +1,4 @@
-"""A log of which the test knows every event, a Redis, and the commands that rebuild the one from the other."""
+"""A Shop: a log of which the test knows every event, a Redis, and the commands that rebuild Redis from the log."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ class Shop:
         self.events += events
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Without the oracle knowing."""
+        """Appends entries that the oracle does not know."""
         with open_log(self.log_url, {}) as log:
             log.create()
             self._append(log, entries)
@@ -51,7 +51,7 @@ class Shop:
             self.ends[str(partition)] = max(offset, self.ends.get(str(partition), 0))
 
     def run(self, *arguments: str) -> Process:
-        """`projector run`."""
+        """Starts `projector run`."""
         return Process("run", *arguments, cwd=self.folder, **self.settings)
 
     def start_replay(self, *arguments: str) -> Process:
@@ -64,16 +64,16 @@ class Shop:
         return done
 
     def steps(self, *arguments: str) -> dict[str, Any]:
-        """What a replay tells a machine: step -> what it said of it."""
-        told = [json.loads(line) for line in self.replay(*arguments, "--json").stdout.splitlines()]
-        return {step["step"]: step for step in told}
+        """Returns the JSON output of a replay: step -> its result."""
+        results = [json.loads(line) for line in self.replay(*arguments, "--json").stdout.splitlines()]
+        return {result["step"]: result for result in results}
 
     def states(self) -> dict[int, str]:
-        """Generation -> live, or how far it has come."""
+        """Returns generation -> its state."""
         return {one["number"]: one["state"] for one in json.loads(self.replay("list", "--json").stdout)}
 
     def wait(self, timeout_s: float = 60.0) -> None:
-        """Until the live generation reflects all that was published."""
+        """Waits until the live generation reflects all published events."""
         with self.place.client() as client:
             wait_until_applied(client, self.ends, timeout_s)
 
@@ -82,24 +82,24 @@ class Shop:
             return live(client)
 
     def model(self, number: int | None = None, shards: int = 1) -> readmodel.ReadModel:
-        """The live one, if not told which."""
+        """Reads a generation, by default the live one."""
         with self.place.client() as client:
             return readmodel.read(client, *((number, shards) if number is not None else live(client)))
 
     def check(self) -> None:
-        """The live generation has what independent code makes of all events, and accounts for each."""
+        """Asserts that the live generation has what independent code makes of all events, and accounts for each."""
         model = self.model()
         readmodel.check(model, self.events)
         assert model.positions == self.ends
         readmodel.check_accounting(model, sum(self.ends.values()))
 
     def groups(self, number: int) -> int:
-        """Listed in that generation of one shard, however far its positions say that it is."""
+        """Returns the number of groups with a row in a generation of one shard, whatever its positions."""
         with self.place.client() as client:
             return int(client.hlen(readmodel.prefixes(number, 1)[0] + "row"))
 
 
 def content(model: readmodel.ReadModel) -> tuple[object, ...]:
-    """Byte for byte, whatever number and shards it has, and whenever it was parked."""
-    parked = {name: {**json.loads(told), "parked_at": None} for name, told in model.parked.items()}
+    """Returns all content, independent of number, shards and times of parking."""
+    parked = {name: {**json.loads(record), "parked_at": None} for name, record in model.parked.items()}
     return model.documents, model.entries, model.texts, parked

@@ -20,7 +20,7 @@ from events.logs.open import open_log, sqlite_url
 from events.logs.sqlite.log import SqliteLog
 from projector import export
 from projector.errors import BadSetting
-from projector.export import export_log, whole_file
+from projector.export import atomic_file, export_log
 from tests import readmodel
 from tests.integration.test_way import marketplace
 from tests.poison import FINE, POISON, event
@@ -128,7 +128,7 @@ def test_an_exported_and_published_log_folds_to_the_same(
     said = run("export", "one.jsonl", cwd=tmp_path, url=one)
     kept = len(POISON) + 4
     assert f"exported {len(entries)} records, from " in said.stderr
-    assert f"; {kept} of them as they were, for they are not events of the contract\n" in said.stderr
+    assert f"; {kept} of them unchanged, since they are not events of the contract\n" in said.stderr
     assert said.stdout == ""
     assert run("publish", "one.jsonl", cwd=tmp_path, url=two).stderr == f"published {len(entries)} events\n"
     with (tmp_path / "two.jsonl").open("wb") as file:
@@ -202,7 +202,7 @@ def test_a_file_is_complete_or_missing(tmp_path: Path) -> None:
     place = tmp_path / "out"
 
     def stopped_half_way(force: bool) -> None:
-        with whole_file(place, force) as file:
+        with atomic_file(place, force) as file:
             file.write(b"half")
             file.flush()
             assert not place.exists() or place.read_bytes() == b"former"
@@ -214,12 +214,12 @@ def test_a_file_is_complete_or_missing(tmp_path: Path) -> None:
     place.write_bytes(b"former")
     with pytest.raises(LogGap):
         stopped_half_way(True)
-    with pytest.raises(BadSetting, match="there is one already; --force replaces it"), whole_file(place, False):
+    with pytest.raises(BadSetting, match="exists already; --force replaces it"), atomic_file(place, False):
         raise AssertionError("it must be refused first")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"former"]
     link = tmp_path / "link"
     link.symlink_to(place)
-    with whole_file(link, True) as file:
+    with atomic_file(link, True) as file:
         file.write(b"whole")
     assert link.is_symlink()
     assert place.read_bytes() == b"whole"
@@ -229,11 +229,11 @@ def test_a_file_created_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     place = tmp_path / "out"
 
     def overtaken() -> None:
-        with whole_file(place, False) as file:
+        with atomic_file(place, False) as file:
             file.write(b"ours")
             place.write_bytes(b"theirs")
 
-    with pytest.raises(BadSetting, match="there is one already"):
+    with pytest.raises(BadSetting, match="exists already"):
         overtaken()
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"theirs"]
 
@@ -241,9 +241,9 @@ def test_a_file_created_meanwhile_is_not_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("out",), "projector: out: there is one already; --force replaces it"),
+        (("out",), "projector: out: exists already; --force replaces it"),
         ((".", "--force"), "projector: .: expected a file, got a directory"),
-        (("/dev/full", "--force"), "projector: /dev/full: there is one already"),
+        (("/dev/full", "--force"), "projector: /dev/full: exists already"),
         (("none/out",), "projector: none/out: No such file or directory"),
         (("new", "--data-dir", "none"), "projector: there is no log at "),
     ],
@@ -275,6 +275,6 @@ def test_a_log_that_returns_nothing_times_out(log: SqliteLog, tmp_path: Path, mo
     with (
         log,
         (tmp_path / "out").open("xb") as file,
-        pytest.raises(LogUnavailable, match="nothing came after orders/0@10"),
+        pytest.raises(LogUnavailable, match="no record after orders/0@10"),
     ):
         export_log(log, file, lambda done, total: None)

@@ -248,7 +248,7 @@ def test_the_commands(shop: Shop, single_store: Store, single_client: Any) -> No
     apply(single_store, generation, records(values), {3})
     shown = command(shop, "list", "--limit", "2")
     assert [line.split()[0] for line in shown.splitlines() if " orders/" in line] == [*("orders/0@1", "orders/0@2")]
-    assert "and 3 more: --limit 5" in shown
+    assert "and 3 more; --limit 5 shows all" in shown
     assert shown.splitlines()[-5:] == [
         "5 parked in generation 0:",
         f"  2  {MISSING_ID.split(', got')[0]}",
@@ -277,7 +277,7 @@ def test_the_commands(shop: Shop, single_store: Store, single_client: Any) -> No
         (("discard", "nonsense"), "expected the position of a parked event such as orders/0@17, got 'nonsense'"),
         (("redrive",), "redrive: expected either positions, --reason or --all"),
         (("discard", "orders/0@1", "--all"), "discard: expected either positions, --reason or --all"),
-        (("discard", "--all"), "nobody is there to be asked: --yes says yes"),
+        (("discard", "--all"), "no terminal: pass --yes to confirm"),
     ):
         assert error in command(shop, *arguments, fails=2)
     assert len(readmodel.read(single_client).parked) == 5
@@ -291,7 +291,7 @@ def test_the_commands(shop: Shop, single_store: Store, single_client: Any) -> No
     ]
     assert command(shop, "discard", "orders/0@4").splitlines() == [
         f"orders/0@4: {MISSING_ID}",
-        "1 thrown away. The log has them still: a replay parks them anew.",
+        "1 discarded. They stay in the log: a replay parks them again.",
     ]
     thrown = json.loads(command(shop, "discard", "--all", "--yes", "--json"))["discarded"]
     assert [one["position"] for one in thrown] == ["orders/0@1", "orders/0@2", "orders/0@5"]

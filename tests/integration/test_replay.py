@@ -1,4 +1,4 @@
-"""`projector replay` as its users run it, on real servers: every step, each on its own, and what it refuses."""
+"""`projector replay` as users run it, on real servers: all steps at once, each step alone, and refusals."""
 
 import json
 import signal
@@ -32,11 +32,11 @@ def shop(tmp_path: Path, one_redis_url: str) -> Shop:
 
 def test_into_an_empty_redis(shop: Shop) -> None:
     shop.publish(EVENTS)
-    told = shop.steps("--yes")
-    assert list(told) == ["plan", "build", "verify", "switch"]
-    assert told["plan"]["live"] is None
-    assert told["plan"]["events"] == EVENTS
-    assert told["verify"]["differences"] == 0
+    results = shop.steps("--yes")
+    assert list(results) == ["plan", "build", "verify", "switch"]
+    assert results["plan"]["live"] is None
+    assert results["plan"]["events"] == EVENTS
+    assert results["verify"]["differences"] == 0
     assert shop.states() == {0: "live"}
     shop.check()
     with shop.run():
@@ -50,8 +50,8 @@ def test_beside_a_live_one_and_back(shop: Shop) -> None:
     with shop.run() as run:
         shop.wait()
         first = content(shop.model())
-        told = shop.steps("--yes")
-        assert told["verify"]["documents"][0] == told["verify"]["documents"][1]
+        results = shop.steps("--yes")
+        assert results["verify"]["documents"][0] == results["verify"]["documents"][1]
         assert shop.states() == {0: "kept", 1: "live"}
         assert content(shop.model()) == first
         shop.publish(500)
@@ -71,7 +71,7 @@ def test_beside_a_live_one_and_back(shop: Shop) -> None:
 
 
 def test_the_steps_one_by_one(shop: Shop) -> None:
-    """Each says what is missing before it, and none does more than its part."""
+    """Each step names the step that must come first, and does no more than its own."""
     shop.publish(EVENTS)
     with shop.run():
         shop.wait()
@@ -97,20 +97,20 @@ def test_the_steps_one_by_one(shop: Shop) -> None:
         shop.check()
         assert "is live" in shop.replay("drop", "1", fails=2).stderr
         assert "there are: 0, 1" in shop.replay("drop", "7", fails=2).stderr
-        # A number is never given twice.
+        # A number is never reused.
         shop.replay("drop", "0")
         assert json.loads(shop.replay("plan", "--json").stdout)["number"] == 2
 
 
-def test_nobody_there_to_be_asked(shop: Shop) -> None:
+def test_without_a_terminal_it_needs_yes(shop: Shop) -> None:
     shop.publish(10)
     assert "--yes" in shop.replay(fails=2).stderr
     assert shop.states() == {}
-    assert "expected behind build" in shop.replay("--yes", "build", fails=2).stderr
+    assert "expected after build" in shop.replay("--yes", "build", fails=2).stderr
 
 
 def test_another_number_of_shards(tmp_path: Path, any_redis: Place) -> None:
-    """There, with writes going on, and back to one."""
+    """To more shards and back to one, during writes."""
     shards = 16 if any_redis.is_cluster else 3
     shop = Shop(tmp_path, any_redis)
     shop.publish(EVENTS)
@@ -135,8 +135,8 @@ def test_another_number_of_shards(tmp_path: Path, any_redis: Place) -> None:
 def test_several_workers(tmp_path: Path, one_redis_url: str, kafka_topic: Callable[[int], str]) -> None:
     shop = Shop(tmp_path, one_redis_url, kafka_topic(4))
     shop.publish(EVENTS)
-    told = shop.steps("--yes", "--workers", "3")
-    assert told["plan"]["workers"] == 3
+    results = shop.steps("--yes", "--workers", "3")
+    assert results["plan"]["workers"] == 3
     shop.check()
     with shop.run():
         shop.publish(200)
@@ -145,7 +145,7 @@ def test_several_workers(tmp_path: Path, one_redis_url: str, kafka_topic: Callab
 
 
 def test_poison_stops_a_replay(shop: Shop) -> None:
-    """Naming event and position; nothing of it is live. With --park it goes on as the live path does."""
+    """The error names position and reason, and nothing new is live. With --park the replay continues."""
     shop.publish(EVENTS)
     shop.append([Entry(b"og_x", b'{"specversion": "1.0", "id": 7}', ())])
     shop.publish(100)
@@ -162,7 +162,7 @@ def test_poison_stops_a_replay(shop: Shop) -> None:
         readmodel.check_accounting(shop.model(), EVENTS + 101)
 
 
-def test_differences_are_listed_and_asked_for(shop: Shop) -> None:
+def test_differences_are_listed_and_need_to_be_accepted(shop: Shop) -> None:
     shop.publish(EVENTS)
     with shop.run():
         shop.wait()
@@ -175,7 +175,7 @@ def test_differences_are_listed_and_asked_for(shop: Shop) -> None:
         assert "--accept-differences" in failed.stderr
         assert shop.states() == {0: "live", 1: "verified"}
         assert shop.replay("verify", fails=1)
-        # What all groups showed is not forgotten for a sample that misses it.
+        # A sample that misses the difference does not clear it.
         shop.replay("verify", "--sample", "0.5")
         assert "--accept-differences" in shop.replay("switch", fails=2).stderr
         shop.replay("switch", "--accept-differences")
@@ -189,7 +189,7 @@ def test_a_second_replay_is_refused(shop: Shop) -> None:
         with shop.place.client() as client:
             wait_until(lambda: client.exists("{og:live}:replay") == 1, 20, "the first replay")
         failed = shop.replay("drop", "0", fails=2)
-        assert f"another replay is at work: projector replay, process {first.process.pid} " in failed.stderr
+        assert f"another replay is running: projector replay, process {first.process.pid} " in failed.stderr
         assert first.process.wait(60) == 0, first.text()
     shop.check()
 
@@ -198,7 +198,7 @@ def test_memory_that_does_not_suffice(shop: Shop) -> None:
     shop.publish(EVENTS)
 
     def all_but_the_time(client: Any) -> dict[bytes, object]:
-        """Once a second the projector tells that the log still ends where it did."""
+        """Without the time of the log's end, which the projector writes every second."""
         return {key: value for key, value in dump(client).items() if not key.endswith(b":end_at")}
 
     with shop.run(), shop.place.client() as client:
@@ -216,17 +216,17 @@ def test_memory_that_does_not_suffice(shop: Shop) -> None:
 
 
 def dump(client: "redis.Redis") -> dict[bytes, Any]:
-    """All but what a replay, and a projector without work, keep writing."""
+    """All keys but those that a replay, or an idle projector, keeps writing."""
     kept: dict[bytes, Any] = {}
     for key in client.scan_iter():
         if key not in (b"{og:live}:replay",) and not key.endswith(b":end"):
-            # Of a hash, DUMP has the order of its buckets, which a read may change.
+            # DUMP of a hash depends on the order of its buckets, which a read may change.
             kept[key] = client.hgetall(key) if client.type(key) == b"hash" else client.dump(key)
     return kept
 
 
 def test_a_full_redis_can_be_given_room(shop: Shop) -> None:
-    """Dropping a generation is what frees memory: it must not need any."""
+    """Dropping a generation frees memory, so it must not need any."""
     shop.publish(EVENTS)
     shop.replay("--yes")
     shop.replay("--yes")
@@ -239,7 +239,7 @@ def test_a_full_redis_can_be_given_room(shop: Shop) -> None:
     assert shop.states() == {1: "live"}
 
 
-def test_the_way_back_leads_to_what_was_live_before(shop: Shop) -> None:
+def test_rollback_switches_to_the_previous_generation(shop: Shop) -> None:
     shop.publish(EVENTS)
     for _ in range(3):
         shop.replay("--yes")
@@ -249,7 +249,7 @@ def test_the_way_back_leads_to_what_was_live_before(shop: Shop) -> None:
     shop.check()
 
 
-def test_the_way_back_does_not_go_by_the_clocks_of_hosts(shop: Shop) -> None:
+def test_rollback_does_not_depend_on_the_clocks_of_hosts(shop: Shop) -> None:
     """Generation 1 went live from a host whose clock was years ahead: it wrote that of itself and of generation 0."""
     shop.publish(EVENTS)
     shop.replay("--yes")
@@ -266,7 +266,7 @@ def test_the_way_back_does_not_go_by_the_clocks_of_hosts(shop: Shop) -> None:
 
 
 def test_workers_that_have_to_wait(shop: Shop) -> None:
-    """What they say of it is not taken for how far they are."""
+    """Their warnings are not read as positions."""
     shop.publish(40_000)
     with shop.start_replay("build", "--yes") as build, shop.place.client() as client:
         wait_until(lambda: shop.groups(0) > 0, 30, "the first groups")
@@ -277,21 +277,21 @@ def test_workers_that_have_to_wait(shop: Shop) -> None:
 
 
 def test_redis_loses_everything_in_a_build(shop: Shop) -> None:
-    """It says so, and the next one begins anew."""
+    """The build fails with a reason, and the next one starts from the beginning."""
     shop.publish(40_000)
     with shop.start_replay("build", "--yes") as build, shop.place.client() as client:
         wait_until(lambda: shop.groups(0) > 0, 30, "the first groups")
         client.flushall()
         assert build.process.wait(60) == 2, build.text()
-    # Who builds sees it, or who renews the lease, whichever looks first.
-    said = ("Redis has lost generation 0", "another replay may have taken over: do it again")
-    assert any(one in build.text() for one in said), build.text()
+    # Either the builder or the renewal of the lease finds it first.
+    errors = ("Redis has lost generation 0", "this replay has lost its lease")
+    assert any(one in build.text() for one in errors), build.text()
     shop.replay("--yes")
     shop.check()
 
 
 def test_a_verified_generation_whose_log_has_lost_what_it_lacks(shop: Shop) -> None:
-    """Between the build and the switch: it would have a hole that nobody looks for any more."""
+    """Lost between build and switch: the generation would lack those events for ever."""
     shop.publish(EVENTS)
     with shop.run():
         shop.wait()
@@ -352,13 +352,13 @@ def test_nothing_is_imported_from_where_it_is_called(shop: Shop) -> None:
 
 
 def test_a_lease_that_has_expired_is_lost(shop: Shop) -> None:
-    """A switch that was asleep for long must not wake up and make something live that may be gone by now."""
+    """A switch that was suspended for long must not make a generation live that may be gone."""
     shop.publish(EVENTS)
     shop.replay("--yes")
     shop.replay("build", "--yes")
     shop.replay("verify")
     armed = {"PYTHONPATH": ARMED, "FAIL_AT": "pointer:before", "FAIL_HOW": "stop"}
-    asleep = subprocess.Popen(
+    suspended = subprocess.Popen(
         [sys.executable, "-m", "projector", "replay", "switch"],
         cwd=shop.folder,
         env=environment(**shop.settings, **armed),
@@ -366,19 +366,19 @@ def test_a_lease_that_has_expired_is_lost(shop: Shop) -> None:
         stderr=subprocess.PIPE,
     )
     try:
-        wait_until(lambda: state_of(asleep.pid) == "T", 20, "it sleeps")
+        wait_until(lambda: state_of(suspended.pid) == "T", 20, "the switch to be suspended")
         shop.replay("drop", "1")
-        asleep.send_signal(signal.SIGCONT)
-        _, said = asleep.communicate(timeout=30)
+        suspended.send_signal(signal.SIGCONT)
+        _, errors = suspended.communicate(timeout=30)
     finally:
-        asleep.kill()
-    assert asleep.returncode == 2, said
+        suspended.kill()
+    assert suspended.returncode == 2, errors
     assert shop.states() == {0: "live"}
     shop.check()
 
 
 def state_of(pid: int) -> str:
-    """T for a process that is stopped, as `ps` has it."""
+    """Returns the state that `ps` shows: T for a suspended process."""
     return subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout[
         :1
     ]

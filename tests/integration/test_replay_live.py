@@ -1,4 +1,4 @@
-"""A replay while events are published and lists are read: nobody notices, and nothing is missing."""
+"""A replay while events are published and lists are read: readers see no error, and nothing is missing."""
 
 import json
 import os
@@ -44,12 +44,12 @@ def test_a_rebuild_under_load(shop: Shop, tmp_path: Path) -> None:
             publisher = at_work.enter_context(Publisher(shop))
             lag = at_work.enter_context(Lag(shop, publisher))
             reader = at_work.enter_context(Reader(api))
-            told = shop.steps("--yes", "--workers", "2")
-        assert told["plan"]["events"] >= EVENTS
-        assert told["verify"]["differences"] == 0
-        assert told["verify"]["documents"][0] == told["verify"]["documents"][1]
-        assert told["verify"]["index_entries"][0] == told["verify"]["index_entries"][1]
-        # They did their work.
+            results = shop.steps("--yes", "--workers", "2")
+        assert results["plan"]["events"] >= EVENTS
+        assert results["verify"]["differences"] == 0
+        assert results["verify"]["documents"][0] == results["verify"]["documents"][1]
+        assert results["verify"]["index_entries"][0] == results["verify"]["index_entries"][1]
+        # The load was real.
         assert publisher.published > LIVE_RATE * 2
         assert reader.answers > 200
         assert lag.looks > 50
@@ -206,8 +206,8 @@ class Reader(Background):
             self.failures.append(answer.text)
             return
         body = answer.json()
-        told = dict(part.split("@") for part in answer.headers["X-Projection-Position"].split(","))
-        positions = {name: int(offset) for name, offset in told.items()}
+        header = dict(part.split("@") for part in answer.headers["X-Projection-Position"].split(","))
+        positions = {name: int(offset) for name, offset in header.items()}
         if any(positions.get(name, 0) < offset for name, offset in self._positions.items()):
             self.failures.append(f"from {self._positions} back to {positions}")
         if body["count"] < self._count or len(body["order_groups"]) != 20:

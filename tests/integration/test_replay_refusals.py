@@ -1,4 +1,4 @@
-"""What a replay refuses because the log cannot give it back, each with its reason. What is live stays as it is."""
+"""A replay refuses to lose events that the log no longer has, with the reason. The live generation stays unchanged."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,20 +32,20 @@ def test_a_truncated_log(shop: Shop) -> None:
         kafka.delete_records({TopicPartition(topic, 1): 50})
     refused(shop, "--accept-loss retention", f"{topic}/1 begins at 50")
     shop.replay("build", "--yes", "--accept-loss", "retention")
-    # What is lost is a difference, and has to be accepted once more.
+    # The loss shows as differences, which must be accepted as well.
     assert shop.replay("verify", fails=1).stdout
     assert "--accept-differences" in shop.replay("switch", fails=2).stderr
 
 
 def test_what_is_left_of_a_log(shop: Shop) -> None:
-    """Into an empty Redis, when there is nothing else any more."""
+    """Into an empty Redis, from a log without its beginning."""
     topic = topic_of(shop)
     with admin(shop) as kafka:
         kafka.delete_records({TopicPartition(topic, 1): 50})
     assert "--accept-loss retention" in shop.replay("--yes", fails=2).stderr
     assert shop.states() == {}
-    told = shop.steps("--yes", "--accept-loss", "retention")
-    assert told["plan"]["events"] == told["verify"]["events"] == EVENTS - 50
+    results = shop.steps("--yes", "--accept-loss", "retention")
+    assert results["plan"]["events"] == results["verify"]["events"] == EVENTS - 50
     assert shop.states() == {0: "live"}
 
 
@@ -63,7 +63,7 @@ def test_a_log_that_will_lose_events(shop: Shop, setting: Mapping[str, str], los
 
 
 def test_a_topic_made_anew(shop: Shop) -> None:
-    """And longer than the one before, so that no position gives it away."""
+    """It is longer than the former one, so positions do not show the difference."""
     apply(shop)
     topic = topic_of(shop)
     before = list(shop.events)
@@ -78,7 +78,7 @@ def test_a_topic_made_anew(shop: Shop) -> None:
     assert stopped.returncode == 2
     assert "deleted and created again" in stopped.stderr
     assert "projector replay --accept-loss recreated" in stopped.stderr
-    refused(shop, "--accept-loss recreated", "deleted and made anew")
+    refused(shop, "--accept-loss recreated", "deleted and created again")
     assert shop.states() == {0: "live"}
     shop.replay("--yes", "--accept-loss", "recreated")
     shop.check()
@@ -87,7 +87,7 @@ def test_a_topic_made_anew(shop: Shop) -> None:
         shop.wait()
         shop.check()
     assert before
-    # The way back leads to another log, and is closed.
+    # A rollback would lead to another log, and is refused.
     assert "another log" in shop.replay("rollback", fails=2).stderr
 
 
@@ -101,7 +101,7 @@ def test_a_file_made_anew(tmp_path: Path, one_redis_url: str) -> None:
     shop.events.clear()
     shop.publish(2 * EVENTS)
     assert projector("run", cwd=tmp_path, settings=shop.settings).returncode == 2
-    refused(shop, "--accept-loss recreated", "deleted and made anew")
+    refused(shop, "--accept-loss recreated", "deleted and created again")
     shop.replay("--yes", "--accept-loss", "recreated")
     shop.check()
 
@@ -124,17 +124,17 @@ def test_without_a_log_or_a_redis(tmp_path: Path, one_redis_url: str) -> None:
     assert "Redis does not answer" in shop.replay("--yes", fails=2).stderr
 
 
-def refused(shop: Shop, *said: str) -> None:
-    """With that said, and nothing changed."""
+def refused(shop: Shop, *texts: str) -> None:
+    """The replay fails with these texts, and changes nothing."""
     model, states = shop.model(), shop.states()
     failed = shop.replay("--yes", fails=2)
-    assert [words for words in said if words not in failed.stderr] == []
+    assert [words for words in texts if words not in failed.stderr] == []
     assert shop.model() == model
     assert shop.states() == states
 
 
 def apply(shop: Shop) -> None:
-    """By a projector, which then stops."""
+    """Runs a projector until all is applied."""
     with shop.run() as run:
         shop.wait()
         assert run.stop() == 0

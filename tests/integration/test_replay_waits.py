@@ -1,4 +1,4 @@
-"""A replay waits for Redis as the projector does, and says so: what is refused passes."""
+"""A replay waits while Redis refuses it, and says so, as the projector does."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.integration.rebuilding import Shop
 from tests.servers.process import wait_until
 
-# Rights without which a step cannot begin: noting the generation, and writing into it.
+# Commands without which a step cannot begin: adding the generation, and writing to it.
 RIGHTS = ("hset", "evalsha")
 
 
@@ -26,6 +26,6 @@ def test_until_a_right_is_given_back(tmp_path: Path, one_redis_url: str, right: 
         finally:
             client.execute_command("ACL", "SETUSER", "default", f"+{right}")
         assert replay.process.wait(60) == 0, replay.text()
-    # A number may have been given to nothing.
+    # A number may have been used up in vain.
     assert sorted(shop.states().values()) == ["kept", "live"]
     shop.check()

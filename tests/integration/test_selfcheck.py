@@ -16,8 +16,8 @@ from projector.store import commit
 from projector.store.redis import Store
 from projector.verify.selfcheck import FAULT, SelfCheck
 from tests import oracle
-from tests.integration.plants import Flips, Plant
-from tests.integration.test_verify import BROAD, build, connected, odd_ones, opened, publish, sample
+from tests.integration.faults import BitmapFaultInjector, Fault
+from tests.integration.test_verify import BROAD, build, connected, odd_events, opened, publish, sample
 from tests.integration.watched import Projector, append
 from tests.poison import event
 from tests.processes import wait_until_applied
@@ -37,7 +37,7 @@ def log(tmp_path: Path) -> SqliteLog:
 
 
 def all_differences(check: SelfCheck, counted: list[int], groups: int) -> Seen:
-    """Takes as many steps as pass every group: from a random place to the end, and once through all of them."""
+    """Returns the differences of enough steps to check every group: from a random start to the end, then all again."""
     before, found = sum(counted), Seen()
     while sum(counted) - before < 3 * groups:
         found |= {(one.group, one.what) for one in check.step()}
@@ -53,37 +53,37 @@ def test_every_fault_of_a_group_is_found_and_named(
     one_redis_url: str, log: SqliteLog, shards: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD)
-    events, generation = [*odd_ones(), *sample(EVENTS)], Generation(0, shards, VERSION, "n")
+    events, generation = [*odd_events(), *sample(EVENTS)], Generation(0, shards, VERSION, "n")
     publish(log, events)
     with log, opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation, 1).advance(log.end())
         client.set("og:live", msgspec.json.encode(generation))
         documents = oracle.groups(events)
-        garden = Flips(client, 0, shards, documents, random.Random(shards), ["og_1"])
+        injector = BitmapFaultInjector(client, 0, shards, documents, random.Random(shards), ["og_1"])
         counted: list[int] = []
         check = checker(store, counted)
         assert all_differences(check, counted, len(documents)) == set()
-        kinds: tuple[Callable[[], Plant], ...] = (
-            garden.missing_member, garden.wrong_score, garden.missing_part, garden.missing_ordinal,
-            garden.all_of_listed, garden.all_of_unlisted, garden.slice_of, garden.slice_of_id,
-            garden.value_of_member, garden.line_of_unlisted,
+        kinds: tuple[Callable[[], Fault], ...] = (
+            injector.missing_member, injector.wrong_score, injector.missing_part, injector.missing_ordinal,
+            injector.all_of_listed, injector.all_of_unlisted, injector.slice_of, injector.slice_of_id,
+            injector.value_of_member, injector.line_of_unlisted,
         )  # fmt: skip
         for kind in kinds:
             for _ in range(EACH):
-                plant = kind()
+                fault = kind()
                 found = all_differences(check, counted, len(documents))
-                if any(what == "state" for _, what in plant.places):
-                    # Without its state nobody looks at the group.
-                    assert found == set(), plant
+                if any(what == "state" for _, what in fault.places):
+                    # A group without a state is not checked.
+                    assert found == set(), fault
                 else:
-                    assert found == plant.places, plant
-                plant.undo()
+                    assert found == fault.places, fault
+                fault.undo()
         group_id = next(iter(documents))
-        garden.set_part(group_id, "state", garden.part(group_id, "state")[:-1])
+        injector.set_part(group_id, "state", injector.part(group_id, "state")[:-1])
         assert group_id in {group for group, _ in all_differences(check, counted, len(documents))}
 
 
-def test_an_entry_too_many_is_seen_where_the_field_has_few_values(one_redis_url: str, log: SqliteLog) -> None:
+def test_an_unexpected_entry_is_found_where_the_field_has_few_values(one_redis_url: str, log: SqliteLog) -> None:
     generation = Generation(0, 1, VERSION, "n")
     publish(log, [event(1), event(2, status="completed")])
     with log, opened(one_redis_url) as store, connected(one_redis_url) as client:
@@ -96,7 +96,7 @@ def test_an_entry_too_many_is_seen_where_the_field_has_few_values(one_redis_url:
         assert all_differences(check, counted, 2) == {("og_2", "of:status:pending")}
 
 
-def test_writers_do_not_disturb_it(one_redis_url: str, log: SqliteLog) -> None:
+def test_writers_do_not_disturb_the_check(one_redis_url: str, log: SqliteLog) -> None:
     generation = Generation(0, 1, VERSION, "n")
     publish(log, sample(3000))
     with log, opened(one_redis_url) as store, opened(one_redis_url) as writing, connected(one_redis_url) as client:
@@ -104,7 +104,7 @@ def test_writers_do_not_disturb_it(one_redis_url: str, log: SqliteLog) -> None:
         client.set("og:live", msgspec.json.encode(generation))
         counted: list[int] = []
         check = checker(store, counted)
-        writer = threading.Thread(target=write_on, args=(log.path, writing, generation))
+        writer = threading.Thread(target=write_events, args=(log.path, writing, generation))
         writer.start()
         steps = 0
         while writer.is_alive():
@@ -115,14 +115,14 @@ def test_writers_do_not_disturb_it(one_redis_url: str, log: SqliteLog) -> None:
         assert sum(counted) > 0
 
 
-def write_on(path: Path, store: Store, generation: Generation) -> None:
-    """In small windows, so that many commits go between the calls of the check."""
+def write_events(path: Path, store: Store, generation: Generation) -> None:
+    """In small windows, so that many commits happen between the calls of the check."""
     with SqliteLog(path) as log:
         for stop in range(200, 3001, 100):
             build(log, store, generation, stop)
 
 
-def test_a_projector_tells_of_what_it_finds(one_redis_url: str, tmp_path: Path) -> None:
+def test_a_projector_logs_and_counts_what_it_finds(one_redis_url: str, tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/orders.db"
     ends = append(url, *(event(n) for n in range(20)))
     with (
@@ -131,10 +131,10 @@ def test_a_projector_tells_of_what_it_finds(one_redis_url: str, tmp_path: Path) 
     ):
         wait_until_applied(client, ends)
         wait_until(lambda: run.metric("checked_groups_total") >= 20, 30, "all groups checked")
-        assert (run.metric("check_differences_total"), run.incidents(told())) == (0, [])
+        assert (run.metric("check_differences_total"), run.incidents(message())) == (0, [])
         client.setbit(PREFIX + "bits:by:total:3", 7, 1 - client.getbit(PREFIX + "bits:by:total:3", 7))
         wait_until(lambda: run.metric("check_differences_total") >= 1, 30, "the fault to be found")
-        (line,) = run.incidents(told())
+        (line,) = run.incidents(message())
         assert (line["level"], line["what"], line["shard"], line["more"]) == ("error", "bits:by:total", 0, 0)
         ordinal = client.zscore(PREFIX + "ordinal", line["group"])
         assert ordinal == 7
@@ -142,5 +142,5 @@ def test_a_projector_tells_of_what_it_finds(one_redis_url: str, tmp_path: Path) 
         assert run.stop() == 0
 
 
-def told() -> str:
-    return f"{FAULT}: `projector verify` shows all of them, `projector replay` mends them"
+def message() -> str:
+    return f"{FAULT}: `projector verify` lists all differences, `projector replay` repairs them"

@@ -1,4 +1,4 @@
-"""Verification on real servers: every planted fault is found and named, and nothing else, also under writes."""
+"""Verification on real servers: every injected fault is found and named, and nothing else, also under writes."""
 
 import json
 import math
@@ -34,24 +34,24 @@ from projector.readmodel.schema.keys import SLICES, Generation
 from projector.rebuild.builder import Builder
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from projector.verify import level
+from projector.verify import alignment
 from projector.verify import shards as shards_module
 from projector.verify.buckets import bits_of, slices_of_id
 from projector.verify.compare import Report, compare_generations, verify_log
 from projector.verify.sample import Sample
 from tests import oracle
-from tests.integration.plants import Flips, Garden
+from tests.integration.faults import BitmapFaultInjector, FaultInjector
 from tests.poison import POISON, event
 from tests.processes import Process, projector, wait_until_applied
 from tests.readmodel import read, shard_of
 from tests.servers.process import wait_until
 
 EVENTS = 500
-# On each server, for one shard, for three, and for three of a cluster.
-PLANTS = 50
-# Of bitmaps, likewise.
-FLIPS = 100
-# So few groups give a value a bitmap, where there has to be one.
+# Faults on each server: for one shard, for three, and for three of a cluster.
+FAULTS = 50
+# Faults of bitmaps, likewise.
+BITMAP_FAULTS = 100
+# A value has a bitmap from so many groups, in tests that need one.
 BROAD = 4
 ORDERS = Partition("orders", 0)
 
@@ -60,8 +60,8 @@ def sample(number: int, seed: int = 1) -> list[dict[str, Any]]:
     return list(islice(Marketplace(seed, datetime(2026, 6, 1, tzinfo=UTC)).history(), number))
 
 
-def odd_ones() -> list[dict[str, Any]]:
-    """Groups that are not listed, or hard to write: deleted again, incomplete, with a colon and a NUL in a value."""
+def odd_events() -> list[dict[str, Any]]:
+    """Groups that are not listed or hard to store: deleted, incomplete, with a colon and a NUL in a value."""
     events = [
         event(1),
         event(1, "order.updated", version=2, deleted_at="2026-06-02T10:00:00Z"),
@@ -113,7 +113,7 @@ def retry(call: Any) -> Any:
 
 
 def build(log: SqliteLog, store: Store, generation: Generation, stop: int | None = None) -> Builder:
-    """As a replay does it."""
+    """Builds a generation as a replay does."""
     store.open(generation)
     builder = Builder(log, store, generation, [ORDERS], retry, park=True)
     builder.advance({ORDERS: log.end()[ORDERS] if stop is None else stop})
@@ -128,8 +128,8 @@ def compare(store: Store, live: Generation, built: Generation, builder: Builder,
     return compare_generations(store, live, built, builder, lambda step, done, total: None, Sample(share), 1000)
 
 
-def lose(client: Any, prefix: str, ids: list[str]) -> None:
-    """Groups are in no hash or sorted set any more. Bitmaps and ordinals are left, for a sample does not count them."""
+def remove_groups(client: Any, prefix: str, ids: list[str]) -> None:
+    """Removes groups from all hashes and sorted sets. Bitmaps and ordinals stay, since a sample does not count them."""
     for key in client.scan_iter(match=f"{prefix}*"):
         name = key.decode().removeprefix(prefix)
         if name in ("row", "rest", "state"):
@@ -151,12 +151,12 @@ def assert_equal(report: Report) -> None:
     assert [count for count in report.counts if count.expected != count.found] == []
 
 
-def test_what_it_counts_is_what_the_contract_says(one_redis_url: str, shards: int, log: SqliteLog) -> None:
+def test_counts_are_what_the_contract_says(one_redis_url: str, shards: int, log: SqliteLog) -> None:
     check_counts(one_redis_url, shards, log)
 
 
 def check_counts(url: str, shards: int, log: SqliteLog) -> None:
-    events = sample(EVENTS) + odd_ones()
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     generation = Generation(0, shards, VERSION, "n")
     with opened(url) as store:
@@ -174,27 +174,27 @@ def check_counts(url: str, shards: int, log: SqliteLog) -> None:
     assert report.positions == report.until == {"orders/0": len(events)}
 
 
-def test_every_planted_fault_is_found_and_named(one_redis_url: str, shards: int, log: SqliteLog) -> None:
-    check_plants(one_redis_url, shards, log)
+def test_every_injected_fault_is_found_and_named(one_redis_url: str, shards: int, log: SqliteLog) -> None:
+    check_faults(one_redis_url, shards, log)
 
 
-def check_plants(url: str, shards: int, log: SqliteLog) -> None:
-    events = sample(EVENTS) + odd_ones()
+def check_faults(url: str, shards: int, log: SqliteLog) -> None:
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     generation = Generation(0, shards, VERSION, "n")
     rng = random.Random(shards)
     kinds = Counter[str]()
     with opened(url) as store, connected(url) as client:
         build(log, store, generation)
-        garden = Garden(client, 0, shards, oracle.groups(events), rng)
-        for number in range(PLANTS):
-            plant = garden.plant()
-            kinds[plant.kind] += 1
+        injector = FaultInjector(client, 0, shards, oracle.groups(events), rng)
+        for number in range(FAULTS):
+            fault = injector.inject()
+            kinds[fault.kind] += 1
             report = verify(log, store, generation)
-            assert places(report) == plant.places, plant
+            assert places(report) == fault.places, fault
             digests = report.documents, report.index_entries
-            assert digests[0][0] != digests[0][1] or digests[1][0] != digests[1][1], plant
-            plant.undo()
+            assert digests[0][0] != digests[0][1] or digests[1][0] != digests[1][1], fault
+            fault.undo()
             if number % 10 == 9:
                 assert_equal(verify(log, store, generation))
     assert len(kinds) == 9
@@ -204,45 +204,45 @@ def test_every_fault_of_bitmaps_is_found_and_named(
     one_redis_url: str, shards: int, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
-    events, generation = sample(EVENTS) + odd_ones(), Generation(0, shards, VERSION, "n")
-    publish(log, events[-len(odd_ones()) :][:1] + events)
+    events, generation = sample(EVENTS) + odd_events(), Generation(0, shards, VERSION, "n")
+    publish(log, events[-len(odd_events()) :][:1] + events)
     kinds = Counter[str]()
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
-        # The group that is deleted later on was listed, and has an ordinal.
+        # The group that a later event deletes was listed, and keeps its ordinal.
         build(log, store, generation, 1).advance(log.end())
         documents = oracle.groups(events)
         assert "og_1" not in documents
         assert client.zscore(f"og:{{0.{shard_of('og_1', shards)}}}:ordinal", "og_1") is not None
-        garden = Flips(client, 0, shards, documents, random.Random(shards), ["og_1"])
+        injector = BitmapFaultInjector(client, 0, shards, documents, random.Random(shards), ["og_1"])
         assert_equal(verify(log, store, generation))
-        for number in range(FLIPS):
-            plant = garden.plant()
-            kinds[plant.kind] += 1
+        for number in range(BITMAP_FAULTS):
+            fault = injector.inject()
+            kinds[fault.kind] += 1
             report = verify(log, store, generation)
-            assert places(report) == plant.places, plant
-            has_other_text = any(group_id and what == "text" for group_id, what in plant.places)
+            assert places(report) == fault.places, fault
+            has_other_text = any(group_id and what == "text" for group_id, what in fault.places)
             assert (report.documents[0] != report.documents[1]) == has_other_text
             assert report.index_entries[0] == report.index_entries[1]
-            plant.undo()
+            fault.undo()
             if number % 10 == 9:
                 assert_equal(verify(log, store, generation))
-        assert set(kinds) == {flip.__name__ for flip in garden.flips}
-        told = garden.slice_of("total")
+        assert set(kinds) == {injection.__name__ for injection in injector.injections}
+        fault = injector.slice_of("total")
         (one,) = verify(log, store, generation).first
-        assert (one.group, one.what) in told.places
+        assert (one.group, one.what) in fault.places
         assert one.expected != one.found
         assert re.fullmatch(r"bucket \d+", one.expected)
-        told.undo()
-        told = garden.slice_of_id()
+        fault.undo()
+        fault = injector.slice_of_id()
         (one,) = verify(log, store, generation).first
-        assert (one.group, one.what) in told.places
-        assert (one.expected, one.found) == ("the bits of its id", "1 of them off")
+        assert (one.group, one.what) in fault.places
+        assert (one.expected, one.found) == ("the bits of its id", "1 of them wrong")
 
 
 def test_bits_of_groups_that_came_far_apart(
     one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those are looked up one by one."""
+    """Their bits are read one by one."""
     far = shards_module.SCRIPT.replace("NEAR_BYTES = 128", "NEAR_BYTES = 0")
     assert far != shards_module.SCRIPT
     monkeypatch.setattr(shards_module, "SCRIPT", far)
@@ -251,24 +251,28 @@ def test_bits_of_groups_that_came_far_apart(
     publish(log, events)
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation, 1).advance(log.end())
-        garden = Flips(client, 0, 1, oracle.groups(events), random.Random(1), [])
+        injector = BitmapFaultInjector(client, 0, 1, oracle.groups(events), random.Random(1), [])
         assert_equal(verify(log, store, generation))
-        for made in (partial(garden.slice_of, "total"), partial(garden.slice_of, "updated_at"), garden.slice_of_id):
-            plant = made()
-            assert places(verify(log, store, generation)) == plant.places, plant
-            plant.undo()
+        for made in (
+            partial(injector.slice_of, "total"),
+            partial(injector.slice_of, "updated_at"),
+            injector.slice_of_id,
+        ):
+            fault = made()
+            assert places(verify(log, store, generation)) == fault.places, fault
+            fault.undo()
         assert_equal(verify(log, store, generation))
 
 
-def test_several_faults_at_once_and_only_the_first_are_told(one_redis_url: str, log: SqliteLog) -> None:
+def test_several_faults_at_once_of_which_only_the_first_are_listed(one_redis_url: str, log: SqliteLog) -> None:
     events = sample(EVENTS)
     publish(log, events)
     generation = Generation(0, 1, VERSION, "n")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
-        garden = Garden(client, 0, 1, oracle.groups(events), random.Random(3))
-        plants = [garden.missing_set(), garden.surplus_group(), garden.byte(), garden.surplus_member()]
-        planted = set().union(*(plant.places for plant in plants))
+        injector = FaultInjector(client, 0, 1, oracle.groups(events), random.Random(3))
+        faults = [injector.missing_set(), injector.surplus_group(), injector.byte(), injector.surplus_member()]
+        planted = set().union(*(fault.places for fault in faults))
         assert places(verify(log, store, generation)) == planted
         report = verify(log, store, generation, first=2)
     assert report.differences == len(planted) > 2
@@ -280,17 +284,17 @@ def test_the_first_byte_that_differs_is_shown(one_redis_url: str, log: SqliteLog
     generation = Generation(0, 1, VERSION, "n")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
-        garden = Garden(client, 0, 1, {}, random.Random())
+        injector = FaultInjector(client, 0, 1, {}, random.Random())
         for name, old, new in (
             ("rest", b"pending", b"pendinG"),
             ("text", b"cus_01", b"cus_02"),
             ("row", b":1,", b":2,"),
         ):
-            value = garden.part("og_1", name)
+            value = injector.part("og_1", name)
             assert old in value
-            garden.set_part("og_1", name, value.replace(old, new, 1))
-        told = {one.what: (one.at, one.expected, one.found) for one in verify(log, store, generation).first}
-    assert told == {
+            injector.set_part("og_1", name, value.replace(old, new, 1))
+        found = {one.what: (one.at, one.expected, one.found) for one in verify(log, store, generation).first}
+    assert found == {
         "row": ("$.seller_count", "1", "2"),
         "rest": ("$.statuses[0]", '"pending"', '"pendinG"'),
         "text": ("byte 10", "'og_1\\xfecus_01'", "'og_1\\xfecus_02'"),
@@ -346,7 +350,7 @@ def test_a_sample_finds_what_is_wrong_in_it_alone(one_redis_url: str, log: Sqlit
 
 
 def test_a_sample_of_two_generations_has_the_groups_of_one_of_the_log(one_redis_url: str, log: SqliteLog) -> None:
-    """Also of those that change while the new one is brought up to the live one."""
+    """Also groups that change while the new generation catches up with the live one."""
     events = sample(EVENTS)
     publish(log, events)
     live, built = Generation(4, 1, VERSION, "n"), Generation(5, 1, VERSION, "m")
@@ -365,7 +369,7 @@ def test_a_sample_of_two_generations_has_the_groups_of_one_of_the_log(one_redis_
 
 
 def test_a_sample_has_the_groups_that_only_the_live_generation_has(one_redis_url: str, log: SqliteLog) -> None:
-    """As where the log has lost them."""
+    """As if the log had lost them."""
     events = sample(EVENTS)
     publish(log, events)
     live, built = Generation(4, 2, VERSION, "n"), Generation(5, 1, VERSION, "m")
@@ -373,9 +377,9 @@ def test_a_sample_has_the_groups_that_only_the_live_generation_has(one_redis_url
         build(log, store, live)
         builder = build(log, store, built)
         some = sorted(oracle.groups(events))[::10]
-        lose(client, "og:{5.0}:", some)
+        remove_groups(client, "og:{5.0}:", some)
         found = {share: {one.group for one in compare(store, live, built, builder, share).first} for share in (0.5, 1)}
-    # The bitmaps that are left belong to no group.
+    # The remaining bits belong to no group.
     assert found[1] == {*some, ""}
     assert set() < found[0.5] < set(some)
 
@@ -395,18 +399,18 @@ def test_groups_too_large_to_be_read_together(one_redis_url: str, log: SqliteLog
         builder = build(log, store, built)
         assert_equal(verify(log, store, generation))
         assert_equal(compare(store, generation, built, builder))
-        garden = Garden(client, 0, 1, oracle.groups(events), random.Random(7))
-        planted = [garden.byte().places, garden.missing_member().places, garden.missing_set().places]
+        injector = FaultInjector(client, 0, 1, oracle.groups(events), random.Random(7))
+        planted = [injector.byte().places, injector.missing_member().places, injector.missing_set().places]
         assert places(verify(log, store, generation)) == set().union(*planted)
 
 
 def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(one_redis_url: str, log: SqliteLog) -> None:
-    """The byte is seen at first, the member only when its set is listed."""
+    """The byte is found when groups are compared, the member only when its set is listed."""
     publish(log, [event(number) for number in range(9)])
     generation = Generation(0, 1, VERSION, "n")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation)
-        Garden(client, 0, 1, {}, random.Random()).set_part("og_1", "text", b"x")
+        FaultInjector(client, 0, 1, {}, random.Random()).set_part("og_1", "text", b"x")
         client.zadd("og:{0.0}:of:status:made up", {"og_1": 1})
         client.zadd("og:{0.0}:of:status:made up too", {"og_1": 1})
         report = verify(log, store, generation)
@@ -414,7 +418,7 @@ def test_a_group_that_is_wrong_in_two_ways_is_counted_once_for_each(one_redis_ur
 
 
 def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, log: SqliteLog) -> None:
-    """The group was right when it was looked at; its positions move on without it."""
+    """The group was right when it was compared; then the positions advance without it."""
     publish(log, [event(number) for number in range(9)])
     generation = Generation(0, 1, VERSION, "n")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
@@ -422,7 +426,7 @@ def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, l
         names = ("row", "rest", "state")
         before = {name: client.hget(f"og:{{0.0}}:{name}", "og_3") for name in names}
 
-        def tell(step: str, done: int, total: int) -> None:
+        def report_progress(step: str, done: int, total: int) -> None:
             # The events are folded, and then all groups are compared.
             if (step, done) == ("compare", total) and log.end()[ORDERS] == 9:
                 publish(log, [{**event(3, "order.updated", version=2, total="1.5"), "id": "evt_late"}])
@@ -430,12 +434,12 @@ def test_a_change_that_gets_lost_while_groups_are_compared(one_redis_url: str, l
                 for name, value in before.items():
                     client.hset(f"og:{{0.0}}:{name}", "og_3", value)
 
-        report = verify_log(log, store, generation, retry, tell, first=1000)
+        report = verify_log(log, store, generation, retry, report_progress, first=1000)
     assert places(report) == {("og_3", name) for name in names}
 
 
 def test_shards_that_were_left_at_different_positions(one_redis_url: str, log: SqliteLog) -> None:
-    """As a projector leaves them that is killed between two."""
+    """As a projector leaves them that is killed between two shards."""
     publish(log, sample(EVENTS))
     early, late = Generation(1, 3, VERSION, "n"), Generation(2, 3, VERSION, "n")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
@@ -454,8 +458,8 @@ def test_shards_that_were_left_at_different_positions(one_redis_url: str, log: S
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 2)])
 def test_two_generations(one_redis_url: str, log: SqliteLog, counts: tuple[int, int]) -> None:
-    """The live one is ahead of the new one, which is brought up to it."""
-    events = sample(EVENTS) + odd_ones()
+    """The live one is ahead of the new one, which catches up."""
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     live, built = Generation(4, counts[0], VERSION, "n"), Generation(5, counts[1], VERSION, "m")
     rng = random.Random(5)
@@ -469,19 +473,25 @@ def test_two_generations(one_redis_url: str, log: SqliteLog, counts: tuple[int, 
         assert (report.expected_from, report.until) == (5, {"orders/0": len(events)})
         assert read(client, 4, counts[0]).documents == read(client, 5, counts[1]).documents
         for number in (4, 5):
-            garden = Garden(client, number, counts[number - 4], documents, rng)
-            for make in (garden.byte, garden.missing_member, garden.wrong_score, garden.surplus_member, garden.new_set):
-                plant = make()
+            injector = FaultInjector(client, number, counts[number - 4], documents, rng)
+            for make in (
+                injector.byte,
+                injector.missing_member,
+                injector.wrong_score,
+                injector.surplus_member,
+                injector.new_set,
+            ):
+                fault = make()
                 report = compare(store, live, built, builder)
-                assert {one.group for one in report.first} == {group for group, _ in plant.places}, (number, plant)
-                assert {what for _, what in plant.places} <= {one.what for one in report.first}, (number, plant)
-                plant.undo()
+                assert {one.group for one in report.first} == {group for group, _ in fault.places}, (number, fault)
+                assert {what for _, what in fault.places} <= {one.what for one in report.first}, (number, fault)
+                fault.undo()
         assert_equal(compare(store, live, built, builder))
 
 
 def test_bitmaps_of_two_generations(one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has to fit its own sets; which values have one, and the ordinals, may differ."""
-    events = sample(EVENTS) + odd_ones()
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     live, built = Generation(4, 2, VERSION, "n"), Generation(5, 2, VERSION, "m")
     documents, rng = oracle.groups(events), random.Random(9)
@@ -493,23 +503,25 @@ def test_bitmaps_of_two_generations(one_redis_url: str, log: SqliteLog, monkeypa
         assert list(client.scan_iter(match="og:{5.*}:bits:of:*"))
         assert not list(client.scan_iter(match="og:{4.*}:bits:of:*"))
         for number in (5, 4):
-            garden = Flips(client, number, 2, documents, rng, [])
-            flips = [flip for flip in garden.flips if number == 5 or "value" not in flip.__name__]
-            for flip in flips:
-                if flip in (garden.all_of_unlisted, garden.line_of_unlisted):
+            injector = BitmapFaultInjector(client, number, 2, documents, rng, [])
+            injections = [
+                injection for injection in injector.injections if number == 5 or "value" not in injection.__name__
+            ]
+            for injection in injections:
+                if injection in (injector.all_of_unlisted, injector.line_of_unlisted):
                     continue
-                plant = flip()
+                fault = injection()
                 report = compare(store, live, built, builder)
-                assert {(one.group, one.what) for one in report.first} == plant.places, (number, plant)
-                # Of a group's text it can only be told that both have another one.
+                assert {(one.group, one.what) for one in report.first} == fault.places, (number, fault)
+                # A difference in a text is reported of the live generation, whichever was changed.
                 assert {one.generation for one in report.first if not one.group or one.what != "text"} <= {number}
-                plant.undo()
+                fault.undo()
         assert_equal(compare(store, live, built, builder))
 
 
 def test_a_live_generation_without_bitmaps(one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As version 1 has it. Those of the new one are compared with its sets nevertheless."""
-    events = sample(EVENTS) + odd_ones()
+    """As in version 1. Bitmaps of the new generation are still compared with its sets."""
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", BROAD)
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 3, VERSION, "m")
@@ -522,19 +534,24 @@ def test_a_live_generation_without_bitmaps(one_redis_url: str, log: SqliteLog, m
             client.hset("og:{0.0}:text", group_id, text.replace(b"\xfe", b"\xff"))
         old = Generation(0, 1, 1, "n")
         assert_equal(compare(store, old, built, builder))
-        garden = Flips(client, 1, 3, oracle.groups(events), random.Random(11), [])
-        for flip in (garden.all_of_listed, garden.slice_of, garden.value_of_member, garden.missing_ordinal):
-            plant = flip()
-            assert places(compare(store, old, built, builder)) == plant.places
-            plant.undo()
+        injector = BitmapFaultInjector(client, 1, 3, oracle.groups(events), random.Random(11), [])
+        for injection in (
+            injector.all_of_listed,
+            injector.slice_of,
+            injector.value_of_member,
+            injector.missing_ordinal,
+        ):
+            fault = injection()
+            assert places(compare(store, old, built, builder)) == fault.places
+            fault.undo()
         assert_equal(compare(store, old, built, builder))
         assert compare(store, live, built, builder).differences > 0
 
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_a_generation_with_other_slices(one_redis_url: str, log: SqliteLog, number: int) -> None:
-    """As versions before the fourth had them. What else either has is compared nevertheless."""
-    events = sample(EVENTS) + odd_ones()
+    """As in older versions. All else of both generations is still compared."""
+    events = sample(EVENTS) + odd_events()
     publish(log, events)
     live, built = Generation(4, 2, 2, "n"), Generation(5, 2, VERSION, "m")
     with opened(one_redis_url) as store, connected(one_redis_url) as client:
@@ -542,16 +559,16 @@ def test_a_generation_with_other_slices(one_redis_url: str, log: SqliteLog, numb
         builder = build(log, store, built, EVENTS // 2)
         client.delete(*client.scan_iter(match="og:{4.*}:bits:by:*"))
         assert_equal(compare(store, live, built, builder))
-        garden = Flips(client, number, 2, oracle.groups(events), random.Random(12), [])
-        for flip in (garden.all_of_listed, garden.missing_ordinal):
-            plant = flip()
-            assert places(compare(store, live, built, builder)) == plant.places
-            plant.undo()
-        garden = Flips(client, 5, 2, oracle.groups(events), random.Random(12), [])
-        for flip in (garden.slice_of, garden.slice_of_id):
-            plant = flip()
-            assert places(compare(store, live, built, builder)) == plant.places
-            plant.undo()
+        injector = BitmapFaultInjector(client, number, 2, oracle.groups(events), random.Random(12), [])
+        for injection in (injector.all_of_listed, injector.missing_ordinal):
+            fault = injection()
+            assert places(compare(store, live, built, builder)) == fault.places
+            fault.undo()
+        injector = BitmapFaultInjector(client, 5, 2, oracle.groups(events), random.Random(12), [])
+        for injection in (injector.slice_of, injector.slice_of_id):
+            fault = injection()
+            assert places(compare(store, live, built, builder)) == fault.places
+            fault.undo()
 
 
 def test_a_reference_that_is_no_utf_8(one_redis_url: str, log: SqliteLog) -> None:
@@ -591,8 +608,8 @@ def test_slices_of_ids_are_those_that_are_written(one_redis_url: str) -> None:
     with redis.Redis.from_url(one_redis_url) as client:
         for reference in ids[:20]:
             found = client.eval(script, 0, reference, *ids)
-            ought = [slices_of_id(group_id.encode(), reference.encode()) for group_id in ids]
-            assert [{*slices} for slices in found] == ought
+            expected = [slices_of_id(group_id.encode(), reference.encode()) for group_id in ids]
+            assert [{*slices} for slices in found] == expected
 
 
 def test_a_generation_of_another_version(one_redis_url: str, log: SqliteLog) -> None:
@@ -612,24 +629,24 @@ def test_a_generation_of_another_version(one_redis_url: str, log: SqliteLog) -> 
     assert report.differences == 2 * groups + 2
 
 
-def test_a_new_generation_that_is_ahead_of_one_that_nobody_writes(
+def test_a_new_generation_that_is_ahead_of_a_live_one_without_a_projector(
     one_redis_url: str, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(log, sample(EVENTS))
     live, built = Generation(0, 1, VERSION, "n"), Generation(1, 1, VERSION, "m")
-    monkeypatch.setattr(level, "STILL_MAX_S", 0.1)
+    monkeypatch.setattr(alignment, "STALL_MAX_S", 0.1)
     with opened(one_redis_url) as store:
         build(log, store, live, EVENTS - 1)
-        with pytest.raises(FatalError, match=f"stands still at orders/0@{EVENTS - 1}, behind another one"):
+        with pytest.raises(FatalError, match=f"stays at orders/0@{EVENTS - 1} for 0.1 s, behind another one"):
             compare(store, live, built, build(log, store, built))
 
 
-def test_under_a_projector_at_work(one_redis_url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
-    check_at_work(one_redis_url, shards, log, tmp_path)
+def test_while_a_projector_writes(one_redis_url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
+    check_under_writes(one_redis_url, shards, log, tmp_path)
 
 
-def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
-    """500 events a second, and faults are found nevertheless."""
+def check_under_writes(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None:
+    """At 500 events a second faults are still found, and nothing else."""
     events = sample(12_000, seed=2)
     publish(log, events[:2000])
     stop = threading.Event()
@@ -637,7 +654,7 @@ def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None
     def publisher() -> None:
         with SqliteLog(log.path) as mine:
             started_s = time.monotonic()
-            # As long as it takes: at last they are said again.
+            # Repeats the events when all are published.
             for n, start in enumerate(cycle(range(2000, len(events), 5))):
                 publish(mine, events[start : start + 5])
                 if stop.wait(max(0.0, started_s + (n + 1) / 100 - time.monotonic())):
@@ -658,7 +675,7 @@ def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None
                         assert_equal(report)
                         again += report.again
                         moved += report.until["orders/0"] - report.positions["orders/0"]
-                assert thread.is_alive(), "all of it under writes"
+                assert thread.is_alive(), "the publisher ran during all comparisons"
                 assert again > 20
                 assert moved > 20
                 client.zadd(f"og:{{{live.number}.0}}:by:total", {"og_stranger": 1})
@@ -671,19 +688,19 @@ def check_at_work(url: str, shards: int, log: SqliteLog, tmp_path: Path) -> None
 
 
 def test_on_a_cluster(cluster_url: str, log: SqliteLog) -> None:
-    check_plants(cluster_url, 3, log)
+    check_faults(cluster_url, 3, log)
 
 
 def test_counts_and_parked_records_on_a_cluster(cluster_url: str, log: SqliteLog) -> None:
     check_parked(cluster_url, 3, log)
 
 
-def test_at_work_on_a_cluster(cluster_url: str, log: SqliteLog, tmp_path: Path) -> None:
-    check_at_work(cluster_url, 3, log, tmp_path)
+def test_while_a_projector_writes_to_a_cluster(cluster_url: str, log: SqliteLog, tmp_path: Path) -> None:
+    check_under_writes(cluster_url, 3, log, tmp_path)
 
 
 def test_the_command(one_redis_url: str, tmp_path: Path) -> None:
-    """0: equal; 1: different; 2: it cannot be told."""
+    """Exit codes: 0 if equal, 1 if different, 2 if it cannot be compared."""
     settings = {"REDIS_URL": one_redis_url, "EVENT_LOG_URL": sqlite_url(tmp_path / "orders.db")}
 
     def run(*arguments: str, **others: str) -> tuple[int, str, str]:
@@ -693,7 +710,7 @@ def test_the_command(one_redis_url: str, tmp_path: Path) -> None:
     with SqliteLog(tmp_path / "orders.db") as log, redis.Redis.from_url(one_redis_url) as client:
         log.create()
         publish(log, [event(number) for number in range(20)])
-        assert run() == (2, "", "projector: there is no live generation yet: `projector run` makes it\n")
+        assert run() == (2, "", "projector: there is no live generation yet: `projector run` creates it\n")
         with Process("run", cwd=tmp_path, **settings):
             wait_until_applied(client, {"orders/0": 20})
         code, out, _ = run()
@@ -711,14 +728,14 @@ def test_the_command(one_redis_url: str, tmp_path: Path) -> None:
         assert json.loads(out)["differences"] == 2
         assert run("--sample", "0")[0] == 2
         assert "there is no generation 9" in run("--generation", "9")[2]
-        code, _, told = run(REDIS_URL="redis://127.0.0.1:1")
+        code, _, errors = run(REDIS_URL="redis://127.0.0.1:1")
         assert code == 2
-        assert "Redis does not answer" in told
+        assert "Redis does not answer" in errors
         with closing(sqlite3.connect(log.path)) as file, file:
             file.execute('DELETE FROM log WHERE "offset" < 3')
-        code, _, told = run()
+        code, _, errors = run()
         assert code == 2
-        assert "the log has lost its beginning: orders/0 begins at 3" in told
+        assert "the log has lost its beginning: orders/0 begins at 3" in errors
 
 
 def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -> None:
@@ -735,17 +752,17 @@ def test_a_log_that_has_lost_its_beginning(one_redis_url: str, log: SqliteLog) -
     assert report.events == EVENTS - 100
 
 
-def test_three_partitions_of_kafka_at_work(
+def test_three_partitions_of_kafka_while_a_projector_writes(
     one_redis_url: str, kafka_topic: Callable[[int], str], tmp_path: Path
 ) -> None:
-    """Shards and partitions move each at their own pace."""
+    """Each shard and each partition advances at its own pace."""
     url = kafka_topic(3)
     events = sample(3000, seed=3)
     stop = threading.Event()
 
     def publisher() -> None:
         with open_log(url, {}) as mine:
-            # As long as it takes: at last they are said again.
+            # Repeats the events when all are published.
             for start in cycle(range(500, len(events), 10)):
                 mine.append(entries(events[start : start + 10]))
                 if stop.wait(0.02):
@@ -766,7 +783,7 @@ def test_three_partitions_of_kafka_at_work(
                     for _ in range(3):
                         assert_equal(verify_log(log, store, live, retry, lambda step, done, total: None))
                         assert_equal(compare(store, live, built, builder))
-                    assert thread.is_alive(), "all of it under writes"
+                    assert thread.is_alive(), "the publisher ran during all comparisons"
                 finally:
                     stop.set()
                     thread.join()

@@ -1,4 +1,4 @@
-"""What is expected, at any positions, is what the contract says; and no two values differ without being told where."""
+"""At any positions the expected snapshots are what the contract says; where two values differ, the place is named."""
 
 import json
 import random
@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from events.logs.log import Partition, Record
 from projector.fold.view import Entries
 from projector.readmodel.schema.keys import Generation
-from projector.verify.book import Book
-from projector.verify.expected import FOUND, Refold
-from projector.verify.picture import ABSENT, Digest, Picture, agree, differing, digest, told
+from projector.verify.difference import ABSENT, agree, differing, first_difference
+from projector.verify.expected import Refold
 from projector.verify.sample import ALL
+from projector.verify.snapshot import Digest, GroupSnapshot, digest
+from projector.verify.tables import SUBJECT, Tables
 from tests import oracle
 from tests.readmodel import shard_of
 from tests.strategies import histories
@@ -53,34 +54,34 @@ def test_a_refold_is_what_the_contract_says_at_every_stop(
     stops = sorted(data.draw(st.sets(st.integers(0, len(events)), min_size=1)))
     log: Any = ListLog(events)
     generation = Generation(0, shards, 1)
-    with closing(Book(10)) as book, closing(Refold(log, generation, book, lambda call: call(), ALL)) as refold:
+    with closing(Tables(10)) as tables, closing(Refold(log, generation, tables, lambda call: call(), ALL)) as refold:
         for stop in stops:
-            touched: list[str] = []
-            refold.advance({ORDERS: stop}, touched.extend)
-            check(refold, book, shards, events[:stop])
+            changed: list[str] = []
+            refold.advance({ORDERS: stop}, changed.extend)
+            check(refold, tables, shards, events[:stop])
             assert refold.positions == {ORDERS: stop}
 
 
-def check(refold: Refold, book: Book, shards: int, events: list[dict[str, Any]]) -> None:
+def check(refold: Refold, tables: Tables, shards: int, events: list[dict[str, Any]]) -> None:
     ids = sorted({event["data"]["order_group_id"] for event in events})
-    assert sorted(group_id for some in book.walk(1) for group_id in some) == ids
-    pictures = refold.pictures([*ids, "og_stranger"])
-    assert pictures.pop("og_stranger") == Picture()
-    documents = {i: oracle.parse(p.row[:-1] + p.rest) for i, p in pictures.items() if p.row and p.rest}
+    assert sorted(group_id for batch in tables.batches(1) for group_id in batch) == ids
+    snapshots = refold.snapshots([*ids, "og_stranger"])
+    assert snapshots.pop("og_stranger") == GroupSnapshot()
+    documents = {i: oracle.parse(p.row[:-1] + p.rest) for i, p in snapshots.items() if p.row and p.rest}
     assert documents == oracle.groups(events)
     entries: dict[tuple[str, str], float] = {}
     for document in documents.values():
         entries |= oracle.entries(document)
-    assert {(n, i): s for i, p in pictures.items() for n, s in p.entries.items()} == entries
+    assert {(n, i): s for i, p in snapshots.items() for n, s in p.entries.items()} == entries
     sizes = Counter((shard_of(group_id, shards), name) for name, group_id in entries)
     sizes.update((shard_of(group_id, shards), part) for group_id in documents for part in ("row", "rest", "text"))
     sizes.update((shard_of(group_id, shards), "state") for group_id in ids)
     names = {name for _, name in sizes} | {"by:id", "of:status:pending"}
     for shard in range(shards):
-        found = book.sizes(FOUND, shard, sorted(names))
+        found = tables.sizes(SUBJECT, shard, sorted(names))
         assert {name: found.get(name, 0) for name in names} == {name: sizes[shard, name] for name in names}
     assert all(
-        book.total(FOUND, kind) == sum(n for (_, name), n in sizes.items() if name.startswith(kind))
+        tables.total(SUBJECT, kind) == sum(n for (_, name), n in sizes.items() if name.startswith(kind))
         for kind in ("by:total", "of:customer_id", "of:status", "text", "state")
     )
 
@@ -91,16 +92,16 @@ values = st.one_of(
 scores: st.SearchStrategy[Entries] = st.dictionaries(
     st.sampled_from(["by:id", "by:total", "of:status:pending"]), st.sampled_from([0, 1.5, float("inf")])
 )
-pictures = st.builds(Picture, values, values, values, values, scores)
+snapshots = st.builds(GroupSnapshot, values, values, values, values, scores)
 
 
-@given(pictures, pictures)
-def test_pictures_differ_where_their_digests_do(one: Picture, other: Picture) -> None:
+@given(snapshots, snapshots)
+def test_snapshots_differ_where_their_digests_do(one: GroupSnapshot, other: GroupSnapshot) -> None:
     found = list(differing(one, other))
     assert (one == other) == (not found) == (digest("og_1", one) == digest("og_1", other))
     for part in ("row", "rest", "text", "state"):
         if part in found:
-            at, expected, actual = told(part, getattr(one, part), getattr(other, part))
+            at, expected, actual = first_difference(part, getattr(one, part), getattr(other, part))
             assert at or ABSENT in (expected, actual)
             assert expected != actual or at.startswith("byte")
 
@@ -111,18 +112,21 @@ found_bits = st.dictionaries(
 )
 
 
-@given(pictures, pictures, found_bits)
-def test_pictures_agree_where_nothing_differs(expected: Picture, found: Picture, bits: dict[str, int]) -> None:
+@given(snapshots, snapshots, found_bits)
+def test_snapshots_agree_where_nothing_differs(
+    expected: GroupSnapshot, found: GroupSnapshot, bits: dict[str, int]
+) -> None:
     for one in (expected, found):
-        seen = Picture(one.row, one.rest, one.text, one.state, one.entries, bits)
+        seen = GroupSnapshot(one.row, one.rest, one.text, one.state, one.entries, bits)
         assert agree(expected, seen) == (not list(differing(expected, seen)))
         assert digest("og_1", seen) == digest("og_1", one)
 
 
-@given(st.lists(st.tuples(st.text(), pictures), max_size=8), st.randoms(use_true_random=False))
-def test_digests_know_no_order(groups: list[tuple[str, Picture]], chance: random.Random) -> None:
+@given(st.lists(st.tuples(st.text(), snapshots), max_size=8), st.randoms(use_true_random=False))
+def test_digests_do_not_depend_on_the_order(groups: list[tuple[str, GroupSnapshot]], chance: random.Random) -> None:
     shuffled = [
-        (group_id, Picture(p.row, p.rest, p.text, p.state, dict(reversed(p.entries.items())))) for group_id, p in groups
+        (group_id, GroupSnapshot(p.row, p.rest, p.text, p.state, dict(reversed(p.entries.items()))))
+        for group_id, p in groups
     ]
     chance.shuffle(shuffled)
     sums = [sum((digest(*group) for group in some), Digest()) for some in (groups, shuffled)]

@@ -1,4 +1,4 @@
-"""A window, cut into parts of one shard each."""
+"""A window is cut into parts of one shard each."""
 
 import random
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ GROUPS = 400
 
 
 def window(chance: random.Random, ends: Mapping[Partition, int]) -> list[Decoded]:
-    """Every twentieth record is of no group."""
+    """Every twentieth record belongs to no group."""
     made = []
     for partition, end in ends.items():
         for offset in range(end):
@@ -31,18 +31,18 @@ def window(chance: random.Random, ends: Mapping[Partition, int]) -> list[Decoded
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
 @pytest.mark.parametrize("seed", range(5))
-def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
+def test_each_shard_gets_the_records_after_its_positions(shards: int, seed: int) -> None:
     chance = random.Random(seed)
     generation = Generation(0, shards, VERSION, "n")
     reached = {ONE: 900, OTHER: 700}
-    # Some have had a part of it, one perhaps all, and some nothing ever.
-    stands: list[dict[Partition, int | None]] = [
+    # A shard may have stored nothing, half, or all of a partition.
+    shard_positions: list[dict[Partition, int | None]] = [
         {partition: chance.choice((None, 0, end // 2, end)) for partition, end in reached.items()}
         for _ in range(shards)
     ]
     made = window(chance, reached)
-    cut = parts(generation, stands, Trail(shards), made, reached)
-    for shard, heads in enumerate(stands):
+    cut = parts(generation, shard_positions, Trail(shards), made, reached)
+    for shard, heads in enumerate(shard_positions):
         of_shard = [part for part in cut if part.shard == shard]
         wanted = [
             str(item.record)
@@ -54,8 +54,8 @@ def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
         advances = {
             partition: (heads[partition], end) for partition, end in reached.items() if end > (heads[partition] or 0)
         }
-        told = [{p: (a.start, a.stop) for p, a in part.advances.items()} for part in of_shard]
-        assert told == ([{}] * (len(of_shard) - 1) + [advances] if advances else [])
+        found = [{p: (a.start, a.stop) for p, a in part.advances.items()} for part in of_shard]
+        assert found == ([{}] * (len(of_shard) - 1) + [advances] if advances else [])
         groups = [group_id for part in of_shard for group_id in part.groups]
         assert len(groups) == len(set(groups)), "a group is written once"
         assert all(len(part.groups) <= PART_GROUPS for part in of_shard)
@@ -66,6 +66,6 @@ def test_each_shard_gets_what_it_has_not_had(shards: int, seed: int) -> None:
             assert offsets == sorted(offsets), "in the order of the log"
 
 
-def test_a_window_of_nothing_but_gaps_moves_the_position() -> None:
+def test_a_window_without_records_advances_the_position() -> None:
     (part,) = parts(Generation(0, 1, VERSION, "n"), [{ONE: 3}], Trail(1), [], {ONE: 5})
     assert (part.items, part.advances[ONE].start, part.advances[ONE].stop) == ([], 3, 5)
