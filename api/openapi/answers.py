@@ -199,11 +199,7 @@ def responses() -> Json:
     return {
         "304": {"description": "Not modified since the `ETag` of the request. No body.", "headers": _carried()},
         "400": _error("Invalid parameters; the message has at most three issues.", _typed("invalid_data", invalid)),
-        "401": _error(
-            "Missing, invalid or expired credentials. Checked before anything else.",
-            _sent(errors.unauthorized()),
-            "Unauthorized",
-        ),
+        "401": _error("Missing, invalid or expired credentials.", _sent(errors.unauthorized()), "Unauthorized"),
         "404": _error("No such group.", _typed("not_found", missing), extra=("X-Projection-Position",)),
         "405": _error("Only GET and HEAD are served.", _typed("not_allowed", "Method not allowed: POST")),
         "408": _refusal("The request did not arrive in time.", limits.TOO_SLOW),

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("events", "api", "projector", "tests", "bench")
 # A module that fits in a head, in lines.
-LINES_MAX = 260
+LINES_MAX = 250
 # A folder that fits on a screen, in files.
 FILES_MAX = 15
 
