@@ -399,6 +399,7 @@ def test_a_tls_file_that_cannot_be_read_is_named() -> None:
         log.partitions()
 
 
+@pytest.mark.thorough
 def test_a_broker_that_dies_and_comes_back(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_log, "DELIVERY_MS", 6_000)
     with (

@@ -99,6 +99,7 @@ def read_on(subscription: Subscription, records: list[Record], until: Callable[[
     wait_until(is_there, 60, "a poll")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(180)
 def test_nothing_of_other_files_comes_before_it_is_said(broker: KafkaServer) -> None:
     """The broker comes back with an older copy, which has grown. Some was fetched of the former and not handed out."""

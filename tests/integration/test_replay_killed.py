@@ -29,6 +29,7 @@ def shop(tmp_path: Path, one_redis_url: str) -> Shop:
     return Shop(tmp_path, one_redis_url)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(200 + 20 * KILLS)
 def test_builds_killed_at_random(shop: Shop) -> None:
     """Each after some more groups are there than before. Now and then one is asked to stop instead."""

@@ -18,8 +18,11 @@ from projector.store.commit import Advance, Outcome
 from tests.chaos.places import ReadPlace, RealPlace, SimulatedPlace
 from tests.chaos.simulation.store import Told
 from tests.strategies import histories
+from tests.thorough import thorough
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
+# Lives, and commits at least.
+LIVES = [(30, 10), *thorough((120, 100))]
 
 
 class Life(RuleBasedStateMachine):
@@ -118,19 +121,31 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("where", ["redis", "simulated"])
-def test_any_life_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize(("lives", "commits_min"), LIVES)
+def test_any_life_in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int) -> None:
+    ends_in_the_same_read_model(RealPlace(redis_url), monkeypatch, lives, commits_min)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("lives", "commits_min"), LIVES)
+def test_any_life_in_the_simulation(monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int) -> None:
+    ends_in_the_same_read_model(SimulatedPlace(), monkeypatch, lives, commits_min)
+
+
+def ends_in_the_same_read_model(
+    place: ReadPlace, monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int
+) -> None:
     # So few that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
-    Life.place = RealPlace(redis_url) if where == "redis" else SimulatedPlace()
+    Life.place = place
     Life.commits = 0
     try:
         run_state_machine_as_test(
             Life,
             settings=settings(
-                max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=lives, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
     finally:
         Life.place.close()
-    assert Life.commits > 100, "too little was done to mean anything"
+    assert Life.commits > commits_min, "too little was done to mean anything"

@@ -157,6 +157,7 @@ def test_any_name_of_the_data_dir(folder: Path) -> None:
     assert {path.name for path in (folder / name).iterdir()} >= {"orders.db", "redis", "output", "up.lock"}
 
 
+@pytest.mark.thorough
 def test_the_data_of_an_earlier_version(folder: Path) -> None:
     """A newer release takes it over by itself: nobody could replay what does not run."""
     with Up(folder, "--demo") as up:
@@ -176,6 +177,7 @@ def sellers(up: Up) -> int:
     return found
 
 
+@pytest.mark.thorough
 def test_back_from_a_later_version(folder: Path) -> None:
     """The release before goes on with what the later one applied; also where none of its generations is kept."""
     later = {"PYTHONPATH": LATER}
