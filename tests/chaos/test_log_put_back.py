@@ -19,6 +19,7 @@ from tests.chaos.test_zombies import is_stopped
 from tests.processes import Api, Process, projector
 from tests.servers.kafka import KafkaHome, KafkaServer, new_topic
 from tests.servers.process import wait_until
+from tests.thorough import thorough
 
 REMEDY = "projector replay --accept-loss recreated"
 KEPT, LOST, GROWN = 1000, 500, 600
@@ -131,7 +132,7 @@ def is_detected_and_repaired(log: RestoredLog, run: Process) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["restore", "copy", "kafka"])
+@pytest.mark.parametrize("kind", ["restore", *thorough("copy", "kafka")])
 def test_while_the_projector_is_stopped(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path, one_redis_url: str
 ) -> None:
@@ -146,7 +147,7 @@ def test_while_the_projector_is_stopped(
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["restore", "copy", "kafka"])
+@pytest.mark.parametrize("kind", ["restore", *thorough("copy", "kafka")])
 def test_while_the_projector_runs(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path, one_redis_url: str
 ) -> None:

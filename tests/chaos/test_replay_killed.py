@@ -6,6 +6,7 @@ A killed step is run again, and killed at the next point, while the projector ru
 import os
 import random
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.processes import projector
+from tests.thorough import thorough
 
 # `make chaos` runs 30.
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
@@ -30,7 +32,12 @@ SEALED = ("seal:after", "pointer:before")
 
 
 @pytest.mark.timeout(120 + 180 * ROUNDS)
-def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: str) -> None:
+@pytest.mark.parametrize(
+    ("writing", "switching"), [(("send:before", "send:after"), SEALED), *thorough((WRITING, SWITCHING))]
+)
+def test_killed_at_each_fail_point_of_a_replay(
+    tmp_path: Path, one_redis_url: str, writing: Sequence[str], switching: Sequence[str]
+) -> None:
     chance = random.Random(3)
     times = records = 0
     for number in range(ROUNDS):
@@ -41,33 +48,33 @@ def test_killed_at_each_fail_point_of_a_replay(tmp_path: Path, one_redis_url: st
             stage.publish(EVENTS)
             with stage.start("run") as run:
                 stage.wait()
-                times += build(stage, chance)
-                times += switch_back_and_forth(stage)
+                times += build(stage, chance, writing)
+                times += switch_back_and_forth(stage, switching)
                 assert run.stop() == 0
             records += stage.ledger.records
-    assert times == ROUNDS * (len(WRITING) + len(SWITCHING) + 4)
+    assert times == ROUNDS * (len(writing) + len(switching) + 4)
     survived("`kill -9` at each fail point of `replay`", times, records)
 
 
-def build(stage: Stage, chance: random.Random) -> int:
+def build(stage: Stage, chance: random.Random, points: Sequence[str]) -> int:
     """Returns the number of kills."""
-    for point in WRITING:
+    for point in points:
         armed = {"fail_at": point, "fail_time": chance.randint(1, FAIL_TIME_MAX)}
         with stage.start("replay", "build", "--yes", "--park", **SMALL, **armed) as replay:
             assert replay.process.wait(60) == 2, replay.text()
             assert "a worker was killed by signal 9" in replay.text()
         stage.check_now()
-    times = len(WRITING) + killed(stage, "workers:after", "build", "--yes", "--park")
+    times = len(points) + killed(stage, "workers:after", "build", "--yes", "--park")
     done(stage, "build", "--yes", "--park")
     times += killed(stage, "compare:after", "verify", "--park")
     done(stage, "verify", "--park")
     return times
 
 
-def switch_back_and_forth(stage: Stage) -> int:
+def switch_back_and_forth(stage: Stage, points: Sequence[str]) -> int:
     """Returns the number of kills."""
     times = 0
-    for point in SWITCHING:
+    for point in points:
         stage.publish(100)
         stage.wait()
         times += killed(stage, point, "switch", "--park")

@@ -68,6 +68,7 @@ if "CHAOS_RESHARD_EVENTS_S" not in os.environ:
     del CASES[1:]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(RESHARD_S + 120)
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_nothing_is_lost_and_no_list_is_wrong(cluster_server_home: RedisHome, tmp_path: Path, case: Case) -> None:

@@ -58,6 +58,7 @@ def test_every_life_ends_well() -> None:
     survived("seeds of the simulation", SEEDS, records)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found(name: str) -> None:

@@ -23,11 +23,8 @@ class Host(Process):
 
     def __init__(self, name: str, stage: Stage) -> None:
         enter = f'hostname {name}; exec "$0" "$@"'
-        self._enter = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", enter]
+        self.prefix = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", enter]
         super().__init__("replay", "--yes", "--park", cwd=stage.folder, **stage.settings)
-
-    def command(self, *arguments: str) -> list[str]:
-        return [*self._enter, *super().command(*arguments)]
 
 
 @pytest.mark.chaos

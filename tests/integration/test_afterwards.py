@@ -23,6 +23,7 @@ from tests.integration.queries import random_request
 from tests.integration.seed import STATUSES
 from tests.integration.shop import Shop, asked, check, force, opened
 from tests.integration.test_differential import SAMPLE
+from tests.thorough import thorough
 
 QUERIES = 120
 
@@ -87,8 +88,13 @@ def watched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
     return lists
 
 
-@pytest.mark.parametrize("most", [5, 100])
-@pytest.mark.parametrize("listed", ["by the script", "now and then", "afterwards"])
+@pytest.mark.parametrize(
+    ("listed", "most"),
+    [
+        *[("by the script", 100), ("afterwards", 5)],
+        *thorough(("by the script", 5), ("now and then", 5), ("now and then", 100), ("afterwards", 100)),
+    ],
+)
 def test_what_changes_after_the_list(
     shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, watched: list[Watched], listed: str, most: int
 ) -> None:
@@ -129,8 +135,13 @@ def test_what_changes_after_the_list(
         assert sum(len(one.told) > 1 for one in again) > 1
 
 
-@pytest.mark.parametrize("orders", [150, 900])
-@pytest.mark.parametrize(("fields", "names"), [(None, DEFAULT_FIELDS), ("*orders", (*DEFAULT_FIELDS, "orders"))])
+@pytest.mark.parametrize(
+    ("fields", "names", "orders"),
+    [
+        *[(None, DEFAULT_FIELDS, 150), ("*orders", (*DEFAULT_FIELDS, "orders"), 900)],
+        *thorough((None, DEFAULT_FIELDS, 900), ("*orders", (*DEFAULT_FIELDS, "orders"), 150)),
+    ],
+)
 def test_all_of_a_page_changes_again_and_again(
     shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch, fields: str | None, names: tuple[str, ...], orders: int
 ) -> None:

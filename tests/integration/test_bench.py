@@ -53,6 +53,7 @@ def found(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.thorough
 def test_it_measures_every_shape(found: dict[str, Any]) -> None:
     expected = counts(GROUPS, shapes(GROUPS))
     assert {line["name"]: line["count"] for line in found["lines"]} == expected
@@ -73,6 +74,7 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
 
 # Each with enough events to be timed: a replay takes 20 000 at once, as does each of two workers, whose first and last
 # are left out.
+@pytest.mark.thorough
 @pytest.mark.alone
 @pytest.mark.parametrize(
     ("name", "size", "settings"),

@@ -44,6 +44,15 @@ def api(one_redis_url: str, tmp_path: Path) -> Iterator[Api]:
         assert "Traceback" not in api.text()
 
 
+@pytest.fixture(scope="module")
+def shared_api(module_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """For short tests. A test that takes `api` leaves the same groups in Redis."""
+    fill(module_redis_url)
+    with Api(tmp_path_factory.mktemp("api"), module_redis_url) as api:
+        yield api
+        assert "Traceback" not in api.text()
+
+
 @pytest.fixture
 def redis(redis_home: RedisHome) -> Iterator[RedisServer]:
     with RedisServer(redis_home) as server:
@@ -58,6 +67,7 @@ def quantile(values: list[float], q: float) -> float:
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
 
+@pytest.mark.thorough
 @pytest.mark.alone
 def test_slow_clients_neither_disturb_others_nor_stay(api: Api) -> None:
     """500 clients that send a byte a second."""
@@ -156,9 +166,11 @@ def test_a_slow_client_within_the_limit_is_served(api: Api) -> None:
     ],
     ids=["url", "by-a-byte", "open-url", "header", "headers"],
 )
-def test_a_head_that_is_too_large(api: Api, target: str, headers: bytes, status: int, authorization: bytes) -> None:
+def test_a_head_that_is_too_large(
+    shared_api: Api, target: str, headers: bytes, status: int, authorization: bytes
+) -> None:
     """Without credentials the answer is 401."""
-    with Connection(api.port) as connection:
+    with Connection(shared_api.port) as connection:
         connection.send(request(target, authorization + headers))
         answer = connection.got()
         if not authorization and not target.startswith("/health"):
@@ -213,8 +225,8 @@ def high_water_kb(api: Api) -> int:
     [("GET", AUTHORIZATION, 413), ("HEAD", AUTHORIZATION, 413), ("POST", AUTHORIZATION, 405), ("GET", b"", 401)],
 )
 @pytest.mark.parametrize("body", [b"", b"5\r\nhello\r\n0\r\n\r\n"])
-def test_a_body(api: Api, method: str, authorization: bytes, headers: bytes, body: bytes, status: int) -> None:
-    with Connection(api.port) as connection:
+def test_a_body(shared_api: Api, method: str, authorization: bytes, headers: bytes, body: bytes, status: int) -> None:
+    with Connection(shared_api.port) as connection:
         connection.send(request(method=method, headers=authorization + headers) + body)
         answer = connection.got(head_only=method == "HEAD")
         assert answer.status == status
@@ -282,8 +294,8 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_input_that_is_not_http(api: Api, case: str) -> None:
-    with Connection(api.port) as connection:
+def test_input_that_is_not_http(shared_api: Api, case: str) -> None:
+    with Connection(shared_api.port) as connection:
         connection.send(MALFORMED[case])
         answer = connection.got()
         assert answer.status in ANSWERED.get(case, (400, 413))
@@ -292,8 +304,8 @@ def test_input_that_is_not_http(api: Api, case: str) -> None:
             assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["x-request-id"])
             assert answer.headers["connection"] == "close"
             assert connection.answer() is None
-    assert "Traceback" not in api.text()
-    assert "ASGI" not in api.text()
+    assert "Traceback" not in shared_api.text()
+    assert "ASGI" not in shared_api.text()
 
 
 # --- many requests on one connection ---

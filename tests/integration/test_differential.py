@@ -26,6 +26,7 @@ from tests.integration.seed import CHANNELS, SELLERS, STATUSES, Group, go_live, 
 from tests.processes import Api, Process, wait_until_applied
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until
+from tests.thorough import thorough
 
 GROUPS = 3000
 QUERIES = 300
@@ -204,7 +205,7 @@ def ask_all(api: Api, rng: random.Random, events: Events, queries: int = QUERIES
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("ways", WAYS)
+@pytest.mark.parametrize("ways", ["every way", *thorough("its own way")])
 def test_every_page_is_that_of_the_events_it_reflects(one_redis_url: str, tmp_path: Path, ways: str) -> None:
     rng = random.Random(SEED)
     events = Events()
@@ -238,7 +239,7 @@ def test_every_page_is_that_of_the_events_it_reflects(one_redis_url: str, tmp_pa
         assert sum(count > 100 for count in found) > QUERIES / 8
 
 
-@pytest.mark.parametrize(("shards", "ways"), [(3, "every way"), (16, "its own way")])
+@pytest.mark.parametrize(("shards", "ways"), [(3, "every way"), *thorough((16, "its own way"))])
 def test_every_page_of_several_shards_is_that_of_all_events(
     any_redis: Place, tmp_path: Path, shards: int, ways: str
 ) -> None:

@@ -399,6 +399,7 @@ def test_an_unreadable_tls_file_is_named() -> None:
         log.partitions()
 
 
+@pytest.mark.thorough
 def test_a_broker_restarts(kafka_server_home: KafkaHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_log, "DELIVERY_MS", 6_000)
     with (

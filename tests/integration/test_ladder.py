@@ -14,12 +14,17 @@ from tests.fields import SORT_FIELDS
 from tests.integration.naive import Request, answer
 from tests.integration.seed import make_groups, write
 from tests.integration.shop import force
+from tests.thorough import thorough
 
 GROUPS = make_groups(random.Random(12), 3000)
 
 
-@pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", SORT_FIELDS)
+ORDERS = [(sort, number % 2 == 0) for number, sort in enumerate(SORT_FIELDS)]
+
+
+@pytest.mark.parametrize(
+    ("sort", "descending"), [*ORDERS, *thorough(*((sort, not descending) for sort, descending in ORDERS))]
+)
 def test_places_are_near(redis_url: str, sort: str, descending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, WALKED_GROUPS=0, LISTED_GROUPS=4, AT_ONCE_MEMBERS=10**9)
     query = parse_list(f"status=pending&total[$gte]=0&order={'-' if descending else ''}{sort}")

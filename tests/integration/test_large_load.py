@@ -26,7 +26,7 @@ RATE, PORTION = 200, 4
 OTHERS = 12
 LATE_MAX_S = 1.0
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.thorough]
 
 
 def order(group: int, number: int, version: int = 1) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.integration.naive import Request, answer
 from tests.integration.queries import only_floats, query_string, random_request, shown_as_json
 from tests.integration.seed import JUNE_MS, iso, make_groups, serve
 from tests.integration.shop import force
+from tests.thorough import thorough
 
 GROUPS = make_groups(random.Random(20260601), 1000)
 ALL_QUERIES = 600
@@ -37,6 +38,9 @@ WAYS: dict[str, dict[str, int]] = {
     "places and documents afterwards": {**NO_SIDES, "WALKED_GROUPS": 0, "TOLD_ROWS": -1, "AT_ONCE_LISTED": -1},
     "bitmaps of members": {**NO_SIDES, "INTERVAL_MEMBERS": 10**9, "AT_ONCE_MEMBERS": 10**9},
 }
+# The corpus (tests/corpus) has requests of each way.
+QUICK_WAYS = ("as it is", "bitmaps, then slices, then a list", "bitmaps from many calls", "documents afterwards")
+EACH_WAY = [*QUICK_WAYS, *thorough(*(way for way in WAYS if way not in QUICK_WAYS))]
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def expected(request: Request) -> Any:
 # --- random requests ---
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", EACH_WAY)
 def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, **WAYS[way])
     rng = random.Random(3)
@@ -76,8 +80,13 @@ def test_random_queries(api: Api, way: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(count > 100 for count in counts) > queries / 8
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("filtered", [None, "status", "q"])
+QUICK_PAGES = [*product(["as it is"], [None, "status", "q"]), (QUICK_WAYS[1], "status")]
+ALL_PAGES = product(WAYS, [None, "status", "q"])
+
+
+@pytest.mark.parametrize(
+    ("way", "filtered"), [*QUICK_PAGES, *thorough(*(pages for pages in ALL_PAGES if pages not in QUICK_PAGES))]
+)
 def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with the border of the missing display ids inside a page."""
     force(monkeypatch, **WAYS[way])
@@ -97,7 +106,7 @@ def test_pages_are_the_whole_list(api: Api, filtered: str | None, way: str, monk
             assert api.list(query) == expected(request), query
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", EACH_WAY)
 def test_nobody_has_a_display_id(redis: "Redis", redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, **WAYS[way])
     nameless = [{**group, "display_id": None} for group in GROUPS[:300]]
@@ -133,7 +142,7 @@ LONG = 2026_06_01_000_000
         ("display_id", -LONG, 1),
     ],
 )
-@pytest.mark.parametrize("at_once", [3, 40])
+@pytest.mark.parametrize("at_once", [3, *thorough(40)])
 def test_bounds_among_many_that_are_nearly_alike(
     redis: "Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, at_once: int, field: str, start: int, step: int
 ) -> None:
@@ -164,12 +173,8 @@ def test_bounds_among_many_that_are_nearly_alike(
 @pytest.mark.parametrize(
     ("field", "start"),
     [
-        ("created_at", JUNE_MS),
-        ("display_id", LONG),
-        ("total", 1),
-        ("total", -(2**29)),
-        ("total", 2**29),
-        ("total", LARGE),
+        *[("created_at", JUNE_MS), ("display_id", LONG), ("total", -(2**29))],
+        *thorough(("total", 1), ("total", 2**29), ("total", LARGE)),
     ],
 )
 @pytest.mark.parametrize("shards", [1, 3])

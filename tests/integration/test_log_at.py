@@ -99,6 +99,7 @@ def read_on(subscription: Subscription, records: list[Record], until: Callable[[
     wait_until(is_there, 60, "a poll")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(180)
 def test_an_interruption_is_reported_before_records_of_other_files(broker: KafkaServer) -> None:
     """The broker restarts with a grown backup, while fetched records of the former log are still buffered."""

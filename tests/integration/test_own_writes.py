@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import pytest
 import redis
 
 from events import Publisher
@@ -114,6 +115,7 @@ def read_own_writes(url: str, one_redis_url: str, tmp_path: Path) -> None:
         assert api.stop() == 0
 
 
+@pytest.mark.thorough
 def test_on_the_embedded_log(one_redis_url: str, tmp_path: Path) -> None:
     read_own_writes(f"sqlite://{tmp_path}/orders.db", one_redis_url, tmp_path)
 

@@ -51,6 +51,7 @@ def noise(number: int, size: int = MIB) -> bytes:
     return random.Random(number).randbytes(size)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_200_invalid_events_of_1_mib_pause_only_their_partition(
     kafka_topic: Callable[[int], str], one_redis_url: str, client: "redis.Redis", store: Store, tmp_path: Path

@@ -20,10 +20,11 @@ from tests.integration.raw import Answer, Connection, request
 from tests.integration.seed import go_live, make_groups, write
 from tests.mutations import inputs
 from tests.processes import Api
+from tests.thorough import thorough
 
-# Together with those of tests/property/test_query_fuzz.py a hundred thousand, on each Redis.
-IN_PROCESS = 15_000
-OVER_HTTP = 5_000
+# The larger numbers, with those of tests/property/test_query_fuzz.py, make a hundred thousand.
+IN_PROCESS = [1_500, *thorough(15_000)]
+OVER_HTTP = [500, *thorough(5_000)]
 LONG_EVERY = 80
 # Of this thread, which does all the work of the API, so that other load does not count.
 CPU_MAX_S = 0.05
@@ -69,12 +70,13 @@ async def ask(app: Any, path: str, query: bytes) -> tuple[int, bytes]:
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
-def test_in_process(filled: str) -> None:
+@pytest.mark.parametrize("number_of_inputs", IN_PROCESS)
+def test_in_process(filled: str, number_of_inputs: int) -> None:
     async def ask_all() -> Counter[int]:
         app = create_app(ApiConfig(redis_url=filled, jwt_secret=SECRET))
         statuses: Counter[int] = Counter()
         async with app.router.lifespan_context(app):
-            for number, text in enumerate(islice(inputs(3, CORPUS, LONG_EVERY), IN_PROCESS)):
+            for number, text in enumerate(islice(inputs(3, CORPUS, LONG_EVERY), number_of_inputs)):
                 path, raw = PATHS[number % len(PATHS)], text.encode("utf-8", "surrogatepass")
                 started_s = time.thread_time()
                 status, body = await ask(app, path, raw)
@@ -94,8 +96,8 @@ def test_in_process(filled: str) -> None:
 
     slow: list[tuple[float, str, bytes]] = []
     statuses = asyncio.run(ask_all())
-    assert statuses.total() == IN_PROCESS
-    assert min(statuses[200], statuses[400]) > IN_PROCESS / 20
+    assert statuses.total() == number_of_inputs
+    assert min(statuses[200], statuses[400]) > number_of_inputs / 20
 
 
 def as_sent(text: str) -> str:
@@ -113,12 +115,13 @@ def test_bytes_that_cannot_stand_in_a_url(filled: str, tmp_path: Path) -> None:
                 assert answer.json() == {"type": "invalid_data", "message": "Expected an HTTP/1.1 request"}
 
 
-def test_over_http(filled: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number_of_inputs", OVER_HTTP)
+def test_over_http(filled: str, tmp_path: Path, number_of_inputs: int) -> None:
     statuses: Counter[int] = Counter()
     with Api(tmp_path, filled, ACCESS_LOG="off") as api:
         connection = Connection(api.port)
         try:
-            for number, text in enumerate(islice(inputs(4, CORPUS, LONG_EVERY), OVER_HTTP)):
+            for number, text in enumerate(islice(inputs(4, CORPUS, LONG_EVERY), number_of_inputs)):
                 target = f"{PATHS[number % len(PATHS)]}?{as_sent(text)}"
                 answer, connection = exchange(api, connection, target)
                 check(answer.status, answer.body)
@@ -129,8 +132,8 @@ def test_over_http(filled: str, tmp_path: Path) -> None:
         finally:
             connection.socket.close()
         assert api.stop() == 0
-    assert statuses.total() == OVER_HTTP
-    assert min(statuses[200], statuses[400]) > OVER_HTTP / 20
+    assert statuses.total() == number_of_inputs
+    assert min(statuses[200], statuses[400]) > number_of_inputs / 20
 
 
 def exchange(api: Api, connection: Connection, target: str) -> tuple[Answer, Connection]:

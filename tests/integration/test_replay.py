@@ -276,6 +276,7 @@ def test_workers_that_have_to_wait(shop: Shop) -> None:
     assert shop.states() == {0: "building"}
 
 
+@pytest.mark.thorough
 def test_redis_loses_everything_in_a_build(shop: Shop) -> None:
     """The build fails with a reason, and the next one starts from the beginning."""
     shop.publish(40_000)
@@ -318,6 +319,8 @@ def test_a_verified_generation_whose_log_is_another(shop: Shop) -> None:
     assert shop.states() == {0: "verified"}
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("step", ["verify", "rollback", "drop"])
 def test_a_step_can_be_stopped(shop: Shop, step: str) -> None:
     shop.publish(40_000)

@@ -29,6 +29,7 @@ def shop(tmp_path: Path, one_redis_url: str) -> Shop:
     return Shop(tmp_path, one_redis_url)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(200 + 20 * KILLS)
 def test_builds_killed_at_random(shop: Shop) -> None:
     """Each build is killed after it has written some more groups. Now and then one gets SIGTERM instead."""

@@ -27,7 +27,7 @@ PORTION = 25
 LAG_MAX_S = 2.0
 WALKERS = 100
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.thorough]
 
 
 @pytest.fixture

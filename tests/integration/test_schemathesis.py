@@ -22,6 +22,7 @@ CASES_MIN = 400
 SEED = 20260601
 
 
+@pytest.mark.thorough
 @pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_no_answer_is_outside_the_description(one_redis_url: str, tmp_path: Path) -> None:

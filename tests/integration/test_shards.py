@@ -27,6 +27,7 @@ from tests.integration.queries import query_string, random_request, shown_as_jso
 from tests.integration.seed import Group, go_live, make_groups, prefix, shard_of, write
 from tests.integration.shop import force
 from tests.servers.cluster import Place
+from tests.thorough import thorough
 
 LIST = "/admin/order-groups"
 GROUPS = make_groups(random.Random(20261124), 1000)
@@ -68,7 +69,10 @@ ROUGHLY = {"FEW_MEMBERS": -1, "WALKED_GROUPS": 0, "LISTED_GROUPS": 4, "AT_ONCE_M
 
 @pytest.mark.parametrize(
     ("shards", "spare", "thresholds", "step"),
-    [(3, spans.SPARE_MAX, {}, 1), (16, spans.SPARE_MAX, {}, 2), (3, 0, ROUGHLY, 16), (64, spans.SPARE_MAX, {}, 2)],
+    [
+        *[(16, spans.SPARE_MAX, {}, 2), (3, 0, ROUGHLY, 16)],
+        *thorough((3, spans.SPARE_MAX, {}, 1), (64, spans.SPARE_MAX, {}, 2)),
+    ],
 )
 def test_deep_pages_with_many_ties(
     api: Api,

@@ -18,8 +18,11 @@ from projector.store.commit import Advance, Outcome
 from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
 from tests.chaos.simulation.store import Request
 from tests.strategies import histories
+from tests.thorough import thorough
 
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
+# Lives, and commits at least.
+LIVES = [(30, 10), *thorough((120, 100))]
 
 
 class Life(RuleBasedStateMachine):
@@ -118,19 +121,31 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("where", ["redis", "simulated"])
-def test_any_sequence_ends_in_the_same_read_model(redis_url: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize(("lives", "commits_min"), LIVES)
+def test_any_life_in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int) -> None:
+    ends_in_the_same_read_model(RealHome(redis_url), monkeypatch, lives, commits_min)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("lives", "commits_min"), LIVES)
+def test_any_life_in_the_simulation(monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int) -> None:
+    ends_in_the_same_read_model(SimulatedHome(), monkeypatch, lives, commits_min)
+
+
+def ends_in_the_same_read_model(
+    place: ReadModelHome, monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int
+) -> None:
     # Low, so that values get bitmaps here, too.
     monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
-    Life.place = RealHome(redis_url) if where == "redis" else SimulatedHome()
+    Life.place = place
     Life.commits = 0
     try:
         run_state_machine_as_test(
             Life,
             settings=settings(
-                max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=lives, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
     finally:
         Life.place.close()
-    assert Life.commits > 100, "too little was done to mean anything"
+    assert Life.commits > commits_min, "too little was done to mean anything"

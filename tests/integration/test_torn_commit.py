@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -13,17 +14,18 @@ from tests import readmodel
 from tests.chaos.survived import survived
 from tests.integration.torn import COMMANDS, PARTITIONS, SEED, Torn, make_faulty, rich_batch
 from tests.servers.cluster import Place
+from tests.thorough import thorough
 
 # `make chaos` runs 1000.
 BATCHES = int(os.environ.get("CHAOS_TORN_BATCHES", 60))
 
 
 @pytest.fixture
-def torn(any_redis: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Torn]]:
+def torn_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Place, int], Torn]]:
     made: list[Torn] = []
 
-    def make(seed: int) -> Torn:
-        made.append(Torn(any_redis, seed))
+    def make(place: Place, seed: int) -> Torn:
+        made.append(Torn(place, seed))
         return made[-1]
 
     make_faulty(monkeypatch)
@@ -32,12 +34,19 @@ def torn(any_redis: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         one.close()
 
 
-def test_each_command_in_turn(torn: Callable[[int], Torn]) -> None:
+@pytest.fixture
+def torn(any_redis: Place, torn_at: Callable[[Place, int], Torn]) -> Callable[[int], Torn]:
+    return partial(torn_at, any_redis)
+
+
+@pytest.mark.parametrize("url", ["one_redis_url", *thorough("cluster_url")])
+def test_each_command_in_turn(request: pytest.FixtureRequest, torn_at: Callable[[Place, int], Torn], url: str) -> None:
     """Of a batch that lists, unlists and changes groups, and parks events."""
+    place = Place(request.getfixturevalue(url), is_cluster=url == "cluster_url")
     failed: set[str] = set()
     at, torn_ones = 1, 0
     while True:
-        life = torn(SEED)
+        life = torn_at(place, SEED)
         batch = rich_batch(life)
         with life.failing(at):
             sent = life.send(PARTITIONS[0], batch)

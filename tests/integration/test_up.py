@@ -157,6 +157,7 @@ def test_any_name_of_a_data_dir(folder: Path) -> None:
     assert {path.name for path in (folder / name).iterdir()} >= {"orders.db", "redis", "output", "up.lock"}
 
 
+@pytest.mark.thorough
 def test_the_data_of_an_earlier_version(folder: Path) -> None:
     """A newer release migrates it by itself: without a running Redis nobody could run a replay."""
     with Up(folder, "--demo") as up:
@@ -176,6 +177,7 @@ def sellers(up: Up) -> int:
     return found
 
 
+@pytest.mark.thorough
 def test_back_from_a_later_version(folder: Path) -> None:
     """The earlier release continues from the later one's state, even if none of its generations is kept."""
     later = {"PYTHONPATH": LATER}

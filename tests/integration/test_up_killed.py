@@ -20,11 +20,13 @@ from tests.integration.test_up import Up, processes_of
 from tests.poison import event
 from tests.processes import projector
 from tests.servers.process import free_port, wait_until
+from tests.thorough import thorough
 
 # Processes, each with a unique part of its command line. `up` is the parent of the other three.
 CHILDREN = {"valkey": "valkey-server", "projector": " run ", "api": " serve "}
 NAMES = ("up", *CHILDREN)
-KILLED = [(name,) for name in NAMES] + list(combinations(NAMES, 2)) + [NAMES]
+KILLED = [(name,) for name in NAMES] + [NAMES]
+PAIRS = list(combinations(NAMES, 2))
 
 
 class Instance:
@@ -75,7 +77,7 @@ def children(up: Up) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("killed", KILLED, ids="-".join)
+@pytest.mark.parametrize("killed", [*KILLED, *thorough(*((pair,) for pair in PAIRS))], ids="-".join)
 def test_it_starts_again_with_its_data(instance: Instance, killed: Sequence[str]) -> None:
     kill(instance.running, killed)
     # Does not wait for processes that outlive the parent: the next `up` must do that.

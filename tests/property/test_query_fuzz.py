@@ -14,9 +14,8 @@ from projector.readmodel.query.query import Query
 from tests.integration.queries import query_string, random_request
 from tests.integration.seed import make_groups
 from tests.mutations import inputs
+from tests.thorough import thorough
 
-# Those of tests/integration/test_query_fuzz.py make it a hundred thousand.
-INPUTS = 40_000
 # Every so many inputs one of up to 64 KiB.
 LONG_EVERY = 80
 # CPU time of this thread, so that other load does not count.
@@ -33,15 +32,17 @@ def cpu_s(raw: str) -> float:
     return time.thread_time() - start
 
 
+# Those of tests/integration/test_query_fuzz.py make the larger number a hundred thousand.
 @pytest.mark.timeout(300)
-def test_any_query_string_is_parsed_quickly_and_deterministically() -> None:
+@pytest.mark.parametrize("number_of_inputs", [4_000, *thorough(40_000)])
+def test_any_query_string_is_parsed_quickly_and_deterministically(number_of_inputs: int) -> None:
     seen: Counter[str] = Counter()
     slow: list[tuple[float, str]] = []
     # A collection of the whole process' garbage is no work of the parser's.
     gc.collect()
     gc.disable()
     try:
-        for number, raw in enumerate(islice(inputs(2, CORPUS, LONG_EVERY), INPUTS)):
+        for number, raw in enumerate(islice(inputs(2, CORPUS, LONG_EVERY), number_of_inputs)):
             start = time.thread_time()
             found = parse_list(raw)
             took_s = time.thread_time() - start
@@ -56,8 +57,8 @@ def test_any_query_string_is_parsed_quickly_and_deterministically() -> None:
     finally:
         gc.enable()
     assert slow == []
-    assert sum(seen.values()) == INPUTS
-    assert min(seen["query"], seen["invalid"]) > INPUTS / 10, "one kind alone shows little"
+    assert sum(seen.values()) == number_of_inputs
+    assert min(seen["query"], seen["invalid"]) > number_of_inputs / 10, "one kind alone shows little"
 
 
 def _checked(found: Query | InvalidRequest) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from events.logs.log import Partition, Record
@@ -47,7 +47,6 @@ class ListLog:
 
 
 @given(histories(max_size=20), st.integers(1, 3), st.data())
-@settings(deadline=None)
 def test_a_refold_is_what_the_contract_says_at_every_stop(
     events: list[dict[str, Any]], shards: int, data: st.DataObject
 ) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from hypothesis import event as note
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.poison import FINE, POISON, Poison, event
@@ -138,7 +138,6 @@ def _some(values: dict[str, st.SearchStrategy[Any]], most: int) -> st.SearchStra
     )
 
 
-@settings(max_examples=500)
 @given(st.sampled_from(TYPES), _some(FIELDS, 4), _some(ATTRIBUTES, 2))
 def test_schema_and_decoder_give_the_same_verdict(
     kind: str, fields: dict[str, Any], attributes: dict[str, Any]

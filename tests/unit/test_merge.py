@@ -14,6 +14,7 @@ from projector.readmodel.query.page.merge import Part, Place, merged, part
 from projector.readmodel.query.page.paging import ROUNDS_MAX, Paging
 from projector.readmodel.query.page.spans import LADDER, LADDER_SELECTED, Ladder, Span, guess, narrowed, windows
 from projector.readmodel.query.query import Query
+from tests.thorough import thorough
 
 
 def reply(places: list[Place], window: Window, rough: float = 0.0, sides: Sequence[int] = (0,)) -> list[object]:
@@ -69,7 +70,9 @@ def dealt(rng: random.Random, number: int, shards: int, scores: int, *, evenly: 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("evenly", [True, False])
-@pytest.mark.parametrize(("number", "scores"), [(0, 1), (1, 1), (40, 3), (2000, 10), (30_000, 1), (30_000, 10**6)])
+@pytest.mark.parametrize(
+    ("number", "scores"), [(0, 1), (1, 1), (40, 3), (2000, 10), (3000, 10**6), *thorough((30_000, 1), (30_000, 10**6))]
+)
 @pytest.mark.parametrize("told_rows", [10**9, 100, -1])
 @pytest.mark.parametrize("shards", [1, 2, 16])
 def test_every_page_is_that_of_one_list(
@@ -99,11 +102,12 @@ def test_every_page_is_that_of_one_list(
 @pytest.mark.parametrize(
     ("ladder", "sides"), [(LADDER, [0]), (LADDER_SELECTED, [1]), (LADDER_SELECTED, [-1]), (LADDER_SELECTED, [1, 0, -1])]
 )
-@pytest.mark.parametrize("shards", [2, 3, 8, 16, 64, 256, 1000])
-def test_few_rounds_find_any_page(shards: int, ladder: Ladder, sides: list[int]) -> None:
+@pytest.mark.parametrize("shards", [2, 3, 8, 16, 64, *thorough(256, 1000)])
+@pytest.mark.parametrize("numbers", [(500, 3000, 20_000), *thorough(((500, 3000, 20_000, 100_000),))])
+def test_few_rounds_find_any_page(numbers: tuple[int, ...], shards: int, ladder: Ladder, sides: list[int]) -> None:
     rng = random.Random(shards)
     took = []
-    for number in (500, 3000, 20_000, 100_000):
+    for number in numbers:
         descending = rng.random() < 0.5
         lists = [sorted(one, reverse=descending) for one in dealt(rng, number, shards, 10**6, evenly=True)]
         whole = [group_id for _, group_id in sorted((place for one in lists for place in one), reverse=descending)]
@@ -117,7 +121,7 @@ def test_few_rounds_find_any_page(shards: int, ladder: Ladder, sides: list[int])
 
 
 @pytest.mark.parametrize("ladder", [LADDER, LADDER_SELECTED])
-@pytest.mark.parametrize("shards", [2, 16, 64])
+@pytest.mark.parametrize("shards", [16, *thorough(2, 64)])
 def test_lists_that_change_between_the_rounds(shards: int, ladder: Ladder) -> None:
     """A thousandth moves to the front each time, as what is updated does."""
     rng = random.Random(shards)

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from projector.readmodel.schema.keys import ID_SLICES, SLICES
@@ -58,7 +58,6 @@ IDS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(IDS, IDS)
 def test_slices_of_ids(group_id: str, reference: str) -> None:
     assert slices_of_id(group_id.encode(), reference.encode()) == {
@@ -66,7 +65,6 @@ def test_slices_of_ids(group_id: str, reference: str) -> None:
     }
 
 
-@settings(deadline=None)
 @given(IDS, IDS, IDS)
 def test_slices_never_turn_ids_round(one: str, other: str, reference: str) -> None:
     start = int.from_bytes(reference.encode()[: buckets.ID_BYTES].ljust(buckets.ID_BYTES, b"\0"), "big")
