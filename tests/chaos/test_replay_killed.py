@@ -33,7 +33,8 @@ SEALED = ("seal:after", "pointer:before")
 
 @pytest.mark.timeout(120 + 180 * ROUNDS)
 @pytest.mark.parametrize(
-    ("writing", "switching"), [(("send:before", "send:after"), SEALED), *thorough((WRITING, SWITCHING))]
+    ("writing", "switching"),
+    [(("send:before", "send:after"), ("seal:after", "pointer:after")), *thorough((WRITING, SWITCHING))],
 )
 def test_killed_at_each_fail_point_of_a_replay(
     tmp_path: Path, one_redis_url: str, writing: Sequence[str], switching: Sequence[str]
