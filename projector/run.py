@@ -85,7 +85,7 @@ class Projector:
                 except OtherVersion:
                     self._stand_by()
         except Stopped:
-            log.info("stopped while the log or Redis was unavailable", lost="nothing: the log has it")
+            log.info("stopped while the log or Redis was unavailable: events that are not applied stay in the log")
 
     def _run_as_member(self) -> None:
         """Joins the group, and runs until a stop or a Rejoin."""

@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,22 @@ app.command()(explain)
 app.command()(verify)
 app.add_typer(replay_app)
 app.add_typer(parked_app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"order-group-projector {version('order-group-projector')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
 

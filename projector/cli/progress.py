@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 # How often a line is printed without a terminal, in seconds.
 LINE_EVERY_S = 5.0
+# Seconds after which a rate is shown: before, it says nothing.
+RATE_AFTER_S = 1.0
 
 
 class ProgressBars:
@@ -74,6 +76,9 @@ class ProgressBars:
 
 
 def summary(done: int, total: int, elapsed_s: float) -> str:
+    """Returns the progress, with rate and time left once they mean something."""
+    if elapsed_s < RATE_AFTER_S:
+        return f"{done:,} of {total:,}"
     rate = done / elapsed_s
     left = f", {max(total - done, 0) / rate:,.0f} s left" if rate else ""
     return f"{done:,} of {total:,}, {rate:,.0f}/s{left}"

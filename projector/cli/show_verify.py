@@ -23,7 +23,7 @@ def report(found: Report) -> None:
     if found.events:
         _out.print(f"  events   {found.events:,} folded, {found.parked:,} of them parked")
     if found.again:
-        _out.print(f"  again    {found.again:,} compared again: changed meanwhile, or different")
+        _out.print(f"  again    {found.again:,} compared again: they changed meanwhile, or differed at first")
     _out.print(f"  digests  documents {_same(*found.documents)}, index entries {_same(*found.index_entries)}")
     _out.print(f"  seconds  {found.seconds:,.1f}")
     if found.differences:

@@ -1,6 +1,7 @@
 """Bad input on the command line: one line that says what is wrong, exit code 2, no traceback, nothing lost."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ GOOD = json.dumps(event(1))
         (("serve",), {"API_PORT": "http"}, "API_PORT: expected a valid integer"),
         (("serve", "--workers", "0"), {}, "API_WORKERS: expected greater than or equal to 1, got '0'"),
         (("serve",), {"API_WORKERS": "many"}, "API_WORKERS: expected a valid integer"),
-        (("serve",), {"API_HOST": "no.invalid"}, "API_HOST: expected an address of this machine, got 'no.invalid'"),
+        (("serve",), {"API_HOST": "no.invalid"}, "API_HOST: expected an address of this machine, found 'no.invalid'"),
         (("serve",), {"API_HOST": "192.0.2.1"}, "API_HOST: cannot listen on 192.0.2.1:9000"),
         (("serve",), {"JWT_PUBLIC_KEY": "not a key"}, "JWT_PUBLIC_KEY: "),
         (("serve",), {"API_KEY_HASHES": "abc"}, "API_KEY_HASHES: "),
@@ -68,6 +69,12 @@ def test_a_file_with_bad_lines_publishes_nothing(tmp_path: Path) -> None:
     skipping = projector("publish", "events.jsonl", "--skip-bad", cwd=tmp_path)
     assert (skipping.returncode, skipping.stdout) == (0, "orders/0@3\n")
     assert skipping.stderr.splitlines()[-1] == "published 2 events, skipped 2 bad lines"
+
+
+def test_version(tmp_path: Path) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    done = projector("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"order-group-projector {project['version']}\n")
 
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ GROUPS = make_groups(random.Random(7), 500)
 @pytest.mark.parametrize("way", WAYS)
 def test_lists(redis_url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     force(monkeypatch, **WAYS[way])
-    told = OPERATIONS[OPERATIONS.index("Redis user needs") : OPERATIONS.index("Neither replicas nor")]
+    told = OPERATIONS[OPERATIONS.index("Redis user needs") : OPERATIONS.index("These writes reach")]
     rights = re.findall(r"[+][@a-z]+", told)
     assert "+sadd" in rights
     with Redis.from_url(redis_url) as client:
