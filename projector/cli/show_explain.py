@@ -1,4 +1,4 @@
-"""Prints the result of `projector explain`."""
+"""What `projector explain` prints."""
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -6,24 +6,24 @@ from rich.table import Table
 from projector.cli.show import print_table
 from projector.readmodel.query.explained import Explained
 
-# Short descriptions of the steps that projector/readmodel/query/explain.py defines.
+# The meaning of each step, as printed: see projector/readmodel/query/explain.py.
 MEANINGS = {
     "rank": "page read by rank",
-    "list": "members of the smallest filter",
-    "probe": "remain after a look-up in this filter",
-    "search": "groups that contain the text",
-    "slice by slice": "text searched before the call that answers",
-    "some at a time": "members looked up before the call that answers",
-    "catch up": "changes since that preparation",
-    "gathered": "groups in all prepared filters, up to date",
+    "list": "members listed",
+    "probe": "left after looking them up",
+    "search": "groups with the text",
+    "slice by slice": "all lines searched first, in slices",
+    "some at a time": "mask prepared first, in slices",
+    "catch up": "mask brought up to date in part",
+    "gathered": "groups in the prepared mask, brought up to date",
     "bitmap": "groups of the filter",
     "slices": "groups of a range of buckets",
     "and": "groups that pass all filters",
-    "sort": "groups sorted",
+    "sort": "sorted",
     "count": "groups that pass the only filter",
-    "walk": "checked in the order of the list",
-    "place": "groups of a large page, listed in a later call",
-    "read": "documents of a large page, read in a later call",
+    "walk": "looked up in the order of the list",
+    "place": "ids of a large page, read after the list",
+    "read": "documents of a large page, read last",
 }
 # Steps that have no number of groups.
 COUNTLESS = ("slice by slice", "some at a time", "catch up")
@@ -43,5 +43,4 @@ def explained(found: Explained) -> None:
     print_table(table)
     reflected = ", ".join(f"{partition}@{offset}" for partition, offset in found.positions.items()) or "nothing"
     print(f"{found.count:,} groups, {found.rows:,} rows; reflects {reflected}")
-    runs = "1 run" if found.times == 1 else f"{found.times} runs"
-    print(f"{found.list_ms:g} ms, median of {runs}; {found.floor_ms:g} ms for a call that reads nothing")
+    print(f"{found.list_ms:g} ms, the median of {found.times} runs; {found.floor_ms:g} ms to read positions only")
