@@ -50,7 +50,8 @@ local note_key = prefix .. 'note'
 
 -- What the writes below need, with arguments of the kind that they have there.
 local COMMANDS = {
-  {'RPUSH', 'note', ''}, {'LRANGE', 'note', 0, -1}, {'DEL', 'note'}, {'EXISTS', 'bits:all'}, {'RENAME', 'bits:tmp', 'bits:all'},
+  {'RPUSH', 'note', ''}, {'LRANGE', 'note', 0, -1}, {'DEL', 'note'}, {'EXISTS', 'bits:all'},
+  {'RENAME', 'bits:tmp', prefix .. 'bits:all'},
   {'HGET', 'text', ''}, {'HSET', 'row', '', ''}, {'HDEL', 'row', ''},
   {'ZADD', 'by:id', 0, ''}, {'ZREM', 'by:id', ''}, {'ZREMRANGEBYRANK', 'changed', 0, 0}, {'ZCARD', 'ordinal'},
   {'ZMSCORE', 'ordinal', ''}, {'ZRANGE', 'ordinal', 0, 0}, {'ZREVRANGE', 'edited', 0, 0},

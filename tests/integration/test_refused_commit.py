@@ -47,6 +47,21 @@ def test_without_permission_for_one_command(redis_url: str) -> None:
     life.close()
 
 
+def test_with_permission_for_keys_of_the_shard_alone(redis_url: str) -> None:
+    life = Torn(Place(redis_url, is_cluster=False), SEED)
+    request = life.request(PARTITIONS[0], rich_batch(life))
+    rules = ("reset", "on", ">secret", f"~{readmodel.PREFIX}*", "&*", "+@all")
+    life.client.execute_command("ACL", "SETUSER", "writer", *rules)
+    store = Store(Nodes(redis_url.replace("//", "//writer:secret@")))
+    try:
+        assert store.commit(life.generation, 0, request).outcome() is Outcome.STORED
+    finally:
+        store.nodes.close()
+        life.client.execute_command("ACL", "DELUSER", "writer")
+    life.check()
+    life.close()
+
+
 def test_on_a_server_without_one_command(redis_home: RedisHome) -> None:
     """By `rename-command`, as some providers configure it."""
     with RedisServer(redis_home, "--appendonly", "no") as server:
