@@ -2,7 +2,11 @@
 
 ApiError
 ├── ConfigError         a setting is wrong
+├── OwnLimit            the client has too much work in progress: 429
+├── TooMuchWork         all clients together have: 503
 └── WorkerFailed        a worker process cannot serve
+
+InvalidRequest          see params/query.py: 400
 
 ReadModelError          see projector/readmodel/client/errors.py
 ├── Unavailable         Redis does not answer, or refuses: 503
@@ -27,6 +31,14 @@ class ConfigError(ApiError, ValueError):
     """The text begins with the name of the environment setting that is wrong."""
 
 
+class OwnLimit(ApiError):
+    """The client has too much work in progress."""
+
+
+class TooMuchWork(ApiError):
+    """All clients together have too much work in progress."""
+
+
 class WorkerFailed(ApiError):
     """A worker process ended before it served. Its own log has the reason."""
 
@@ -43,6 +55,9 @@ _NOT_YET_BODY = msgspec.json.encode(
 )
 _BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
 _OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
+_UNVERIFIABLE_BODY = msgspec.json.encode(
+    {"type": "unavailable", "message": "The credentials cannot be checked at the moment. Try again."}
+)
 _UNKNOWN_BODY = msgspec.json.encode(
     {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
 )
@@ -75,6 +90,18 @@ def busy() -> Response:
 
 def overdue() -> Response:
     return json_response(_OVERDUE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def too_many(message: str) -> Response:
+    return problem(429, "too_many_requests", message, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def own_limit() -> Response:
+    return too_many("Too much of your work is in progress. Try again.")
+
+
+def unverifiable() -> Response:
+    return json_response(_UNVERIFIABLE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def not_yet() -> Response:

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.changes.subscriptions import Subscriptions
 from api.config import ApiConfig
 from api.http import limits
 from api.http.connections import Connections
@@ -34,8 +35,11 @@ class Server(uvicorn.Server):
     With a slot, it marks the slot as serving, updates the shared gauges, and ends when its parent process is gone.
     """
 
-    def __init__(self, config: uvicorn.Config, metrics: Metrics, slot: WorkerSlot | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, metrics: Metrics, slot: WorkerSlot | None, end_streams: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._end_streams = end_streams
         self._metrics = metrics
         self._slot = slot
 
@@ -53,6 +57,11 @@ class Server(uvicorn.Server):
             close_overdue(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn waits until all answers have ended, which streams would not."""
+        self._end_streams()
+        await super().shutdown(sockets)
+
 
 def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlot | None) -> None:
     """Serves until SIGTERM or SIGINT, and returns at most `shutdown_s` later. To be called in the main thread.
@@ -61,7 +70,10 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlo
     """
     app = create_app(config, slot)
     observer: Observer = app.state.observer
-    connections = Connections(config.connections_max, per_address=config.connections_per_address_max)
+    subscriptions: Subscriptions = app.state.subscriptions
+    connections = Connections(
+        config.connections_max, per_address=config.connections_per_address_max, streams=subscriptions.__len__
+    )
     wire = partial(Wire, on_refused=observer.refused_on_the_wire, connections=connections)
     server = Server(
         uvicorn.Config(
@@ -80,9 +92,10 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlo
         ),
         observer.metrics,
         slot,
+        subscriptions.end,
     )
     observer.metrics.watch(observer.metrics.connections, lambda: len(server.server_state.connections))
-    _allow_files(config.connections_max + limits.SPARE_CONNECTIONS + limits.OTHER_FILES_MAX)
+    _allow_files(config.connections_max + config.subscribers_max + limits.SPARE_CONNECTIONS + limits.OTHER_FILES_MAX)
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True

@@ -1,52 +1,94 @@
-"""Response bodies from the stored JSON. Values are copied as bytes and never decoded."""
+"""Response bodies from stored rows and rendered records. Values of JSON are copied as bytes and never decoded."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
 from projector.readmodel.client.errors import ReadModelFault
-from projector.readmodel.query.fields import GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, RELATIONS, Fields
+from projector.readmodel.query.plan import rows_suffice
+from projector.readmodel.query.query import Query
+from projector.readmodel.record.document import whole
 
-# Bytes of documents that are decoded before other requests get a turn. A group of 1000 orders is four times as large,
-# and is decoded at once, in a few hundred microseconds.
-SLICE_BYTES = 64 * 1024
+# Bytes of records that are rendered before other requests get a turn: half a millisecond. One needs several turns.
+SLICE_BYTES = 8 * 1024
 # Decoders in the cache, one for each choice of fields.
 CACHED_DECODERS_MAX = 100
 
 _text = msgspec.json.Decoder(str)
 
 
-def list_body(rows: bytes, count: int, offset: int, limit: int) -> bytes:
-    """`rows`: JSON objects joined by commas."""
-    return b'{"order_groups":[%b],"count":%d,"offset":%d,"limit":%d}' % (rows, count, offset, limit)
+def list_body(rows: bytes, count: int, offset: int, limit: int, more: bytes = b"") -> bytes:
+    """`rows`: JSON objects joined by commas. `more`: further members, each after a comma."""
+    return b'{"order_groups":[%b],"count":%d,"offset":%d,"limit":%d%b}' % (rows, count, offset, limit, more)
 
 
 def one_body(row: bytes) -> bytes:
     return b'{"order_group":%b}' % row
 
 
-async def pick_in_slices(documents: Sequence[bytes], fields: Fields, seller_ids: Iterable[str] | None) -> bytes:
-    """Returns what `pick` returns, and lets other requests run between slices."""
+async def documents(query: Query, rows: Sequence[bytes], records: Sequence[bytes]) -> bytes:
+    """Returns JSON objects of the fields that the query wants, joined by commas. Lets other requests run in between.
+
+    `rows`, `records`: as of an answer. Raises ReadModelFault.
+    """
+    if not rows_suffice(query):
+        return await pick_in_slices(rows, records, query.fields, query.values_of("seller_id"))
+    joined = b",".join(rows)
+    return joined if query.fields.group == DEFAULT_FIELDS else pick(joined, query.fields, None)
+
+
+async def pick_in_slices(
+    rows: Sequence[bytes], records: Sequence[bytes], fields: Fields, seller_ids: Iterable[str] | None
+) -> bytes:
+    """Returns what `pick` returns of whole documents, and lets other requests run between slices.
+
+    `rows`: JSON objects with the ids of the records. Raises ReadModelFault.
+    """
     parts: list[bytes] = []
-    for slice_ in slices(documents):
+    render = partial(document, with_relations=bool(fields.relations))
+    for start, end in slices(records):
         if parts:
             await asyncio.sleep(0)
-        parts.append(pick(b",".join(slice_), fields, seller_ids))
+        documents = map(render, rows[start:end], records[start:end])
+        parts.append(pick(b",".join(documents), fields, seller_ids))
     return b",".join(parts)
 
 
-def slices(documents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yields runs of consecutive documents. A run ends with the document that takes it to SLICE_BYTES."""
+def slices(records: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Yields the ends of runs of consecutive records. A run ends with the record that takes it to SLICE_BYTES."""
     start = size = 0
-    for n, document in enumerate(documents, 1):
-        size += len(document)
-        if size >= SLICE_BYTES or n == len(documents):
-            yield documents[start:n]
+    for n, record in enumerate(records, 1):
+        size += len(record)
+        if size >= SLICE_BYTES or n == len(records):
+            yield start, n
             start, size = n, 0
+
+
+class _Id(Struct):
+    id: str
+
+
+_id = msgspec.json.Decoder(_Id)
+
+
+def document(row: bytes, record: bytes, *, with_relations: bool = False) -> bytes:
+    """Returns the whole document of a listed group. Raises ReadModelFault."""
+    return document_of(_id.decode(row).id, record, with_relations=with_relations)
+
+
+def document_of(group_id: str, record: bytes, *, with_relations: bool = False) -> bytes:
+    try:
+        found = whole(group_id, record, with_relations=with_relations)
+    except (msgspec.DecodeError, IndexError, TypeError) as error:
+        raise ReadModelFault(f"expected the record of {group_id}: {error!r}") from error
+    if found is None:
+        raise ReadModelFault(f"{group_id} has a row, but no order is counted")
+    return found
 
 
 def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes:
@@ -55,7 +97,7 @@ def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes
     With `seller_ids`, `orders` holds only the orders of these sellers. Raises ReadModelFault.
     """
     sellers = None if seller_ids is None else frozenset(seller_ids)
-    if fields.group == GROUP_FIELDS and fields.order == ORDER_FIELDS and sellers is None:
+    if fields.group == GROUP_FIELDS and _is_all_of_orders(fields) and sellers is None:
         return rows
     by_seller = sellers is not None and bool(fields.order)
     try:
@@ -72,10 +114,18 @@ def pick(rows: bytes, fields: Fields, seller_ids: Iterable[str] | None) -> bytes
 def _decoder(fields: Fields, by_seller: bool) -> "msgspec.json.Decoder[list[Any]]":
     """Returns a decoder of groups to structs of the chosen fields, in the order of the document, as raw JSON."""
     names = [name for name in ORDER_FIELDS if name in fields.order or (by_seller and name == "seller_id")]
-    order = msgspec.defstruct("Order", [(name, Raw) for name in names], gc=False)
-    orders = list[order] if by_seller or fields.order != ORDER_FIELDS else Raw  # type: ignore[valid-type]
+    shown: list[tuple[str, Any]] = [(name, Raw) for name in names]
+    for relation, chosen in fields.relations:
+        shown.append((relation, msgspec.defstruct(relation, [(name, Raw) for name in chosen], gc=False)))
+    order = msgspec.defstruct("Order", shown, gc=False)
+    orders = Raw if _is_all_of_orders(fields) and not by_seller else list[order]  # type: ignore[valid-type]
     group = msgspec.defstruct("Group", [(name, orders if name == "orders" else Raw) for name in fields.group], gc=False)
     return msgspec.json.Decoder(list[group])  # type: ignore[valid-type]
+
+
+def _is_all_of_orders(fields: Fields) -> bool:
+    """Whether orders are shown as `document` renders them: all their fields, with all relations or none."""
+    return fields.order == ORDER_FIELDS and fields.relations in ((), tuple(RELATIONS.items()))
 
 
 def _of_sellers(orders: Sequence[Any], sellers: frozenset[str], *, with_seller_id: bool) -> list[Any]:

@@ -22,6 +22,7 @@ from api.config import ApiConfig
 from api.errors import WorkerFailed
 from api.http.listening import listen
 from api.http.worker_slot import WorkerSlot
+from api.middleware.tokens import SECRET_BYTES_MIN
 
 # The pause before a worker that ended is replaced, in seconds. It doubles after each worker that ended early.
 PAUSE_FIRST_S = 0.1
@@ -48,6 +49,8 @@ def serve(config: ApiConfig, prepare: Callable[[], None] = _do_nothing) -> None:
     listeners = listen(config.host, config.port)
     host, port = listeners[0].getsockname()[:2]
     _log.info("listening", host=host, port=port, workers=config.workers)
+    if config.jwt_secret and (size := len(config.jwt_secret.encode())) < SECRET_BYTES_MIN:
+        _log.warning("short JWT_SECRET", bytes=size, expected=SECRET_BYTES_MIN)
     if config.workers == 1:
         _serve_here(config, listeners)
     else:

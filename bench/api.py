@@ -28,7 +28,7 @@ from events.logs.open import open_log, sqlite_url
 from tests.integration.seed import go_live
 from tests.processes import Api, Process, token, wait_until_applied
 from tests.servers.process import free_port, wait_until
-from tests.servers.redis import RedisServer, startable_homes
+from tests.servers.redis import RedisServer
 
 FULL = 20_000
 GROUPS = int(os.environ.get("BENCH_API_GROUPS", FULL))
@@ -76,7 +76,7 @@ class Report(Run):
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+    with tempfile.TemporaryDirectory() as name, RedisServer(runs.redis_home()) as server:
         machine, folder = runs.machine(server.home), Path(name)
         _fill(server, folder)
         with Api(folder, server.url, LOG_LEVEL="warning") as api:

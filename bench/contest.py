@@ -11,7 +11,9 @@ from bench.shapes import Shape
 
 @dataclass(frozen=True)
 class Answer:
-    """`ids`: of the page, in order; None if ties may come in any order. `parts`: name -> seconds."""
+    """`ids`: of the page, in order, and what is counted beside it; None if ties may come in any order. `parts`: name ->
+    seconds.
+    """
 
     seconds: float
     count: int

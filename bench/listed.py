@@ -1,4 +1,4 @@
-"""The README's section on lists: each shape with its aim and PostgreSQL's time, and the memory of a group."""
+"""The sections on lists: each shape with its aim and PostgreSQL's time, and the memory of a group."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ AIMS_MS = {
     "status of 80 % by total": 3,
     "rare status, channel by total": 10,
     "high total, seller by update": 10,
-    "text with few hits": 130,
+    "text with few hits": 15,
 }
 # Lists that find more than this share of the groups aim at _BROAD_AIM times the speed of the one table; others, except
 # searches for text, at no more than _SLOWER_AIM times its time.
@@ -29,8 +29,11 @@ _BROAD = 0.05
 _BROAD_AIM = 50
 _SLOWER_AIM = 1.5
 _RIVAL = "PostgreSQL, one table"
-_BYTES_AIM = 1500
-_CALL_AIM_MS = 5
+_BYTES_AIM = 1800
+# Of the longest call: what people ask for, and adversarial queries.
+_CALL_AIM_MS, _HARD_CALL_AIM_MS = 5, 20
+# The lists that the README names, and those of PostgreSQL's that it compares them with.
+_GLANCED = ("all", "status of 80 %", "status of 80 % by total", "text with few hits")
 
 
 def listed(found: Report) -> str:
@@ -60,8 +63,51 @@ def listed(found: Report) -> str:
         *_beside_rival(found),
         made(found),
     )
-    chart = f"![p50 and p99 of each list](bench/results/lists.svg)\n\n{table([*head, *others], rows)}"
+    chart = f"![p50 and p99 of each list](images/lists.svg)\n\n{table([*head, *others], rows)}"
     return f"{chart}\n{told}\n{_hard(found)}\n{_memory(found)}"
+
+
+def glance(found: Report) -> str:
+    """Returns the section of the README."""
+    ours, *others = found.contenders
+    head = [f"list, {number(found.groups)} groups", *(name.replace("ours", "this project") for name in (ours, *others))]
+    rows = [
+        [line.name, _p50(line.took[ours]), *(_p50(line.took[name]) if name in line.took else "" for name in others)]
+        for line in found.lines
+        if line.name in _GLANCED
+    ]
+    told = paragraph(
+        "p50 of a page of 50 and its exact count.",
+        f"A group of {found.build.orders / found.build.groups:.1f} orders takes "
+        f"{found.build.redis_bytes_per_group / 1000:.2f} kB of Redis.",
+        made(found),
+    )
+    return f"![p50 and p99 of each list](docs/images/lists.svg)\n\n{table(head, rows)}\n{told}"
+
+
+def grown(found: Report, larger: Report) -> str:
+    """Returns the section on how each list grew."""
+    ours, theirs = found.contenders[0], larger.contenders[0]
+    before = {line.name: line.took[ours] for line in found.lines}
+    rows = [
+        [
+            line.name,
+            number(line.count),
+            _p50(before[line.name]),
+            _quantiles(line.took[theirs]),
+            _calls(line.took[theirs]),
+        ]
+        for line in larger.lines
+        if line.name in before
+    ]
+    head = ["list", "groups found", f"p50 of {number(found.groups)}", f"{number(larger.groups)}: p50, p99"]
+    return f"{table([*head, 'calls in Redis, p99'], rows)}\n{_memory(larger)}\n{paragraph(made(larger))}"
+
+
+def small(found: Report) -> str:
+    """Returns the section on the memory of another Redis."""
+    size = f"{found.build.redis_bytes_per_group / 1000:.2f} kB"
+    return paragraph(f"On {found.machine.redis}: {size} per group, of {number(found.groups)}.", made(found))
 
 
 def _beside_rival(found: Report) -> list[str]:
@@ -108,14 +154,16 @@ def _hard(found: Report) -> str:
         for one in found.hard
     ]
     ours = found.contenders[0]
-    calls = {one.name: max(one.call_p99, one.longest_call_median) for one in found.hard}
-    calls |= {one.name: one.took[ours].call_p99 or 0.0 for one in found.lines}
+    calls = {one.name: one.took[ours].call_p99 or 0.0 for one in found.lines}
+    hard = {one.name: max(one.call_p99, one.longest_call_median) for one in found.hard}
     long = {name: f"{ms(longest)} ms" for name, longest in calls.items() if longest > _CALL_AIM_MS}
+    longer = {name: f"{ms(longest)} ms" for name, longest in hard.items() if longest > _HARD_CALL_AIM_MS}
     requests = sorted(one.requests for one in found.hard)
     told = paragraph(
         "Redis is blocked for one call at a time; long work is split into several calls.",
         f"Each list was requested {requests[0]} to {requests[-1]} times.",
-        verdict(f"no call over {_CALL_AIM_MS} ms in both tables (p99, and the median of the longest)", long),
+        verdict(f"no call of the first table over {_CALL_AIM_MS} ms (p99)", long),
+        verdict(f"no adversarial call over {_HARD_CALL_AIM_MS} ms (p99, and the median of the longest)", longer),
         f"Baseline, which shows the noise of the machine: a no-op script of {ms(found.loop.p50)} ms, run between the "
         f"lists of the first table, took {ms(found.loop.p99)} ms (p99) and at most {ms(found.loop.longest)} ms.",
     )

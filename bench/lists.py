@@ -28,15 +28,16 @@ from bench.contest import Contender, Contest, Wrong
 from bench.hard import hard
 from bench.longest import Progress
 from bench.marketplace import Filled
+from bench.postgres import fast
 from bench.served import Asked, Build, Served, build
 from bench.shapes import Shape, counts, shapes
 from bench.slowlog import Loop, SlowLog
 from events.logs.open import sqlite_url
 from tests.processes import Api
-from tests.servers.redis import RedisServer, startable_homes
+from tests.servers.redis import RedisServer
 
 if TYPE_CHECKING:
-    from bench.tables import Denormalised, Normalised
+    from bench.tables import Connection, Denormalised, Normalised
 
 MILLION = 1_000_000
 GROUPS = int(os.environ.get("BENCH_GROUPS", MILLION))
@@ -56,6 +57,7 @@ class Postgres(NamedTuple):
     version: str
     load_s: float
     has_trigrams: bool
+    connection: "Connection"
     one_table: "Denormalised"
     joins: "Normalised"
 
@@ -68,15 +70,15 @@ def main() -> None:
     with (
         console.status("") as status,
         tempfile.TemporaryDirectory() as name,
-        RedisServer(startable_homes()[0]) as server,
+        RedisServer(runs.redis_home()) as server,
         ProcessPoolExecutor(1, get_context("spawn")) as another,
     ):
         machine, folder = runs.machine(server.home), Path(name)
         # Runs while PostgreSQL is loaded.
         filling = another.submit(marketplace.fill, sqlite_url(folder / LOG), GROUPS)
-        with _postgres(console, tally, status.update) as postgres:
+        with postgres_of(console, tally, status.update) as postgres:
             status.update(f"publishing the events of {GROUPS:,} groups")
-            made = _read_model(filling.result(), server, folder, status.update)
+            made = read_model(filling.result(), server, folder, status.update)
             with (
                 Api(folder, server.url, LOG_LEVEL="warning") as api,
                 server.client() as client,
@@ -122,7 +124,7 @@ def main() -> None:
     console.print(f"{time.monotonic() - started_s:,.0f} s in all")
 
 
-def _read_model(filled: Filled, server: RedisServer, folder: Path, progress: Progress) -> Build:
+def read_model(filled: Filled, server: RedisServer, folder: Path, progress: Progress) -> Build:
     progress(f"projector replay: {filled.events:,} events")
     made = build(filled, server, sqlite_url(folder / LOG), folder, SHARDS)
     (folder / LOG).unlink()
@@ -130,16 +132,17 @@ def _read_model(filled: Filled, server: RedisServer, folder: Path, progress: Pro
 
 
 @contextmanager
-def _postgres(console: Console, tally: longest.Tally, progress: Progress) -> Iterator[Postgres | None]:
+def postgres_of(console: Console, tally: longest.Tally, progress: Progress) -> Iterator[Postgres | None]:
     """Yields None, and prints why, if PostgreSQL is not available."""
     if not WITH_POSTGRES:
         console.print("Without PostgreSQL: BENCH_POSTGRES=off.")
         yield None
         return
     try:
-        from bench import postgres, tables
+        from bench import tables
+        from tests.servers import postgres
     except ImportError as error:
-        console.print(f"Without PostgreSQL: its driver is missing ({error}): pip install '.[bench]'.")
+        console.print(f"Without PostgreSQL: its driver is missing ({error}): pip install '.[postgres]'.")
         yield None
         return
     programs = postgres.home()
@@ -149,7 +152,7 @@ def _postgres(console: Console, tally: longest.Tally, progress: Progress) -> Ite
         return
     progress("starting PostgreSQL")
     with (
-        postgres.PostgresServer(programs, runs.memory_bytes(), os.cpu_count() or 1) as server,
+        postgres.PostgresServer(programs, fast(runs.memory_bytes(), os.cpu_count() or 1)) as server,
         closing(server.connect()) as connection,
     ):
         started_s = time.perf_counter()
@@ -158,7 +161,7 @@ def _postgres(console: Console, tally: longest.Tally, progress: Progress) -> Ite
         if not has_trigrams:
             console.print("PostgreSQL without an index for q: its extension pg_trgm is not installed.")
         one_table, joins = tables.Denormalised(connection), tables.Normalised(connection)
-        yield Postgres(server.version(), load_s, has_trigrams, one_table, joins)
+        yield Postgres(server.version(), load_s, has_trigrams, connection, one_table, joins)
 
 
 def _counts(

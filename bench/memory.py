@@ -8,12 +8,13 @@ import redis
 
 # First word of a key, after the prefix of the shard -> purpose.
 _PURPOSES = {
-    "row": "documents",
-    "rest": "documents",
-    "state": "state of the fold",
+    "row": "rows",
+    "record": "records",
     "text": "text for q",
     "by": "sorts",
-    "ordinal": "sorts",
+    "ordinal": "ids",
+    "ordinals": "ids",
+    "changed": "changes",
     "of": "filters",
     "bits": "bitmaps",
 }

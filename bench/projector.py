@@ -10,7 +10,7 @@ beforehand, sent to Redis one after the other. A projector can exceed the lower 
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from msgspec import Struct
@@ -24,12 +24,13 @@ from events.logs.log import Partition, Position, Record
 from events.logs.open import open_log
 from projector.batches import BATCH_RECORDS_MAX, batches
 from projector.cache import Cache
-from projector.project import decode_record, group_ids, known, project
-from projector.store.commit import Advance, Outcome, request
+from projector.project import decode_record, group_ids, new, project
+from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
+from projector.store.request import request
 from tests.servers.kafka import kafka_home
-from tests.servers.redis import RedisServer, startable_homes
+from tests.servers.redis import RedisServer
 
 FULL = 100_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
@@ -56,7 +57,7 @@ class Report(Run):
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+    with tempfile.TemporaryDirectory() as name, RedisServer(runs.redis_home()) as server:
         machine, folder = runs.machine(server.home, kafka_home({})), Path(name)
         with logs(folder) as urls:
             for log, url in urls.items():
@@ -116,9 +117,10 @@ def _requests(url: str) -> Iterator[tuple[int, Request]]:
     """Yields (number of events, commit) as the projector would send them."""
     cache = Cache(EVENTS)
     stands: dict[Partition, int | None] = {}
+    ordinals = count()
     for batch in chain.from_iterable(batches(records) for records in _records(url)):
         decoded = [decode_record(record) for record in batch]
-        before = {group_id: cache.take(group_id) or known(group_id, None) for group_id in group_ids(decoded)}
+        before = {group_id: cache.take(group_id) or new(next(ordinals)) for group_id in group_ids(decoded)}
         change = project(before, decoded)
         cache.put(change.after)
         stops = {record.partition: record.offset + 1 for record in batch}

@@ -1,4 +1,4 @@
-"""Renders the README's figures, between its markers, and its charts from bench/results.
+"""Renders the figures of README and docs/measured.md, between their markers, and the charts, from bench/results.
 
     python -m bench.readme
 
@@ -11,13 +11,19 @@ from pathlib import Path
 from bench.runs import RESULTS
 from bench.sections import charts, sections
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, MEASURED, CHARTS = ROOT / "README.md", ROOT / "docs" / "measured.md", ROOT / "docs" / "images"
+# Of the sections, that of the README; all others are in docs/measured.md.
+GLANCE = "glance"
 
 
 def main() -> None:
-    README.write_text(render(README.read_text(), sections(RESULTS)))
+    made = sections(RESULTS)
+    glance = {name: made.pop(name) for name in (GLANCE,) if name in made}
+    README.write_text(render(README.read_text(), glance))
+    MEASURED.write_text(render(MEASURED.read_text(), made))
     for name, chart in charts(RESULTS).items():
-        (RESULTS / name).write_text(chart)
+        (CHARTS / name).write_text(chart)
 
 
 def render(text: str, made: Mapping[str, str]) -> str:
@@ -25,7 +31,7 @@ def render(text: str, made: Mapping[str, str]) -> str:
     for name, section in made.items():
         before, begin, rest = text.partition(f"<!-- bench: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
-        assert end, f"the README has no section {name}"
+        assert end, f"the page has no section {name}"
         text = before + begin + section + end + after
     return text
 

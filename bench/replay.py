@@ -20,14 +20,15 @@ from bench.runs import Rounds, Run, rounds
 from bench.stream import PARTITIONS, fill, live, progress, rate
 from events.logs.log import Partition
 from events.logs.open import open_log
-from projector.project import decode_record, group_ids, known, project
+from projector.project import decode_record, group_ids, project
 from projector.rebuild.windows import POLL_RECORDS, WINDOW_RECORDS
-from projector.store.commit import Advance, Outcome, request
+from projector.store.commit import Advance, Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
+from projector.store.request import request
 from tests.processes import Process
 from tests.servers.kafka import MISSING_HOME, KafkaServer, kafka_home, new_topic
-from tests.servers.redis import RedisServer, startable_homes
+from tests.servers.redis import RedisServer
 
 FULL = 200_000
 EVENTS = int(os.environ.get("BENCH_EVENTS", FULL))
@@ -67,7 +68,7 @@ def main() -> None:
         return
     with (
         tempfile.TemporaryDirectory() as name,
-        RedisServer(startable_homes()[0]) as server,
+        RedisServer(runs.redis_home()) as server,
         KafkaServer(home) as kafka,
     ):
         machine, folder = runs.machine(server.home, home), Path(name)
@@ -137,8 +138,8 @@ def _naive(server: RedisServer, url: str) -> Iterator[int]:
         while done < NAIVE_EVENTS:
             for record in reader.poll(1.0, POLL_RECORDS, end):
                 decoded = [decode_record(record)]
-                states = store.load(generation, 0, group_ids(decoded))
-                change = project({i: known(i, state) for i, state in states.items()}, decoded)
+                stored = store.load(generation, 0, group_ids(decoded))
+                change = project(store.known(generation, 0, stored), decoded)
                 advance = Advance(stands.get(record.partition), record.offset + 1)
                 stands[record.partition] = advance.stop
                 outcome = store.commit(generation, 0, request(change, {record.partition: advance})).outcome()

@@ -12,9 +12,15 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from tests.servers.redis import RedisHome, startable_homes
+
+REDIS = os.environ.get("BENCH_REDIS", "")
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
 # Generated from results, so changes to them do not affect a measurement.
-_MADE = (":(top)", ":(top,exclude)bench/results", ":(top,exclude)README.md")
+_MADE = (
+    ":(top)",
+    *(f":(top,exclude){path}" for path in ("bench/results", "README.md", "docs/measured.md", "docs/images")),
+)
 
 
 class Machine(Struct):
@@ -46,6 +52,19 @@ class Rounds(Struct):
 
 
 R = TypeVar("R", bound=Run)
+
+
+def redis_home() -> RedisHome:
+    """Returns the Redis to start: the first one of this machine, or the one whose name begins with BENCH_REDIS, such as
+    `valkey`.
+    """
+    homes = startable_homes()
+    for home in homes:
+        if str(home).startswith(REDIS):
+            return home
+    raise SystemExit(
+        f"bench: expected in BENCH_REDIS the beginning of one of {', '.join(map(str, homes))}; found {REDIS}"
+    )
 
 
 def machine(redis: object, kafka: object = None) -> Machine:
@@ -83,8 +102,9 @@ def rounds(values: Sequence[float], digits: int = 1) -> Rounds:
 
 
 def save(name: str, size: int, full: int, found: Run) -> Path:
-    """Writes the results; only those of full size get the plain name, which the README uses."""
-    path = RESULTS / f"{name if size == full else f'{name}-{size}'}.json"
+    """Writes the results; only those of full size on the first Redis get the plain name, which the docs use."""
+    parts = [name, *([str(size)] if size != full else []), *([REDIS] if REDIS else [])]
+    path = RESULTS / f"{'-'.join(parts)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{msgspec.json.format(msgspec.json.encode(found), indent=2).decode()}\n")
     return path

@@ -1,21 +1,25 @@
-"""The README's section for each benchmark, and the charts, rendered from the results and compared with the aims."""
+"""The sections of docs/measured.md and README, and the charts, rendered from results and compared with the aims."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import api, chaos, projector, replay, report, runs, visible
+from bench import api, changes, chaos, console, counted, export, fair, projector, replay, report, runs, source, visible
+from bench.answers import costs, counts, exports, shares, streams
 from bench.bars import Bar, Row, bars
-from bench.listed import listed
+from bench.listed import glance, grown, listed, small
 from bench.markdown import made, ms, number, paragraph, rate, table, verdict
+from bench.opened import opened
 from bench.runs import Run
 
 PROJECTOR_AIM = 0.8
 VISIBLE_AIM_MS = 100
 REPLAY_AIM, NAIVE_AIM = 0.5, 5
 API_AIM = 0.5
+# The results of lists of ten million groups, and of a million on another Redis.
+LARGER, OTHER = "lists-10000000-valkey", "lists-valkey"
 
-# What replay measures -> its name in the README.
+# What replay measures -> its name in docs/measured.md.
 _WAYS = {
     replay.READ: "poll and decode only",
     replay.NAIVE: "one event at a time, the same scripts (naive)",
@@ -34,7 +38,13 @@ def sections(results: Path) -> dict[str, str]:
         if (found := runs.read(results, name, kind)) is not None
     }
     if _throughput(results):
-        texts["throughput"] = "![Throughput, and its ceilings](bench/results/throughput.svg)\n"
+        texts["throughput"] = "![Throughput, and its ceilings](images/throughput.svg)\n"
+    if (lists := runs.read(results, "lists", report.Report)) is not None:
+        texts["glance"] = glance(lists)
+        if (larger := runs.read(results, LARGER, report.Report)) is not None:
+            texts["grown"] = grown(lists, larger)
+    if (other := runs.read(results, OTHER, report.Report)) is not None:
+        texts["valkey"] = small(other)
     return texts
 
 
@@ -141,6 +151,12 @@ _SECTIONS: dict[str, tuple[type[Run], Callable[[Any], str]]] = {
     "replay": (replay.Report, _replay),
     "api": (api.Report, _api),
     "lists": (report.Report, listed),
+    "counted": (counted.Report, counts),
+    "export": (export.Report, exports),
+    "console": (console.Report, opened),
+    "changes": (changes.Report, streams),
+    "fair": (fair.Report, shares),
+    "source": (source.Report, costs),
     "chaos": (chaos.Report, _chaos),
 }
 

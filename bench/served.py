@@ -21,9 +21,9 @@ from bench.marketplace import Filled
 from bench.memory import bytes_of_group
 from bench.shapes import Shape
 from bench.slowlog import SlowLog
-from projector.readmodel.client.errors import Unavailable
+from projector.readmodel.client.errors import TooMuch, Unavailable
+from projector.readmodel.query.aggregates import Counted
 from projector.readmodel.query.engine import Engine
-from projector.readmodel.query.query import Query
 from tests.processes import environment, projector, token
 from tests.servers.redis import RedisServer
 
@@ -98,7 +98,7 @@ def build(filled: Filled, server: RedisServer, log_url: str, folder: Path, shard
 
 class Asked:
     """The API's engine in this process, with redis-py on one connection, as PostgreSQL is queried with its driver.
-    Measures from the query to count and rows.
+    Measures from the query to count, rows and what is counted.
     """
 
     name = "this project"
@@ -107,6 +107,7 @@ class Asked:
         self._slow = slow
         self._loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._engine = Engine(redis_url, REDIS_WAIT_MS, 1, READY_LAG_MAX)
+        self._loop.run(self._engine.mirror())
 
     def shapes(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
         return shapes
@@ -120,19 +121,21 @@ class Asked:
     def answer(self, raw: str) -> Answer:
         """`raw`: the query string, percent-encoded. Raises Refused."""
         query = parse_list(raw)
-        assert isinstance(query, Query)
 
-        async def ask() -> tuple[float, int, bytes]:
+        async def ask() -> tuple[float, int, bytes, Counted]:
             started_s = time.perf_counter()
             answer = await self._engine.list(query)
-            return time.perf_counter() - started_s, answer.count, answer.rows
+            return time.perf_counter() - started_s, answer.count, b",".join(answer.rows), answer.counted
 
         try:
-            seconds, count, rows = self._loop.run(ask())
-        except Unavailable as unavailable:
+            seconds, count, rows, counted = self._loop.run(ask())
+        except (Unavailable, TooMuch) as refused:
             self._slow.wait_until_idle()
-            raise Refused(str(unavailable)) from None
-        return Answer(seconds, count, tuple(group["id"] for group in msgspec.json.decode(b"[" + rows + b"]")))
+            raise Refused(str(refused)) from None
+        ids = [group["id"] for group in msgspec.json.decode(b"[" + rows + b"]")]
+        values = [f"{value} {number}" for facet in counted.facets for value, number in facet]
+        sums = [f"{one.currency} {one.sum} {one.count} {one.least} {one.greatest}" for one in counted.sums]
+        return Answer(seconds, count, (*ids, *values, *sums))
 
     def calls(self) -> Calls:
         return self._slow.calls()

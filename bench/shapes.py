@@ -15,14 +15,15 @@ _NEEDLE = 4
 
 
 class Shape(NamedTuple):
-    """`parameters`: all but `limit`, which is the default of 50."""
+    """`parameters`: as of the endpoint. `limit` is the default of 50, or 0 where no page is read."""
 
     name: str
     parameters: dict[str, str]
 
     @property
     def filters(self) -> dict[str, str]:
-        return {name: value for name, value in self.parameters.items() if name not in ("order", "offset")}
+        others = ("order", "offset", "limit", "facets", "sums")
+        return {name: value for name, value in self.parameters.items() if name not in others}
 
     @property
     def order(self) -> str:

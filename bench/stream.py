@@ -39,7 +39,7 @@ def logs(folder: Path) -> Iterator[dict[str, str]]:
 
 def entries() -> Iterator[Entry]:
     """Yields the same endless events each time."""
-    for event in Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC)).history():
+    for event in Marketplace(1, datetime(2026, 6, 1, tzinfo=UTC), is_plain=True).history():
         yield entry_of(msgspec.json.encode(event))
 
 

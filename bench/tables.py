@@ -157,6 +157,11 @@ def _has_trigrams(connection: Connection) -> bool:
     return found.fetchone() is not None
 
 
+def where(shape: Shape) -> tuple[str, list[str]]:
+    """Returns the condition on the one table, and its arguments."""
+    return " AND ".join(_LISTED_WHERE[name] for name in shape.filters) or "true", _arguments(shape)
+
+
 class Denormalised:
     """Two prepared statements, count and page, without an API in between."""
 
@@ -175,13 +180,13 @@ class Denormalised:
         """Not available."""
 
     def ask(self, shape: Shape) -> Answer:
-        where = " AND ".join(_LISTED_WHERE[name] for name in shape.filters) or "true"
+        condition, arguments = where(shape)
         sort, direction = shape.order.lstrip("-"), "DESC" if shape.order.startswith("-") else "ASC"
         page = f"""
-            SELECT id, customer_id, seller_count, total, created_at, updated_at FROM listed WHERE {where}
+            SELECT id, customer_id, seller_count, total, created_at, updated_at FROM listed WHERE {condition}
             ORDER BY {sort} {direction}, id {direction} LIMIT {LIMIT} OFFSET {shape.offset}
         """
-        return _ask(self._connection, f"SELECT count(*) FROM listed WHERE {where}", page, _arguments(shape))
+        return _ask(self._connection, f"SELECT count(*) FROM listed WHERE {condition}", page, arguments)
 
 
 class Normalised:

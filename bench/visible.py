@@ -29,7 +29,7 @@ from events.logs.log import Entry, Log, Position
 from events.logs.open import open_log
 from tests.processes import Api, Process, token
 from tests.servers.kafka import kafka_home
-from tests.servers.redis import RedisServer, startable_homes
+from tests.servers.redis import RedisServer
 
 FULL_S = 10.0
 SECONDS = float(os.environ.get("BENCH_SECONDS", FULL_S))
@@ -68,7 +68,7 @@ class Report(Run):
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, RedisServer(startable_homes()[0]) as server:
+    with tempfile.TemporaryDirectory() as name, RedisServer(runs.redis_home()) as server:
         machine, folder = runs.machine(server.home, kafka_home({})), Path(name)
         with logs(folder) as urls:
             measured = [_measure(log, server, url, folder) for log, url in urls.items()]

@@ -1,15 +1,18 @@
-"""Errors of events and of the log.
+"""Errors of events, of the log, and of sources.
 
 EventsError
 ├── InvalidEvent        the event breaks the contract; says where, what was expected, what was found
-└── LogError
-    ├── BadLogUrl       EVENT_LOG_URL is malformed or unusable
-    ├── LogUnavailable  the log does not answer for now; a retry may help
-    ├── LogMissing      the log does not exist
-    ├── LogGap          the log no longer holds a position that is needed
-    ├── LogDiverged     the log differs from the records that were applied
-    ├── LogCorrupt      a record cannot be read at all, so that it cannot even be parked
-    └── RecordTooLarge  the log accepts no record of that size
+├── LogError
+│   ├── BadLogUrl       EVENT_LOG_URL is malformed or unusable
+│   ├── LogUnavailable  the log does not answer for now; a retry may help
+│   ├── LogMissing      the log does not exist
+│   ├── LogGap          the log no longer holds a position that is needed
+│   ├── LogDiverged     the log differs from the records that were applied
+│   ├── LogCorrupt      a record cannot be read at all, so that it cannot even be parked
+│   └── RecordTooLarge  the log accepts no record of that size
+└── SourceError
+    ├── BadSource          SOURCE_URL or SOURCE_MAPPING is malformed or unusable
+    └── SourceUnavailable  the database does not answer, or refuses; a retry may help
 """
 
 
@@ -59,4 +62,16 @@ class LogCorrupt(LogError):
 
 
 class RecordTooLarge(LogError):
+    pass
+
+
+class SourceError(EventsError):
+    pass
+
+
+class BadSource(SourceError):
+    pass
+
+
+class SourceUnavailable(SourceError):
     pass

@@ -20,7 +20,7 @@ from events.contract.decode import EVENT_BYTES_MAX, decode, is_binary
 from events.errors import InvalidEvent
 from events.logs.header_names import bytes_of
 from events.logs.log import Entry, Headers, Record
-from events.publisher import entry_of
+from events.publisher import entry_of, unchecked_entry_of
 
 # The largest record that can be published, in bytes with key and headers. Topics that we create accept 1 KiB more:
 # Kafka itself uses up to that, and 10 bytes per header.
@@ -46,9 +46,12 @@ class _Line(Struct, forbid_unknown_fields=True):
 _lines = msgspec.json.Decoder(_Line)
 
 
-def read_lines(file: BinaryIO) -> Iterator[tuple[int, Entry | InvalidEvent]]:
-    """Yields each line's number, from 1, with its record or its error. Skips blank lines."""
-    number = 0
+def read_lines(file: BinaryIO, *, checked: bool = True) -> Iterator[tuple[int, Entry | InvalidEvent]]:
+    """Yields each line's number, from 1, with its record or its error. Skips blank lines.
+
+    Without `checked`, a line that is no valid event is a record as well; only one that is too long is an error.
+    """
+    number, to_entry = 0, entry_of if checked else unchecked_entry_of
     # Two extra bytes hold the line end, or show that the line is too long without reading all of it.
     while line := file.readline(EVENT_BYTES_MAX + 2):
         number += 1
@@ -62,7 +65,7 @@ def read_lines(file: BinaryIO) -> Iterator[tuple[int, Entry | InvalidEvent]]:
             yield number, InvalidEvent("$", f"expected at most {bytes_max} bytes, got more")
         elif text:
             try:
-                yield number, _entry_of_record(text) if is_record(text) else entry_of(text)
+                yield number, _entry_of_record(text) if is_record(text) else to_entry(text)
             except InvalidEvent as problem:
                 yield number, problem
 

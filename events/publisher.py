@@ -28,6 +28,14 @@ def entry_of(event: bytes) -> Entry:
     return Entry(order.group_id.encode() if order else None, event, STRUCTURED)
 
 
+def unchecked_entry_of(event: bytes) -> Entry:
+    """Returns the log entry of any bytes. Without a key, unless they are a valid event."""
+    try:
+        return entry_of(event)
+    except InvalidEvent:
+        return Entry(None, event, STRUCTURED)
+
+
 class Publisher:
     """Idempotent and durable: `publish` returns once the log has acknowledged (acks=all on Kafka).
 

@@ -9,10 +9,10 @@ from projector.project import Decoded
 BATCH_RECORDS_MAX = 100
 # Bytes of records per commit: the size of a commit grows with the size of its records.
 BATCH_BYTES_MAX = 512 * 1024
-# Bytes of states that one commit rewrites. A commit writes a group's whole state and document even if only one order
-# changed. This admits 11 groups of 1000 orders, which keep Redis busy for 20 to 30 ms. With a fifth of it, updates of
-# 10 such groups in turn cost the projector 4.8 ms of CPU each instead of 0.7: each group is written more often.
-COMMIT_STATE_BYTES_MAX = 2_560 * 1024
+# Bytes of groups that one commit rewrites. It writes the whole record of a group even if only one order changed. This
+# admits 15 groups of 1000 orders, which keep Redis busy for some 15 ms. With a fifth of it, updates of 10 such groups
+# in turn cost the projector seven times as much CPU: each group is written more often.
+COMMIT_RECORD_BYTES_MAX = 2_560 * 1024
 
 
 def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -31,16 +31,16 @@ def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 def commits(batch: Sequence[Decoded], size: Callable[[str], int]) -> Iterator[Sequence[Decoded]]:
     """Yields consecutive parts of the batch: each has as many groups as one commit rewrites, or one larger group.
 
-    `size` returns the bytes of a group's state before the batch. A part writes each of its groups once, however many of
-    its events they have, so the cost of a large group grows with the number of parts, not of events. A part is a range
-    of records, not a choice of groups: no document gets ahead of the positions that are committed with it.
+    `size` returns the bytes of a group before the batch. A part writes each of its groups once, however many of its
+    events they have, so the cost of a large group grows with the number of parts, not of events. A part is a range of
+    records of the log, not a choice of groups: no document gets ahead of the positions that are committed with it.
     """
     start, seen, total = 0, set[str](), 0
     for i, item in enumerate(batch):
         if item.event is None or item.event.group_id in seen:
             continue
         length = size(item.event.group_id)
-        if total and total + length > COMMIT_STATE_BYTES_MAX:
+        if total and total + length > COMMIT_RECORD_BYTES_MAX:
             yield batch[start:i]
             start, seen, total = i, set(), 0
         seen.add(item.event.group_id)

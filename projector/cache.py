@@ -1,4 +1,4 @@
-"""An LRU cache of group states, so that recently written groups need no load.
+"""An LRU cache of groups, so that recently written groups need no load.
 
 A stale entry does no harm: the commit compares the group's revision. `take` removes an entry, because the fold changes
 it in place; it returns only after Redis acknowledged the commit.

@@ -30,3 +30,10 @@ class FatalError(ProjectorError):
 
 class OtherVersion(FatalError):
     pass
+
+
+class GenerationLost(FatalError):
+    """Redis has lost a generation that is being built."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"Redis has lost generation {number}: run the command again")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from events.logs.log import Partition
-from projector.project import Decoded, Fate, Known
+from projector.project import Decoded, Known
+from projector.readmodel.schema.tally import Fate
 from projector.store.commit import Advance
 from projector.store.pending import PendingCommit, PendingLoad
 

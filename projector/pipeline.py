@@ -2,12 +2,13 @@
 
 Redis is single-threaded: it reads the third batch's groups between the commits of the first and the second.
 
-A batch is projected from states that are not stored yet. That is safe: it is sent only after the previous batch is
+A batch is projected from groups that are not stored yet. That is safe: it is sent only after the previous batch is
 stored, and the script compares the revision of every group. A wrong assumption is refused as CHANGED.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -18,12 +19,13 @@ from projector.cache import Cache
 from projector.control import Closed, Rejoin, Rewind
 from projector.flight import Flight, Loading, Projected, Tally
 from projector.parked.record import now_text
-from projector.project import Decoded, Known, group_ids, known, project
+from projector.project import Decoded, Known, Stored, group_ids, project
 from projector.readmodel.schema.keys import Generation
 from projector.retry import Retry
-from projector.store.commit import Advance, Outcome, request
+from projector.store.commit import Advance, Outcome
 from projector.store.pending import PendingCommit, PendingLoad
 from projector.store.redis import Store
+from projector.store.request import request
 from projector.trail import Trail
 
 log = structlog.get_logger("projector")
@@ -127,24 +129,23 @@ class Pipeline:
         """Projects the batch that was loading. Where it takes several commits, sends all but the last."""
         if self._loading is None:
             return []
-        decoded, states = self._loading.decoded, dict[str, bytes | None]()
+        decoded, stored = self._loading.decoded, dict[str, Stored | None]()
         for load in self._loading.loads:
-            states |= self._retry(load.states)
+            stored |= self._retry(load.groups)
         self._loading = None
-        *earlier, last = commits(decoded, partial(self._size, states))
+        *earlier, last = commits(decoded, partial(self._size, stored))
         for part in earlier:
-            projected = self._project_all(part, states)
+            projected = self._project_all(part, stored)
             self._await_commits()
             self._send(projected)
-        return self._project_all(last, states)
+        return self._project_all(last, stored)
 
-    def _size(self, states: Mapping[str, bytes | None], group_id: str) -> int:
-        """Returns the bytes of the group's state; 0 where it is neither in flight nor cached nor in `states`."""
-        for flight in self._flights:
-            if group_id in flight.projected.after:
-                return flight.projected.after[group_id].size
-        cached = self._cache.get(group_id)
-        return cached.size if cached else len(states.get(group_id) or b"")
+    def _size(self, stored: Mapping[str, Stored | None], group_id: str) -> int:
+        """Returns the bytes of the group's record; 0 where it is neither in flight nor cached nor in `stored`."""
+        in_flight = (flight.projected.after.get(group_id) for flight in self._flights)
+        if known := next(filter(None, in_flight), None) or self._cache.get(group_id):
+            return known.size
+        return len(found.record) if (found := stored.get(group_id)) else 0
 
     def _start_loads(self, decoded: Sequence[Decoded], projected: Iterable[Projected]) -> list[PendingLoad]:
         unstored = [flight.projected.after for flight in self._flights]
@@ -155,25 +156,21 @@ class Pipeline:
                 missing.setdefault(self.generation.shard_of(group_id), []).append(group_id)
         return [self._store.start_load(self.generation, shard, ids) for shard, ids in missing.items()]
 
-    def _project_all(self, decoded: Sequence[Decoded], states: Mapping[str, bytes | None]) -> list[Projected]:
+    def _project_all(self, decoded: Sequence[Decoded], stored: Mapping[str, Stored | None]) -> list[Projected]:
         """Returns the part of each shard that has not applied the batch yet."""
         found = []
         anchors = newest_anchors(item.record for item in decoded)
         stops = {partition: anchor.offset + 1 for partition, anchor in anchors.items()}
         for shard in range(self.generation.shards):
-            starts = self._starts_of(shard)
+            # Once everything in flight is stored.
+            starts = dict(self._positions[shard])
+            for flight in self._flights:
+                if flight.projected.shard == shard:
+                    starts.update((partition, advance.stop) for partition, advance in flight.projected.advances.items())
             if advances := self._trail.advances(shard, starts, stops, anchors):
                 items = self._items_of(shard, starts, decoded)
-                found.append(self._project(shard, items, advances, self._known(shard, items, states)))
+                found.append(self._project(shard, items, advances, self._known(shard, items, stored)))
         return found
-
-    def _starts_of(self, shard: int) -> dict[Partition, int | None]:
-        """The shard's positions once everything in flight is stored."""
-        starts = dict(self._positions[shard])
-        for flight in self._flights:
-            if flight.projected.shard == shard:
-                starts.update((partition, advance.stop) for partition, advance in flight.projected.advances.items())
-        return starts
 
     def _items_of(
         self, shard: int, starts: Mapping[Partition, int | None], decoded: Sequence[Decoded]
@@ -185,16 +182,11 @@ class Pipeline:
         shard_of = self.generation.shard_of
         return [item for item in fresh if (shard_of(item.event.group_id) if item.event else 0) == shard]
 
-    def _known(self, shard: int, items: Sequence[Decoded], states: Mapping[str, bytes | None]) -> dict[str, Known]:
-        """Returns the groups of `items`: from what is in flight, else the cache, else `states`, else Redis."""
-        taken: dict[str, Known] = {}
-        for group_id in (ids := group_ids(items)):
-            found = self._take(group_id)
-            if found is None and group_id in states:
-                found = known(group_id, states[group_id])
-            if found is not None:
-                taken[group_id] = found
-        return taken | self._load_known(shard, [group_id for group_id in ids if group_id not in taken])
+    def _known(self, shard: int, items: Sequence[Decoded], stored: Mapping[str, Stored | None]) -> dict[str, Known]:
+        """Returns the groups of `items`: from what is in flight, else the cache, else `stored`, else Redis."""
+        ids = group_ids(items)
+        taken = {group_id: found for group_id in ids if (found := self._take(group_id))}
+        return taken | self._load_known(shard, [group_id for group_id in ids if group_id not in taken], stored)
 
     def _take(self, group_id: str) -> Known | None:
         for flight in self._flights:
@@ -202,9 +194,14 @@ class Pipeline:
                 return flight.projected.after.pop(group_id)
         return self._cache.take(group_id)
 
-    def _load_known(self, shard: int, ids: Sequence[str]) -> dict[str, Known]:
-        states = self._retry(partial(self._store.load, self.generation, shard, ids)) if ids else {}
-        return {group_id: known(group_id, state) for group_id, state in states.items()}
+    def _load_known(
+        self, shard: int, ids: Sequence[str], stored: Mapping[str, Stored | None] = MappingProxyType({})
+    ) -> dict[str, Known]:
+        found = {group_id: stored[group_id] for group_id in ids if group_id in stored}
+        if missing := [group_id for group_id in ids if group_id not in found]:
+            found |= self._retry(partial(self._store.load, self.generation, shard, missing))
+        known: dict[str, Known] = self._retry(partial(self._store.known, self.generation, shard, found))
+        return known
 
     def _project(
         self, shard: int, items: Sequence[Decoded], advances: Mapping[Partition, Advance], before: Mapping[str, Known]
@@ -227,7 +224,9 @@ class Pipeline:
             flight = self._flights.pop(0)
             part, outcome = flight.projected, self._retry(flight.sent.outcome)
             # Sent again whole, even if other writers made its groups larger than one commit may rewrite.
-            while outcome is Outcome.CHANGED:
+            while outcome in (Outcome.CHANGED, Outcome.TAKEN):
+                if outcome is Outcome.TAKEN:
+                    self._store.ordinals.drop(self.generation, part.shard)
                 before = self._load_known(part.shard, group_ids(part.items))
                 part = self._project(part.shard, part.items, part.advances, before)
                 outcome = self._retry(self._commit(part).outcome)

@@ -1,73 +1,69 @@
-"""The pure core of the projector: from records and group states to a Change, which is everything to be written.
+"""The pure core of the projector: from events and the records of groups to a Change, which is everything to be written.
 
-No clock, no randomness, no I/O: equal records and states give equal bytes on every machine.
+No clock, no randomness, no I/O: equal events and records give equal bytes on every machine.
 """
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
 from events.contract.decode import decode
-from events.contract.order import OrderEvent
+from events.contract.order import OrderEvent, without_personal_data
 from events.errors import InvalidEvent
 from events.logs.log import Partition, Record
 from projector.errors import FatalError
-from projector.fold.order import first, merge
-from projector.fold.state import Group, pack, revision_of, unpack
-from projector.fold.view import Entries, document, entries, search_text, view
+from projector.fold.merge import first, merge
 from projector.parked.record import counted, parked
+from projector.readmodel.record.document import row
+from projector.readmodel.record.state import Group, pack, revision_of, unpack
+from projector.readmodel.record.view import Indexed, indexed, view
+from projector.readmodel.schema.tally import Fate
 
 ORDERS_MAX = 1000
-
-
-class Fate(StrEnum):
-    """The result of a record. In every partition, the five counts sum up to the records received.
-
-    DISCARDED was PARKED until an operator discarded it.
-    """
-
-    APPLIED = "applied"
-    STALE = "stale"
-    PASSED_OVER = "passed_over"
-    PARKED = "parked"
-    DISCARDED = "discarded"
-
-
-# A name in the tally, beside the fates: bytes of a partition's parked records, as counted against the limit.
-PARKED_BYTES = "parked_bytes"
 
 
 class Decoded(Struct, frozen=True, gc=False):
     """A record with its content: an order event, a problem, or neither for an event of another type.
 
-    `parked`: the record as `parked.record.parked` encodes it, where that was done already.
+    `parked`: the record as `parked.record.parked` encodes it, where that was done already. `with_payload`: whether
+    Redis may keep its key, value and headers if it is parked.
     """
 
     record: Record
     event: OrderEvent | None
     problem: InvalidEvent | None
     parked: bytes | None = None
+    with_payload: bool = True
+
+
+class Stored(NamedTuple):
+    """A group in Redis."""
+
+    ordinal: int
+    record: bytes
 
 
 class Known(Struct, gc=False):
-    """A group as Redis has it. `revision`, `size` (bytes): of its state. `text`: None unless it is listed."""
+    """A group as Redis has it. `revision`, `size` (bytes): of its record. They are empty and 0 for a new group, whose
+    `ordinal` is reserved. `indexed`: None unless it is listed.
+    """
 
+    ordinal: int
     revision: bytes
     group: Group
-    entries: Entries
-    text: bytes | None
+    indexed: Indexed | None
     size: int
 
 
 class Change(Struct, gc=False):
-    """All that one commit writes to one shard. Bytes are as stored; index names lack the shard's prefix.
+    """All that one commit writes to one shard.
 
-    `expected`: group id -> the revision that Redis must still have, for every group of the batch.
-    `row`, `rest`: the two parts of each document; `text`: changed texts only; `unlisted`: groups no longer listed.
-    `add`: index -> [score, group id, ...]; `remove`: index -> [group id, ...].
+    `groups`: group id -> ordinal, and the revision that Redis must still have, for every group of the batch.
+    `records`, `rows`: ordinal -> bytes as stored. `moves`: ordinal -> what the indexes hold of the group, before and
+    after, where these differ; None while the group is not listed.
     `parked`: `orders/0@17` -> JSON. `tally`: `orders/0` -> records by fate. `parked_bytes`: `orders/0` -> growth of
     its parked records in bytes.
     `after`: all these groups as Redis has them once the commit is stored.
@@ -75,14 +71,10 @@ class Change(Struct, gc=False):
     `discarded`: position -> JSON of a discarded record; `redriven`: whether documents change although no position does.
     """
 
-    expected: dict[str, bytes] = field(default_factory=dict)
-    state: dict[str, bytes] = field(default_factory=dict)
-    row: dict[str, bytes] = field(default_factory=dict)
-    rest: dict[str, bytes] = field(default_factory=dict)
-    text: dict[str, bytes] = field(default_factory=dict)
-    unlisted: list[str] = field(default_factory=list)
-    add: dict[str, list[float | str]] = field(default_factory=dict)
-    remove: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    records: dict[int, bytes] = field(default_factory=dict)
+    rows: dict[int, bytes] = field(default_factory=dict)
+    moves: dict[int, tuple[Indexed | None, Indexed | None]] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, dict[Fate, int]] = field(default_factory=dict)
     parked_bytes: Counter[str] = field(default_factory=Counter)
@@ -92,8 +84,20 @@ class Change(Struct, gc=False):
     redriven: bool = False
 
 
-def decode_record(record: Record, poison_pills: Container[str] = ()) -> Decoded:
-    """Decodes the event. `poison_pills`: positions of events that must not be decoded."""
+def decode_record(record: Record, poison_pills: Container[str] = (), *, personal_data: bool = True) -> Decoded:
+    """Decodes the event. `poison_pills`: positions of events that must not be decoded.
+
+    Without `personal_data` the event has no names, and a problem does not show the value found.
+    """
+    item = _decode(record, poison_pills)
+    if personal_data:
+        return item
+    event = without_personal_data(item.event) if item.event else None
+    problem = InvalidEvent(item.problem.path, item.problem.problem.split(", got ")[0]) if item.problem else None
+    return Decoded(record, event, problem, with_payload=False)
+
+
+def _decode(record: Record, poison_pills: Container[str]) -> Decoded:
     if poison_pills and str(record) in poison_pills:
         return Decoded(record, None, InvalidEvent("kills_process", "processes that decoded it crashed"))
     try:
@@ -111,18 +115,21 @@ def group_ids(batch: Iterable[Decoded]) -> list[str]:
     return list({item.event.group_id: None for item in batch if item.event})
 
 
-def known(group_id: str, state: bytes | None) -> Known:
-    """`state`: as stored; None for a new group. Raises FatalError for a damaged state."""
-    if state is None:
-        return Known(b"", {}, {}, None, 0)
+def new(ordinal: int) -> Known:
+    """Returns a group that Redis does not have yet."""
+    return Known(ordinal, b"", {}, None, 0)
+
+
+def known(group_id: str, stored: Stored) -> Known:
+    """Raises FatalError for a damaged record."""
     try:
-        group = unpack(state)
+        group = unpack(stored.record)
     except (msgspec.DecodeError, IndexError, TypeError) as error:
         raise FatalError(
-            f"the state of group {group_id!r} in Redis is damaged ({error}): rebuild it with `projector replay`"
+            f"the record of group {group_id!r} in Redis is damaged ({error}): rebuild it with `projector replay`"
         ) from None
     seen = view(group_id, group)
-    return Known(revision_of(state), group, entries(seen), search_text(seen) if seen else None, len(state))
+    return Known(stored.ordinal, revision_of(stored.record), group, indexed(seen) if seen else None, len(stored.record))
 
 
 def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | None = None) -> Change:
@@ -141,28 +148,20 @@ def project(before: Mapping[str, Known], batch: Sequence[Decoded], now: str | No
     change.tally = {str(partition): {fate: found.count(fate) for fate in Fate} for partition, found in fates.items()}
     for group_id, group in before.items():
         # Also for an unchanged group: a stale cache entry could make a new event look stale.
-        change.expected[group_id] = group.revision
-        if group_id in touched:
-            _render(group_id, group, change)
-        else:
-            change.after[group_id] = group
+        change.groups[group_id] = group.ordinal, group.revision
+        change.after[group_id] = _render(group_id, group, change) if group_id in touched else group
     return change
 
 
-def _render(group_id: str, old: Known, change: Change) -> None:
-    state = pack(old.group)
-    new = view(group_id, old.group)
-    text = search_text(new) if new else None
-    after = Known(revision_of(state), old.group, entries(new), text, len(state))
-    change.state[group_id] = state
-    if new:
-        change.row[group_id], change.rest[group_id] = document(new)
-    elif old.text is not None:
-        change.unlisted.append(group_id)
-    if text is not None and text != old.text:
-        change.text[group_id] = text
-    _diff(group_id, old.entries, after.entries, change)
-    change.after[group_id] = after
+def _render(group_id: str, old: Known, change: Change) -> Known:
+    ordinal, record, seen = old.ordinal, pack(old.group), view(group_id, old.group)
+    after = indexed(seen) if seen else None
+    change.records[ordinal] = record
+    if seen and after:
+        change.rows[ordinal] = row(seen, after.columns)
+    if after != old.indexed:
+        change.moves[ordinal] = old.indexed, after
+    return Known(ordinal, revision_of(record), old.group, after, len(record))
 
 
 def _apply(before: Mapping[str, Known], item: Decoded, change: Change, now: str | None) -> Fate:
@@ -179,16 +178,7 @@ def _apply(before: Mapping[str, Known], item: Decoded, change: Change, now: str 
             "$.data.order_group_id", f"expected at most {ORDERS_MAX} orders in a group, got one more"
         )
     if problem:
-        stored = change.parked[str(item.record)] = item.parked or parked(item.record, problem, now)
+        stored = change.parked[str(item.record)] = item.parked or parked(item.record, problem, now, item.with_payload)
         change.parked_bytes[str(item.record.partition)] += counted(stored)
         return Fate.PARKED
     return Fate.PASSED_OVER
-
-
-def _diff(group_id: str, old: Entries, new: Entries, change: Change) -> None:
-    for index, score in new.items():
-        if old.get(index) != score:
-            change.add.setdefault(index, []).extend((score, group_id))
-    for index in old:
-        if index not in new:
-            change.remove.setdefault(index, []).append(group_id)

@@ -23,26 +23,27 @@ class BadLines(Exception):
 
 
 def publish_file(
-    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None], *, checked: bool = True
 ) -> tuple[int, int, Positions]:
     """Returns the events published, the lines skipped, and the position after the last event of each partition.
 
-    `on_bad_line` gets a text for every bad line. Raises BadLines, with nothing published, unless `skip_bad`.
+    `on_bad_line` gets a text for every bad line; without `checked`, only a line that is too long is bad.
+    Raises BadLines, with nothing published, unless `skip_bad`.
     """
     if file.seekable():
-        return _publish(log, file, skip_bad, on_bad_line)
+        return _publish(log, file, skip_bad, on_bad_line, checked)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         shutil.copyfileobj(file, spool)
         spool.seek(0)
-        return _publish(log, cast(BinaryIO, spool), skip_bad, on_bad_line)
+        return _publish(log, cast(BinaryIO, spool), skip_bad, on_bad_line, checked)
 
 
 def _publish(
-    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None]
+    log: Log, file: BinaryIO, skip_bad: bool, on_bad_line: Callable[[str], None], checked: bool
 ) -> tuple[int, int, Positions]:
     start = file.tell()
     bad = 0
-    for number, found in read_lines(file):
+    for number, found in read_lines(file, checked=checked):
         if isinstance(found, InvalidEvent):
             bad += 1
             on_bad_line(f"line {number}: {found}")
@@ -51,7 +52,8 @@ def _publish(
             f"{bad} bad {'line' if bad == 1 else 'lines'}, nothing published; --skip-bad publishes the others"
         )
     file.seek(start)
-    published, positions = publish_entries(log, (found for _, found in read_lines(file) if isinstance(found, Entry)))
+    lines = read_lines(file, checked=checked)
+    published, positions = publish_entries(log, (found for _, found in lines if isinstance(found, Entry)))
     return published, bad, positions
 
 

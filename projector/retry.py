@@ -1,21 +1,24 @@
-"""Retries calls with exponential backoff while the log or Redis is unavailable."""
+"""Retries calls with exponential backoff while the log or Redis is unavailable, or only logs that they failed."""
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from events.errors import LogUnavailable
-from projector.errors import StoreUnavailable
+from projector.errors import FatalError, StoreUnavailable
 from projector.readmodel.client.refusals import Refusal
 
 # The first and the longest pause between attempts, in seconds. Each pause is multiplied by 0.5 to 1, at random.
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 2.0
+# How often the log is reminded of an outage that lasts, in seconds.
+REMIND_S = 60.0
 
 # Returns the call's result, after as many attempts as it takes.
 Retry = Callable[[Callable[[], Any]], Any]
@@ -55,8 +58,8 @@ class Waiter(Protocol):
 def retry(stop: threading.Event, call: Callable[[], T], waiter: Waiter | None = None) -> T:
     """Calls until StoreUnavailable and LogUnavailable are gone. Raises Stopped once `stop` is set, and other errors.
 
-    An outage has two log lines: at its start, and at its end. In between, an unclassified error (OTHER) is logged
-    whenever its text changes.
+    An outage has a log line at its start, one a minute while it lasts, and one at its end. In between, an unclassified
+    error (OTHER) is logged whenever its text changes.
     """
     try:
         return call()
@@ -69,6 +72,7 @@ def _wait(
     stop: threading.Event, call: Callable[[], T], waiter: Waiter | None, error: StoreUnavailable | LogUnavailable
 ) -> T:
     pause_s, began_s, attempts = PAUSE_FIRST_S, time.monotonic(), 1
+    logged_s = began_s
     while True:
         if waiter is not None:
             waiter.wait("redis" if isinstance(error, StoreUnavailable) else "log", str(error))
@@ -82,8 +86,38 @@ def _wait(
             if getattr(another, "refusal", None) == Refusal.OTHER and str(another) != str(error):
                 log.warning("waiting", reason=str(another))
             error = another
+            if time.monotonic() - logged_s >= REMIND_S:
+                logged_s = time.monotonic()
+                log.warning("still waiting", reason=str(error), waited_s=round(logged_s - began_s), attempts=attempts)
             continue
         if waiter is not None:
             waiter.resume()
         log.info("resumed", waited_s=round(time.monotonic() - began_s, 3), attempts=attempts, last_reason=str(error))
         return answer
+
+
+class Beside:
+    """Logs failures of what runs beside the main loop: a reason once, until a success or another reason.
+
+    `needs_redis`: whether the main loop needs Redis as well, and logs itself why it has none.
+    """
+
+    def __init__(self, failure: str, *, needs_redis: bool = True) -> None:
+        self._failure = failure
+        self._needs_redis = needs_redis
+        self._reason = ""
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Logs StoreUnavailable and FatalError of one attempt instead of raising them."""
+        try:
+            yield
+        except (StoreUnavailable, FatalError) as error:
+            is_known = isinstance(error, StoreUnavailable) and error.refusal not in (Refusal.NOPERM, Refusal.OTHER)
+            if self._needs_redis and is_known:
+                return
+            if str(error) != self._reason:
+                log.warning(self._failure, reason=str(error))
+            self._reason = str(error)
+        else:
+            self._reason = ""

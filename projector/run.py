@@ -50,19 +50,20 @@ class Projector:
         parked_topic: Log | None = None,
         watch: Watch | None = None,
         stands_by: bool = False,
+        shards: int = 1,
+        personal_data: bool = True,
     ) -> None:
         """`stands_by`: if another version is live at the start, wait for ours instead of raising OtherVersion."""
         self._watch = watch or Watch()
-        self._log = source
-        self._store = store
-        self._stop = stop
+        self._log, self._store, self._stop = source, store, stop
         self._accept_loss = accept_loss
         self._stands_by = stands_by
-        dead_letters = DeadLetters(parked_topic, store, stop) if parked_topic is not None else None
+        # Of the first generation; later of the live one: if Redis loses everything, it gets as many again.
+        self._shards, self._personal_data = shards, personal_data
+        dead_letters = DeadLetters(parked_topic, store, stop, source) if parked_topic is not None else None
         self._intake = Intake(store, stop, limits or Limits(), dead_letters)
         self._pipeline: Pipeline
-        self._marked_at_s = 0.0
-        self._compared_at_s = 0.0
+        self._marked_at_s = self._compared_at_s = 0.0
 
     def run(self) -> None:
         """Runs until `stop` is set. Creates the log if there is none. Raises FatalError, LogGap."""
@@ -131,10 +132,11 @@ class Projector:
             if loss not in self._accept_loss:
                 raise FatalError(f"{sentence}; change that, or accept it with --accept-loss {loss}")
 
-    def _open_generation(self, shards: int = 1) -> None:
-        generation = self._retry(lambda: self._store.generation(shards))
-        stored = self._watch.metrics.stored
-        self._pipeline = Pipeline(self._store, generation, self._retry, self._intake.on_parked, stored)
+    def _open_generation(self) -> None:
+        generation = self._retry(lambda: self._store.generation(self._shards, self._personal_data))
+        self._shards = generation.shards
+        on_parked, on_stored = self._intake.on_parked, self._watch.metrics.stored
+        self._pipeline = Pipeline(self._store, generation, self._retry, on_parked, on_stored)
 
     def _stand_by(self) -> None:
         if stand_by(self._store, self._retry, self._stop, self._watch):
@@ -181,8 +183,7 @@ class Projector:
     def _start_again(self, subscription: Subscription) -> None:
         self._pipeline.discard()
         partitions = self._pipeline.partitions
-        # If Redis has lost everything, it gets the same number of shards again.
-        self._open_generation(self._pipeline.generation.shards)
+        self._open_generation()
         self._start(subscription, partitions)
 
     def _is_to_be_compared(self, polled: Polled) -> bool:

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from events.logs.log import Log, Partition
-from projector.project import PARKED_BYTES
-from projector.readmodel.schema.generations import DEAD_LETTERS_DUE, PAUSED, Listed, State
+from projector.readmodel.schema.generations import DEAD_LETTERS_DUE, PAUSED, Listed, Paused, state_of
 from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.tally import PASSED_OVER_TYPES, counts, summed
 from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes
@@ -42,7 +42,9 @@ class PartitionStatus(Struct, frozen=True):
 
 
 class GenerationStatus(Struct, frozen=True):
-    """`state`: live, kept (it was live before), or its build state. `bytes`: Redis memory, estimated from samples."""
+    """`state`: live, kept (it was live before), or its build state. `bytes`: Redis memory, estimated from samples;
+    `bytes_per_group_by_kind`: rows, records, sorted sets, and so on.
+    """
 
     number: int
     state: str
@@ -53,24 +55,16 @@ class GenerationStatus(Struct, frozen=True):
     groups: int
     bytes: int
     bytes_per_group: int
+    bytes_per_group_by_kind: dict[str, int]
 
 
 class Status(Struct, frozen=True):
-    """`untold`: parked events not yet produced to the dead-letter topic."""
+    """`untold`: parked events not yet produced to the dead-letter topic. `passed_over_types`: of events passed over."""
 
     partitions: list[PartitionStatus]
     generations: list[GenerationStatus]
     untold: int
-
-
-class _Paused(Struct, frozen=True):
-    """The default of `limit` is for entries of earlier releases."""
-
-    offset: int
-    limit: str = "PARKED_MAX"
-
-
-_FATES = ("received", "applied", "stale", "passed_over", "parked", "discarded")
+    passed_over_types: list[str]
 
 
 def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
@@ -95,15 +89,15 @@ def read_status(log: Log, nodes: Nodes, interval_s: float) -> Status:
                 lag=end[partition] - after[partition],
                 held_back=held_back[partition],
                 rate=round((after[partition] - before[partition]) / elapsed_s, 1) if elapsed_s else 0.0,
-                parked_bytes=tally.get(f"{partition}:{PARKED_BYTES}", 0),
                 paused_at=paused[str(partition)].offset if str(partition) in paused else None,
                 paused_by=paused[str(partition)].limit if str(partition) in paused else None,
-                **{fate: tally.get(f"{partition}:{fate}", 0) for fate in _FATES},
+                **counts(tally, str(partition)),
             )
             for partition in partitions
         ],
         read_generations(nodes),
         _untold(nodes),
+        _passed_over_types(nodes),
     )
 
 
@@ -124,22 +118,23 @@ def lowest_positions(nodes: Nodes, generation: Generation | None, partitions: li
 
 
 def _tally(nodes: Nodes, live: Generation | None) -> dict[str, int]:
-    tally: dict[str, int] = {}
-    for shard in range(live.shards if live else 0):
-        assert live is not None
-        key = live.keys(shard).tally
+    shards = []
+    for keys in map(live.keys, range(live.shards)) if live else ():
         with nodes.errors():
-            found = cast(dict[bytes, bytes], nodes.of(key).hgetall(key))
-        for raw, records in found.items():
-            name = raw.decode()
-            tally[name] = tally.get(name, 0) + int(records)
-    return tally
+            shards.append(cast(dict[bytes, bytes], nodes.of(keys.tally).hgetall(keys.tally)))
+    return summed(shards)
 
 
-def _paused(nodes: Nodes) -> dict[str, _Paused]:
+def _paused(nodes: Nodes) -> dict[str, Paused]:
     with nodes.errors():
         found = cast(dict[bytes, bytes], nodes.of(PAUSED).hgetall(PAUSED))
-    return {partition.decode(): msgspec.json.decode(stored, type=_Paused) for partition, stored in found.items()}
+    return {partition.decode(): msgspec.json.decode(stored, type=Paused) for partition, stored in found.items()}
+
+
+def _passed_over_types(nodes: Nodes) -> list[str]:
+    with nodes.errors():
+        found = cast(list[bytes], nodes.of(PASSED_OVER_TYPES).hkeys(PASSED_OVER_TYPES))
+    return sorted(name.decode() for name in found)
 
 
 def _untold(nodes: Nodes) -> int:
@@ -149,10 +144,11 @@ def _untold(nodes: Nodes) -> int:
 
 def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> GenerationStatus:
     generation = entry.generation
-    groups, size = memory.groups(nodes, generation), memory.used(nodes, generation)
+    groups, by_kind = memory.groups(nodes, generation), memory.used(nodes, generation)
+    size = by_kind.total()
     return GenerationStatus(
         number=generation.number,
-        state="live" if generation == live else "kept" if entry.state is State.READY else entry.state,
+        state=state_of(entry, live),
         made_at=entry.made_at,
         version=generation.version,
         shards=generation.shards,
@@ -160,4 +156,5 @@ def _generation(nodes: Nodes, entry: Listed, live: Generation | None) -> Generat
         groups=groups,
         bytes=size,
         bytes_per_group=size // groups if groups else 0,
+        bytes_per_group_by_kind={kind: size // groups for kind, size in by_kind.items()} if groups else {},
     )

@@ -6,8 +6,7 @@ from functools import partial
 import structlog
 
 from projector.health.watch import Watch
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.retry import Retry
 from projector.store.redis import Store
 
@@ -22,8 +21,8 @@ def await_successor(store: Store, sealed: Generation, retry: Retry, stop: thread
     """Returns once a replay has switched to another generation, or the seal is lifted, or `stop` is set."""
     catalogue, seals_of = store.catalogue, partial(store.seals, sealed)
     while retry(catalogue.live) == sealed and any(seals := retry(seals_of)):
-        # Nobody holds the lease, so whoever set these seals has died. Only these are lifted: a new replay may just set
-        # its own.
+        # The lease is free, so the replay that set these seals has died. Only these are lifted: a new replay may be
+        # setting its own.
         if retry(catalogue.replay) is None:
             log.warning("the replay that sealed the generation died: continuing in it", generation=sealed.number)
             retry(partial(store.unseal, sealed, seals))

@@ -1,5 +1,6 @@
 """Tokens for development, signed with JWT_SECRET like those of the marketplace."""
 
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -14,7 +15,7 @@ def make_token(settings: Settings, valid_for: timedelta) -> str:
     """Raises BadSetting where the API accepts no token signed with a secret."""
     if settings.jwt_secret:
         secret = settings.jwt_secret.get_secret_value()
-    elif not settings.has_credentials and settings.embedded_redis:
+    elif settings.uses_development_secret:
         secret = settings.home.development_secret()
     else:
         raise BadSetting("JWT_SECRET: not set, and a token can be signed with nothing else")
@@ -23,5 +24,10 @@ def make_token(settings: Settings, valid_for: timedelta) -> str:
         "actor_type": "user",
         "iat": datetime.now(UTC),
         "exp": datetime.now(UTC) + valid_for,
+        **({"iss": settings.jwt_issuer} if settings.jwt_issuer else {}),
+        **({"aud": settings.jwt_audience} if settings.jwt_audience else {}),
     }
-    return jwt.encode(claims, secret, algorithm="HS256")
+    with warnings.catch_warnings():
+        # Of a short secret, which is the marketplace's to choose.
+        warnings.simplefilter("ignore")
+        return jwt.encode(claims, secret, algorithm="HS256")

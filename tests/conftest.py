@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from tests.servers.cluster import ClusterServer, Place, cluster_home, cluster_if_any
 from tests.servers.kafka import MISSING, MISSING_HOME, KafkaHome, KafkaServer, kafka_home, new_topic
+from tests.servers.process import SLACK
 from tests.servers.redis import RedisHome, RedisServer, binary_homes, redis_homes, startable_homes
 
 # A missing server skips the tests that need it; on a build server it fails them.
@@ -38,6 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # After a refused connection, kafka-python 3.0 leaves its socket to the garbage collector.
     never_connected = r"ignore:unclosed .*laddr=\('(0\.0\.0\.0|127\.0\.0\.1|..)', \d+\)>:ResourceWarning"
     config.addinivalue_line("filterwarnings", never_connected)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items if SLACK != 1 else ():
+        marked = item.get_closest_marker("timeout")
+        seconds = float(marked.args[0] if marked else config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(seconds * SLACK), append=False)
 
 
 def pytest_report_header() -> list[str]:

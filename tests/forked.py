@@ -66,6 +66,8 @@ def run(
 
 
 def _run(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], streams: Sequence[Path]) -> None:
+    # As in a terminal, even if this run is one of a shell's jobs in the background, which ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

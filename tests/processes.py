@@ -16,13 +16,13 @@ import redis
 
 from tests import forked
 from tests.readmodel import prefixes
-from tests.servers.process import free_port, wait_until
+from tests.servers.process import SLACK, free_port, wait_until
 
 SECRET = "a-secret-for-tests-of-32-characters!"
 PROJECTOR = (sys.executable, "-m", "projector")
 START_S = 20.0
 # How long a command may take to its end.
-COMMAND_S = 240.0
+COMMAND_S = 240.0 * SLACK
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -93,7 +93,11 @@ class Process:
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
         """Sends a signal. Returns the exit code. Raises TimeoutExpired."""
         self.process.send_signal(number)
-        return self.process.wait(timeout_s)
+        return self.wait_for_end(timeout_s)
+
+    def wait_for_end(self, timeout_s: float) -> int:
+        """Waits for its end. Returns the exit code. Raises TimeoutExpired after SLACK times `timeout_s`."""
+        return self.process.wait(timeout_s * SLACK)
 
     def text(self) -> str:
         return self.output.read_text()
@@ -126,6 +130,10 @@ class Api(Process):
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token()}"}, timeout=30
         )
         wait_until(self._answers, START_S, "projector serve")
+
+    def wait_until_ready(self) -> None:
+        """Waits for the text that `q` searches, too."""
+        wait_until(lambda: self.client.get("/health/ready").status_code == 200, START_S, "the API to be ready")
 
     def get(self, parameters: Mapping[str, object]) -> bytes:
         answer = self.client.get("/admin/order-groups", params={k: str(v) for k, v in parameters.items()})

@@ -3,19 +3,31 @@
 import base64
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import redis
 
-from tests import buckets, oracle
+from tests import oracle, stored
+from tests.fields import DEFAULT_FIELDS, FACET_FIELDS, VALUE_FIELDS
 
 PREFIX = "og:{0.0}:"
 FATES = ("applied", "stale", "passed_over", "parked", "discarded")
+# Sorted sets that are no index.
+OTHER_SETS = ("changed", *(f"values:{field}" for field in VALUE_FIELDS))
+BLOCK, CHANGED_MAX = 256, 4096
 
 
 class ReadModel(NamedTuple):
+    """`documents`: JSON of each listed group, as its record has it. `entries`: (sorted set, group id) -> score.
+
+    Groups are named by their ids: two models of equal content are equal, whatever ordinals the groups have.
+    """
+
     documents: dict[str, bytes]
     entries: dict[tuple[str, str], float]
     texts: dict[str, bytes]
@@ -34,12 +46,11 @@ def shard_of(group_id: str, shards: int) -> int:
 
 
 def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
-    """Reads all shards of a generation. Each group and its entries must be in the shard of its id."""
+    """Reads all shards of a generation. Each group must be in the shard of its id."""
     whole = ReadModel({}, {}, {}, {}, {}, {}, {})
     for shard, prefix in enumerate(prefixes(number, shards)):
+        assert all(shard_of(group_id, shards) == shard for group_id in ordinals(client, prefix))
         part = _read_shard(client, prefix)
-        ids = [*part.documents, *(group_id for _, group_id in part.entries), *part.texts]
-        assert all(shard_of(group_id, shards) == shard for group_id in ids)
         whole.documents.update(part.documents)
         whole.entries.update(part.entries)
         whole.texts.update(part.texts)
@@ -52,24 +63,49 @@ def read(client: "redis.Redis", number: int = 0, shards: int = 1) -> ReadModel:
     return whole
 
 
-def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
-    """Reads a shard, and checks its bitmaps against its sorted sets."""
-    found: Any = client
+def ordinals(client: Any, prefix: str = PREFIX) -> dict[str, int]:
+    """Returns group id -> ordinal of all groups of a shard, listed or not."""
+    members = client.hgetall(prefix + "ordinal")
+    return {group_id.decode(): stored.ordinal(member) for group_id, member in members.items()}
+
+
+def listed(client: Any, prefix: str = PREFIX) -> set[str]:
+    """Returns the ids of the groups of a shard that have a row."""
+    rows = set(client.hkeys(prefix + "row"))
+    return {group_id.decode() for group_id, member in client.hgetall(prefix + "ordinal").items() if member in rows}
+
+
+def member_of(client: Any, group_id: str, prefix: str = PREFIX) -> bytes:
+    """Returns the member of sorted sets, and field of `row` and `record`, that is the group's."""
+    member: bytes = client.hget(prefix + "ordinal", group_id)
+    return member
+
+
+def _read_shard(client: Any, prefix: str) -> ReadModel:
+    """Reads a shard. Everything in it must fit the records: rows, sorted sets, bitmaps, texts and ordinals."""
+    ids = {ordinal: group_id for group_id, ordinal in ordinals(client, prefix).items()}
+    documents = _documents(client, prefix, ids)
     entries = {
-        (key.decode().removeprefix(prefix), member.decode()): score
-        for key in found.scan_iter(match=prefix + "*", count=1000, _type="ZSET")
-        for member, score in found.zrange(key, 0, -1, withscores=True)
-        if key.decode() not in (prefix + "ordinal", prefix + "edited", prefix + "changed")
+        (index, ids[stored.ordinal(member)]): score
+        for index in _names(client, prefix, "ZSET")
+        if index not in OTHER_SETS
+        for member, score in client.zrange(prefix + index, 0, -1, withscores=True)
     }
-    _check_bits(found, prefix, entries)
+    expected: dict[tuple[str, str], float] = {}
+    for document in documents.values():
+        expected |= oracle.entries(document)
+    assert entries == expected
+    _check_values(client, prefix, documents.values())
+    _check_bits(client, prefix, {ordinal: documents[ids[ordinal]] for ordinal in ids if ids[ordinal] in documents})
+    _check_changed(client, prefix, ids)
 
     def fields(name: str) -> dict[str, bytes]:
-        return {field.decode(): value for field, value in found.hgetall(prefix + name).items()}
+        return {field.decode(): value for field, value in client.hgetall(prefix + name).items()}
 
     return ReadModel(
-        _documents(fields("row"), fields("rest")),
+        {group_id: json.dumps(document, default=str).encode() for group_id, document in documents.items()},
         entries,
-        _texts(found, prefix),
+        _texts(client, prefix, ids),
         {name: int(offset) for name, offset in fields("position").items() if name != "redriven"},
         {name: int(records) for name, records in fields("tally").items()},
         fields("parked"),
@@ -77,40 +113,87 @@ def _read_shard(client: "redis.Redis", prefix: str) -> ReadModel:
     )
 
 
-def _texts(client: Any, prefix: str) -> dict[str, bytes]:
-    """Returns texts by group id. Chunks have 128 lines, one line per ordinal, and no more."""
-    ids = [id.decode() for id in client.zrange(prefix + "ordinal", 0, -1)]
-    chunks = {int(chunk): lines for chunk, lines in client.hgetall(prefix + "text").items()}
-    assert sorted(chunks) == list(range(-(-len(ids) // 128)))
-    lines: list[bytes] = []
-    for _, chunk in sorted(chunks.items()):
-        assert len(lines) % 128 == 0
-        assert chunk.endswith(b"\xff")
-        lines += chunk[:-1].split(b"\xff")
-    return {id: line for id, line in zip(ids, lines, strict=True) if line}
+def _names(client: Any, prefix: str, kind: str) -> list[str]:
+    keys = {key.decode() for key in client.scan_iter(match=prefix + "*", count=1000, _type=kind)}
+    return sorted(key.removeprefix(prefix) for key in keys)
 
 
-def _check_bits(client: Any, prefix: str, entries: dict[tuple[str, str], float]) -> None:
-    ordinals = {id.decode(): int(ordinal) for id, ordinal in client.zrange(prefix + "ordinal", 0, -1, withscores=True)}
-    assert sorted(ordinals.values()) == list(range(len(ordinals)))
-    expected = buckets.bitmaps(entries, ordinals)
-    start = prefix + "bits:"
-    keys = [key.decode() for key in client.scan_iter(match=start + "*", count=1000)]
+def _documents(client: Any, prefix: str, ids: Mapping[int, str]) -> dict[str, dict[str, Any]]:
+    """Returns the documents of the records. Each listed group has a row, with its head and default fields."""
+    reserved = int(client.get(prefix + "ordinals") or 0)
+    assert reserved % BLOCK == 0
+    assert all(ordinal < reserved for ordinal in ids)
+    assert len(ids) == client.hlen(prefix + "ordinal")
+    records = {stored.ordinal(member): record for member, record in client.hgetall(prefix + "record").items()}
+    assert records.keys() == ids.keys()
+    documents = {}
+    for ordinal, record in records.items():
+        document = stored.document_of(ids[ordinal], record)
+        if document:
+            documents[ids[ordinal]] = document
+    rows = {ids[stored.ordinal(member)]: row for member, row in client.hgetall(prefix + "row").items()}
+    assert rows.keys() == documents.keys()
+    for group_id, row in rows.items():
+        assert row[: stored.HEAD_BYTES] == stored.head(documents[group_id]), group_id
+        text, *sellers = row[stored.HEAD_BYTES :].split(b"\xff")
+        assert sellers == [seller.encode() for seller in documents[group_id]["seller_ids"]]
+        shown = json.loads(text, parse_float=Decimal)
+        assert list(shown) == [*DEFAULT_FIELDS]
+        assert shown == {field: documents[group_id][field] for field in DEFAULT_FIELDS}
+    return documents
+
+
+def _texts(client: Any, prefix: str, ids: Mapping[int, str]) -> dict[str, bytes]:
+    """Returns texts by group id. Chunks have 128 lines, one line for each ordinal, empty where no group is listed."""
+    found = {}
+    for chunk, lines in client.hgetall(prefix + "text").items():
+        assert lines.count(b"\xff") == stored.LINES, chunk
+        assert lines.endswith(b"\xff"), chunk
+        for place, line in enumerate(lines[:-1].split(b"\xff")):
+            if line:
+                found[ids[int(chunk) * stored.LINES + place]] = line
+    return found
+
+
+def _check_bits(client: Any, prefix: str, documents: Mapping[int, dict[str, Any]]) -> None:
+    """`documents`: by ordinal."""
+    expected: dict[str, set[int]] = {}
+    for ordinal, document in documents.items():
+        for name in stored.bitmaps(document):
+            expected.setdefault(name, set()).add(ordinal)
+    names = [name for name in _names(client, prefix, "STRING") if name.startswith("bits:")]
+    assert all(re.fullmatch(r"bits:(all|has:display_id|by:\w+:\d+|of:\w+:.*)", name, re.DOTALL) for name in names)
+    bitmaps = client.mget([prefix + name for name in names]) if names else []
+    found = {name: stored.bits(bitmap) for name, bitmap in zip(names, bitmaps, strict=True)}
+    for name in found.keys() | expected.keys():
+        # A value has a bitmap only after it has had many groups.
+        if name in found or not name.startswith("bits:of:"):
+            assert found.get(name, set()) == expected.get(name, set()), name
+
+
+def _check_values(client: Any, prefix: str, documents: Iterable[dict[str, Any]]) -> None:
+    """The values that have groups, each with their number; only of fields that are counted."""
+    names = (name.split(":", 2) for document in documents for name in oracle.indexes(document)[1:])
+    expected = Counter((field, value) for _, field, value in names if field in FACET_FIELDS)
     found = {
-        key.removeprefix(start): buckets.bits(value)
-        for key, value in zip(keys, client.mget(keys) if keys else [], strict=True)
+        (field, value.decode()): score
+        for field in VALUE_FIELDS
+        for value, score in client.zrange(f"{prefix}values:{field}", 0, -1, withscores=True)
     }
-    for name, ordinals_found in found.items():
-        assert ordinals_found == expected.get(name, set()), name
-    # A value has a bitmap only after it has had many groups.
-    assert {name for name in expected if not name.startswith("of:")} <= found.keys()
+    assert found == expected
 
 
-def _documents(rows: dict[str, bytes], rests: dict[str, bytes]) -> dict[str, bytes]:
-    """Joins the two stored parts of each document; a row alone is a JSON object too."""
-    assert rows.keys() == rests.keys()
-    assert all(isinstance(json.loads(row), dict) for row in rows.values())
-    return {group_id: row[:-1] + rests[group_id] for group_id, row in rows.items()}
+def _check_changed(client: Any, prefix: str, ids: Mapping[int, str]) -> None:
+    """The notes of commits are numbered without a gap, and name groups that exist."""
+    notes = client.zrange(prefix + "changed", 0, -1, withscores=True)
+    assert len(notes) <= CHANGED_MAX
+    for (note, score), following in zip(notes, [*notes, None][1:], strict=True):
+        number, digest, members = note.split(b":", 2)
+        assert int(number) == score
+        assert following is None or following[1] == score + 1
+        assert re.fullmatch(rb"[0-9a-f]{16}", digest)
+        assert members
+        assert all(stored.ordinal(members[i : i + 4]) in ids for i in range(0, len(members), 4))
 
 
 def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:
@@ -121,10 +204,7 @@ def check(model: ReadModel, events: Iterable[oracle.Event]) -> None:
     for document in expected.values():
         entries |= oracle.entries(document)
     assert model.entries == entries
-    assert model.texts == {
-        group_id: group_id.casefold().encode() + b"\xfe" + (document["customer_id"] or "").casefold().encode()
-        for group_id, document in expected.items()
-    }
+    assert model.texts == {group_id: stored.line(document) for group_id, document in expected.items()}
 
 
 def check_accounting(model: ReadModel, received: int) -> None:
@@ -149,9 +229,9 @@ def parked_value(parked: dict[str, Any]) -> bytes | None:
 def parked_bytes(model: ReadModel, partition: str) -> int:
     """Those of each with its position, as if the number itself were 0. An earlier release wrote no number."""
     found = 0
-    for position, stored in model.parked.items():
-        counted = json.loads(stored).get("counted")
+    for position, text in model.parked.items():
+        counted = json.loads(text).get("counted")
         if counted is not None and position.rpartition("@")[0] == partition:
-            assert counted == len(position) + len(stored) - len(str(counted)) + len("0")
+            assert counted == len(position) + len(text) - len(str(counted)) + len("0")
             found += counted
     return found

@@ -21,6 +21,8 @@ amounts = st.one_of(
 integers = st.one_of(st.none(), st.sampled_from([1, 7, -3, 2**53 - 1]))
 customers = st.sampled_from([None, "cus_1", "cus_2", "", 'cüs "3"\\'])
 
+texts = st.sampled_from([None, "", "Ada", "Straße", "ada@example.com"])
+
 required = {
     "created_at": times,
     "seller_id": st.sampled_from(["sel_1", "sel_2", "sel_3"]),
@@ -31,11 +33,22 @@ optional = {
     "version": st.integers(0, 3),
     "customer_id": customers,
     "sales_channel_id": st.sampled_from([None, "sc_1", "sc_2"]),
-    "currency_code": st.sampled_from([None, "eur", "usd"]),
+    "currency_code": st.sampled_from([None, "eur", "usd", "EUR"]),
     "display_id": integers,
     "cart_id": st.sampled_from([None, "cart_1", "cart_2"]),
     "order_group_display_id": integers,
     "deleted_at": st.one_of(st.none(), times),
+    "order_group_created_at": st.one_of(st.none(), times),
+    "order_group_customer_id": customers,
+    "payment_status": st.sampled_from([None, "captured", "not_paid", ""]),
+    "fulfillment_status": st.sampled_from([None, "shipped", ""]),
+    "canceled_at": st.one_of(st.none(), times),
+    "custom_display_id": st.sampled_from([None, "A-1", ""]),
+    "seller_name": texts,
+    "email": texts,
+    "customer_name": texts,
+    "customer_first_name": texts,
+    "customer_last_name": texts,
 }
 ids = {
     "id": st.sampled_from(["order_1", "order_2", "order_3"]),

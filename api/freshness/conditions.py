@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from api.freshness.etag import etag, is_wildcard, matches
 from api.freshness.positions import HEADER, MIN_HEADER, parse_min_position
-from api.params.query import InvalidRequest
 from projector.readmodel.query.positions import Positions, Snapshot
 
 _IF_NONE_MATCH = b"if-none-match"
@@ -40,13 +39,12 @@ class Conditions(Struct, frozen=True):
         }
 
 
-def parse_conditions(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Conditions | InvalidRequest:
-    """`headers` have lower-case names, as in ASGI."""
+def parse_conditions(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Conditions:
+    """`headers` have lower-case names, as in ASGI. Raises InvalidRequest."""
     minimum, if_none_match = [], []
     for name, value in headers:
         if name == _MIN_POSITION:
             minimum.append(value)
         elif name == _IF_NONE_MATCH:
             if_none_match.append(value)
-    positions = parse_min_position(minimum) if minimum else {}
-    return positions if isinstance(positions, InvalidRequest) else Conditions(target, positions, tuple(if_none_match))
+    return Conditions(target, parse_min_position(minimum) if minimum else {}, tuple(if_none_match))

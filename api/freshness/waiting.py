@@ -44,6 +44,7 @@ class Waiting:
     def __init__(self, engine: Engine, redis_wait_ms: int, wait_ms: int) -> None:
         self._wait_s = wait_ms / 1000
         self._waiters: set[_Waiter] = set()
+        self._followers: set[Callable[[], None]] = set()
         self._last_waited_s = 0.0
         # The highest positions reported by this subscription. A hint only: Redis may have lost them since.
         self._reached: dict[str, int] = {}
@@ -80,6 +81,15 @@ class Waiting:
         """Returns the number of waiting requests."""
         return len(self._waiters)
 
+    def follow(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` after each commit that is published, and about once a second, until `unfollow`."""
+        self._followers.add(wake)
+        self._subscription.open()
+
+    def unfollow(self, wake: Callable[[], None]) -> None:
+        """May be called repeatedly."""
+        self._followers.discard(wake)
+
     async def close(self) -> None:
         await self._subscription.close()
 
@@ -107,12 +117,16 @@ class Waiting:
             self._reached[name] = max(offset, self._reached.get(name, 0))
         for waiter in self._waiters:
             waiter.report(positions)
+        for wake in self._followers:
+            wake()
 
     def _forget(self) -> None:
         self._reached.clear()
 
     def _is_needed(self) -> bool:
-        return bool(self._waiters) or asyncio.get_running_loop().time() - self._last_waited_s < IDLE_S
+        return (
+            bool(self._waiters or self._followers) or asyncio.get_running_loop().time() - self._last_waited_s < IDLE_S
+        )
 
 
 class _Waiter:

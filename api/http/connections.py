@@ -6,7 +6,7 @@ maximum, a new connection replaces the oldest anonymous one that is not being an
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address
 from typing import Protocol
 
@@ -27,12 +27,20 @@ class Connection(Protocol):
 
 
 class Connections:
-    """At most `maximum` connections and `spare` more, and at most `per_address` from one address (0: no limit)."""
+    """At most `maximum` connections and `spare` more, and at most `per_address` from one address (0: no limit).
+
+    `streams` returns the number of open streams, which have a limit of their own: they come on top of `maximum`.
+    """
 
     def __init__(
-        self, maximum: int, spare: int = limits.SPARE_CONNECTIONS, per_address: int = limits.CONNECTIONS_PER_ADDRESS_MAX
+        self,
+        maximum: int,
+        spare: int = limits.SPARE_CONNECTIONS,
+        per_address: int = limits.CONNECTIONS_PER_ADDRESS_MAX,
+        streams: Callable[[], int] = lambda: 0,
     ) -> None:
         self._maximum = maximum
+        self._streams = streams
         self._spare_maximum = spare
         self._per_address = per_address
         # Each in the order of arrival.
@@ -46,7 +54,7 @@ class Connections:
         """Returns why the connection is refused, None if it is not. May close another one for it."""
         if self._per_address and not self._count(connection, address):
             return limits.TOO_MANY_OF_ADDRESS
-        if len(self._anonymous) + len(self._authenticated) < self._maximum or self._evict(self._anonymous):
+        if self._has_room() or self._evict(self._anonymous):
             self._anonymous[connection] = None
         elif len(self._spare) < self._spare_maximum or self._evict(self._spare):
             self._spare[connection] = None
@@ -65,10 +73,13 @@ class Connections:
     def remove(self, connection: Connection) -> None:
         """May be called at any time, and more than once. The oldest spare connection becomes an anonymous one."""
         self._drop(connection)
-        if self._spare and len(self._anonymous) + len(self._authenticated) < self._maximum:
+        if self._spare and self._has_room():
             oldest = next(iter(self._spare))
             del self._spare[oldest]
             self._anonymous[oldest] = None
+
+    def _has_room(self) -> bool:
+        return len(self._anonymous) + len(self._authenticated) < self._maximum + self._streams()
 
     def _evict(self, candidates: Iterable[Connection]) -> bool:
         """Closes the first that is not being answered. Returns whether there was one."""

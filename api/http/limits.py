@@ -33,6 +33,8 @@ LINGER_S = 1.0
 CONNECTIONS_MAX = 2000
 # Open connections from one address; 0: no limit, since behind a proxy all have one address.
 CONNECTIONS_PER_ADDRESS_MAX = 0
+# Open streams of changes. They come on top of CONNECTIONS_MAX, so that they take no other client's place.
+SUBSCRIBERS_MAX = 2000
 # Connections beyond CONNECTIONS_MAX. Only paths that need no credentials are answered on them.
 SPARE_CONNECTIONS = 100
 # Key in the scope of a request: its `Wire`, while the connection is anonymous: see connections.py.
@@ -44,6 +46,8 @@ PIPELINE_MAX = 50
 
 # Concurrent requests. Redis runs one command at a time: more requests would wait longer than clients do.
 CONCURRENCY_MAX = 200
+# Exports that are sent at a time, by one process. Each takes a part of a processor, here and of Redis, and some 10 MB.
+EXPORTS_MAX = 4
 # Milliseconds from the start of a request to the start of its answer.
 REQUEST_TIMEOUT_MS = 5000
 

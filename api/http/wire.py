@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from api.errors import RETRY_AFTER_S
 from api.http import limits
+from api.http.body import has_body
 from api.http.connections import Connections
 from api.http.limits import Refusal
 
@@ -44,6 +45,8 @@ class Wire(HttpToolsProtocol):
         # Bytes received since the last complete head.
         self._head_bytes = 0
         self._message_open = False
+        # Whether the body of the message is read.
+        self._takes_body = False
         self._discards_input = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -64,7 +67,7 @@ class Wire(HttpToolsProtocol):
             self.due_s = self.loop.time() + limits.RECEIVE_S
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._message_open:
+        if self._message_open and not self._takes_body:
             self._discard_body()
         elif self._head_bytes > limits.HEAD_BYTES_MAX and not self._discards_input:
             is_url_too_long = len(getattr(self, "url", b"")) > limits.URL_BYTES_MAX
@@ -79,15 +82,22 @@ class Wire(HttpToolsProtocol):
         if not self._is_authenticated:
             self.scope[limits.WIRE_KEY] = self  # type: ignore[literal-required]
         super().on_headers_complete()
-        self.due_s = math.inf
+        self._takes_body = has_body(self.scope["method"], self.scope["path"], self.headers)
+        self.due_s = self.loop.time() + limits.RECEIVE_S if self._takes_body else math.inf
         self._head_bytes = 0
         self._message_open = True
 
     def on_body(self, body: bytes) -> None:
-        """Ignores it: no route reads a body."""
+        """Ignores it, except for the one path that has one."""
+        if self._takes_body:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._message_open = False
+        if self._takes_body:
+            self._takes_body = False
+            self.due_s = math.inf
+            self._head_bytes = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -1,6 +1,6 @@
-"""Checks credentials: a JWT of the configured algorithm, or an API key against configured hashes.
+"""Checks credentials: a JWT of a configured key, or an API key against configured hashes.
 
-The result is yes or no. The reason is never disclosed, neither in the response nor in a log.
+The result is an identity, or none. The reason is never disclosed, neither in the response nor in a log.
 """
 
 import base64
@@ -9,141 +9,143 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from math import inf
 from typing import Self
 
-import jwt
-import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.algorithms import HMACAlgorithm
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
+from starlette.types import Scope
 
 from api.errors import ConfigError
+from api.middleware.jwks import KeySet
+from api.middleware.tokens import NO_DEMANDS, Claims, Demands, Verifier
 
-# The only kind of actor that may read the admin API, as in Medusa.
-ACTOR_TYPE = "user"
+# Key of the Identity in the scope of a request.
+IDENTITY_KEY = "order_groups.identity"
 # Verified tokens in the cache. Verifying one takes as long as half an answer.
 CACHED_TOKENS_MAX = 1000
-# Shortest RSA modulus in bits (NIST SP 800-131A).
-RSA_BITS_MIN = 2048
 
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
-class _Claims(Struct):
-    """As in Medusa, `exp` and `nbf` are optional; if present, they must be numbers."""
+class Identity(Struct, frozen=True):
+    """Whose request it is. `name`: of a user or an API key, no secret. `expires_s`: Unix time at which the credentials
+    expire; infinite if they do not.
+    """
 
-    actor_type: str
-    actor_id: str
-    exp: float | UnsetType = UNSET
-    nbf: float | UnsetType = UNSET
-
-
-_claims = msgspec.json.Decoder(_Claims)
+    name: str
+    expires_s: float = inf
 
 
-class _Secret(HMACAlgorithm):
-    """HS256 without PyJWT's minimum length of the key: the secrets of many marketplaces are short."""
-
-    def prepare_key(self, key: str | bytes) -> bytes:
-        return key if isinstance(key, bytes) else key.encode()
-
-    def check_key_length(self, key: bytes) -> str | None:
-        return None
-
-
-class _Verifier:
-    """One key with its one algorithm, which the `alg` of a token must equal."""
-
-    __slots__ = ("_algorithm", "_jws", "_key")
-
-    def __init__(self, algorithm: str, key: bytes | RSAPublicKey | EllipticCurvePublicKey) -> None:
-        self._algorithm = algorithm
-        self._key = key
-        self._jws = jwt.PyJWS(algorithms=[algorithm])
-        if algorithm == "HS256":
-            self._jws.unregister_algorithm(algorithm)
-            self._jws.register_algorithm(algorithm, _Secret(HMACAlgorithm.SHA256))
-
-    def claims(self, token: str) -> _Claims | None:
-        """Returns the claims; None if the signature or a claim's type is wrong. Does not check the times."""
-        try:
-            return _claims.decode(self._jws.decode(token, self._key, algorithms=[self._algorithm]))
-        except (jwt.InvalidTokenError, msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
+def identity_of(scope: Scope) -> Identity:
+    """Returns that of a request that was admitted by its credentials."""
+    found = scope[IDENTITY_KEY]
+    assert isinstance(found, Identity)
+    return found
 
 
 class Credentials:
-    """The configured keys, ready to check requests."""
+    """The configured keys, ready to check requests. `keys`: those of JWKS_URL, which change; None without it."""
 
-    __slots__ = ("_cached", "_key_hashes", "_verifiers")
+    __slots__ = ("_cached", "_cached_with", "_demands", "_key_hashes", "_verifiers", "keys")
 
-    def __init__(self, verifiers: Sequence[_Verifier], key_hashes: Sequence[bytes]) -> None:
+    def __init__(
+        self, verifiers: Sequence[Verifier], key_hashes: Sequence[bytes], demands: Demands, keys: KeySet | None
+    ) -> None:
         self._verifiers = tuple(verifiers)
         self._key_hashes = tuple(key_hashes)
-        self._cached: dict[bytes, _Claims] = {}
+        self._demands = demands
+        self.keys = keys
+        self._cached: dict[bytes, Claims] = {}
+        self._cached_with = 0
 
     @classmethod
-    def of(cls, jwt_secret: str | None, jwt_public_key: str | None, api_key_hashes: Sequence[str]) -> Self:
-        """Raises ConfigError if nothing is set, or a key or a hash is invalid."""
+    def of(
+        cls,
+        jwt_secret: str | None,
+        jwt_public_key: str | None,
+        api_key_hashes: Sequence[str],
+        demands: Demands = NO_DEMANDS,
+        jwks_url: str | None = None,
+    ) -> Self:
+        """Raises ConfigError if nothing is set, or a key, a hash or a URL is invalid."""
         verifiers = []
         if jwt_secret is not None:
-            verifiers.append(_Verifier("HS256", _secret(jwt_secret)))
+            verifiers.append(_secret(jwt_secret))
         if jwt_public_key is not None:
             verifiers.append(_public(jwt_public_key))
-        hashes = [_hash(text) for text in api_key_hashes]
-        if not verifiers and not hashes:
-            raise ConfigError("JWT_SECRET, JWT_PUBLIC_KEY or API_KEY_HASHES: at least one must be set")
-        return cls(verifiers, hashes)
+        hashes = [key_hash("API_KEY_HASHES", text) for text in api_key_hashes]
+        published = None if jwks_url is None else _key_set(jwks_url, demands)
+        if not verifiers and not hashes and published is None:
+            known = "JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, API_KEY_HASHES or OPERATOR_KEY_HASHES"
+            raise ConfigError(f"{known}: at least one must be set")
+        return cls(verifiers, hashes, demands, published)
 
-    def allow(self, authorization: Sequence[bytes], now_s: float) -> bool:
-        """Returns whether a request is authenticated. `now_s`: Unix time in seconds.
+    def identity(self, authorization: Sequence[bytes], now_s: float) -> Identity | None:
+        """Returns whose request it is; None if it is not authenticated. `now_s`: Unix time in seconds.
 
         `authorization`: the values of all headers of that name. More than one is refused: a proxy might have checked
         another one.
         """
-        if len(authorization) != 1:
-            return False
-        parts = authorization[0].split()
-        if len(parts) != 2:
-            return False
-        scheme, secret = parts[0].lower(), parts[1]
+        scheme, secret = _parted(authorization)
         if scheme == b"bearer":
-            return self._is_api_key([secret]) or self._is_valid_token(secret, now_s)
+            return self._api_key([secret]) or self._user(secret, now_s)
         if scheme == b"basic":
-            return self._is_api_key([secret, *_user_names(secret)])
-        return False
+            return self._api_key([secret, *_user_names(secret)])
+        return None
 
-    def _is_valid_token(self, token: bytes, now_s: float) -> bool:
+    async def learn_key(self, authorization: Sequence[bytes]) -> bool:
+        """Reads JWKS_URL again if the token names a key that is not known. Returns whether it is known now.
+
+        For a request that was not allowed. Raises KeysUnknown if the keys cannot be read.
+        """
+        scheme, secret = _parted(authorization)
+        return self.keys is not None and scheme == b"bearer" and await self.keys.learn(secret.decode("latin-1"))
+
+    def actor_of(self, token: bytes, now_s: float) -> str | None:
+        """Returns the actor's id, which is not empty; None if it is no valid token."""
+        claims = self._valid(token, now_s)
+        return None if claims is None else claims.actor_id
+
+    def _user(self, token: bytes, now_s: float) -> Identity | None:
+        claims = self._valid(token, now_s)
+        if claims is None:
+            return None
+        return Identity(f"user {claims.actor_id}", inf if claims.exp is UNSET else claims.exp)
+
+    def _valid(self, token: bytes, now_s: float) -> Claims | None:
+        if self.keys is not None and self._cached_with != self.keys.readings:
+            # A key may have been withdrawn, and what it signed with it.
+            self._cached.clear()
+            self._cached_with = self.keys.readings
         claims = self._cached.get(token) or self._verified(token)
-        return (
-            claims is not None
-            and (claims.exp is UNSET or now_s < claims.exp)
-            and (claims.nbf is UNSET or claims.nbf <= now_s)
-            and claims.actor_type == ACTOR_TYPE
-            and claims.actor_id != ""
-        )
+        return claims if claims is not None and self._demands.are_met(claims, now_s) else None
 
-    def _verified(self, token: bytes) -> _Claims | None:
+    def _verified(self, token: bytes) -> Claims | None:
         """Caches valid tokens only, so that invalid ones cannot evict them."""
         text = token.decode("latin-1")
-        claims = next((found for verifier in self._verifiers if (found := verifier.claims(text))), None)
+        verifiers = self._verifiers if self.keys is None else (*self._verifiers, *self.keys.named_by(text))
+        claims = next((found for verifier in verifiers if (found := verifier.claims(text))), None)
         if claims is not None:
             if len(self._cached) >= CACHED_TOKENS_MAX:
                 self._cached.clear()
             self._cached[token] = claims
         return claims
 
-    def _is_api_key(self, keys: Sequence[bytes]) -> bool:
+    def _api_key(self, keys: Sequence[bytes]) -> Identity | None:
         """Compares with every hash, also after a match, each in constant time."""
-        found = False
+        found = None
         for key in keys:
             digest = hashlib.sha256(key).digest()
-            for known in self._key_hashes:
-                found |= hmac.compare_digest(digest, known)
+            for number, known in enumerate(self._key_hashes):
+                if hmac.compare_digest(digest, known):
+                    found = Identity(f"key {number}")
         return found
+
+
+def _parted(authorization: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Returns the scheme in lower case, and the secret; both empty if the header is not one of these two words."""
+    parts = authorization[0].split() if len(authorization) == 1 else []
+    return (parts[0].lower(), parts[1]) if len(parts) == 2 else (b"", b"")
 
 
 def _user_names(secret: bytes) -> list[bytes]:
@@ -158,28 +160,32 @@ def _user_names(secret: bytes) -> list[bytes]:
     return [decoded.removesuffix(b":")]
 
 
-def _secret(text: str) -> bytes:
+def _secret(text: str) -> Verifier:
     try:
-        return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
-    except jwt.InvalidKeyError as error:
-        raise ConfigError(f"JWT_SECRET: expected a secret text, found {'nothing' if not text else 'a key'}") from error
+        return Verifier.of_secret(text)
+    except ValueError as error:
+        raise ConfigError(f"JWT_SECRET: expected a secret text, found {error}") from error
 
 
-def _public(pem: str) -> _Verifier:
+def _public(pem: str) -> Verifier:
     try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError("JWT_PUBLIC_KEY: expected an RSA or P-256 public key in PEM") from error
-    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return _Verifier("ES256", key)
-    if isinstance(key, RSAPublicKey):
-        if key.key_size < RSA_BITS_MIN:
-            raise ConfigError(f"JWT_PUBLIC_KEY: expected at least {RSA_BITS_MIN} bits, found {key.key_size}")
-        return _Verifier("RS256", key)
-    raise ConfigError("JWT_PUBLIC_KEY: expected an RSA or P-256 public key in PEM")
+        return Verifier.of_pem(pem)
+    except ValueError as error:
+        raise ConfigError(f"JWT_PUBLIC_KEY: {error}") from error
 
 
-def _hash(text: str) -> bytes:
+def _key_set(url: str, demands: Demands) -> KeySet:
+    if demands.issuer is None or demands.audience is None:
+        # An issuer signs tokens for all of its applications, and often for all of its customers, with the same keys.
+        raise ConfigError("JWKS_URL: expected JWT_ISSUER and JWT_AUDIENCE to be set as well")
+    try:
+        return KeySet(url)
+    except ValueError as error:
+        raise ConfigError(f"JWKS_URL: {error}") from error
+
+
+def key_hash(setting: str, text: str) -> bytes:
+    """Returns the bytes of a hash in hex. Raises ConfigError."""
     if not _SHA256_HEX.fullmatch(text):
-        raise ConfigError("API_KEY_HASHES: expected SHA-256 hashes of 64 hexadecimal digits, separated by commas")
+        raise ConfigError(f"{setting}: expected SHA-256 hashes of 64 hexadecimal digits, separated by commas")
     return bytes.fromhex(text)

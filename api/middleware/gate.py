@@ -7,7 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from api.http.limits import TOO_MANY_CONNECTIONS, URL_BYTES_KEY, WIRE_KEY, Refusal, refused
-from api.middleware.auth import Credentials
+from api.middleware.auth import IDENTITY_KEY, Credentials, Identity
+from api.middleware.jwks import KeysUnknown
 from api.middleware.observe import exchange_of
 
 
@@ -42,10 +43,17 @@ class Gate:
             if wire is not None and wire.is_spare:
                 await _refuse(TOO_MANY_CONNECTIONS, scope, receive, send)
                 return
-            if not self._allowed(scope):
+            try:
+                identity = await self._identity(scope)
+            except KeysUnknown:
+                exchange_of(scope).refused = "keys_unknown"
+                await errors.unverifiable()(scope, receive, send)
+                return
+            if identity is None:
                 exchange_of(scope).refused = "credentials"
                 await errors.unauthorized()(scope, receive, send)
                 return
+            scope[IDENTITY_KEY] = identity
             if wire is not None:
                 wire.mark_authenticated()
         url_bytes = scope.get(URL_BYTES_KEY) or len(scope["raw_path"]) + len(scope["query_string"])
@@ -55,9 +63,13 @@ class Gate:
         else:
             await _refuse(refusal, scope, receive, send)
 
-    def _allowed(self, scope: Scope) -> bool:
+    async def _identity(self, scope: Scope) -> Identity | None:
+        """Raises KeysUnknown."""
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-        return self._credentials.allow(authorization, time.time())
+        identity = self._credentials.identity(authorization, time.time())
+        if identity is None and await self._credentials.learn_key(authorization):
+            return self._credentials.identity(authorization, time.time())
+        return identity
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,8 @@
 """The metrics of the API, over all its processes. docs/ops.md describes each."""
 
 from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
 from math import inf, nan
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,17 @@ BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 # `_created` series would double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class ExportEnd(StrEnum):
+    """COMPLETE  all was sent
+    CUT       Redis or the generation was gone, or this process stopped
+    GONE      the client was
+    """
+
+    COMPLETE = "complete"
+    CUT = "cut"
+    GONE = "gone"
 
 
 class _Series(NamedTuple):
@@ -43,11 +56,11 @@ class Metrics:
             self._published = CollectorRegistry()
             MultiProcessCollector(self._published, str(slot.folder))  # type: ignore[no-untyped-call]
             self._published.register(_Processes(slot.folder))
-        self._requests = Counter(
-            "order_groups_api_requests",
-            "Requests answered.",
-            ("route", "method", "plan", "status"),
-            registry=self.registry,
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
+        latest = partial(Gauge, registry=self.registry, multiprocess_mode="livemostrecent")
+        self._requests = counter(
+            "order_groups_api_requests", "Requests answered.", ("route", "method", "plan", "status")
         )
         self._durations = Histogram(
             "order_groups_api_request_duration_seconds",
@@ -56,57 +69,45 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
-        self._refused = Counter(
-            "order_groups_api_refused", "Requests and connections refused.", ("reason",), registry=self.registry
-        )
-        unavailable = Counter(
+        self._refused = counter("order_groups_api_refused", "Requests and connections refused.", ("reason",))
+        unavailable = counter(
             "order_groups_api_redis_unavailable",
             "Requests that Redis refused, or did not answer in time.",
             ("refusal",),
-            registry=self.registry,
         )
         # All series exist from the start, so that the first refusal is an increase.
         self._unavailable = {refusal: unavailable.labels(refusal or "-") for refusal in (*Refusal, None)}
-        self.log_lines_lost = Counter(
-            "order_groups_api_access_lines_lost",
-            "Lines of the access log that could not be written.",
-            registry=self.registry,
+        self.log_lines_lost = counter(
+            "order_groups_api_access_lines_lost", "Lines of the access log that could not be written."
         )
-        self.in_flight = Gauge(
-            "order_groups_api_requests_in_flight",
-            "Requests that count against API_CONCURRENCY_MAX.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        self.jwks_failures = counter("order_groups_api_jwks_failures", "Regular readings of JWKS_URL that failed.")
+        self.in_flight = gauge(
+            "order_groups_api_requests_in_flight", "Requests that count against API_CONCURRENCY_MAX."
         )
-        self.waiting = Gauge(
-            "order_groups_api_waiting",
-            "Requests that wait until their X-Min-Position is reached.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        self.waiting = gauge("order_groups_api_waiting", "Requests that wait until their X-Min-Position is reached.")
+        self.connections = gauge("order_groups_api_connections", "Open connections.")
+        self.exports = gauge(
+            "order_groups_api_exports_in_progress", "Exports that are being sent, which count against API_EXPORTS_MAX."
         )
-        self.connections = Gauge(
-            "order_groups_api_connections",
-            "Open connections.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        exports = counter("order_groups_api_exports", "Exports that ended.", ("end",))
+        self._exports = {end: exports.labels(end) for end in ExportEnd}
+        self._export_rows = counter("order_groups_api_export_rows", "Rows of exports that ended.")
+        self.work = gauge("order_groups_api_work", "Cost of the lists in progress, which counts against API_WORK_MAX.")
+        self.work_waiting = gauge("order_groups_api_work_waiting", "Lists that wait for their turn.")
+        self.subscribers = gauge("order_groups_api_subscribers", "Open streams of changes.")
+        self.followed_lists = gauge(
+            "order_groups_api_followed_lists", "Different lists that subscribers follow, in each process."
         )
-        self._lag = Gauge(
+        self.events_sent = counter("order_groups_api_events_sent", "Events and heartbeats sent to subscribers.")
+        self._lag = latest(
             "order_groups_api_lag",
             "Events between what is served and the end of the log that the projector stored last.",
-            registry=self.registry,
-            multiprocess_mode="livemostrecent",
         )
-        self._end_age = Gauge(
-            "order_groups_api_end_age_seconds",
-            "Since the projector last stored the end of the log.",
-            registry=self.registry,
-            multiprocess_mode="livemostrecent",
+        self._end_age = latest(
+            "order_groups_api_end_age_seconds", "Since the projector last stored the end of the log."
         )
-        self._diverged = Gauge(
-            "order_groups_api_log_diverged",
-            "1 while the log holds other events than were applied.",
-            registry=self.registry,
-            multiprocess_mode="livemostrecent",
+        self._diverged = latest(
+            "order_groups_api_log_diverged", "1 while the log holds other events than were applied."
         )
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # prometheus_client's look-up by labels costs more than counting.
@@ -132,6 +133,10 @@ class Metrics:
 
     def unavailable(self, refusal: Refusal | None) -> None:
         self._unavailable[refusal].inc()
+
+    def exported(self, end: ExportEnd, rows: int) -> None:
+        self._exports[end].inc()
+        self._export_rows.inc(rows)
 
     def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
         self._watched.append((gauge, read))

@@ -26,23 +26,28 @@ _random = random.Random()
 
 
 class Exchange:
-    """One request and its answer so far. The route sets `plan` and `rows`.
+    """One request and its answer so far. The route sets `plan` and `rows`. `started`: by `perf_counter`.
 
     `on_start` is called once, when the answer begins. Between `release_slot` and `retake_slot` the request waits, and
     does not count as concurrent.
     """
 
     __slots__ = (
-        *("_send", "bytes_sent", "on_start", "plan", "refused", "request_id", "rows", "status"),
-        *("release_slot", "retake_slot"),
+        *("_send", "bytes_sent", "headers", "on_start", "plan", "refused", "request_id", "rows", "status"),
+        *("answered_s", "release_slot", "retake_slot", "started"),
     )
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: bytes, started: float) -> None:
         self._send = send
         self.request_id = request_id
+        # Of every answer, also of one that a middleware makes.
+        self.headers = [(b"x-request-id", request_id)]
         # 0 until the answer begins.
         self.status = 0
         self.bytes_sent = 0
+        self.started = started
+        # Seconds until a stream began: how long it takes is up to its client, and no measure of ours.
+        self.answered_s: float | None = None
         self.plan = "-"
         self.rows: int | None = None
         self.refused: str | None = None
@@ -50,10 +55,13 @@ class Exchange:
         self.release_slot: Callable[[], None] = _nothing
         self.retake_slot: Callable[[], None] = _nothing
 
+    def begin_stream(self) -> None:
+        self.answered_s = perf_counter() - self.started
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
             if self.on_start is not None:
                 self.on_start()
         else:
@@ -72,7 +80,7 @@ def exchange_of(scope: Scope) -> Exchange:
 
 
 class Observer:
-    """Records the outcome of requests. `templates`: the paths of routes, with at most one parameter, at the end."""
+    """Records the outcome of requests. `templates`: the paths of routes, with at most one parameter."""
 
     def __init__(self, metrics: Metrics, log: AccessLog, templates: Sequence[str]) -> None:
         self.metrics = metrics
@@ -83,7 +91,8 @@ class Observer:
     def answered(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
         method: str = scope["method"]
         route = self._route(scope["path"])
-        self.metrics.answered(route, _METHODS.get(method, _OTHER), exchange.plan, exchange.status, seconds)
+        measured_s = seconds if exchange.answered_s is None else exchange.answered_s
+        self.metrics.answered(route, _METHODS.get(method, _OTHER), exchange.plan, exchange.status, measured_s)
         if exchange.refused is not None:
             self.metrics.refused(exchange.refused)
         if self._log.is_on:
@@ -115,7 +124,7 @@ class Observer:
 
     def _route(self, path: str) -> str:
         """Returns the template of the path, `other` if there is none: clients must not be able to create labels."""
-        found = self._paths.get(path)
+        found = self._paths.get(path, self._paths.get(path.removesuffix("/")))
         if found is None:
             found = next((template for prefix, template in self._prefixes if path.startswith(prefix)), _OTHER)
         return found
@@ -133,7 +142,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        exchange = scope[KEY] = Exchange(send, given_id(scope["headers"]) or new_id())
+        exchange = scope[KEY] = Exchange(send, given_id(scope["headers"]) or new_id(), started)
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as error:

@@ -3,82 +3,23 @@
 import json
 from typing import Any
 
-from api import errors
+from api import errors as problems
 from api.http import limits
 from api.http.limits import Refusal
+from api.openapi import counted
+from api.openapi.forms import Json, exactly
+from api.openapi.groups import GROUP_PROPERTIES, ORDER_PROPERTIES
 from api.params.query import LIMIT_MAX
-
-Json = dict[str, Any]
+from projector.readmodel.query.explain import MEANINGS
+from projector.readmodel.query.plan import PlanTaken
 
 _POSITION = "orders/0@81234,orders/1@90210"
-_ORDER: Json = {
-    "id": "order_01A",
-    "display_id": 41,
-    "seller_id": "sel_01",
-    "customer_id": "cus_01HXYZ",
-    "sales_channel_id": "sc_web",
-    "status": "pending",
-    "currency_code": "eur",
-    "total": 3700,
-    "created_at": "2026-06-01T10:00:00.000Z",
-    "updated_at": "2026-06-01T10:00:00.000Z",
-}
-_GROUP: Json = {
-    "id": "og_01HXYZ8Q2M4N6P8R0T2V4W6X8Y",
-    "customer_id": "cus_01HXYZ",
-    "seller_count": 2,
-    "total": 7400,
-    "created_at": "2026-06-01T10:00:00.000Z",
-    "updated_at": "2026-06-01T10:00:00.000Z",
-}
-LIST_EXAMPLE: Json = {"order_groups": [_GROUP], "count": 1, "offset": 0, "limit": 20}
-ONE_EXAMPLE: Json = {"order_group": {**_GROUP, "seller_count": 1, "total": 3700, "orders": [_ORDER]}}
 
 
-def _text(description: str, **more: Any) -> Json:
-    return {"type": "string", "description": description, **more}
-
-
-def _or_null(kind: str, description: str, **more: Any) -> Json:
-    return {"type": [kind, "null"], "description": description, **more}
-
-
-_TIME = {"format": "date-time", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"}
-_TOTAL = "Exact: at most six decimal places, without trailing zeros."
-_TEXTS: Json = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
-
-_ORDER_PROPERTIES: Json = {
-    "id": _text("The order's id."),
-    "display_id": _or_null("integer", "The order's own number."),
-    "seller_id": _text("The seller's id."),
-    "customer_id": _or_null("string", "null for a guest."),
-    "sales_channel_id": _or_null("string", "The sales channel's id."),
-    "status": _text("Such as `pending`, `completed`, `canceled`; other values are passed through."),
-    "currency_code": _or_null("string", "Three letters."),
-    "total": {"type": "number", "description": _TOTAL},
-    "created_at": _text("UTC.", **_TIME),
-    "updated_at": _text("UTC.", **_TIME),
-}
-_GROUP_PROPERTIES: Json = {
-    "id": _text("The group's id, always included."),
-    "customer_id": _or_null("string", "The customer of the earliest order; null for a guest."),
-    "seller_count": {"type": "integer", "minimum": 1, "description": "The number of different sellers."},
-    "total": {"type": "number", "description": f"The sum of the orders in every status. {_TOTAL}"},
-    "created_at": _text("When the earliest order was created. UTC.", **_TIME),
-    "updated_at": _text("When an order was last changed. UTC.", **_TIME),
-    "display_id": _or_null("integer", "The group's number."),
-    "cart_id": _or_null("string", "The cart that was checked out."),
-    "currency_code": _or_null("string", "The currency of all orders; null if they differ."),
-    "seller_ids": {**_TEXTS, "description": "Sorted."},
-    "statuses": {**_TEXTS, "description": "Sorted."},
-    "sales_channel_ids": {**_TEXTS, "description": "Sorted."},
-    "order_count": {"type": "integer", "minimum": 1, "description": "The number of orders."},
-    "orders": {
-        "type": "array",
-        "items": {"$ref": "#/components/schemas/Order"},
-        "description": "Sorted by `created_at`, then `id`. With a `seller_id` filter only the orders of these sellers.",
-    },
-}
+_KINDS = (
+    *("invalid_data", "not_found", "not_allowed", "forbidden", "conflict"),
+    *("too_many_requests", "unavailable", "unknown_error"),
+)
 
 
 def schemas() -> Json:
@@ -86,17 +27,17 @@ def schemas() -> Json:
         "Order": {
             "type": "object",
             "description": "One seller's part of a checkout. `fields` selects the fields.",
-            "properties": _ORDER_PROPERTIES,
+            "properties": ORDER_PROPERTIES,
             "additionalProperties": False,
         },
         "OrderGroup": {
             "type": "object",
             "description": "A whole checkout. `fields` selects the fields.",
-            "properties": _GROUP_PROPERTIES,
+            "properties": GROUP_PROPERTIES,
             "required": ["id"],
             "additionalProperties": False,
         },
-        "OrderGroupList": _exactly(
+        "OrderGroupList": exactly(
             order_groups={
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/OrderGroup"},
@@ -109,25 +50,46 @@ def schemas() -> Json:
             },
             offset={"type": "integer", "minimum": 0},
             limit={"type": "integer", "minimum": 0, "maximum": LIMIT_MAX},
+            _optional={
+                **counted.list_properties(),
+                "next": {
+                    "type": ["string", "null"],
+                    "description": "Only with `after`: that of the next page, null if this is the last one.",
+                },
+            },
         ),
-        "OrderGroupAnswer": _exactly(order_group={"$ref": "#/components/schemas/OrderGroup"}),
-        "Unauthorized": _exactly(message={"const": "Unauthorized"}),
+        **counted.schemas(),
+        "OrderGroupAnswer": exactly(order_group={"$ref": "#/components/schemas/OrderGroup"}),
+        "Explained": exactly(
+            plan={"enum": [str(plan) for plan in PlanTaken]},
+            steps={
+                "type": "array",
+                "items": exactly(
+                    call={"type": "integer", "minimum": 1},
+                    shard={"type": "integer", "minimum": 0},
+                    what={"enum": [*MEANINGS]},
+                    key={"type": "string", "description": "In Redis."},
+                    groups={"type": "integer", "minimum": 0, "description": "Left after the step."},
+                    meaning={"type": "string"},
+                ),
+            },
+            count={"type": "integer", "minimum": 0},
+            rows={"type": "integer", "minimum": 0},
+            ms={"type": "number", "minimum": 0, "description": "With all round trips to Redis."},
+        ),
+        "Unauthorized": exactly(message={"const": "Unauthorized"}),
         "Error": {
-            **_exactly(
-                type={"enum": ["invalid_data", "not_found", "not_allowed", "unavailable", "unknown_error"]},
+            **exactly(
+                type={"enum": [*_KINDS]},
                 message={"type": "string"},
             ),
             "description": "The body of every error but 401 and 500.",
         },
-        "UnknownError": _exactly(
+        "UnknownError": exactly(
             code={"const": "unknown_error"}, type={"const": "unknown_error"}, message={"type": "string"}
         ),
-        "State": _exactly(status={"enum": ["live", "ready"]}),
+        "State": exactly(status={"enum": ["live", "ready"]}),
     }
-
-
-def _exactly(**properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 # One partition's next offset, as api/freshness/positions.py reads it.
@@ -151,11 +113,20 @@ def headers() -> Json:
             "description": "That of the request, or a new one; also in the access log.",
             "schema": _REQUEST_ID,
         },
+        "Link": {
+            "description": 'Only with `after`, and not at the end: `<URL of the next page>; rel="next"`.',
+            "schema": {"type": "string"},
+        },
+        "X-Export-Count": {
+            "description": "The groups that the export holds; those that vanish while it is sent are left out.",
+            "schema": {"type": "integer", "minimum": 0},
+        },
+        "Content-Disposition": {"description": "The name of the file.", "schema": {"type": "string"}},
         "Cache-Control": {"description": "Must be revalidated at each use.", "schema": {"const": "private, no-cache"}},
         "Retry-After": {
             "description": "Seconds to wait before the next attempt.",
             "schema": {"type": "integer", "minimum": 1},
-            "example": errors.RETRY_AFTER_S,
+            "example": problems.RETRY_AFTER_S,
         },
     }
 
@@ -165,27 +136,26 @@ def header_parameters() -> Json:
     return {
         "IfNoneMatch": _header(
             "If-None-Match",
-            "An earlier `ETag`: 304 while the answer is unchanged, without reading a document.",
-            '"4f2a"',
+            'An earlier `ETag`, such as `"4f2a"`: 304 while the answer is unchanged, without reading a document.',
         ),
         "XMinPosition": _header(
             "X-Min-Position",
-            "Positions that the publisher returned. The request waits until the answer reflects them, for a limited "
-            "time, then 503: to read your own writes.",
-            "orders/0@81235",
+            "Positions that the publisher returned, such as `orders/0@81235`. The request waits until the answer "
+            "reflects them, for a limited time, then 503: to read your own writes.",
             {"type": "string", "pattern": rf"^{_ONE_POSITION}( *, *{_ONE_POSITION})*$"},
+        ),
+        "LastEventID": _header(
+            "Last-Event-ID", "The `id` of the last event that the client has read, to go on behind it."
         ),
         "XRequestId": _header(
             "X-Request-Id",
             "The id of this request in the answer and in the access log; ignored if it does not match the pattern.",
-            "req-1",
         ),
     }
 
 
-def _header(name: str, description: str, example: str, schema: Json | None = None) -> Json:
-    schema = schema or {"type": "string"}
-    return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
+def _header(name: str, description: str, schema: Json | None = None) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": schema or {"type": "string"}}
 
 
 # Statuses that every path may answer, with or without credentials.
@@ -197,28 +167,50 @@ def responses() -> Json:
     invalid = "Invalid request: Expected type: 'number' for field 'limit', got: 'abc'"
     missing = "OrderGroup id not found: og_unknown"
     return {
-        "304": {"description": "Not modified since the `ETag` of the request. No body.", "headers": _carried()},
+        "304": {"description": "Not modified since the `ETag` of the request. No body.", "headers": carried()},
         "400": _error("Invalid parameters; the message has at most three issues.", _typed("invalid_data", invalid)),
-        "401": _error("Missing, invalid or expired credentials.", _sent(errors.unauthorized()), "Unauthorized"),
+        "401": _error("Missing, invalid or expired credentials.", _sent(problems.unauthorized()), "Unauthorized"),
         "404": _error("No such group.", _typed("not_found", missing), extra=("X-Projection-Position",)),
-        "405": _error("Only GET and HEAD are served.", _typed("not_allowed", "Method not allowed: POST")),
+        "405": _error(
+            "Only GET and HEAD are served; of actions, also POST.",
+            _typed("not_allowed", "Method not allowed: POST"),
+        ),
         "408": _refusal("The request did not arrive in time.", limits.TOO_SLOW),
-        "413": _refusal("The request has a body.", limits.BODY_NOT_WANTED),
+        "413": _refusal("The request has a body, or too long a one for an action.", limits.BODY_NOT_WANTED),
         "414": _refusal("The URL is too long.", limits.url_too_long(limits.URL_BYTES_MAX)),
+        "429": _error(
+            "Too much work of this client is in progress, or there are too many streams.",
+            _sent(problems.own_limit()),
+            extra=("Retry-After",),
+        ),
         "431": _refusal("The headers are too large, or too many.", limits.HEADERS_TOO_LARGE),
-        "500": _error("An internal error.", _sent(errors.unknown()), "UnknownError"),
+        "500": _error("An internal error.", _sent(problems.unknown()), "UnknownError"),
         "503": _error(
-            "Redis is unreachable or slow, there are too many requests, or `X-Min-Position` was not reached in time.",
-            _sent(errors.unavailable()),
+            "Redis is unreachable or slow, there are too many requests, `X-Min-Position` was not reached in time, or "
+            "the keys that check tokens cannot be read.",
+            _sent(problems.unavailable()),
             extra=("Retry-After",),
         ),
     }
 
 
-def success(schema: str, description: str, example: Json, *, versioned: bool) -> Json:
-    """Returns a 200. `versioned`: with the headers that identify the state of the read model."""
-    carried = _carried() if versioned else _carried(("X-Request-Id",))
-    return {"description": description, "headers": carried, "content": _content(schema, example)}
+def request_headers(*names: str) -> list[Json]:
+    return [{"$ref": f"#/components/parameters/{name}"} for name in (*names, "XRequestId")]
+
+
+def errors(*statuses: str) -> Json:
+    return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
+
+
+def success(schema: str, description: str, example: Json, *, versioned: bool, more: tuple[str, ...] = ()) -> Json:
+    """Returns a 200. `versioned`: with the headers that identify the state of the read model. `more`: other headers."""
+    headers = carried((*(VERSIONED if versioned else ("X-Request-Id",)), *more))
+    return {"description": description, "headers": headers, "content": _content(schema, example)}
+
+
+def error(description: str, kind: str, message: str) -> Json:
+    """Returns an error with a body of the usual shape."""
+    return _error(description, _typed(kind, message))
 
 
 def _typed(kind: str, message: str) -> Json:
@@ -232,7 +224,7 @@ def _sent(response: Any) -> Json:
 
 def _error(description: str, example: Json, schema: str = "Error", extra: tuple[str, ...] = ()) -> Json:
     names = ("X-Request-Id", *extra)
-    return {"description": description, "headers": _carried(names), "content": _content(schema, example)}
+    return {"description": description, "headers": carried(names), "content": _content(schema, example)}
 
 
 def _refusal(description: str, refusal: Refusal) -> Json:
@@ -243,8 +235,8 @@ def _content(schema: str, example: Json) -> Json:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}}
 
 
-_VERSIONED = ("ETag", "X-Projection-Position", "X-Request-Id", "Cache-Control")
+VERSIONED = ("ETag", "X-Projection-Position", "X-Request-Id", "Cache-Control")
 
 
-def _carried(names: tuple[str, ...] = _VERSIONED) -> Json:
+def carried(names: tuple[str, ...] = VERSIONED) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

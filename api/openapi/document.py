@@ -1,16 +1,16 @@
 """The OpenAPI 3.1 document: clients are generated from it, and tests validate every answer against it."""
 
 import json
-from typing import Any
 
-from api.openapi import answers, query
-from api.openapi.answers import ANYWHERE, LIST_EXAMPLE, ONE_EXAMPLE, success
+from api.openapi import answers, counted, export, operators, query
+from api.openapi.answers import ANYWHERE, errors, request_headers, success
+from api.openapi.changes import changes
+from api.openapi.forms import Json
+from api.openapi.groups import EXPLAIN_EXAMPLE, LIST_EXAMPLE, ONE_EXAMPLE
 from projector.readmodel.query.fields import DEFAULT_FIELDS
 
 # Of the interface, not of the package: it changes when clients have to adapt.
 VERSION = "1.0.0"
-
-Json = dict[str, Any]
 
 _SECURITY = {
     "jwt": {
@@ -42,18 +42,24 @@ def openapi() -> Json:
         },
         "servers": [{"url": "/", "description": "This server."}],
         "security": [{name: []} for name in _SECURITY],
-        "tags": [{"name": "Order groups"}, {"name": "Health"}],
+        "tags": [{"name": "Order groups"}, {"name": operators.TAG}, {"name": "Health"}],
         "paths": {
             "/admin/order-groups": {"get": _list()},
+            "/admin/order-groups/export": {"get": _export()},
+            "/admin/order-groups/explain": {"get": _explain()},
+            "/admin/order-groups/changes": {"get": changes()},
+            "/admin/order-groups/histogram": {"get": _histogram()},
             "/admin/order-groups/{id}": {"get": _one()},
+            "/admin/orders/{id}/order-group": {"get": _of_order()},
+            **operators.paths(),
             "/health/live": {"get": _live()},
             "/health/ready": {"get": _ready()},
         },
         "components": {
-            "schemas": {**query.schemas(), **answers.schemas()},
+            "schemas": {**query.schemas(), **answers.schemas(), **operators.schemas()},
             "parameters": answers.header_parameters(),
             "headers": answers.headers(),
-            "responses": answers.responses(),
+            "responses": {**answers.responses(), **operators.responses()},
             "securitySchemes": _SECURITY,
         },
     }
@@ -68,34 +74,101 @@ def _list() -> Json:
         "operationId": "listOrderGroups",
         "summary": "List order groups",
         "tags": ["Order groups"],
-        "parameters": [*query.list_parameters(), *_request_headers("IfNoneMatch", "XMinPosition")],
+        "parameters": [*query.list_parameters(), *request_headers("IfNoneMatch", "XMinPosition")],
         "responses": {
             "200": success(
-                "OrderGroupList", "A page, and the count of all groups that match.", LIST_EXAMPLE, versioned=True
+                "OrderGroupList",
+                "A page, and the count of all groups that match.",
+                LIST_EXAMPLE,
+                versioned=True,
+                more=("Link",),
             ),
-            **_errors("304", "400", "401", *ANYWHERE),
+            **errors("304", "400", "401", "429", *ANYWHERE),
+        },
+    }
+
+
+def _export() -> Json:
+    return {
+        "operationId": "exportOrderGroups",
+        "summary": "Export order groups as a file",
+        "tags": ["Order groups"],
+        "parameters": [*export.parameters(), *request_headers("XMinPosition")],
+        "responses": {"200": export.success(), **errors("400", "401", "429", *ANYWHERE)},
+    }
+
+
+def _explain() -> Json:
+    return {
+        "operationId": "explainOrderGroups",
+        "summary": "Explain how a list is answered",
+        "tags": ["Order groups"],
+        "parameters": [*query.list_parameters(), *request_headers()],
+        "responses": {
+            "200": success(
+                "Explained",
+                "The plan, its steps in Redis, and the time of one run.",
+                EXPLAIN_EXAMPLE,
+                versioned=False,
+                more=("X-Projection-Position", "Cache-Control"),
+            ),
+            **errors("400", "401", "429", *ANYWHERE),
+        },
+    }
+
+
+def _histogram() -> Json:
+    return {
+        "operationId": "countOrderGroups",
+        "summary": "Count order groups by day, week or month",
+        "tags": ["Order groups"],
+        "parameters": [
+            counted.by_parameter(),
+            *query.filter_parameters(),
+            counted.sums_parameter(),
+            *request_headers("IfNoneMatch", "XMinPosition"),
+        ],
+        "responses": {
+            "200": success(
+                "Histogram",
+                "The groups that match, by when they were created. Each interval is exact, and reflects at least the "
+                "positions that are named.",
+                counted.HISTOGRAM_EXAMPLE,
+                versioned=True,
+            ),
+            **errors("304", "400", "401", "429", *ANYWHERE),
         },
     }
 
 
 def _one() -> Json:
-    group_id = {
+    return _group("getOrderGroup", "Get one order group", "The group's id", LIST_EXAMPLE["order_groups"][0]["id"])
+
+
+def _of_order() -> Json:
+    example = ONE_EXAMPLE["order_group"]["orders"][0]["id"]
+    return _group("getOrderGroupOfOrder", "Get the order group of an order", "The order's id", example, "429")
+
+
+def _group(operation: str, summary: str, of: str, example: str, *more: str) -> Json:
+    """`more`: other errors."""
+    found_by = {
         "name": "id",
         "in": "path",
         "required": True,
-        "description": "The group's id, percent-encoded.",
+        # No `example`: Swagger UI would send it.
+        "description": f"{of}, percent-encoded, such as `{example}`.",
         "schema": {"type": "string", "minLength": 1},
-        "example": LIST_EXAMPLE["order_groups"][0]["id"],
     }
     fields = query.fields_parameter((*DEFAULT_FIELDS, "orders"))
     return {
-        "operationId": "getOrderGroup",
-        "summary": "Get one order group",
+        "operationId": operation,
+        "summary": summary,
         "tags": ["Order groups"],
-        "parameters": [group_id, fields, *_request_headers("IfNoneMatch", "XMinPosition")],
+        "parameters": [found_by, fields, *request_headers("IfNoneMatch", "XMinPosition")],
         "responses": {
             "200": success("OrderGroupAnswer", "The group, by default with its orders.", ONE_EXAMPLE, versioned=True),
-            **_errors("304", "400", "401", "404", *ANYWHERE),
+            **errors("304", "400", "401", "404", *more, *ANYWHERE),
         },
     }
 
@@ -119,14 +192,6 @@ def _health(operation: str, summary: str, state: str, description: str) -> Json:
         "summary": summary,
         "tags": ["Health"],
         "security": [],
-        "parameters": _request_headers(),
-        "responses": {"200": success("State", description, {"status": state}, versioned=False), **_errors(*ANYWHERE)},
+        "parameters": request_headers(),
+        "responses": {"200": success("State", description, {"status": state}, versioned=False), **errors(*ANYWHERE)},
     }
-
-
-def _request_headers(*names: str) -> list[Json]:
-    return [{"$ref": f"#/components/parameters/{name}"} for name in (*names, "XRequestId")]
-
-
-def _errors(*statuses: str) -> Json:
-    return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}

@@ -2,17 +2,24 @@
 
 from collections.abc import Iterable
 
-from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, Fields
+from projector.readmodel.query.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, RELATIONS, Fields
 
 LIST_DEFAULTS = DEFAULT_FIELDS
 ONE_DEFAULTS = (*DEFAULT_FIELDS, "orders.*")
 
-_ALL_OF_ORDERS = ("orders", "*orders", "orders.*")
-_KNOWN_NAMES = frozenset((*GROUP_FIELDS, *_ALL_OF_ORDERS, *(f"orders.{name}" for name in ORDER_FIELDS)))
+# Name -> what it shows of each order. An order without its id is of no use; nor is a relation.
+_OF_ORDERS: dict[str, tuple[str, ...]] = {f"orders.{name}": ("id", name) for name in ORDER_FIELDS}
+_OF_ORDERS |= dict.fromkeys(("orders", "*orders", "orders.*"), ORDER_FIELDS)
+for _relation, _names in RELATIONS.items():
+    _path = f"orders.{_relation}"
+    _all = tuple(f"{_relation}.{name}" for name in _names)
+    _OF_ORDERS |= {f"orders.{name}": ("id", f"{_relation}.id", name) for name in _all}
+    _OF_ORDERS |= dict.fromkeys((_path, f"*{_path}", f"{_path}.*"), ("id", *_all))
+_KNOWN_NAMES = frozenset((*GROUP_FIELDS, *_OF_ORDERS))
 
 
 def parse_fields(text: str | None, defaults: tuple[str, ...]) -> Fields:
-    """`text` is None if the parameter is absent. Unknown names are ignored.
+    """`text` is None if the parameter is absent. Unknown names are ignored, but one below `orders` shows the orders.
 
     A port of `FieldParser` in @medusajs/framework 2.18: one clause without a modifier makes all clauses plain names. A
     space counts as `+`, because `+` in a query string decodes to it.
@@ -39,7 +46,13 @@ def _modified(defaults: Iterable[str], clauses: Iterable[str]) -> Iterable[str]:
         name = clause.strip().removeprefix("+") if clause[0] in "+ " else clause
         if name in _KNOWN_NAMES:
             names[name] = None
+        elif _is_below_orders(name):
+            names["orders.id"] = None
     return names
+
+
+def _is_below_orders(name: str) -> bool:
+    return name.removeprefix("*").startswith("orders.")
 
 
 def _remove(names: dict[str, None], name: str) -> None:
@@ -53,13 +66,18 @@ def _resolve(names: Iterable[str]) -> Fields:
     wanted = {"id"}
     of_orders: set[str] = set()
     for name in names:
-        if name in _ALL_OF_ORDERS:
-            of_orders.update(ORDER_FIELDS)
-        elif name.startswith("orders."):
-            of_orders.add(name.removeprefix("orders."))
+        if _is_below_orders(name) or name in _OF_ORDERS:
+            of_orders.update(_OF_ORDERS.get(name, ("id",)))
         else:
             wanted.add(name)
-    order = tuple(name for name in ORDER_FIELDS if name in of_orders)
-    if order:
+    if of_orders:
         wanted.add("orders")
-    return Fields(tuple(name for name in GROUP_FIELDS if name in wanted), order)
+    relations = {
+        relation: tuple(name for name in of_relation if f"{relation}.{name}" in of_orders)
+        for relation, of_relation in RELATIONS.items()
+    }
+    return Fields(
+        tuple(name for name in GROUP_FIELDS if name in wanted),
+        tuple(name for name in ORDER_FIELDS if name in of_orders),
+        tuple((relation, chosen) for relation, chosen in relations.items() if chosen),
+    )

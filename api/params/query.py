@@ -1,15 +1,19 @@
-"""Parses a query string to a `Query`, or to the issues in it, with Medusa's messages. Pure."""
+"""Parses a query string to a `Query`, or raises the issues in it, with Medusa's messages. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from api.params.after import after
+from api.params.aggregates import FACET_LIMIT_DEFAULT, FACET_LIMIT_MAX, by, facets, sums
 from api.params.fields import LIST_DEFAULTS, ONE_DEFAULTS, parse_fields
-from api.params.operators import Issue, date_intervals, number_intervals, one_of, too_long, wrong_type
+from api.params.operators import Issue, date_bounds, number_bounds, one_of, text, texts, too_long, wrong_type
 from api.params.tree import LIST_VALUES_MAX, Node, TooMany, parse_tree, shortened
+from projector.readmodel.query.aggregates import Aggregates
 from projector.readmodel.query.fields import Fields
+from projector.readmodel.query.histogram import Unit
 from projector.readmodel.query.query import DATE_FIELDS, NUMBER_FIELDS, RANGE_FIELDS, Query
 from projector.readmodel.schema.keys import SORT_FIELDS, VALUE_FIELDS
 
@@ -21,7 +25,11 @@ ISSUES_MAX = 3
 # `parseInt` of more digits may be Infinity in JavaScript, which no parameter accepts.
 DIGITS_MAX = 308
 
-LIST_PARAMETERS = ("limit", "offset", "order", "fields", "q", "id", *VALUE_FIELDS, *RANGE_FIELDS, "with_deleted")
+PAGE_PARAMETERS = ("limit", "offset", "after", "order")
+FILTERS = ("q", "id", *VALUE_FIELDS, *RANGE_FIELDS, "with_deleted")
+COUNTED_PARAMETERS = ("facets", "facet_limit", "sums")
+LIST_PARAMETERS = (*PAGE_PARAMETERS, "fields", *FILTERS, *COUNTED_PARAMETERS)
+HISTOGRAM_PARAMETERS = ("by", *FILTERS, "sums")
 ONE_PARAMETERS = ("fields",)
 
 # parseInt of ECMAScript: its own white space, a sign, then the leading digits.
@@ -31,54 +39,87 @@ _PARSE_INT = re.compile(_BLANKS + r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)
 T = TypeVar("T")
 
 
-class InvalidRequest(Struct, frozen=True):
-    issues: tuple[str, ...]
+class InvalidRequest(Exception):
+    """The text is the message of the answer, with the first issues."""
 
-    @property
-    def message(self) -> str:
-        return "Invalid request: " + "; ".join(self.issues[:ISSUES_MAX])
+    def __init__(self, *issues: str) -> None:
+        super().__init__("Invalid request: " + "; ".join(issues[:ISSUES_MAX]))
 
 
-def parse_list(raw: str) -> Query | InvalidRequest:
-    """`raw`: the query string of a list, percent-encoded, without the question mark."""
-    if not raw:
-        return _DEFAULT_QUERY
+def parse_list(raw: str) -> Query:
+    """`raw`: the query string of a list, percent-encoded, without the question mark. Raises InvalidRequest."""
+    return parsed(raw, LIST_PARAMETERS, query_of) if raw else _DEFAULT_QUERY
+
+
+class HistogramQuery(Struct, frozen=True):
+    """`filters`: the list that is counted."""
+
+    filters: Query
+    unit: Unit
+    sums: bool
+
+
+def parse_histogram(raw: str) -> HistogramQuery:
+    """`raw`: the query string of a histogram; the filters are those of lists. Raises InvalidRequest."""
+    return parsed(raw, HISTOGRAM_PARAMETERS, _histogram)
+
+
+def _histogram(tree: dict[str, Node], issues: list[str]) -> HistogramQuery:
+    if "by" not in tree:
+        issues.append("Field 'by' is required")
+    unit = take(tree, "by", by, Unit.DAY, issues)
+    filters = query_of({name: node for name, node in tree.items() if name in FILTERS}, issues)
+    return HistogramQuery(filters, unit, take(tree, "sums", sums, False, issues))
+
+
+def parse_one(raw: str) -> Fields:
+    """`raw`: the query string of a single group; its only parameter is `fields`. Raises InvalidRequest."""
+    return parsed(raw, ONE_PARAMETERS, _one)
+
+
+def _one(tree: dict[str, Node], issues: list[str]) -> Fields:
+    return parse_fields(take(tree, "fields", text, None, issues), ONE_DEFAULTS)
+
+
+def parsed(raw: str, known: tuple[str, ...], read: Callable[[dict[str, Node], list[str]], T]) -> T:
+    """Returns what `read` makes of the parameters. Raises InvalidRequest if it adds an issue, or one is not `known`."""
     issues: list[str] = []
     try:
         tree = parse_tree(raw)
     except TooMany as error:
-        return InvalidRequest((str(error),))
-    query = _query(tree, issues)
-    _refuse_unknown(tree, LIST_PARAMETERS, issues)
-    return InvalidRequest(tuple(issues)) if issues else query
+        raise InvalidRequest(str(error)) from None
+    found = read(tree, issues)
+    if unknown := [name for name in tree if name not in known]:
+        issues.append(f"Unrecognized fields: '{shortened(', '.join(unknown))}'")
+    if issues:
+        raise InvalidRequest(*issues)
+    return found
 
 
-def parse_one(raw: str) -> Fields | InvalidRequest:
-    """`raw`: the query string of a single group; its only parameter is `fields`."""
-    issues: list[str] = []
-    try:
-        tree = parse_tree(raw)
-    except TooMany as error:
-        return InvalidRequest((str(error),))
-    fields = parse_fields(_take(tree, "fields", _text, None, issues), ONE_DEFAULTS)
-    _refuse_unknown(tree, ONE_PARAMETERS, issues)
-    return InvalidRequest(tuple(issues)) if issues else fields
+def query_of(tree: dict[str, Node], issues: list[str]) -> Query:
+    """Returns the list, with defaults where there is an issue, and adds the issues."""
+    limit = take(tree, "limit", _limit, LIMIT_DEFAULT, issues)
+    offset = take(tree, "offset", _count, 0, issues)
+    sort, descending = take(tree, "order", _order, ("created_at", True), issues)
+    fields = parse_fields(take(tree, "fields", text, None, issues), LIST_DEFAULTS)
+    needle = take(tree, "q", text, "", issues).casefold().encode()
+    ids = take(tree, "id", _ids, None, issues)
+    values = _present((field, take(tree, field, _filter_values, None, issues)) for field in VALUE_FIELDS)
+    dates = _present((field, take(tree, field, date_bounds, None, issues)) for field in DATE_FIELDS)
+    numbers = _present((field, take(tree, field, number_bounds, None, issues)) for field in NUMBER_FIELDS)
+    take(tree, "with_deleted", boolean, False, issues)
+    query = Query(limit, offset, sort, descending, needle, ids, values, dates + numbers, fields)
+    query = take(tree, "after", lambda name, node: after(name, text(name, node), query, tree), query, issues)
+    wanted = Aggregates(
+        take(tree, "facets", facets, (), issues),
+        take(tree, "facet_limit", _facet_limit, FACET_LIMIT_DEFAULT, issues),
+        take(tree, "sums", sums, False, issues),
+    )
+    # Equal lists are equal queries.
+    return structs.replace(query, aggregates=wanted) if wanted.are_wanted else query
 
 
-def _query(tree: dict[str, Node], issues: list[str]) -> Query:
-    limit = _take(tree, "limit", _limit, LIMIT_DEFAULT, issues)
-    offset = _take(tree, "offset", _count, 0, issues)
-    sort, descending = _take(tree, "order", _order, ("created_at", True), issues)
-    fields = parse_fields(_take(tree, "fields", _text, None, issues), LIST_DEFAULTS)
-    needle = _take(tree, "q", _text, "", issues).casefold()
-    ids = _take(tree, "id", _ids, None, issues)
-    values = _present((field, _take(tree, field, _filter_values, None, issues)) for field in VALUE_FIELDS)
-    dates = _present((field, _take(tree, field, date_intervals, None, issues)) for field in DATE_FIELDS)
-    numbers = _present((field, _take(tree, field, number_intervals, None, issues)) for field in NUMBER_FIELDS)
-    return Query(limit, offset, sort, descending, needle, ids, values, dates + numbers, fields)
-
-
-def _take(tree: dict[str, Node], name: str, parse: Callable[[str, Node], T], absent: T, issues: list[str]) -> T:
+def take(tree: dict[str, Node], name: str, parse: Callable[[str, Node], T], absent: T, issues: list[str]) -> T:
     if name not in tree:
         return absent
     try:
@@ -92,16 +133,10 @@ def _present(filters: Iterable[tuple[str, T | None]]) -> tuple[tuple[str, T], ..
     return tuple((field, value) for field, value in filters if value is not None)
 
 
-def _refuse_unknown(tree: dict[str, Node], known: tuple[str, ...], issues: list[str]) -> None:
-    unknown = [name for name in tree if name not in known]
-    if unknown:
-        issues.append(f"Unrecognized fields: '{shortened(', '.join(unknown))}'")
-
-
-def _text(name: str, node: Node) -> str:
-    if not isinstance(node, str):
-        raise wrong_type("string", name, node)
-    return node
+def boolean(name: str, node: Node) -> bool:
+    if node not in ("true", "false"):
+        raise wrong_type("boolean", name, node)
+    return node == "true"
 
 
 def _count(name: str, node: Node) -> int:
@@ -114,33 +149,39 @@ def _count(name: str, node: Node) -> int:
     return value
 
 
-def _limit(name: str, node: Node) -> int:
+def _limit(name: str, node: Node, most: int = LIMIT_MAX) -> int:
     value = _count(name, node)
-    if value > LIMIT_MAX:
-        raise Issue(f"Value for field '{name}' too big, expected at most: '{LIMIT_MAX}'")
+    if value > most:
+        raise Issue(f"Value for field '{name}' too big, expected at most: '{most}'")
+    return value
+
+
+def _facet_limit(name: str, node: Node) -> int:
+    value = _limit(name, node, FACET_LIMIT_MAX)
+    if value < 1:
+        raise Issue(f"Value for field '{name}' too small, expected at least: '1'")
     return value
 
 
 def _order(name: str, node: Node) -> tuple[str, bool]:
-    text = _text(name, node)
-    field = text.removeprefix("-")
+    wanted = text(name, node)
+    field = wanted.removeprefix("-")
     if field not in SORT_FIELDS:
-        raise one_of(SORT_FIELDS, name, text)
-    return field, text.startswith("-")
+        raise one_of(SORT_FIELDS, name, wanted)
+    return field, wanted.startswith("-")
 
 
 def _filter_values(name: str, node: Node) -> tuple[str, ...] | None:
-    return None if node == "" else _ids(name, node)
+    if node == "":
+        return None
+    values = _ids(name, node)
+    return tuple(sorted({value.lower() for value in values})) if name == "currency_code" else values
 
 
 def _ids(name: str, node: Node) -> tuple[str, ...]:
-    values = node if isinstance(node, list) else [node]
-    if len(values) > LIST_VALUES_MAX:
+    if isinstance(node, list) and len(node) > LIST_VALUES_MAX:
         raise too_long(name)
-    texts = [value for value in values if isinstance(value, str)]
-    if len(texts) < len(values):
-        raise wrong_type("string, array", name, node)
-    return tuple(sorted({text for text in texts if text}))
+    return tuple(sorted(set(texts(name, node)) - {""}))
 
 
-_DEFAULT_QUERY = _query({}, [])
+_DEFAULT_QUERY = query_of({}, [])

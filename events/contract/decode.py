@@ -106,6 +106,12 @@ def _step_by_step(value: bytes, headers: Headers) -> Read | None:
     return envelope.source, envelope.id, _decoded(decoder, bytes(envelope.data), "$.data", envelope.type)
 
 
+def type_of(value: bytes | None, headers: Headers) -> str:
+    """Returns the type of an event that `decode` has accepted, whatever its type."""
+    assert value is not None, "decode raises for a record without a value"
+    return (_binary(value, headers) if is_binary(headers) else _structured(value)).type
+
+
 def tie_break(source: str, event_id: str) -> int:
     """Returns a hash that orders events of equal version and time: arbitrary, but the same on every machine."""
     digest = blake2b(source.encode() + b"\0" + event_id.encode(), digest_size=8).digest()

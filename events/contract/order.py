@@ -6,7 +6,7 @@ The structs are the contract: they validate events, and the JSON Schema in docs/
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from events.contract.amount import amount_of
 from events.errors import InvalidEvent
@@ -17,6 +17,8 @@ INTEGER_MAX = 2**53 - 1
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
 Reference = Annotated[str, Meta(max_length=255)]
 Status = Annotated[str, Meta(min_length=1, max_length=64)]
+Word = Annotated[str, Meta(max_length=64)]
+Email = Annotated[str, Meta(max_length=320)]
 Currency = Annotated[str, Meta(pattern="^[A-Za-z]{3}(?!\\n)$", description="expected 3 letters")]
 Version = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Number = Annotated[int, Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
@@ -49,6 +51,17 @@ class _Order(Struct, gc=False, kw_only=True):
     cart_id: Reference | None | UnsetType = UNSET
     order_group_display_id: Number | None | UnsetType = UNSET
     deleted_at: Time | None | UnsetType = UNSET
+    order_group_created_at: Time | None | UnsetType = UNSET
+    order_group_customer_id: Reference | None | UnsetType = UNSET
+    payment_status: Word | None | UnsetType = UNSET
+    fulfillment_status: Word | None | UnsetType = UNSET
+    canceled_at: Time | None | UnsetType = UNSET
+    custom_display_id: Reference | None | UnsetType = UNSET
+    seller_name: Reference | None | UnsetType = UNSET
+    email: Email | None | UnsetType = UNSET
+    customer_name: Reference | None | UnsetType = UNSET
+    customer_first_name: Reference | None | UnsetType = UNSET
+    customer_last_name: Reference | None | UnsetType = UNSET
 
 
 class OrderCreated(_Order, gc=False, kw_only=True):
@@ -81,7 +94,22 @@ FIELDS = (
     "cart_id",
     "order_group_display_id",
     "deleted_at",
+    "order_group_created_at",
+    "order_group_customer_id",
+    "payment_status",
+    "fulfillment_status",
+    "canceled_at",
+    "custom_display_id",
+    "seller_name",
+    "email",
+    "customer_name",
+    "customer_first_name",
+    "customer_last_name",
 )
+
+
+# The fields that name people; see `without_personal_data`.
+PERSONAL_FIELDS = ("seller_name", "email", "customer_name", "customer_first_name", "customer_last_name")
 
 
 class OrderEvent(Struct, frozen=True, gc=False):
@@ -95,6 +123,12 @@ class OrderEvent(Struct, frozen=True, gc=False):
     order_id: str
     revision: Revision
     values: tuple[Any, ...]
+
+
+def without_personal_data(event: OrderEvent) -> OrderEvent:
+    """Returns the event as if PERSONAL_FIELDS were absent."""
+    named = zip(FIELDS, event.values, strict=True)
+    return structs.replace(event, values=tuple(UNSET if name in PERSONAL_FIELDS else value for name, value in named))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,30 +149,37 @@ def unix_us(time: datetime, path: str) -> int:
 
 def order_event(data: OrderCreated | OrderUpdated, tie_break: int) -> OrderEvent:
     """Converts `data`. Raises InvalidEvent for what structs cannot check: digits of `total`, the year of a time."""
-    created_at: int | UnsetType = UNSET
-    if isinstance(data.created_at, datetime):
-        created_at = unix_us(data.created_at, "$.data.created_at")
-    deleted_at: int | UnsetType | None
-    if isinstance(data.deleted_at, datetime):
-        deleted_at = unix_us(data.deleted_at, "$.data.deleted_at")
-    else:
-        deleted_at = data.deleted_at
-    version = data.version
+    currency, version = data.currency_code, data.version
     return OrderEvent(
         data.order_group_id,
         data.id,
         (0 if version is UNSET else version, unix_us(data.updated_at, "$.data.updated_at"), tie_break),
         (
-            created_at,
+            _us(data.created_at, "$.data.created_at"),
             data.seller_id,
             data.status,
             UNSET if data.total is UNSET else amount_of(bytes(data.total), "$.data.total"),
             data.customer_id,
             data.sales_channel_id,
-            data.currency_code,
+            currency.lower() if isinstance(currency, str) else currency,
             data.display_id,
             data.cart_id,
             data.order_group_display_id,
-            deleted_at,
+            _us(data.deleted_at, "$.data.deleted_at"),
+            _us(data.order_group_created_at, "$.data.order_group_created_at"),
+            data.order_group_customer_id,
+            data.payment_status,
+            data.fulfillment_status,
+            _us(data.canceled_at, "$.data.canceled_at"),
+            data.custom_display_id,
+            data.seller_name,
+            data.email,
+            data.customer_name,
+            data.customer_first_name,
+            data.customer_last_name,
         ),
     )
+
+
+def _us(time: datetime | UnsetType | None, path: str) -> int | UnsetType | None:
+    return unix_us(time, path) if isinstance(time, datetime) else time

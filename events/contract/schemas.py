@@ -32,7 +32,7 @@ RECORD_BYTES_MAX = EVENT_BYTES_MAX + 64 * 1024
 Json = dict[str, Any]
 
 _REQUIRED = [field.name for field in msgspec.structs.fields(Envelope) if field.required]
-_DATA: dict[str, type[OrderCreated | OrderUpdated]] = {CREATED: OrderCreated, UPDATED: OrderUpdated}
+_DATA: dict[str, type[msgspec.Struct]] = {CREATED: OrderCreated, UPDATED: OrderUpdated}
 
 
 def documents() -> dict[str, Json]:

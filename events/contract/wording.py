@@ -48,10 +48,23 @@ MEANINGS = {
     "total": "An exact decimal, as a number or a string: at most 15 significant digits, 6 of them after the point.",
     "customer_id": "Null for a guest." + _NULLABLE,
     "sales_channel_id": "Where it was sold." + _NULLABLE,
-    "currency_code": "Three letters, as in ISO 4217." + _NULLABLE,
+    "currency_code": "Three letters, as in ISO 4217; taken in lower case." + _NULLABLE,
     "display_id": "The order's own number." + _NULLABLE,
     "cart_id": "The cart that was checked out." + _NULLABLE,
     "order_group_display_id": "The group's number, the same in all its orders." + _NULLABLE,
+    "order_group_created_at": "When the group itself was made, the same in all its orders; without it, when its "
+    "earliest order was placed." + _NULLABLE,
+    "order_group_customer_id": "Who checked out, if the orders may be transferred to somebody else; null for a guest. "
+    "Without it, the customer of the earliest order.",
+    "payment_status": "Such as not_paid, authorized, captured or refunded; others are taken as they are." + _NULLABLE,
+    "fulfillment_status": "Such as not_fulfilled, shipped or delivered; others are taken as they are." + _NULLABLE,
+    "canceled_at": "When the order was canceled, RFC 3339 with offset." + _NULLABLE,
+    "custom_display_id": "The order's own number, if it is no integer." + _NULLABLE,
+    "seller_name": "Searched by `q`." + _NULLABLE,
+    "email": "The customer's e-mail, searched by `q`. Personal data." + _NULLABLE,
+    "customer_name": "Where the two parts are not known; searched by `q`. Personal data." + _NULLABLE,
+    "customer_first_name": "Searched by `q`. Personal data." + _NULLABLE,
+    "customer_last_name": "Searched by `q`. Personal data." + _NULLABLE,
     "deleted_at": "When the order was deleted, RFC 3339 with offset. Takes it out of its group; null puts it back.",
 }
 ATTRIBUTES = {

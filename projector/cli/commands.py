@@ -1,11 +1,8 @@
 """The commands. Each reads the settings, wires the parts, and prints the result."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
-from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -15,22 +12,36 @@ from api.errors import ConfigError, WorkerFailed
 from api.workers import serve as serve_api
 from events.logs.log import Loss
 from events.logs.open import open_log
-from events.publisher import entry_of
-from events.sample import Marketplace
+from projector.actions.watcher import executing_actions
 from projector.cli import show
+from projector.cli.act import act
 from projector.cli.explain import explain
+from projector.cli.help import Ordered, print_version
+from projector.cli.lists import get, list_groups
 from projector.cli.parked import app as parked_app
+from projector.cli.plan import plan
+from projector.cli.publish import export, publish
 from projector.cli.replay import app as replay_app
+from projector.cli.source import app as source_app
 from projector.cli.steps import connected, stop_on_signals
+from projector.cli.tail import tail
+from projector.cli.up import up
 from projector.cli.verify import verify
-from projector.cli.wiring import AsJson, DataDir, api_config, open_input, open_nodes, parked_topic, tune_collector
+from projector.cli.wiring import (
+    LOSSES,
+    AsJson,
+    DataDir,
+    api_config,
+    open_nodes,
+    parked_topic,
+    refuse_without_redis,
+    tune_collector,
+)
 from projector.errors import BadSetting, FatalError
-from projector.export import export_log, output
 from projector.health.port import health_port
 from projector.health.watch import Watch
 from projector.logs import configure_logs
 from projector.parked.cap import Limits
-from projector.publish import BadLines, publish_entries, publish_file
 from projector.replay.auto import bring_to_our_version
 from projector.run import Projector
 from projector.settings import load_settings
@@ -38,32 +49,38 @@ from projector.status import read_status
 from projector.store.redis import Store
 from projector.token import make_token
 from projector.up.child import stop_with_parent
-from projector.up.up import up as run_up
 from projector.verify.selfcheck import self_checking
 
 app = typer.Typer(
+    cls=Ordered,
     help="Fold order events from Kafka into order-group documents in Redis. Without EVENT_LOG_URL and REDIS_URL every "
     "command uses the embedded instance in DATA_DIR (.projector), which `projector up` runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    # Plain: the boxes of rich give flags a type, and break lines that one wants to copy.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(up)
+app.command("list")(list_groups)
+app.command()(get)
 app.command()(explain)
+app.command()(tail)
 app.command()(verify)
+app.command()(publish)
+app.command()(export)
+app.command()(plan)
+app.command(hidden=True)(act)
 app.add_typer(replay_app)
 app.add_typer(parked_app)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"order-group-projector {version('order-group-projector')}")
-        raise typer.Exit
+app.add_typer(source_app)
 
 
 @app.callback()
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -73,30 +90,23 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="St
 
 
 @app.command()
-def up(
-    demo: Annotated[bool, typer.Option("--demo", help="Publish events of a sample marketplace, continuously.")] = False,
-    data_dir: DataDir = None,
-    port: Annotated[int | None, typer.Option("--port", help="Instead of API_PORT.", show_default=False)] = None,
-) -> None:
-    """Run everything in one process tree: log, Redis, projector and API."""
-    settings = load_settings(os.environ, data_dir=data_dir, api_port=port)
-    run_up(settings, os.environ, demo, lambda: show.banner(settings, demo))
-    show.stopped(settings)
-
-
-@app.command()
 def run(
     accept_loss: Annotated[
-        list[Loss] | None, typer.Option("--accept-loss", help="Run although the log has lost, or will lose, events.")
+        list[Loss] | None,
+        typer.Option("--accept-loss", metavar=LOSSES, help="Run although the log has lost, or will lose, events."),
     ] = None,
     auto_replay: Annotated[
         bool, typer.Option("--auto-replay", help="If an older version is live, build this one and switch, then run.")
     ] = False,
+    shards: Annotated[
+        int | None,
+        typer.Option("--shards", metavar="N", help="Of the first generation, instead of SHARDS.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     with_parent: WithParent = False,
 ) -> None:
     """Run the projector: fold the log into Redis until SIGTERM."""
-    settings = load_settings(os.environ, data_dir=data_dir)
+    settings = load_settings(os.environ, data_dir=data_dir, shards=shards)
     configure_logs(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     if with_parent:
@@ -109,14 +119,18 @@ def run(
         parked_topic(settings, os.environ) as topic,
         open_nodes(settings, watch.metrics.refused) as nodes,
     ):
-        accepted = frozenset(accept_loss or ())
+        refuse_without_redis(settings)
+        accepted, personal = frozenset(accept_loss or ()), settings.keeps_personal_data
         if auto_replay:
             store_url, home = settings.store_url, settings.data_dir
-            bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse)
+            bring_to_our_version(log, nodes, store_url, stop, accepted, home, os.environ, watch.pulse, personal)
         store = Store(nodes, watch.metrics.answered, watch.metrics.rewritten)
         limits = Limits(settings.parked_max, settings.parked_bytes_max)
-        with self_checking(settings.store_url, watch.metrics.checked):
-            Projector(log, store, stop, accepted, limits, topic, watch, stands_by=auto_replay).run()
+        with (
+            self_checking(settings.store_url, watch.metrics.checked),
+            executing_actions(settings.store_url, settings.data_dir, os.environ),
+        ):
+            Projector(log, store, stop, accepted, limits, topic, watch, auto_replay, settings.shards, personal).run()
 
 
 @app.command()
@@ -133,6 +147,7 @@ def serve(
     set_up_logs = partial(configure_logs, settings.log_level, settings.log_format)
     set_up_logs()
     config = api_config(settings)
+    refuse_without_redis(settings)
     if with_parent:
         stop_with_parent()
     try:
@@ -144,65 +159,10 @@ def serve(
 
 
 @app.command()
-def publish(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE|-]", help="CloudEvents, one JSON object per line, or an export.", show_default=False
-        ),
-    ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            "--sample", metavar="N", min=1, max=1_000_000_000, help="Publish N events of a sample marketplace."
-        ),
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Skip bad lines of the file, and publish the others.")
-    ] = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Publish events to the log. Prints the positions that a list must have reached to reflect them."""
-    settings = load_settings(os.environ, data_dir=data_dir)
-    skipped = 0
-    with open_log(settings.log_url, os.environ) as log:
-        log.create()
-        if sample is not None and file is None:
-            now = datetime.now(UTC)
-            events = islice(Marketplace(now.isoformat(), now).history(), sample)
-            published, positions = publish_entries(log, (entry_of(msgspec.json.encode(event)) for event in events))
-        elif file is not None and sample is None:
-            try:
-                with open_input(file) as lines:
-                    published, skipped, positions = publish_file(log, lines, skip_bad, show.print_bad_line)
-            except BadLines as error:
-                raise BadSetting(str(error)) from None
-        else:
-            raise BadSetting("publish: expected either a FILE (- for standard input) or --sample N")
-    show.published(published, skipped, positions)
-
-
-@app.command()
-def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE|-", help="Where to write; - for standard output.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Write all events that the log holds to a file of JSON lines, which `projector publish` can read."""
-    settings = load_settings(os.environ, data_dir=data_dir)
-    with (
-        open_log(settings.log_url, os.environ) as log,
-        output(file, force) as lines,
-        show.progress("exporting", str(file) != "-") as report_progress,
-    ):
-        found = export_log(log, lines, report_progress)
-    show.exported(found)
-
-
-@app.command()
 def status(
     interval: Annotated[
-        float, typer.Option("--interval", min=0, max=3600, help="Seconds over which the rate is measured.")
+        float,
+        typer.Option("--interval", metavar="SECONDS", min=0, max=3600, help="Seconds over which the rate is measured."),
     ] = 1.0,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -219,7 +179,9 @@ def status(
 
 @app.command()
 def token(
-    hours: Annotated[float, typer.Option("--hours", min=0.001, max=876_000, help="Hours until it expires.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option("--hours", metavar="HOURS", min=0.001, max=876_000, help="Hours until it expires.")
+    ] = 24.0,
     data_dir: DataDir = None,
 ) -> None:
     """Print a bearer token for the API, signed with JWT_SECRET."""

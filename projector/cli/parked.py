@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from events.logs.log import Log
+from events.logs.open import open_log
 from projector.cli import show_parked as show
 from projector.cli.show import progress
 from projector.cli.steps import EXIT_STOPPED, ask
@@ -17,8 +19,7 @@ from projector.errors import BadSetting
 from projector.parked.listing import Entry, entries, find, read_one, with_reason
 from projector.parked.redrive import discard as discard_all
 from projector.parked.redrive import redrive as redrive_all
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.retry import Stopped
 from projector.settings import load_settings
 from projector.store.redis import Store
@@ -32,10 +33,11 @@ app = typer.Typer(
 
 Positions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[POSITION]...", help="Such as orders/0@17, as `list` shows them.", show_default=False),
+    typer.Argument(metavar="POSITION", help="Such as orders/0@17, as `list` shows them.", show_default=False),
 ]
 Reason = Annotated[
-    str | None, typer.Option("--reason", help="Events whose reason contains this text.", show_default=False)
+    str | None,
+    typer.Option("--reason", metavar="TEXT", help="Events whose reason contains this text.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="All parked events.")]
 
@@ -43,7 +45,7 @@ All = Annotated[bool, typer.Option("--all", help="All parked events.")]
 @app.command(name="list")
 def list_(
     reason: Reason = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="How many to show; all are counted.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many to show; all are counted.")] = 50,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -65,6 +67,8 @@ def show_(
         raise BadSetting("show: expected --raw or --json, got both")
     with _opened(data_dir) as (store, live):
         found = read_one(store, live, position)
+    if raw and not found.with_payload:
+        raise BadSetting(f"{position}: PERSONAL_DATA is off, so its value is in the log alone")
     if raw:
         sys.stdout.buffer.write(found.value or b"")
     else:
@@ -83,8 +87,8 @@ def redrive(
     with _opened(data_dir) as (store, live):
         _require_same_version(live)
         chosen = _chosen("redrive", store, live, positions, reason, all_)
-        with progress("redriving", True) as report_progress:
-            found = redrive_all(store, live, chosen, lambda done: report_progress(done, len(chosen)))
+        with _log_of(live, data_dir) as log, progress("redriving", True) as report_progress:
+            found = redrive_all(store, live, chosen, lambda done: report_progress(done, len(chosen)), log)
     show.redriven(found, as_json)
     if found.parked:
         raise typer.Exit(1)
@@ -115,7 +119,7 @@ def discard(
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[tuple[Store, Generation]]:
-    """Raises BadSetting if no generation is live. Opens no log: parked records hold the whole event."""
+    """Raises BadSetting if no generation is live."""
     settings = load_settings(os.environ, data_dir=data_dir)
     with open_nodes(settings) as nodes, advise_if_not_running(settings):
         store = Store(nodes)
@@ -126,6 +130,16 @@ def _opened(data_dir: Path | None) -> Iterator[tuple[Store, Generation]]:
             yield store, live
         except Stopped:
             raise typer.Exit(EXIT_STOPPED) from None
+
+
+@contextmanager
+def _log_of(live: Generation, data_dir: Path | None) -> Iterator[Log | None]:
+    """Opens no log if it is not needed: with personal data, parked records hold the whole event."""
+    if live.personal_data:
+        yield None
+        return
+    with open_log(load_settings(os.environ, data_dir=data_dir).log_url, os.environ) as log:
+        yield log
 
 
 def _require_same_version(live: Generation) -> None:

@@ -11,19 +11,16 @@ from events.logs.log import Loss
 from projector.cli import show_replay as show
 from projector.cli.steps import connected, open_steps, stop_on_signals
 from projector.cli.verify import Share, sample_of
-from projector.cli.wiring import DataDir, advise_if_not_running, open_nodes, tune_collector
+from projector.cli.wiring import LOSSES, DataDir, advise_if_not_running, open_nodes, tune_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.replay.plan import make_plan
 from projector.replay.workers import Task, work
 from projector.retry import Stopped
-from projector.settings import load_settings
+from projector.settings import SHARDS_MAX, load_settings
 from projector.status import read_generations
 from projector.store.redis import Store
 from projector.up.child import stop_with_parent
-
-# More than any generation needs; each shard is a set of keys.
-SHARDS_MAX = 1024
 
 app = typer.Typer(
     name="replay",
@@ -33,14 +30,18 @@ app = typer.Typer(
 
 Shards = Annotated[
     int | None,
-    typer.Option("--shards", min=1, max=SHARDS_MAX, help="Of the new generation; by default as the live one."),
+    typer.Option(
+        "--shards", metavar="N", min=1, max=SHARDS_MAX, help="Of the new generation; by default as the live one."
+    ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=1, max=64, help="Processes that build, each some of the partitions.")
+    int,
+    typer.Option("--workers", metavar="N", min=1, max=64, help="Processes that build, each some of the partitions."),
 ]
 Park = Annotated[bool, typer.Option("--park", help="Park events that break the contract, as `projector run` does.")]
 AcceptLoss = Annotated[
-    list[Loss] | None, typer.Option("--accept-loss", help="Rebuild although the log has lost, or will lose, events.")
+    list[Loss] | None,
+    typer.Option("--accept-loss", metavar=LOSSES, help="Rebuild although the log has lost, or will lose, events."),
 ]
 AcceptDifferences = Annotated[
     bool, typer.Option("--accept-differences", help="Switch although the new generation differs from the live one.")
@@ -92,7 +93,7 @@ def plan(
     """Show what a replay would do, and change nothing. Exit code 1 if it would refuse."""
     settings = load_settings(os.environ, data_dir=data_dir)
     with connected(settings) as (log, nodes):
-        made = make_plan(log, nodes, shards, workers, accept_loss or (), force)
+        made = make_plan(log, nodes, shards, workers, accept_loss or (), force, settings.keeps_personal_data)
         show.plan(made, as_json)
         show.refusals(made, as_json)
     if made.refusals:
@@ -139,7 +140,9 @@ def switch(
 
 @app.command()
 def rollback(
-    number: Annotated[int | None, typer.Argument(help="A generation that was live; by default the last one.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(metavar="NUMBER", help="A generation that was live; by default the last one.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -150,7 +153,7 @@ def rollback(
 
 @app.command()
 def drop(
-    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="As `projector replay list` shows them.")],
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER", help="As `projector replay list` shows them.")],
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -1,11 +1,12 @@
 """Prints the results of commands to standard output, and everything else to standard error."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
@@ -25,10 +26,13 @@ _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys
 
 # How long the token in the banner is valid.
 BANNER_TOKEN = timedelta(days=7)
+# And that in the link to the console.
+CONSOLE_TOKEN = timedelta(hours=12)
 
 
-def banner(settings: Settings, demo: bool) -> None:
-    url = f"http://{settings.api_host}:{settings.api_port}/admin/order-groups"
+def banner(settings: Settings, demo: bool, with_source: bool) -> None:
+    server = settings.api_here
+    url = f"{server}/admin/order-groups"
     try:
         token = make_token(settings, BANNER_TOKEN)
     except BadSetting:
@@ -39,6 +43,11 @@ def banner(settings: Settings, demo: bool) -> None:
     _out.print(f"[bold green]Order groups are served at[/] {url}\n")
     # Not through rich: the line must reach the terminal as one, ready to be pasted.
     sys.stdout.write(f"curl -H 'Authorization: Bearer {token}' '{url}?limit=3'\n\n")
+    if settings.console == "on":
+        _out.print("The console, in a browser; the link signs in for 12 hours:")
+        sys.stdout.write(f"{server}/console{_fragment(settings)}\n\n")
+    if settings.openapi_access == "open":
+        _out.print(f"The reference, in a browser: {server}/docs, where [bold]Authorize[/] takes the same token.\n")
     _out.print("In another terminal:")
     for command, meaning in (
         ("status", "positions, lag and contents"),
@@ -48,8 +57,22 @@ def banner(settings: Settings, demo: bool) -> None:
         _out.print(f"  {program} {command + option:<{len(option) + 22}} {meaning}")
     if demo:
         _out.print("\nThe demo publishes a sample marketplace: 10 000 events at first, then a few per second.")
-    _out.print("Ctrl-C stops everything.")
+    if with_source:
+        _out.print(
+            "\nThe orders of the shop are published from now on: triggers note each change, and a backfill has begun.\n"
+            f"With the same SOURCE_URL: {program} source status, source check. The triggers stay when this stops, and\n"
+            f"notes wait for the next start; {program} source remove deletes both."
+        )
+    _out.print(f"Logs: {settings.home.output}. Ctrl-C stops everything.")
     sys.stdout.flush()
+
+
+def _fragment(settings: Settings) -> str:
+    """Returns the end of a link that signs in; empty without JWT_SECRET. Browsers send no fragment to a server."""
+    try:
+        return f"#token={make_token(settings, CONSOLE_TOKEN)}"
+    except BadSetting:
+        return ""
 
 
 def stopped(settings: Settings) -> None:
@@ -89,7 +112,7 @@ def exported(found: Exported) -> None:
 def status(found: Status) -> None:
     log = _table("Log", "partition", "position", "end", "lag", "held back", "events/s")
     names = ("received", "applied", "stale", "passed over", "parked", "discarded", "bytes parked")
-    fates = _table("Events", "partition", *names)
+    fates = _table("Events, in the live generation", "partition", *names)
     for row in found.partitions:
         progress = (row.position, row.end, row.lag, row.held_back, row.rate)
         log.add_row(row.partition, *(f"{number:,}" for number in progress))
@@ -106,20 +129,56 @@ def status(found: Status) -> None:
             f"{generation.bytes / 1024**2:,.1f} MiB",
             f"{generation.bytes_per_group:,}",
         )
-    for table in (log, fates, model):
+    kinds = _table("Bytes per group, by kind", "generation", *_kinds(found))
+    for generation in found.generations:
+        sizes = [generation.bytes_per_group_by_kind.get(kind, 0) for kind in _kinds(found)]
+        kinds.add_row(str(generation.number), *(f"{size:,}" for size in sizes))
+    for table in (log, fates, model, kinds) if found.generations else (log,):
         _out.print(table)
+    for note in _notes(found):
+        print(note)
+
+
+def _notes(found: Status) -> Iterator[str]:
+    """Yields what a reader of the tables may have to do, or would ask about."""
+    if not found.generations:
+        yield "There is no read model yet: projector run makes it."
     for row in found.partitions:
+        if row.held_back:
+            yield f"{row.partition}: {_events(row.held_back)} cannot be read before a transaction of Kafka has ended."
         if row.paused_at is not None:
-            _out.print(
+            yield (
                 f"{row.partition} is paused at {row.paused_at}: too many of its events are parked ({row.paused_by}). "
                 "To resume: projector parked list, then redrive or discard."
             )
+    parked = sum(row.parked for row in found.partitions)
+    if parked:
+        yield f"Parked, and not in the list: {_events(parked)}. Why: projector parked list."
     if found.untold:
-        _out.print(f"{found.untold:,} parked events are not in the dead-letter topic yet: it refuses them.")
+        yield f"Parked, and not in the dead-letter topic yet: {_events(found.untold)}. Why: the log of the projector."
+    if found.passed_over_types:
+        # As JSON: a publisher chooses the names.
+        types = ", ".join(msgspec.json.encode(name).decode() for name in found.passed_over_types)
+        yield f"Passed over, since their type is of no order: events of type {types}."
+
+
+def _events(number: int) -> str:
+    return f"{number:,} {'event' if number == 1 else 'events'}"
+
+
+def _kinds(found: Status) -> list[str]:
+    """Returns the kinds that take memory, in the order of the first generation."""
+    sizes = [generation.bytes_per_group_by_kind for generation in found.generations]
+    return list(dict.fromkeys(kind for by_kind in sizes for kind, size in by_kind.items() if size))
 
 
 def print_table(table: Table) -> None:
     _out.print(table)
+
+
+def print_reflected(groups: int, rows: int, positions: Mapping[str, int]) -> None:
+    reflected = ", ".join(f"{partition}@{offset}" for partition, offset in positions.items()) or "nothing"
+    print(f"{groups:,} groups, {rows:,} rows; reflects {reflected}")
 
 
 def _table(title: str, name: str, *numbers: str) -> Table:

@@ -65,6 +65,9 @@ def one(found: Parked, as_json: bool) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         print(legible(f"{name:<{width}}  {value}"))
+    if not found.with_payload:
+        print("key, headers and value are in the log alone: PERSONAL_DATA is off")
+        return
     print("value" if found.value is not None else "no value")
     for line in _lines(found.value):
         print(f"  {line}")

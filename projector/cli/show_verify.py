@@ -63,12 +63,10 @@ def _difference(found: Report, one: Difference) -> str:
     at = f" at {one.at}" if one.at else ""
     expected, actual = "expected", "found"
     if found.expected_from is not None:
-        # Either the live generation differs from the new one; or the new one is inconsistent: its sets must fit its
-        # documents, and its bitmaps its sets.
+        # Either the live generation differs from the new one, or what the new one holds does not fit its own records.
         expected, actual = f"generation {found.expected_from}", f"generation {one.generation}"
         if one.generation == found.expected_from:
-            of_bits = one.what == "ordinal" or one.what.startswith("bits:")
-            expected, actual = ("its sets", "its bitmaps") if of_bits else ("its documents", "its sets")
+            expected = "its records"
     width = max(len(expected), len(actual))
     return "\n".join(
         (

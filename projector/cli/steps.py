@@ -47,7 +47,10 @@ class Steps:
 
     def plan(self, shards: int | None, workers: int, accept_loss: list[Loss] | None, force: bool, yes: bool) -> None:
         """Raises BadSetting if the plan is refused."""
-        self._plan = made = make_plan(self._log, self._nodes, shards, workers, accept_loss or (), force)
+        self._plan = made = make_plan(
+            *(self._log, self._nodes, shards, workers, accept_loss or (), force),
+            personal_data=self._settings.keeps_personal_data,
+        )
         show.plan(made, self._as_json)
         if made.refusals:
             raise BadSetting("; ".join(f"{refusal.reason}. To override: {refusal.remedy}" for refusal in made.refusals))
@@ -95,7 +98,7 @@ def open_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) -> I
             Lease(settings.store_url, what) as lease,
             ProgressBars() as bars,
         ):
-            replay = Replay(log, nodes, lease, stop, bars, park)
+            replay = Replay(log, nodes, lease, stop, bars, park, personal_data=settings.keeps_personal_data)
             yield Steps(replay, bars, log, nodes, settings, as_json)
     except Stopped:
         print(f"projector: stopped; {what} continues from here", file=sys.stderr)

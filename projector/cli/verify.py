@@ -29,7 +29,9 @@ def verify(
     generation: Annotated[
         int | None, typer.Option("--generation", metavar="N", help="By default the live one.", show_default=False)
     ] = None,
-    differences: Annotated[int, typer.Option("--differences", min=0, max=1_000_000, help="How many to show.")] = 10,
+    differences: Annotated[
+        int, typer.Option("--differences", metavar="N", min=0, max=1_000_000, help="How many to show.")
+    ] = 10,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -1,4 +1,1 @@
-"""The fold, pure: from order events to a group's state, document and index entries.
-
-`order.py` merges events, `view.py` aggregates orders, `state.py` encodes them.
-"""
+"""The fold, pure: merges order events into the orders of a group."""

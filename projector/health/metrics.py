@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from projector.continuity import Compared
 from projector.health.pulse import Pulse
-from projector.project import Fate
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema.generations import Progress
+from projector.readmodel.schema.tally import Fate
 from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
 
@@ -65,7 +65,7 @@ class Metrics:
         )
         self._check_differences = Counter(
             "order_groups_projector_check_differences",
-            "Parts of documents, index entries and bits that differ from those computed from the group's state.",
+            "Parts of documents, index entries and bits that differ from those computed from the group's record.",
             registry=self.registry,
         )
         self._commit_seconds = Histogram(
@@ -165,6 +165,12 @@ class _Gauges(Collector):
         yield _gauge("generation", "The number of the generation being written.", number)
         yield _gauges("generations", "Generations, by state.", "state", seen.states)
         yield _gauge("parked", "Parked events of the live generation.", seen.parked)
+        yield _gauge("paused_partitions", "Partitions that wait at a limit of parked events.", seen.paused)
+        due = seen.dead_letters_due
+        yield _gauge("dead_letters_due", "Parked events that are not in the dead-letter topic yet.", due)
+        used, limit = ({server: filled[i] for server, filled in seen.memory.items()} for i in (0, 1))
+        yield _gauges("redis_memory_bytes", "Memory that Redis uses, by master.", "server", used)
+        yield _gauges("redis_memory_limit_bytes", "Its maxmemory, or its machine's memory.", "server", limit)
 
 
 def _of_a_replay(replay: Progress | None) -> Iterator[Metric]:

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer, ThreadingMixIn
 from threading import BoundedSemaphore, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from projector.errors import BadSetting
-from projector.health.metrics import Metrics
-from projector.health.pulse import Pulse
 
 # How long a client may take to send its request, and to read the answer, in seconds.
 CLIENT_S = 5.0
@@ -23,6 +21,18 @@ CLIENT_S = 5.0
 CLIENTS_MAX = 16
 
 log = structlog.get_logger("projector")
+
+
+class Pulse(Protocol):
+    """Of the projector, or of a relay."""
+
+    def is_live(self) -> bool: ...
+
+    def problems(self) -> Sequence[str]: ...
+
+
+class Metrics(Protocol):
+    def text(self, accept: str) -> tuple[bytes, str]: ...
 
 
 def check_port(setting: str, host: str, port: int, remedy: str) -> None:
@@ -47,7 +57,9 @@ def bad_port(setting: str, host: str, port: int, error: OSError, remedy: str) ->
 
 
 @contextmanager
-def health_port(host: str, port: int | None, pulse: Pulse, metrics: Metrics) -> Iterator[None]:
+def health_port(
+    host: str, port: int | None, pulse: Pulse, metrics: Metrics, setting: str = "PROJECTOR_PORT"
+) -> Iterator[None]:
     """Serves the port within the block, if there is one. Raises BadSetting."""
     if port is None:
         yield
@@ -55,7 +67,7 @@ def health_port(host: str, port: int | None, pulse: Pulse, metrics: Metrics) -> 
     try:
         server = _Server((host, port), pulse, metrics)
     except OSError as error:
-        raise bad_port("PROJECTOR", host, port, error, "set another PROJECTOR_PORT, or none") from None
+        raise bad_port(setting.removesuffix("_PORT"), host, port, error, f"set another {setting}, or none") from None
     Thread(target=server.serve_forever, name="health", daemon=True).start()
     try:
         yield

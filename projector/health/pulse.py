@@ -12,6 +12,7 @@ from msgspec import Struct
 from events.logs.log import Partition
 from projector.project import Decoded
 from projector.readmodel.schema.generations import Progress
+from projector.store.memory import Filled
 
 # A loop without an iteration for so long is stuck, in seconds. Each of its calls ends sooner, each retry counts as an
 # iteration, and after that time Kafka reassigns its partitions.
@@ -31,10 +32,15 @@ class Waiting(Struct, frozen=True):
 
 
 class RedisState(Struct, frozen=True):
-    """As read some seconds ago. `generation`: the one we write. `states`: generations by state."""
+    """As read some seconds ago. `generation`: the one we write. `states`: generations by state. `paused`: partitions.
+    `dead_letters_due`: parked events that are not in the dead-letter topic yet. `memory`: by the address of a master.
+    """
 
     generation: int | None = None
     parked: int = 0
+    paused: int = 0
+    dead_letters_due: int = 0
+    memory: Mapping[str, Filled] = {}
     states: Mapping[str, int] = {}
     replay: Progress | None = None
 

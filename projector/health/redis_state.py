@@ -3,9 +3,10 @@
 from collections import Counter
 
 from projector.health.pulse import RedisState
-from projector.readmodel.schema.generations import Progress, State
+from projector.readmodel.schema.generations import DEAD_LETTERS_DUE, PAUSED, Progress, State, state_of
 from projector.readmodel.schema.keys import Generation
 from projector.replay.lease import progress_of
+from projector.store import memory
 from projector.store.redis import Store
 
 # How often `Watch` reads the state, in seconds.
@@ -15,12 +16,20 @@ READ_EVERY_S = 2.0
 def read_redis_state(store: Store, generation: Generation | None) -> RedisState:
     """`generation`: the one that this projector writes. Raises StoreUnavailable."""
     live = store.catalogue.live()
-    found = Counter(
-        "live" if entry.generation == live else "kept" if entry.state is State.READY else str(entry.state)
-        for entry in store.catalogue.listed()
-    )
+    found = Counter(state_of(entry, live) for entry in store.catalogue.listed())
     states = {name: found[name] for name in ("live", "kept", *(str(s) for s in State if s is not State.READY))}
-    return RedisState(generation.number if generation else None, _parked(store, live), states, _replay(store))
+    with store.nodes.errors():
+        paused = store.nodes.of(PAUSED).hlen(PAUSED)
+        due = store.nodes.of(DEAD_LETTERS_DUE).scard(DEAD_LETTERS_DUE)
+    return RedisState(
+        generation=generation.number if generation else None,
+        parked=_parked(store, live),
+        paused=paused,
+        dead_letters_due=due,
+        memory=memory.filled(store.nodes),
+        states=states,
+        replay=_replay(store),
+    )
 
 
 def _parked(store: Store, live: Generation | None) -> int:

@@ -5,19 +5,14 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from time import monotonic
 
-import structlog
-
 from events.logs.log import Partition
-from projector.errors import FatalError, StoreUnavailable
 from projector.health.metrics import Metrics
 from projector.health.pulse import HELD_BACK_MAX_S, Pulse
 from projector.health.redis_state import READ_EVERY_S, read_redis_state
 from projector.project import Decoded
-from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema.keys import Generation
+from projector.retry import Beside
 from projector.store.redis import Store
-
-log = structlog.get_logger("projector")
 
 
 class Watch:
@@ -27,8 +22,7 @@ class Watch:
         self.pulse = Pulse(lag_max, held_back_max_s)
         self.metrics = Metrics(self.pulse)
         self._read_at_s = float("-inf")
-        # Why Redis could not be read last time.
-        self._failure = ""
+        self._beside = Beside("cannot read Redis for some metrics")
 
     def begin(self, oldest: Sequence[Decoded]) -> None:
         """Begins an iteration. `oldest`: the batch that waits if Redis becomes unavailable now."""
@@ -64,14 +58,5 @@ class Watch:
         if monotonic() - self._read_at_s < READ_EVERY_S:
             return
         self._read_at_s = monotonic()
-        try:
+        with self._beside.logged():
             self.pulse.redis_state = read_redis_state(store, generation)
-        except (StoreUnavailable, FatalError) as error:
-            if isinstance(error, StoreUnavailable) and error.refusal != Refusal.OTHER:
-                # The main loop reports it.
-                return
-            if str(error) != self._failure:
-                log.warning("cannot read Redis for some metrics", reason=str(error))
-            self._failure = str(error)
-        else:
-            self._failure = ""

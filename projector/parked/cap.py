@@ -13,9 +13,10 @@ from msgspec import Struct, structs
 
 from events.logs.log import Partition
 from projector.parked.record import counted, now_text, parked
-from projector.project import PARKED_BYTES, Decoded, Fate
+from projector.project import Decoded
 from projector.readmodel.schema.generations import PAUSED
 from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.tally import PARKED_BYTES, Fate
 from projector.retry import Retry
 from projector.store.redis import Store
 
@@ -181,4 +182,4 @@ def _rendered(item: Decoded) -> Decoded:
     """Adds the stored form of a bad event, whose size is needed here; `project` uses it too."""
     if item.problem is None:
         return item
-    return structs.replace(item, parked=parked(item.record, item.problem, now_text()))
+    return structs.replace(item, parked=parked(item.record, item.problem, now_text(), item.with_payload))

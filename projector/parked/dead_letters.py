@@ -16,7 +16,7 @@ import structlog
 from events.errors import LogError, LogMissing, RecordTooLarge
 from events.logs.log import Entry, Log
 from projector.parked.listing import read
-from projector.parked.record import Parked, decode, parse_position
+from projector.parked.record import Parked, decode, from_log, parse_position
 from projector.readmodel.schema.generations import DEAD_LETTERS_DUE
 from projector.readmodel.schema.keys import Generation
 from projector.retry import retry
@@ -34,8 +34,10 @@ log = structlog.get_logger("projector")
 class DeadLetters:
     """Counts of this process: `produced`; `failed`: noted instead; `refused`: too large for the topic, not retried."""
 
-    def __init__(self, topic: Log, store: Store, stop: threading.Event) -> None:
+    def __init__(self, topic: Log, store: Store, stop: threading.Event, source: Log) -> None:
+        """`source`: the log, for the payload of records that Redis keeps without it."""
         self._topic = topic
+        self._source = source
         self._store = store
         self._stop = stop
         self._is_failing = False
@@ -113,7 +115,7 @@ class DeadLetters:
     def _produce(self, parked: Sequence[Parked]) -> None:
         """Raises LogError."""
         try:
-            self._topic.append([dead_letter(one) for one in parked])
+            self._topic.append([dead_letter(from_log(one, self._source) or one) for one in parked])
             self.produced += len(parked)
         except LogError as error:
             if len(parked) > 1:

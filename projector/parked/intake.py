@@ -10,6 +10,7 @@ from projector.errors import StoreUnavailable
 from projector.parked.cap import Cap, Limits
 from projector.parked.dead_letters import DeadLetters
 from projector.parked.poison_pills import PoisonPills
+from projector.passed_over import PassedOver
 from projector.pipeline import Pipeline
 from projector.project import Decoded
 from projector.readmodel.schema.keys import Generation
@@ -23,6 +24,7 @@ class Intake:
     def __init__(self, store: Store, stop: threading.Event, limits: Limits, dead_letters: DeadLetters | None) -> None:
         self._cap = Cap(store, limits, partial(retry, stop))
         self._poison_pills = PoisonPills(store, partial(retry, stop))
+        self._passed_over = PassedOver(store)
         self.dead_letters = dead_letters
 
     @property
@@ -44,6 +46,7 @@ class Intake:
         self._cap.start(pipeline.generation, partitions)
         positions = {partition: pipeline.lowest(partition) for partition in partitions}
         self._poison_pills.start(pipeline.generation, positions)
+        self._passed_over.start()
 
     def take(
         self, pipeline: Pipeline, batch: Sequence[Record], subscription: Subscription
@@ -55,6 +58,7 @@ class Intake:
             return pipeline.generation
 
         for decoded in self._poison_pills.decode(batch, pipeline.flush, self._cap.paused):
+            self._passed_over.note(decoded)
             before = len(self._cap.paused)
             admitted = self._cap.admit(decoded, flushed)
             if len(self._cap.paused) > before:

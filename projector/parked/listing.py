@@ -9,6 +9,7 @@ from msgspec import Struct
 from projector.errors import BadSetting
 from projector.parked.record import Parked, decode, parse_position
 from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.parked import digest
 from projector.store.redis import Store
 
 # Fields per HSCAN step: each comes with its value, which may exceed 1 MiB.
@@ -16,7 +17,10 @@ SCAN_RECORDS = 20
 
 
 class Entry(Struct, frozen=True):
-    """A parked record without its contents. `bytes`: size of the stored JSON, with key, value and headers."""
+    """A parked record without its contents. `bytes`: size of the stored JSON, with key, value and headers.
+
+    `digest`: changes with anything that is stored of it.
+    """
 
     position: str
     shard: int
@@ -25,6 +29,7 @@ class Entry(Struct, frozen=True):
     parked_at: str | None
     attempts: int
     bytes: int
+    digest: str
 
 
 def entries(store: Store, generation: Generation) -> list[Entry]:
@@ -81,7 +86,9 @@ def _find(store: Store, generation: Generation, position: str) -> tuple[int, byt
 
 def _entry(shard: int, position: str, stored: bytes) -> Entry:
     parked = decode(position, stored)
-    return Entry(position, shard, parked.reason, parked.time, parked.parked_at, parked.attempts, len(stored))
+    return Entry(
+        position, shard, parked.reason, parked.time, parked.parked_at, parked.attempts, len(stored), digest(stored)
+    )
 
 
 def _scan(store: Store, generation: Generation, shard: int) -> Iterator[tuple[str, bytes]]:

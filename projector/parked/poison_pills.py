@@ -5,6 +5,9 @@ event at a time, and marks each before decoding it, until it has passed all even
 its pipeline. An event at which two processes in a row have died is parked without decoding, and replays do not decode
 it either. So at most three restarts are needed. A process killed for other reasons costs its successor a second, and
 parks nothing unless that happens twice at the same event.
+
+Here a poison pill becomes a Decoded with a problem. `project` (projector/project.py) makes its parked record, as of any
+event that breaks the contract.
 """
 
 import secrets
@@ -77,18 +80,18 @@ class PoisonPills:
         Records of `paused` partitions are skipped.
         """
         if not self._until:
-            yield [decode_record(record, self._poison_pills) for record in batch]
+            yield [self._decode(record) for record in batch]
             return
         for record in batch:
             if record.partition in paused:
                 continue
             until = self._until.get(record.partition)
             if until is None:
-                yield [decode_record(record, self._poison_pills)]
+                yield [self._decode(record)]
             elif record.offset >= until:
                 del self._until[record.partition]
                 self._mark(record.partition, None)
-                yield [decode_record(record, self._poison_pills)]
+                yield [self._decode(record)]
             else:
                 yield [self._decode_marked(record)]
                 flush()
@@ -122,7 +125,10 @@ class PoisonPills:
             self._retry(lambda: self._store.note_poison_pills("SADD", self._generation, [str(record)]))
         else:
             self._mark(record.partition, Mark(self._process, record.offset, deaths + 1))
-        return decode_record(record, self._poison_pills)
+        return self._decode(record)
+
+    def _decode(self, record: Record) -> Decoded:
+        return decode_record(record, self._poison_pills, personal_data=self._generation.personal_data)
 
     def _mark(self, partition: Partition, mark: Mark | None) -> None:
         ours = Mark(self._process) if mark is None else Mark(self._process, mark.offset, mark.deaths)

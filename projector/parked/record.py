@@ -1,15 +1,16 @@
-"""The stored form of a parked record: one that could not be applied, kept until an operator decides."""
+"""Parked records: those that could not be applied, kept until an operator decides."""
 
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from events.errors import InvalidEvent
-from events.logs.log import Headers, Partition, Record
+from events.logs.log import Log, Partition, Record
 from projector.errors import BadSetting, FatalError
+from projector.readmodel.schema.parked import Compressed, StoredParked
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{1,19})")
@@ -18,50 +19,14 @@ _POSITION = re.compile(r"(?P<topic>.+)/(?P<number>[0-9]{1,10})@(?P<offset>[0-9]{
 COMPRESSED_MIN = 4096
 
 
-class Compressed(Struct, frozen=True):
-    """A compressed value. In JSON it is an object, not a string, so that an earlier release, which has no compression,
-    refuses it instead of taking it for the value.
-    """
-
-    zlib: bytes
-
-
-class Parked(Struct, frozen=True, kw_only=True):
-    """In JSON `key`, `value` and the header values are base64. `kept` is `value` as it is stored.
-
-    `time`: `timestamp_ms`, set by the log, as RFC 3339; None outside the years 1 to 9999.
-    `parked_at`: None where an earlier release parked the record. `attempts`: of applying it.
-    `counted`: bytes that count against the limit, about its size in Redis; 0 where an earlier release parked it.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    time: str | None
-    reason: str
-    key: bytes | None
-    kept: bytes | Compressed | None = field(name="value")
-    headers: Headers
-    parked_at: str | None = None
-    attempts: int = 1
-    counted: int = 0
-
-    @property
-    def position(self) -> str:
-        return f"{self.topic}/{self.partition}@{self.offset}"
-
-    @property
-    def partition_name(self) -> str:
-        return f"{self.topic}/{self.partition}"
+class Parked(StoredParked, frozen=True, kw_only=True):
+    """A parked record as the projector uses it."""
 
     @property
     def value(self) -> bytes | None:
         """The value as read from the log. Raises FatalError where it cannot be decompressed."""
-        if not isinstance(self.kept, Compressed):
-            return self.kept
         try:
-            return zlib.decompress(self.kept.zlib)
+            return self.uncompressed()
         except zlib.error as error:
             raise FatalError(f"the parked event {self.position} in Redis is damaged: {error}") from None
 
@@ -105,7 +70,19 @@ def counted(stored: bytes) -> int:
     return _counted_decoder.decode(stored).counted
 
 
-def parked(record: Record, problem: InvalidEvent, now: str | None) -> bytes:
+def from_log(parked: Parked, log: Log) -> Parked | None:
+    """Returns the record with its payload, read from the log if Redis has none; None if the log has lost it.
+
+    Raises LogMissing, LogUnavailable.
+    """
+    if parked.with_payload:
+        return parked
+    partition = Partition(parked.topic, parked.partition)
+    found = log.at({partition: parked.offset})[partition]
+    return structs.replace(parked, key=found.key, kept=found.value, headers=found.headers) if found else None
+
+
+def parked(record: Record, problem: InvalidEvent, now: str | None, with_payload: bool = True) -> bytes:
     """Returns the JSON to store for a record. `now`: RFC 3339."""
     return encode(
         Parked(
@@ -115,10 +92,11 @@ def parked(record: Record, problem: InvalidEvent, now: str | None) -> bytes:
             timestamp_ms=record.timestamp_ms,
             time=_time_text(record.timestamp_ms),
             reason=str(problem),
-            key=record.key,
-            kept=_compressed(record.value),
-            headers=record.headers,
+            key=record.key if with_payload else None,
+            kept=_compressed(record.value) if with_payload else None,
+            headers=record.headers if with_payload else (),
             parked_at=now,
+            with_payload=with_payload,
         )
     )
 

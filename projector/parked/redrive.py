@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct, field, structs
 
+from events.errors import InvalidEvent
+from events.logs.log import Log
 from projector.errors import FatalError
 from projector.parked.listing import Entry, read
-from projector.parked.record import Parked, counted, decode, encode, now_text
-from projector.project import Change, Decoded, Fate, decode_record, group_ids, known, project
+from projector.parked.record import Parked, counted, decode, encode, from_log, now_text
+from projector.project import Change, Decoded, decode_record, group_ids, project
 from projector.readmodel.schema.keys import Generation
-from projector.store.commit import REQUEST_BYTES_MAX, Outcome, request
+from projector.readmodel.schema.tally import Fate
+from projector.store.commit import Outcome
 from projector.store.redis import Store
+from projector.store.request import REQUEST_BYTES_MAX, request
 
 # Records, and bytes of them as stored, that are redriven or discarded together.
 PORTION_RECORDS = 100
@@ -36,13 +40,18 @@ class Redriven(Struct):
 
 
 def redrive(
-    store: Store, generation: Generation, entries: Sequence[Entry], report: Callable[[int], None] = lambda done: None
+    store: Store,
+    generation: Generation,
+    entries: Sequence[Entry],
+    report: Callable[[int], None] = lambda done: None,
+    log: Log | None = None,
 ) -> Redriven:
     """`report` receives the number of records done so far. After an error, records done before stay done.
 
-    Raises StoreUnavailable, and FatalError where the generation is not open.
+    `log`: needed for a generation without personal data, which keeps no payload of parked records.
+    Raises StoreUnavailable, FatalError where the generation is not open, and what the log raises.
     """
-    redriver, done = _Redriver(store, generation), 0
+    redriver, done = _Redriver(store, generation, log), 0
     for shard, positions in portions(entries):
         redriver.redrive(shard, positions)
         # Decoding them did not kill the process: they are no poison pills.
@@ -50,6 +59,22 @@ def redrive(
         done += len(positions)
         report(done)
     return redriver.found
+
+
+def preview(
+    store: Store, generation: Generation, entries: Sequence[Entry], log: Log | None = None
+) -> dict[str, str | None]:
+    """Returns why each record would stay parked; None where a redrive would apply it, unless its group is full.
+
+    Changes nothing. `log`, and what it raises: as for `redrive`.
+    """
+    redriver, found = _Redriver(store, generation, log), dict[str, str | None]()
+    for shard, positions in portions(entries):
+        for position, one in read(store, generation, shard, positions).items():
+            # What may kill this process is not tried.
+            problem = None if one.reason.startswith("kills_process") else redriver.decode(one).problem
+            found[position] = str(problem) if problem else None
+    return found
 
 
 def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> list[str]:
@@ -84,9 +109,10 @@ def portions(entries: Sequence[Entry]) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Redriver:
-    def __init__(self, store: Store, generation: Generation) -> None:
+    def __init__(self, store: Store, generation: Generation, log: Log | None) -> None:
         self._store = store
         self._generation = generation
+        self._log = log
         self.found = Redriven()
 
     def redrive(self, home: int, positions: Sequence[str]) -> None:
@@ -95,11 +121,19 @@ class _Redriver:
         self.found.gone += len(positions) - len(parked)
         by_shard: dict[int, list[Decoded]] = {}
         for one in parked.values():
-            item = decode_record(one.record)
+            item = self.decode(one)
             shard = self._generation.shard_of(item.event.group_id) if item.event else home
             by_shard.setdefault(shard, []).append(item)
         for shard, items in by_shard.items():
             self._apply(home, shard, items)
+
+    def decode(self, parked: Parked) -> Decoded:
+        found = from_log(parked, self._log) if self._log else parked
+        if found is None:
+            return Decoded(
+                parked.record, None, InvalidEvent("$", "the log no longer has the event"), with_payload=False
+            )
+        return decode_record(found.record, personal_data=self._generation.personal_data)
 
     def _apply(self, home: int, shard: int, items: list[Decoded]) -> None:
         """Repeats until each record is folded, parked again, or gone."""
@@ -109,8 +143,8 @@ class _Redriver:
             items = [item for item in items if str(item.record) in parked]
             if not items:
                 return
-            states = self._store.load(self._generation, shard, ids) if (ids := group_ids(items)) else {}
-            folded = project({group_id: known(group_id, state) for group_id, state in states.items()}, items)
+            stored = self._store.load(self._generation, shard, ids) if (ids := group_ids(items)) else {}
+            folded = project(self._store.known(self._generation, shard, stored), items)
             change = _unparked(folded, parked)
             sendable = request(change, {})
             if len(items) > 1 and sum(map(len, sendable)) > REQUEST_BYTES_MAX:
@@ -126,7 +160,7 @@ class _Redriver:
         if shard == home:
             return _commit(self._store, self._generation, home, sendable) is Outcome.STORED
         fold = structs.replace(change, unparked=[], parked={}, tally={}, parked_bytes=Counter())
-        if fold.state and _commit(self._store, self._generation, shard, request(fold, {})) is not Outcome.STORED:
+        if fold.records and _commit(self._store, self._generation, shard, request(fold, {})) is not Outcome.STORED:
             return False
         kept = Change(
             unparked=change.unparked, parked=change.parked, tally=change.tally, parked_bytes=change.parked_bytes
@@ -155,7 +189,7 @@ def _unparked(folded: Change, before: Mapping[str, Parked]) -> Change:
         left = sum(fates.values()) - fates[Fate.PARKED]
         tally[partition] = {**fates, Fate.PARKED: -left}
     return structs.replace(
-        folded, parked=stay, unparked=list(before), tally=tally, parked_bytes=more, redriven=bool(folded.state)
+        folded, parked=stay, unparked=list(before), tally=tally, parked_bytes=more, redriven=bool(folded.records)
     )
 
 
@@ -177,13 +211,16 @@ def _by_partition(found: Iterable[Parked]) -> Mapping[str, int]:
 
 
 def _commit(store: Store, generation: Generation, shard: int, sendable: list[str | bytes]) -> Outcome:
-    return _checked(generation, store.commit(generation, shard, sendable).outcome())
+    outcome = store.commit(generation, shard, sendable).outcome()
+    if outcome is Outcome.TAKEN:
+        store.ordinals.drop(generation, shard)
+    return _checked(generation, outcome)
 
 
 def _checked(generation: Generation, outcome: Outcome) -> Outcome:
     """Raises FatalError where the generation is closed or lost."""
     match outcome:
-        case Outcome.STORED | Outcome.CHANGED | Outcome.ALREADY:
+        case Outcome.STORED | Outcome.CHANGED | Outcome.TAKEN | Outcome.ALREADY:
             return outcome
         case Outcome.SEALED:
             raise FatalError(f"generation {generation.number} is being replaced: try again once its successor is live")

@@ -1,4 +1,4 @@
-"""Building a generation: one process of a replay folds some partitions of the log into it.
+"""Building a generation: `bulk.py` writes windows of the log with plain commands, since nobody reads it yet.
 
-`windows.py` reads the log, `parts.py` cuts what was read into script calls, `builder.py` folds and writes.
+`builder.py` lets a generation that is built catch up by ordinary commits, since by then it is compared, or read.
 """

@@ -10,8 +10,8 @@ import structlog
 from events.logs.log import Log, Loss
 from projector.errors import FatalError, StoreUnavailable
 from projector.health.pulse import Pulse, RedisState
-from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Progress
+from projector.readmodel.schema.keys import VERSION
 from projector.replay.lease import Busy, Lease
 from projector.replay.plan import make_plan
 from projector.replay.replay import Replay
@@ -54,8 +54,9 @@ def bring_to_our_version(
     data_dir: Path,
     environment: Mapping[str, str],
     pulse: Pulse,
+    personal_data: bool = True,
 ) -> None:
-    """Returns when the live generation is of this version or a later one, or none is live.
+    """Returns when the live generation is of this version, with this setting, or of a later one, or none is live.
 
     One of several processes builds, the others wait. Raises FatalError if the plan is refused, and Stopped.
     """
@@ -64,7 +65,9 @@ def bring_to_our_version(
     def is_needed() -> bool:
         pulse.turn()
         live = retry(stop, catalogue.live, pulse)
-        return live is not None and live.version < VERSION
+        if live is None or live.version > VERSION:
+            return False
+        return live.version < VERSION or live.personal_data != personal_data
 
     while is_needed():
         try:
@@ -73,11 +76,11 @@ def bring_to_our_version(
                     # The previous holder of the lease has done it.
                     return
                 log.info("building this version beside the live one", version=VERSION)
-                plan = make_plan(source, nodes, None, 1, accept_loss, force=False)
+                plan = make_plan(source, nodes, None, 1, accept_loss, force=False, personal_data=personal_data)
                 if plan.refusals:
                     reasons = "; ".join(refusal.reason for refusal in plan.refusals)
                     raise FatalError(f"{reasons}. `projector replay plan` shows how to proceed")
-                replay = Replay(source, nodes, lease, stop, LogReporter(pulse), park=True, watch=pulse)
+                replay = Replay(source, nodes, lease, stop, LogReporter(pulse), True, pulse, personal_data)
                 replay.build(plan.shards, plan.workers, data_dir, environment)
                 report = replay.verify()
                 log.info("compared with the live version", differences=report.differences)

@@ -1,4 +1,4 @@
-"""The lease `{og:live}:replay`: only its holder may build, switch and drop generations.
+"""A lease: `{og:live}:replay`, whose holder alone may build, switch and drop generations, or another key.
 
 A thread renews it as long as the process lives, so others wait at most LEASE_MS for a process that was killed.
 """
@@ -15,10 +15,9 @@ from typing import Self, cast
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from projector.errors import BadSetting, FatalError, ProjectorError
-from projector.readmodel.schema.generations import REPLAY, Progress
+from projector.readmodel.schema.generations import REPLAY, Holder, Progress
 from projector.store.nodes import Nodes
 
 # A lease expires after so many milliseconds, and is renewed every so many seconds.
@@ -53,38 +52,25 @@ class Busy(BadSetting):
     """Another process holds the lease; the text names it."""
 
 
-class Holder(Struct):
-    """`beat` changes with each renewal, which shows others that the holder lives.
-
-    `place`: names the host, its boot and its PID namespace; a process of the same `place` can check `pid` at once.
-    """
-
-    who: str
-    token: str
-    place: str
-    pid: int
-    beat: int = 0
-    progress: Progress | None = None
-
-    def is_dead(self) -> bool:
-        """Returns False if that cannot be known."""
-        if not self.place or self.place != _pid_namespace():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
-
-
 def progress_of(held: str) -> Progress:
     """Returns the progress of a replay. `held`: the value of `{og:live}:replay`."""
     try:
         return msgspec.json.decode(held, type=Holder).progress or Progress("begin", 0, 0)
     except msgspec.DecodeError:
         return Progress("unknown", 0, 0)
+
+
+def _is_dead(holder: Holder) -> bool:
+    """Returns False if that cannot be known."""
+    if not holder.place or holder.place != _pid_namespace():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _pid_namespace() -> str:
@@ -99,7 +85,8 @@ def _pid_namespace() -> str:
 class Lease:
     """Held inside the `with` block. Raises Busy where another process holds it."""
 
-    def __init__(self, redis_url: str, what: str) -> None:
+    def __init__(self, redis_url: str, what: str, key: str = REPLAY) -> None:
+        self._key = key
         since = datetime.now(UTC).isoformat(timespec="seconds")
         pid = os.getpid()
         who = f"{what}, process {pid} on {socket.gethostname()}, since {since}"
@@ -150,12 +137,13 @@ class Lease:
         deadline_s = time.monotonic() + LEASE_MS / 1000 + RENEW_S
         while not self._try_acquire():
             now = self._read_holder()
-            if now is not None and now.is_dead():
+            if now is not None and _is_dead(now):
                 self._eval(_RELEASE, now.token)
                 continue
             is_alive = now is not None and first is not None and now != first
             if is_alive or time.monotonic() > deadline_s:
-                raise Busy(f"another replay is running: {now.who if now else 'unknown'}")
+                what = "replay" if self._key == REPLAY else "action"
+                raise Busy(f"another {what} is running: {now.who if now else 'unknown'}")
             first = first or now
             time.sleep(CHECK_EVERY_S)
 
@@ -185,12 +173,12 @@ class Lease:
 
     def _read_holder(self) -> Holder | None:
         with self._nodes.errors():
-            found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
+            found = cast(bytes | None, self._nodes.of(self._key).get(self._key))
         try:
             return msgspec.json.decode(found, type=Holder) if found else None
         except msgspec.DecodeError:
-            raise FatalError(f"{REPLAY} in Redis: expected the holder of a lease, got {found!r}") from None
+            raise FatalError(f"{self._key} in Redis: expected the holder of a lease, got {found!r}") from None
 
     def _eval(self, script: str, *arguments: str | bytes | int) -> object:
         with self._nodes.errors():
-            return self._nodes.of(REPLAY).eval(script, 1, REPLAY, *arguments)
+            return self._nodes.of(self._key).eval(script, 1, self._key, *arguments)

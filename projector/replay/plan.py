@@ -6,18 +6,14 @@ from msgspec import Struct
 
 from events.logs.log import Log, Loss, Partition
 from projector.continuity import compare
-from projector.readmodel.schema.document import VERSION
+from projector.personal_data import setting
 from projector.readmodel.schema.generations import Listed, State
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
+from projector.sizing import BYTES_PER_EVENT, REBUILD_EVENTS_PER_S
 from projector.status import lowest_positions
 from projector.store import memory
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-
-# Redis memory per event of the sample marketplace, in bytes: the estimate where no generation is live.
-BYTES_PER_EVENT = 1_200
-# What a worker folds in a second, on two cores that it shares with Redis and the log.
-EVENTS_PER_S = 15_000
 
 
 class Stretch(Struct, frozen=True):
@@ -61,7 +57,13 @@ class Plan(Struct, frozen=True):
 
 
 def make_plan(
-    log: Log, nodes: Nodes, shards: int | None, workers: int, accept_loss: Collection[Loss], force: bool
+    log: Log,
+    nodes: Nodes,
+    shards: int | None,
+    workers: int,
+    accept_loss: Collection[Loss],
+    force: bool,
+    personal_data: bool = True,
 ) -> Plan:
     """Changes nothing. Raises LogMissing, LogUnavailable, StoreUnavailable."""
     store = Store(nodes)
@@ -87,6 +89,10 @@ def make_plan(
         number, has = begun.generation.number, begun.generation.shards
         reason = f"generation {number} was begun with --shards {has}"
         refusals.append(Refusal(reason, f"--shards {has}, or projector replay drop {number}"))
+    if begun and begun.generation.personal_data != personal_data:
+        number, value = begun.generation.number, setting(begun.generation.personal_data)
+        reason = f"generation {number} was begun with PERSONAL_DATA={value}"
+        refusals.append(Refusal(reason, f"PERSONAL_DATA={value}, or projector replay drop {number}"))
     kept = [entry.generation.number for entry in listed if entry.generation != live and entry != begun]
     used = min(workers, len(partitions))
     return Plan(
@@ -99,7 +105,7 @@ def make_plan(
         memory_needed=needed,
         memory_free=free,
         workers=used,
-        seconds=events / (EVENTS_PER_S * used),
+        seconds=events / (REBUILD_EVENTS_PER_S * used),
         kept=kept,
         refusals=refusals,
     )
@@ -151,7 +157,7 @@ def _memory(nodes: Nodes, live: Generation | None, applied: int, events: int) ->
     """Estimates bytes from what the live generation takes for each event that it has applied."""
     if live is None or applied == 0:
         return events * BYTES_PER_EVENT
-    return memory.used(nodes, live) * events // applied
+    return memory.used(nodes, live).total() * events // applied
 
 
 def _mib(size: int) -> str:

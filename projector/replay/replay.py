@@ -16,19 +16,19 @@ from msgspec import structs
 from events.logs.log import Log, Partition
 from projector.continuity import compare
 from projector.errors import BadSetting
-from projector.readmodel.schema.document import VERSION
+from projector.personal_data import check_setting
 from projector.readmodel.schema.generations import Listed, State
-from projector.readmodel.schema.keys import Generation
-from projector.rebuild.builder import SINGLE_PART_RECORDS, Builder
-from projector.rebuild.parts import Positions
-from projector.rebuild.windows import WINDOW_RECORDS
+from projector.readmodel.schema.keys import VERSION, Generation
+from projector.rebuild.books import close_books, has_books, open_books
+from projector.rebuild.builder import Builder, Positions
+from projector.rebuild.values import write_value_bitmaps
 from projector.replay.drop import delete_keys
 from projector.replay.lease import Lease
 from projector.replay.log_checks import check_log_continues, check_same_log
 from projector.replay.plan import Stretch, unfinished
 from projector.replay.reporter import ProgressRecorder, Reporter
 from projector.replay.switch import NEAR_EVENTS, switch_to
-from projector.replay.workers import run_workers
+from projector.replay.workers import Task, run_workers
 from projector.retry import Retrying, Stopped, Waiter, retry
 from projector.status import lowest_positions
 from projector.store.catalogue import Catalogue
@@ -68,52 +68,58 @@ class Replay:
         reporter: Reporter,
         park: bool,
         watch: Waiter | None = None,
+        personal_data: bool = True,
     ) -> None:
-        self._watch = watch
-        self._log = log
-        self._nodes = nodes
-        self._store = Store(nodes)
+        self._log, self._nodes, self._store = log, nodes, Store(nodes)
         self._catalogue = cast(Catalogue, Retrying(self._store.catalogue, self._retry))
-        self._lease = lease
-        self._stop = stop
+        self._lease, self._stop, self._watch = lease, stop, watch
         self._reporter = ProgressRecorder(reporter, lease.set_progress)
-        self._park = park
+        self._park, self._personal_data = park, personal_data
         self._partitions = self._retry(log.partitions)
         self._lift_seal(self._catalogue.live())
 
     def build(self, shards: int, workers: int, data_dir: Path, environment: Mapping[str, str]) -> None:
         """Begins a generation, or continues an unfinished one, up to NEAR_EVENTS before the end of the log."""
         self._retry(self._store.check_eviction)
-        entry = self._unfinished() or self._catalogue.add(shards, State.BUILDING, self._lease.token)
+        token = self._lease.token
+        entry = self._unfinished() or self._catalogue.add(shards, State.BUILDING, token, self._personal_data)
         generation = entry.generation
+        if entry.state is State.VERIFIED:
+            # What is written from here on has not been compared, and a build may be killed halfway.
+            self._catalogue.put(structs.replace(entry, state=State.BUILDING), token)
         self._retry(lambda: self._store.open(generation))
         check_same_log(self._log, self._store, generation, self._partitions, self._retry)
+        self._retry(lambda: open_books(self._nodes, generation, self._lease.token))
         done_before = 0
         while True:
             stretches = self._stretches(generation)
             left = sum(stretch.events for stretch in stretches)
             if left == 0 or (done_before and left <= NEAR_EVENTS):
-                return
+                break
 
             def report(done: list[int], before: int = done_before, total: int = done_before + left) -> None:
                 self._lease.check()
                 self._reporter.progress("build", [before + done[0], *done[1:]], total)
 
-            message = self._reporter.message
-            run_workers(generation, stretches, workers, self._park, data_dir, environment, self._stop, report, message)
+            task = Task(generation, self._log.topic, self._lease.token, {}, self._park)
+            run_workers(task, stretches, workers, data_dir, environment, self._stop, report, self._reporter.message)
             done_before += left
+        write_value_bitmaps(self._nodes, generation, self._lease.token, self._retry, self._check)
+        self._retry(lambda: close_books(self._nodes, generation))
 
     def verify(self, sample: Sample = ALL) -> Report:
         """Compares the new generation with the live one at the same positions, or if that is impossible, the log."""
         entry = self._require_unfinished()
         generation, live = entry.generation, self._catalogue.live()
+        if self._retry(lambda: has_books(self._nodes, generation)):
+            raise BadSetting(f"generation {generation.number} is not built to its end yet: projector replay build")
 
         def progress(step: str, done: int, total: int) -> None:
             self._check()
             self._reporter.progress(step, [done], total)
 
         self._check_log_continues(generation)
-        with closing(self._builder(generation, self._park)) as builder:
+        with closing(Builder(self._log, self._store, generation, self._partitions, self._retry, self._park)) as builder:
             builder.advance({})
             if live is not None and self._is_comparable(live, builder.positions):
                 report = compare_generations(self._store, live, generation, builder, progress, sample)
@@ -157,6 +163,7 @@ class Replay:
                 f"generation {generation.number} has version {generation.version}, this release writes {VERSION}: roll "
                 "back with the release that built it"
             )
+        check_setting(generation, self._personal_data)
         self._check_log_continues(generation)
         self._lift_seal(generation)
         # `projector run` would have parked, too.
@@ -181,8 +188,7 @@ class Replay:
     def _switch_to(self, generation: Generation, park: bool) -> Switched:
         self._check_log_continues(generation)
         before = self._catalogue.live()
-        # An API of its version may read a kept generation, so windows must be visible as a whole.
-        with closing(self._builder(generation, park, SINGLE_PART_RECORDS)) as builder:
+        with closing(Builder(self._log, self._store, generation, self._partitions, self._retry, park)) as builder:
             switch_to(self._log, self._store, builder, self._lease, self._retry, self._reporter)
         return Switched(generation, before)
 
@@ -194,8 +200,7 @@ class Replay:
             return False
         before, moved_s = -1, time.monotonic()
         while True:
-            reached = self._reached(live)
-            end = self._retry(self._log.end)
+            reached, end = self._reached(live), self._retry(self._log.end)
             if any(at > end[partition] for partition, at in reached.items()):
                 return False
             if all(reached[partition] >= at for partition, at in built.items()):
@@ -210,15 +215,11 @@ class Replay:
                 raise Stopped
 
     def _stretches(self, generation: Generation) -> list[Stretch]:
-        first, end = self._retry(self._log.first), self._retry(self._log.end)
-        reached = self._reached(generation)
+        first, end, reached = self._retry(self._log.first), self._retry(self._log.end), self._reached(generation)
         return [Stretch(p, max(reached[p], first[p]), end[p], None) for p in self._partitions if end[p] > reached[p]]
 
     def _reached(self, generation: Generation) -> dict[Partition, int]:
         return self._retry(lambda: lowest_positions(self._nodes, generation, self._partitions))
-
-    def _builder(self, generation: Generation, park: bool, window: int = WINDOW_RECORDS) -> Builder:
-        return Builder(self._log, self._store, generation, self._partitions, self._retry, park, window)
 
     def _check_log_continues(self, generation: Generation) -> None:
         check_log_continues(self._log, self._store, generation, self._partitions, self._retry)
@@ -232,8 +233,7 @@ class Replay:
         return unfinished(self._catalogue.listed(), self._catalogue.live())
 
     def _require_unfinished(self) -> Listed:
-        entry = self._unfinished()
-        if entry is None:
+        if (entry := self._unfinished()) is None:
             raise BadSetting("there is no new generation: projector replay build makes one")
         return entry
 

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from events.logs.log import Log, Partition
 from projector.errors import FatalError
 from projector.readmodel.schema.keys import Generation
-from projector.rebuild.builder import Builder
-from projector.rebuild.parts import Positions
+from projector.rebuild.builder import Builder, Positions
 from projector.replay.lease import Lease
 from projector.replay.reporter import Reporter
 from projector.retry import Retry

@@ -1,7 +1,6 @@
 """The processes that build: each folds some partitions and writes its positions to standard output."""
 
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from events.logs.log import Log, Partition
 from projector.errors import FatalError
+from projector.program import PROGRAM
 from projector.readmodel.schema.keys import Generation
-from projector.rebuild.builder import Builder
+from projector.rebuild.bulk import Bulk
 from projector.replay.plan import Stretch
 from projector.retry import Stopped, retry
 from projector.store.redis import Store
@@ -27,10 +27,13 @@ CHECK_EVERY_S = 0.1
 
 
 class Task(Struct, frozen=True):
-    """The work of one worker, as JSON on its command line. `stop`: partition number -> position to reach."""
+    """The work of one worker, as JSON on its command line. `run`: of which it is one builder. `stop`: partition number
+    -> position to reach.
+    """
 
     generation: Generation
     topic: str
+    run: str
     stop: dict[int, int]
     park: bool
 
@@ -45,23 +48,19 @@ _decode = msgspec.json.Decoder(Reached).decode
 
 
 def work(task: Task, log: Log, store: Store, stop: threading.Event) -> None:
-    """Builds, in the process of a worker. Raises Stopped, and what Builder.advance raises."""
+    """Builds, in the process of a worker. Raises Stopped, and what Bulk.build raises."""
 
     def retry_until_stopped(call: Callable[[], Any]) -> Any:
         if stop.is_set():
             raise Stopped
         return retry(stop, call)
 
-    builder = Builder(log, store, task.generation, list(task.positions), retry_until_stopped, task.park)
+    def print_positions(reached: Mapping[Partition, int]) -> None:
+        found: Reached = {partition.number: offset for partition, offset in reached.items()}
+        print(msgspec.json.encode(found).decode(), flush=True)
 
-    def print_positions() -> None:
-        reached: Reached = {partition.number: offset for partition, offset in builder.positions.items()}
-        print(msgspec.json.encode(reached).decode(), flush=True)
-
-    try:
-        builder.advance(task.positions, print_positions)
-    finally:
-        builder.close()
+    bulk = Bulk(log, store, task.generation, task.run, retry_until_stopped, task.park, print_positions)
+    bulk.build(task.positions)
 
 
 def assign(stretches: Sequence[Stretch], workers: int) -> list[list[Stretch]]:
@@ -73,17 +72,16 @@ def assign(stretches: Sequence[Stretch], workers: int) -> list[list[Stretch]]:
 
 
 def run_workers(
-    generation: Generation,
+    task: Task,
     stretches: Sequence[Stretch],
     workers: int,
-    park: bool,
     data_dir: Path,
     environment: Mapping[str, str],
     stop: threading.Event,
     report_progress: Callable[[list[int]], None],
     report_message: Callable[[str], None],
 ) -> None:
-    """Returns when all workers have reached the end of their stretches.
+    """Returns when all workers have reached the end of their stretches. `task`: of each worker, without `stop`.
 
     `report_progress` gets the events done by each worker, `report_message` their warnings.
     Raises FatalError with the error of a worker that failed, and Stopped; all workers are stopped then.
@@ -91,7 +89,7 @@ def run_workers(
     running: list[_Worker] = []
     try:
         for assigned in assign(stretches, workers):
-            running.append(_Worker(generation, assigned, park, data_dir, environment))
+            running.append(_Worker(task, assigned, data_dir, environment))
         while any(worker.process.poll() is None for worker in running):
             report_progress([worker.done for worker in running])
             if stop.wait(CHECK_EVERY_S):
@@ -110,12 +108,7 @@ def run_workers(
 
 class _Worker:
     def __init__(
-        self,
-        generation: Generation,
-        stretches: Sequence[Stretch],
-        park: bool,
-        data_dir: Path,
-        environment: Mapping[str, str],
+        self, task: Task, stretches: Sequence[Stretch], data_dir: Path, environment: Mapping[str, str]
     ) -> None:
         self._starts = {stretch.partition.number: stretch.start for stretch in stretches}
         self._reached: Reached = dict(self._starts)
@@ -124,11 +117,11 @@ class _Worker:
         # Other lines on standard error, such as that it waits for Redis.
         self.warnings: deque[str] = deque()
         stops = {stretch.partition.number: stretch.end for stretch in stretches}
-        task = Task(generation, stretches[0].partition.topic, stops, park)
+        task = structs.replace(task, stop=stops)
         command = ["replay", "work", msgspec.json.encode(task).decode(), "--data-dir", str(data_dir)]
         # When this process ends, so does the standard input of the worker, which then stops.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "projector", *command],
+            [*PROGRAM, *command],
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

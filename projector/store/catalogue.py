@@ -9,12 +9,11 @@ import msgspec
 from msgspec import structs
 
 from projector.errors import FatalError
-from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import GENERATIONS, NUMBERS, REPLAY, Listed, State
-from projector.readmodel.schema.keys import LIVE, Generation
+from projector.readmodel.schema.keys import LIVE, VERSION, Generation
 from projector.store.nodes import Nodes
 
-SCRIPT = files(__package__).joinpath("catalogue.lua").read_text()
+SCRIPT = files(__package__).joinpath("lua/catalogue.lua").read_text()
 
 
 class Catalogue:
@@ -58,10 +57,10 @@ class Catalogue:
             found = cast(bytes | None, self._nodes.of(REPLAY).get(REPLAY))
         return found.decode() if found else None
 
-    def add(self, shards: int, state: State, token: str) -> Listed:
+    def add(self, shards: int, state: State, token: str, personal_data: bool = True) -> Listed:
         """Adds a new generation of this code's version."""
         while True:
-            entry = self._new(shards, state)
+            entry = self._new(shards, state, personal_data)
             if self._write("claim", token, str(entry.generation.number), msgspec.json.encode(entry), ""):
                 return entry
             if token not in (self.replay() or ""):
@@ -93,7 +92,7 @@ class Catalogue:
         if self.live() != before or not self._write("point", token, pointer or b"", msgspec.json.encode(after)):
             raise _taken_over()
 
-    def ensure_live(self, shards: int) -> Generation:
+    def ensure_live(self, shards: int, personal_data: bool = True) -> Generation:
         """Returns the live generation. Without one, activates the newest ready one, or creates one."""
         while True:
             generation = self.live()
@@ -104,12 +103,13 @@ class Catalogue:
                 found = ready[-1].generation
                 self._write("adopt", "", str(found.number), msgspec.json.encode(found))
             else:
-                entry = self._new(shards, State.READY)
+                entry = self._new(shards, State.READY, personal_data)
                 made = entry.generation
                 self._write("claim", "", str(made.number), msgspec.json.encode(entry), msgspec.json.encode(made))
 
-    def _new(self, shards: int, state: State) -> Listed:
-        return Listed(Generation(self.next_number(), shards, VERSION, secrets.token_hex(8)), state, now())
+    def _new(self, shards: int, state: State, personal_data: bool) -> Listed:
+        made = Generation(self.next_number(), shards, VERSION, secrets.token_hex(8), personal_data)
+        return Listed(made, state, now())
 
     def _pointer(self) -> bytes | None:
         with self._nodes.errors():

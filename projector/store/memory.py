@@ -1,18 +1,26 @@
 """Estimates a generation's memory in Redis from samples, and reads how much is free."""
 
-from collections.abc import Iterator
-from typing import cast
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import redis
 
 from projector.readmodel.client.refusals import Refusal, refusal_of
-from projector.readmodel.schema.keys import SLICES, SORT_FIELDS, Generation, Keys
+from projector.readmodel.schema.keys import FACET_FIELDS, SORT_FIELDS, Generation, Keys
 from projector.store.nodes import Nodes, address_of
 
 # Keys sampled from Redis to estimate the memory of the many small sets, one per value.
 SAMPLE_KEYS = 5_000
 # Members sampled from a large set or hash.
 SAMPLE_MEMBERS = 50
+
+
+class Filled(NamedTuple):
+    """Bytes that a server uses, and its limit: maxmemory, or without it the memory of its machine."""
+
+    used: int
+    limit: int
 
 
 def groups(nodes: Nodes, generation: Generation) -> int:
@@ -24,9 +32,9 @@ def groups(nodes: Nodes, generation: Generation) -> int:
     return found
 
 
-def used(nodes: Nodes, generation: Generation) -> int:
-    """Returns the generation's size in bytes."""
-    size = 0
+def used(nodes: Nodes, generation: Generation) -> Counter[str]:
+    """Returns the generation's size in bytes by kind."""
+    size = Counter[str]()
     for keys in _shards(generation):
         with nodes.errors():
             size += _shard_bytes(nodes.of(keys.row), keys)
@@ -38,20 +46,30 @@ def free(nodes: Nodes) -> int:
     left = 0
     for client in nodes.all():
         with nodes.errors():
-            info = client.info("memory")
-        limit = int(info["maxmemory"]) or int(info["total_system_memory"])
-        left += max(limit - int(info["used_memory"]), 0)
+            filled = _filled(client.info("memory"))
+        left += max(filled.limit - filled.used, 0)
     return left
+
+
+def filled(nodes: Nodes) -> dict[str, Filled]:
+    """Returns the memory of each master, by address, without those where our user may not read it."""
+    return {server: _filled(info) for server, info in _info(nodes) if info is not None}
 
 
 def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
     """Yields each master's address and maxmemory-policy, or None where our user may not read it. INFO has the policy
     even where a provider disables CONFIG.
     """
+    for server, info in _info(nodes):
+        yield server, None if info is None else info.get("maxmemory_policy")
+
+
+def _info(nodes: Nodes) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yields each master's address and INFO of its memory, or None where our user may not read it."""
     for client in nodes.all():
         with nodes.errors():
             try:
-                found = client.info("memory").get("maxmemory_policy")
+                found = client.info("memory")
             except redis.ResponseError as error:
                 if refusal_of(error) not in (Refusal.NOPERM, Refusal.OTHER):
                     raise
@@ -59,28 +77,45 @@ def eviction(nodes: Nodes) -> Iterator[tuple[str, str | None]]:
         yield address_of(client), found
 
 
+def _filled(info: Mapping[str, Any]) -> Filled:
+    return Filled(int(info["used_memory"]), int(info["maxmemory"]) or int(info["total_system_memory"]))
+
+
 def _shards(generation: Generation) -> list[Keys]:
     return [generation.keys(shard) for shard in range(generation.shards)]
 
 
-def _shard_bytes(client: redis.Redis, keys: Keys) -> int:
+def _shard_bytes(client: redis.Redis, keys: Keys) -> Counter[str]:
     """Measures large keys one by one, and the sets of values by a sample, which is random because SCAN's order is."""
-    large = [keys.row, keys.rest, keys.state, keys.text, keys.position, keys.tally, keys.parked, keys.meta]
-    large += [keys.discarded]
-    large += [keys.by(field) for field in SORT_FIELDS] + [keys.ordinal]
-    size = sum(client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0 for key in large)
-    size += (1 + sum(SLICES.values())) * (client.memory_usage(keys.listed) or 0)
+    slices = [name for field in SORT_FIELDS for name in keys.slices(field)]
+    kinds = {
+        "ids": [keys.ordinal, keys.ordinals],
+        "rows": [keys.row],
+        # The latter two are of version 7, from which a replay estimates what this version needs.
+        "records": [keys.record, keys.prefix + "state", keys.prefix + "rest"],
+        "texts": [keys.text],
+        "sorted sets": [keys.created, *map(keys.values, FACET_FIELDS)],
+        "bitmaps": [keys.listed, keys.numbered, *slices],
+        "changes": [keys.changed],
+        "parked": [keys.parked, keys.discarded],
+        "positions": [keys.position, keys.last, keys.tally, keys.meta],
+    }
     pipeline = client.pipeline(transaction=False)
-    for name in keys.id_slices:
-        pipeline.memory_usage(name)
-    size += sum(found or 0 for found in pipeline.execute())
-    scanned, of_values = 0, 0
-    prefix = keys.of("", "")[:-1].encode()
+    for names in kinds.values():
+        for name in names:
+            pipeline.memory_usage(name, samples=SAMPLE_MEMBERS)
+    measured = iter(pipeline.execute())
+    size = Counter({kind: sum(next(measured) or 0 for _ in names) for kind, names in kinds.items()})
+    scanned, of_values = 0, Counter[str]()
+    sets, bitmaps = keys.of("", "")[:-1].encode(), keys.bits_of("", "")[:-1].encode()
     for key in _some_keys(client):
         scanned += 1
-        if key.startswith(prefix):
-            of_values += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
-    return size + (of_values * client.dbsize() // scanned if scanned else 0)
+        kind = "sorted sets" if key.startswith(sets) else "bitmaps" if key.startswith(bitmaps) else None
+        if kind:
+            of_values[kind] += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
+    for kind, sampled in of_values.items():
+        size[kind] += sampled * client.dbsize() // scanned
+    return size
 
 
 def _some_keys(client: redis.Redis) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from projector.errors import StoreUnavailable
-from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of, text_of
 from projector.readmodel.client.sentinels import sentinels
 
 # Time limit of one call, in seconds. After it, the result of the call is unknown.
@@ -129,7 +129,7 @@ class Nodes:
                 self._first.connection_pool.disconnect(inuse_connections=False)
             how = "does not answer" if refusal in (Refusal.AWAY, Refusal.TIMEOUT) else f"refuses for now ({refusal})"
             # What follows ' : <' lists the sentinels that redis-py tried, in a thousand characters.
-            raise StoreUnavailable(f"Redis {how}: {str(error).partition(' : <')[0]}", refusal) from error
+            raise StoreUnavailable(f"Redis {how}: {text_of(error).partition(' : <')[0]}", refusal) from error
 
     def _topology(self) -> RedisCluster | None:
         """Returns None for a stand-alone server. Reads a cluster's slots again after an error of any node."""

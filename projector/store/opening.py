@@ -11,7 +11,7 @@ from typing import Any, cast
 from projector.readmodel.schema.keys import Generation
 from projector.store.nodes import Nodes
 
-SCRIPT = files(__package__).joinpath("opening.lua").read_text()
+SCRIPT = files(__package__).joinpath("lua/opening.lua").read_text()
 # Keys scanned and deleted per call, so that it takes well under 5 ms.
 SLICE_KEYS = 500
 

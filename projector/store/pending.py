@@ -4,17 +4,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha1
-from typing import Any
+from typing import Any, cast
 
 import redis
 import structlog
+from hiredis import pack_command
 
 from projector.errors import StoreUnavailable
+from projector.project import Stored
 from projector.readmodel.schema.keys import Keys
-from projector.store.commit import SCRIPT, Outcome
+from projector.readmodel.schema.ordinals import ordinal_of
+from projector.store.commit import COMMIT, LOAD, Outcome
 from projector.store.nodes import Nodes
 
-SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+def _sha(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+COMMIT_SHA = _sha(COMMIT)
+LOAD_SHA = _sha(LOAD)
 
 log = structlog.get_logger("projector")
 
@@ -41,7 +50,9 @@ class _Wire:
             self._pool = self._nodes.of(self._key).connection_pool
             connection = self._pool.get_connection()
             try:
-                connection.send_command(*command)  # type: ignore[no-untyped-call]
+                # As send_command does, which first looks at each argument.
+                packed = pack_command(cast(Any, command))
+                connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
             except BaseException:
                 self._pool.release(connection)
                 raise
@@ -64,67 +75,79 @@ class _Wire:
             self._pool.release(connection)
 
 
-class PendingLoad:
-    """A load of group states."""
+class _Call:
+    """A script call, sent at once, and sent again until its answer is read."""
 
-    def __init__(self, nodes: Nodes, key: str, group_ids: Sequence[str]) -> None:
-        self._wire = _Wire(nodes, key)
-        self._group_ids = group_ids
-        self._command = ("HMGET", key, *group_ids)
-        # A failed send does not matter yet: `states` sends again.
+    def __init__(self, nodes: Nodes, keys: Keys, script: str, command: Command) -> None:
+        self._wire = _Wire(nodes, keys.meta)
+        self._script = script
+        self._command = command
+        self.sent_s = 0.0
+        # A failed send does not matter yet: `answer` sends again.
         with suppress(StoreUnavailable):
-            self._wire.send(self._command)
+            self._send(self._command)
 
-    def states(self) -> Mapping[str, bytes | None]:
+    def answer(self) -> Any:
         """Waits for the answer. Raises StoreUnavailable; the next call sends again."""
-        if self._wire.is_busy:
+        while True:
+            if not self._wire.is_busy:
+                self._send(self._command)
+            try:
+                return self._wire.receive()
+            except redis.exceptions.NoScriptError:
+                self._send(("SCRIPT", "LOAD", self._script))
+                self._wire.receive()
+
+    def discard(self) -> None:
+        self._wire.discard()
+
+    def _send(self, command: Command) -> None:
+        self.sent_s = time.perf_counter()
+        self._wire.send(command)
+
+
+class PendingLoad:
+    """A load of groups."""
+
+    def __init__(self, nodes: Nodes, keys: Keys, group_ids: Sequence[str]) -> None:
+        self._group_ids = group_ids
+        command: Command = ("EVALSHA", LOAD_SHA, 3, keys.ordinal, keys.record, keys.absent, *group_ids)
+        self._call = _Call(nodes, keys, LOAD, command)
+
+    def groups(self) -> Mapping[str, Stored | None]:
+        """Waits for the answer; None for a new group. Raises StoreUnavailable; the next call sends again."""
+        try:
+            found = self._call.answer()
+        except StoreUnavailable:
             # The request is old: its error may be over, so send again before raising.
-            with suppress(StoreUnavailable):
-                return self._received()
-        self._wire.send(self._command)
-        return self._received()
+            found = self._call.answer()
+        return {
+            group_id: Stored(ordinal_of(member), record) if record else None
+            for group_id, member, record in zip(self._group_ids, found[::2], found[1::2], strict=True)
+        }
 
     def discard(self) -> None:
         """Drops the load without waiting for the answer."""
-        self._wire.discard()
-
-    def _received(self) -> Mapping[str, bytes | None]:
-        return dict(zip(self._group_ids, self._wire.receive(), strict=True))
+        self._call.discard()
 
 
 class PendingCommit:
     """A commit, retried with the same arguments until its outcome is known."""
 
     def __init__(self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: OnOutcome) -> None:
-        self._wire = _Wire(nodes, keys.meta)
         self._answered = answered
-        self._sent_s = 0.0
-        self._command = ("EVALSHA", SHA, 2, keys.meta, keys.absent, *request)
-        # A failed send does not matter yet: `outcome` sends again.
-        with suppress(StoreUnavailable):
-            self._send(self._command)
+        self._key = keys.meta
+        self._call = _Call(nodes, keys, COMMIT, ("EVALSHA", COMMIT_SHA, 2, keys.meta, keys.absent, *request))
 
     def outcome(self) -> Outcome:
         """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""
         while True:
-            if not self._wire.is_busy:
-                self._send(self._command)
-            try:
-                answer = self._wire.receive()
-            except redis.exceptions.NoScriptError:
-                self._send(("SCRIPT", "LOAD", SCRIPT))
-                self._wire.receive()
-                continue
-            outcome = Outcome(answer[0].decode())
-            self._answered(outcome, time.perf_counter() - self._sent_s)
+            outcome = Outcome(self._call.answer()[0].decode())
+            self._answered(outcome, time.perf_counter() - self._call.sent_s)
             if outcome is not Outcome.FINISHED:
                 return outcome
-            log.warning("completed a commit that was left half written", key=self._command[3])
+            log.warning("completed a commit that was left half written", key=self._key)
 
     def discard(self) -> None:
         """Drops the commit without waiting for the answer. Redis' positions show whether it was stored."""
-        self._wire.discard()
-
-    def _send(self, command: Command) -> None:
-        self._sent_s = time.perf_counter()
-        self._wire.send(command)
+        self._call.discard()

@@ -8,17 +8,19 @@ import structlog
 from events.logs.log import Partition
 from projector.anchors import Anchors, unpacked
 from projector.errors import FatalError, OtherVersion
-from projector.project import Change
-from projector.readmodel.schema.document import VERSION
+from projector.personal_data import check_setting
+from projector.project import Change, Known, Stored, known, new
 from projector.readmodel.schema.generations import POISON_PILLS
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store import memory
 from projector.store.aof import AppendOnlyFiles, OnRewrite
 from projector.store.catalogue import Catalogue
-from projector.store.commit import SCRIPT, Outcome, request
+from projector.store.commit import COMMIT_EVEN_IF_FULL, Outcome
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
+from projector.store.ordinals import Ordinals
 from projector.store.pending import OnOutcome, PendingCommit, PendingLoad
+from projector.store.request import request
 
 # Removes only the seal that was read: another holder may have set its own since.
 _UNSEAL = """#!lua flags=allow-oom
@@ -36,8 +38,6 @@ redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000 + math.floor(now[
 _STANDS = """#!lua flags=no-writes
 return {redis.call('HMGET', KEYS[1], unpack(ARGV)), redis.call('HMGET', KEYS[2], unpack(ARGV))}
 """
-
-_EVEN_IF_FULL = SCRIPT.replace("#!lua", "#!lua flags=allow-oom", 1)
 
 log = structlog.get_logger("projector")
 
@@ -58,6 +58,7 @@ class Store:
         self.nodes = nodes
         self._answered = answered
         self.catalogue = Catalogue(nodes)
+        self.ordinals = Ordinals(nodes)
         self._files = AppendOnlyFiles(nodes, rewritten)
 
     def rewrite_files(self) -> list[str]:
@@ -75,16 +76,17 @@ class Store:
                     "parts of the read model unnoticed: CONFIG SET maxmemory-policy noeviction, also in redis.conf"
                 )
 
-    def generation(self, shards: int = 1) -> Generation:
-        """Returns the live generation, open for writing; creates one if there is none. Raises OtherVersion."""
+    def generation(self, shards: int = 1, personal_data: bool = True) -> Generation:
+        """Returns the live generation, open for writing; creates one if there is none. Raises FatalError."""
         while True:
-            generation = self.catalogue.ensure_live(shards)
+            generation = self.catalogue.ensure_live(shards, personal_data)
             if generation.version != VERSION:
                 raise OtherVersion(
                     f"the read model in Redis has version {generation.version}, this code writes version {VERSION}: "
                     "`projector replay`, or `projector run --auto-replay`, builds that version beside it and switches; "
                     "or run the code that made it"
                 )
+            check_setting(generation, personal_data)
 
             def is_live(opened: Generation = generation) -> bool:
                 return self.catalogue.live() == opened
@@ -180,7 +182,7 @@ class Store:
         """Returns numbers of the tally by name, such as `orders/0:parked`; 0 where there is none."""
         key = generation.keys(shard).tally
         with self.nodes.errors():
-            found = self.nodes.of(key).hmget(key, list(names))
+            found = self.nodes.of(key).hmget(key, list(names)) if names else []  # HMGET needs a name.
         return [int(number or 0) for number in found]
 
     def poison_pills(self, generation: Generation) -> frozenset[str]:
@@ -201,18 +203,23 @@ class Store:
     def publish_end(self, generation: Generation, end: Mapping[Partition, int]) -> None:
         """Stores the log's end, for the API, which does not read the log."""
         keys = generation.keys(0)
-        arguments: list[str | int] = []
-        for partition, offset in end.items():
-            arguments += str(partition), offset
+        arguments = [part for partition, offset in end.items() for part in (str(partition), offset)]
         with self.nodes.errors():
             self.nodes.of(keys.end).eval(_PUBLISH_END, 2, keys.end, keys.end_at, *arguments)
 
-    def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        """Returns the states, read in one round trip; None for a new group."""
-        return self.start_load(generation, shard, group_ids).states()
+    def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, Stored | None]:
+        """Returns the groups, read in one round trip; None for a new one."""
+        return self.start_load(generation, shard, group_ids).groups()
 
     def start_load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> PendingLoad:
-        return PendingLoad(self.nodes, generation.keys(shard).state, group_ids)
+        return PendingLoad(self.nodes, generation.keys(shard), group_ids)
+
+    def known(self, generation: Generation, shard: int, stored: Mapping[str, Stored | None]) -> dict[str, Known]:
+        """Returns the groups for the fold. New ones get ordinals."""
+        return {
+            group_id: known(group_id, found) if found else new(self.ordinals.take(generation, shard))
+            for group_id, found in stored.items()
+        }
 
     def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> PendingCommit:
         return PendingCommit(self.nodes, generation.keys(shard), [*request, generation.nonce], self._answered)
@@ -230,9 +237,8 @@ class Store:
         keys, outcome = generation.keys(shard), Outcome.FINISHED
         while outcome is Outcome.FINISHED:
             with self.nodes.errors():
-                client = self.nodes.of(keys.meta)
                 arguments = (keys.meta, keys.absent, *request, generation.nonce)
-                answer = cast(list[bytes], client.eval(_EVEN_IF_FULL, 2, *arguments))
+                answer = cast(list[bytes], self.nodes.of(keys.meta).eval(COMMIT_EVEN_IF_FULL, 2, *arguments))
             outcome = Outcome(answer[0].decode())
         return outcome
 

@@ -3,10 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+
+from projector.program import PROGRAM
 
 STOP_TIMEOUT_S = 8.0
 _TAIL_LINES = 8
@@ -20,7 +21,7 @@ class Child:
         self.output = output / f"{name}.log"
         with self.output.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "projector", *arguments, "--with-parent"],
+                [*PROGRAM, *arguments, "--with-parent"],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=file,

@@ -10,23 +10,23 @@ from events.errors import LogDiverged, LogGap
 from events.logs.log import Log
 from projector.continuity import REBUILD, compare
 from projector.errors import FatalError
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.rebuild.builder import Builder
 from projector.retry import Retry
 from projector.store.redis import Store
 from projector.verify.alignment import Alignment
-from projector.verify.comparison import Comparison, ReportProgress, Target, counted_hashes
+from projector.verify.comparison import Comparison, ReportProgress
 from projector.verify.difference import Difference
-from projector.verify.expected import BuiltGeneration, Refold
+from projector.verify.expected import BuiltGeneration, Expected, Refold
 from projector.verify.sample import ALL, Sample
+from projector.verify.settling import Findings
 from projector.verify.shards import Positions, Shards, lowest_positions
-from projector.verify.snapshot import KINDS, Digest
-from projector.verify.tables import REFERENCE, SUBJECT, Tables
+from projector.verify.snapshot import KINDS, Totals
+from projector.verify.tables import Tables
 
 
 class Count(Struct, frozen=True):
-    """Members of all sets or counted_hashes of one kind: `by:total`, `of:status` for all statuses, `row`."""
+    """Members of all sets or hashes of one kind: `by:created_at`, `of:status` for all statuses, `row`."""
 
     kind: str
     expected: int
@@ -36,15 +36,14 @@ class Count(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Of `generation`, compared with the generation `expected_from`, or with the log if that is None.
 
-    `positions`, `until`: every group was compared as of `positions` or, if it changed, as of positions up to `until`;
-    every set was counted at positions between the two. Expected and found are always of the same positions.
-    `sample`: the share of the groups that was compared. Below 1, sets are not counted, so unexpected members are not
-    found.
+    `positions`, `until`: every group was compared as of `positions` or, if it changed, as of positions up to `until`.
+    `sample`: the share of the groups that was compared. Below 1, unexpected members of sets are not found.
     `groups`, `entries`: expected numbers, of the sample. `again`: how often a group was compared again.
     `events`: folded from the log; 0 between generations. `parked`: how many of them are expected to be parked.
-    `counts`: empty for a sample. As of `until`, plus or minus what differed when it was counted.
+    `counts`: empty for a sample. Expected as of `until`; found is that, plus or minus what differs.
     `documents`, `index_entries`: digests, expected and found, of 16 hexadecimal digits; equal exactly if no group
-    differs. They depend neither on shards nor on any order.
+    differs. They depend neither on shards nor on any order; what is found has that of what is expected, plus what
+    differs.
     `differences`: number of differing parts of documents, index entries, parked records and sets. `first`: the first of
     them.
     """
@@ -67,6 +66,21 @@ class Report(Struct, frozen=True):
     seconds: float
 
 
+class Progress:
+    """Reports progress, and the last one again where a wait must not look like a hang."""
+
+    def __init__(self, report: ReportProgress) -> None:
+        self._report = report
+        self._last = "compare", 0, 1
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        self._last = step, done, total
+        self._report(step, done, total)
+
+    def repeat(self) -> None:
+        self._report(*self._last)
+
+
 def compare_generations(
     store: Store,
     live: Generation,
@@ -78,39 +92,29 @@ def compare_generations(
 ) -> Report:
     """Compares `live`, which may be written meanwhile, with `built`, which only `builder` writes.
 
-    Differences are reported of `live`, with `built` as the expected one. Differences of `built` itself are sets and
-    bitmaps that do not fit its own documents.
+    Differences are reported of `live`, with `built` as the expected one. Differences of `built` itself are what does
+    not fit its own records. If `live` is of another version, or holds personal data and `built` none, or the other way
+    round, nearly all would differ: `built` is compared with the log.
     Raises StoreUnavailable and LogUnavailable if the builder's `retry` does; FatalError if a shard of `live` lags and
     no projector advances it; and what Builder.advance raises.
     """
+    if live.version != VERSION or live.personal_data != built.personal_data:
+        return verify_log(builder.log, store, built, builder.retry, report_progress, sample, first, accept_loss=True)
     started_s = time.monotonic()
-    partitions = list(builder.positions)
-    with closing(Tables(first)) as tables:
+    partitions, findings, progress = list(builder.positions), Findings(first), Progress(report_progress)
+    with closing(Tables()) as tables:
         subject = Shards(store, live, partitions, builder.retry)
         reference = Shards(store, built, partitions, builder.retry)
-        # Advanced before anything is counted: later, each changed group costs a look-up.
-        builder.advance(lowest_positions(subject), lambda: report_progress("compare", 0, 1))
+        # Advanced before anything is compared: later, each changed group is compared again.
+        builder.advance(lowest_positions(subject), progress.repeat)
         expected = BuiltGeneration(builder, reference, live, tables, sample)
         expected.list_groups()
-        total = tables.group_count()
-        alignment = Alignment(expected, builder.log, builder.retry, lambda: report_progress("compare", total, total))
-        comparison = Comparison(live, expected, tables, alignment)
-        comparison.compare_all(subject, report_progress)
         positions = dict(expected.positions)
-        if not sample.is_all:
-            _add_unexpected_groups(subject, sample, tables)
-        for role, shards in ((SUBJECT, subject), (REFERENCE, reference)):
-            comparison.settle(Target(role, shards, counted_hashes(shards, parked=False)), with_sizes=sample.is_all)
-        return _report(live, built.number, sample, positions, expected.positions, tables, comparison, 0, started_s)
-
-
-def _add_unexpected_groups(shards: Shards, sample: Sample, tables: Tables) -> None:
-    """Makes groups that are not expected candidates: in a sample nothing is counted, so nothing else finds them."""
-    for shard in range(shards.generation.shards):
-        for members in shards.members(shard, "state"):
-            ids = sample.of(member.decode(errors="backslashreplace") for member in members)
-            known = tables.states(ids)
-            tables.put_candidates(SUBJECT, ((shard, one, "") for one in ids if one not in known))
+        alignment = Alignment(expected, builder.log, builder.retry, progress.repeat)
+        Comparison(subject, tables, findings, progress, sample, expected, alignment).compare_all()
+        own = Comparison(reference, tables, findings, progress, sample)
+        own.compare_all()
+        return _report(live, built.number, sample, positions, expected, own.totals, findings, started_s)
 
 
 def verify_log(
@@ -141,8 +145,9 @@ def verify_log(
     for divergence in retry(lambda: compare(log, store, generation, retry(log.partitions))).diverged:
         raise LogDiverged(f"generation {generation.number}: {divergence}. {REBUILD}")
     poison_pills = retry(lambda: store.poison_pills(generation))
+    findings, progress = Findings(first), Progress(report_progress)
     with (
-        closing(Tables(first)) as tables,
+        closing(Tables()) as tables,
         closing(Refold(log, generation, tables, retry, sample, accept_loss, poison_pills)) as expected,
     ):
         subject = Shards(store, generation, list(expected.positions), retry)
@@ -151,56 +156,48 @@ def verify_log(
             if offset > end[partition]:
                 raise LogGap(f"Redis has applied {partition} up to {offset}, but the log ends at {end[partition]}")
         events = sum(start.values())
-        expected.advance(start, lambda ids: None, lambda done: report_progress("fold", done, events))
-        groups = tables.group_count()
-        alignment = Alignment(expected, log, retry, lambda: report_progress("compare", groups, groups))
-        comparison = Comparison(generation, expected, tables, alignment)
-        comparison.compare_all(subject, report_progress)
+        expected.advance(start, lambda ids: None, lambda done: progress("fold", done, events))
         positions = dict(expected.positions)
-        comparison.settle(Target(SUBJECT, subject, counted_hashes(subject, parked=True)), with_sizes=sample.is_all)
-        return _report(
-            generation, None, sample, positions, expected.positions, tables, comparison, expected.events, started_s
-        )
+        alignment = Alignment(expected, log, retry, progress.repeat)
+        Comparison(subject, tables, findings, progress, sample, expected, alignment).compare_all()
+        expected.totals.members["parked"] = tables.parked_count()
+        return _report(generation, None, sample, positions, expected, expected.totals, findings, started_s)
 
 
 def _report(
     generation: Generation,
     expected_from: int | None,
     sample: Sample,
-    positions: Positions,
-    until: Positions,
-    tables: Tables,
-    comparison: Comparison,
-    events: int,
+    start: Positions,
+    expected: Expected,
+    totals: Totals,
+    findings: Findings,
     started_s: float,
 ) -> Report:
     kinds = [name for name in KINDS if expected_from is None or name != "parked"]
-    totals = {name: tables.total(SUBJECT, name) for name in kinds}
-    expected, found = comparison.expected_digest, comparison.found_digest
+    members = {name: totals.members[name] for name in kinds}
     return Report(
         generation=generation.number,
         expected_from=expected_from,
         sample=sample.share,
-        positions=_named(positions),
-        until=_named(until),
-        groups=tables.group_count(),
-        entries=sum(total for name, total in totals.items() if name[2:3] == ":"),
-        again=comparison.repeated,
-        events=events,
-        parked=tables.total(SUBJECT, "parked"),
-        counts=[Count(name, total, total + comparison.surplus[name]) for name, total in totals.items()]
-        if sample.is_all
-        else [],
-        documents=(_hex(expected, "documents"), _hex(found, "documents")),
-        index_entries=(_hex(expected, "entries"), _hex(found, "entries")),
-        differences=tables.differences,
-        first=tables.first_differences(),
+        positions=_named(start),
+        until=_named(expected.positions),
+        groups=totals.members["record"],
+        entries=sum(total for name, total in members.items() if name[2:3] == ":"),
+        again=findings.repeated,
+        events=expected.events,
+        parked=totals.members["parked"],
+        counts=[Count(name, total, total + findings.surplus[name]) for name, total in members.items() if sample.is_all],
+        documents=_digests(totals.documents, findings.documents),
+        index_entries=_digests(totals.entries, findings.entries),
+        differences=findings.differences,
+        first=findings.first,
         seconds=round(time.monotonic() - started_s, 3),
     )
 
 
-def _hex(digest: Digest, field: str) -> str:
-    return f"{getattr(digest, field):016x}"
+def _digests(expected: int, differing: int) -> tuple[str, str]:
+    return f"{expected:016x}", f"{(expected + differing) % 2**64:016x}"
 
 
 def _named(positions: Positions) -> dict[str, int]:

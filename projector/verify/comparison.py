@@ -1,249 +1,247 @@
-"""Compares a generation, which may be written meanwhile, with what is expected.
+"""Compares the shards of a generation, which may be written meanwhile, with what is expected.
 
 What is expected is a function of positions of the log, and can be advanced to any later positions. Every answer of a
-shard comes with the positions that it reflects. So:
+shard comes with the positions that it reflects. So, for each shard:
 
-1. What is expected is advanced to the positions of the generation, and every group is compared. A group that differs
-   becomes a *candidate*, since the generation may have advanced. So does every group that the log changes before the
-   second step begins for its shard.
-2. Candidates are read again, and what is expected is advanced to exactly the positions of that answer. Whatever differs
-   now is a difference.
-3. Sets and hashes are counted in the same way. Every expected member was looked up, so a set of the expected size has
-   no unexpected member. Where the size differs, or a member is missing, the members are listed, and unexpected ones
-   become candidates. The bits of a bitmap are counted like the members of its set.
+1. All of it is read once: see inspection.py. What does not fit becomes a *candidate*, since the generation may have
+   advanced. So does every group that the log has changed until the second step begins.
+2. Everything of a candidate is read again in one call, and what is expected is advanced to exactly the positions of
+   that answer. Whatever differs now is a difference.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from msgspec import Struct
-
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import CREATED, FACET_FIELDS, Keys, values_name
+from projector.readmodel.schema.ordinals import BLOCK, MEMBER_BYTES, ordinal_of
 from projector.verify.alignment import Alignment
-from projector.verify.buckets import index_of, is_bitmap
-from projector.verify.difference import ABSENT, Difference, agree, describe, differing
+from projector.verify.difference import ABSENT, Difference, describe, differing
 from projector.verify.expected import Expected
-from projector.verify.shards import GROUPS_MAX, SIZES_MAX, Answer, Shards, count_batches, lowest_positions
-from projector.verify.snapshot import BY, EMPTY, PARTS, Digest, GroupSnapshot, digest, kind
-from projector.verify.tables import SUBJECT, Tables
+from projector.verify.inspection import FAR, Inspection
+from projector.verify.sample import Sample
+from projector.verify.settling import Findings, Settled, settled
+from projector.verify.shards import GROUPS_MAX, OWN_BITMAPS, Answer, Shards
+from projector.verify.snapshot import EMPTY, Snapshot, Totals, kind
+from projector.verify.tables import Candidate, Tables
 
-# Called with the step, how much of it is done, and how much it is in all: `fold` counts events, `compare` groups.
+# Called with the step, how much of it is done, and how much it is in all: `fold` counts events, `compare` groups,
+# `sets` sorted sets of a shard, and `settle` groups that are compared again.
 ReportProgress = Callable[[str, int, int], None]
 
-
-class Target(Struct, frozen=True):
-    """A generation to check, with its role in the tables. `hashes`: those that are counted."""
-
-    role: int
-    shards: Shards
-    hashes: Sequence[str]
-
-    @property
-    def number(self) -> int:
-        return self.shards.generation.number
+PARKED_MAX = 500
 
 
 class Comparison:
-    """`expected_digest`, `found_digest`: of all groups, each as of its last comparison.
+    """Of one generation with `expected`; or if that is None, with its own records. `totals`: of these.
 
-    `surplus`: kind of set -> unexpected members minus missing ones. `repeated`: how often a group was compared again.
+    `alignment`: of `expected`.
     """
 
-    def __init__(self, generation: Generation, expected: Expected, tables: Tables, alignment: Alignment) -> None:
-        self.expected_digest = self.found_digest = Digest()
-        self.surplus: Counter[str] = Counter()
-        self.repeated = 0
-        self._generation = generation
-        # Shards for which the second step has not begun.
-        self._unsettled = set(range(generation.shards))
-        self._expected = expected
+    def __init__(
+        self,
+        shards: Shards,
+        tables: Tables,
+        findings: Findings,
+        report_progress: ReportProgress,
+        sample: Sample,
+        expected: Expected | None = None,
+        alignment: Alignment | None = None,
+    ) -> None:
+        self.totals = Totals()
+        self._shards = shards
         self._tables = tables
+        self._findings = findings
+        self._report_progress = report_progress
+        self._sample = sample
+        self._expected = expected
         self._alignment = alignment
+        self._compared = 0
+        # Of the shard that is compared: no group has an ordinal from here on.
+        self._far = 2**32
+        self._bitmaps: dict[int, list[str]] = {}
 
-    def compare_all(self, shards: Shards, report_progress: ReportProgress) -> None:
-        """The first step. Afterwards every group that differed, or was changed meanwhile, is a candidate."""
-        generation, done, total = shards.generation, 0, self._tables.group_count()
-        for ids in self._tables.batches(GROUPS_MAX * generation.shards):
-            expected = self._expected.snapshots(ids)
-            self._expected.add_initial_sizes(expected)
-            by_shard: dict[int, list[str]] = {}
-            for group_id in ids:
-                by_shard.setdefault(generation.shard_of(group_id), []).append(group_id)
-            for shard, own in by_shard.items():
-                wanted = {group_id: BY | expected[group_id].entries.keys() for group_id in own}
-                self._compare_batch(shard, expected, shards.snapshots(shard, wanted))
-            done += len(ids)
-            report_progress("compare", done, total)
-        self._alignment.advance(lowest_positions(shards), self._add_changed)
-
-    def settle(self, target: Target, with_sizes: bool) -> None:
-        """The second step, and with `with_sizes` the third."""
-        shards = target.shards
-        if with_sizes:
-            self._tables.put_to_count(target.role, self._decodable_sets(target))
+    def compare_all(self) -> None:
+        self._bitmaps = {shard: [] for shard in range(self._shards.generation.shards)}
+        self._tables.begin_generation()
+        if self._sample.is_all:
+            self._list_keys()
         # A shard that lags behind is waited for, so those that are behind come first.
-        for shard in sorted(
-            range(shards.generation.shards), key=lambda shard: sum(shards.read(shard).positions.values())
-        ):
-            self._read(partial(shards.read, shard))
-            if target.role == SUBJECT:
-                self._unsettled.discard(shard)
-            self._settle_groups(target, shard)
-            self._settle_parked(target, shard)
-            if with_sizes:
-                suspects = self._settle_sizes(target, shard)
-                for name in suspects:
-                    self._find_unexpected_members(target, shard, name)
-                self._settle_groups(target, shard)
-                self._report_sizes(target, shard, suspects)
-            if shards.has_bits:
-                self._settle_ordinals(target, shard)
+        for shard in sorted(self._bitmaps, key=lambda shard: sum(self._shards.read(shard).positions.values())):
+            self._tables.begin_shard()
+            before = self._findings.differences
+            self._list_groups(shard)
+            if self._sample.is_all:
+                self._inspect(shard)
+            if self._expected:
+                self._tables.put_missing(shard)
+                # Groups that change later stay as compared, at earlier positions: under writes it would never end.
+                self._read(partial(self._shards.read, shard), partial(self._put_changed, shard))
+            self._settle(shard)
+            if self._sample.is_all and self._findings.differences == before:
+                # Else the counts differ from sets that are wrong themselves.
+                self._compare_counts(shard)
+            if self._expected and self._expected.events:
+                self._compare_parked(shard)
 
-    def _compare_batch(
-        self, shard: int, expected: Mapping[str, GroupSnapshot], found: Mapping[str, GroupSnapshot]
-    ) -> None:
-        candidates = []
-        for group_id, snapshot in found.items():
-            if agree(expected[group_id], snapshot):
-                same = digest(group_id, snapshot)
-                self._set_digests(shard, group_id, same, same)
-            else:
-                candidates.append((shard, group_id, ""))
-        self._tables.put_candidates(SUBJECT, candidates)
+    def _list_keys(self) -> None:
+        """Notes the sorted sets and bitmaps of values, and reports keys that no shard has."""
+        prefix = self._shards.generation.keys(0).prefix
+        known = {CREATED, *OWN_BITMAPS}
+        keys = Keys(prefix)
+        known |= {values_name(field) for field in FACET_FIELDS}
+        known |= {str(getattr(keys, slot)).removeprefix(prefix) for slot in Keys.__slots__}
+        for shard, key in self._shards.streams.scan_keys():
+            name = key.decode(errors="backslashreplace")
+            if name.startswith("of:") and name.encode() == key:
+                self._tables.put_set_name(shard, name)
+            elif name.startswith("bits:of:") and name.encode() == key:
+                self._bitmaps[shard].append(name)
+            elif name not in known:
+                self._report_unexpected(shard, "", name, "a key")
 
-    def _add_changed(self, ids: Iterable[str]) -> None:
-        """Groups of settled shards stay as compared, at earlier positions: under writes it would never end."""
-        sharded = ((self._generation.shard_of(group_id), group_id, "") for group_id in ids)
-        self._tables.put_candidates(SUBJECT, (one for one in sharded if one[0] in self._unsettled))
+    def _list_groups(self, shard: int) -> None:
+        """Writes the groups of the shard to the tables, those of the sample."""
+        for fields in self._shards.streams.fields(shard, "ordinal"):
+            groups = []
+            for field, member in fields.items():
+                group_id = field.decode(errors="backslashreplace")
+                if group_id.encode() != field:
+                    self._report_unexpected(shard, group_id, "ordinal", repr(member)[1:])
+                elif len(member) != MEMBER_BYTES:
+                    self._report_ordinal(shard, group_id, repr(member)[1:])
+                elif group_id in self._sample:
+                    groups.append((group_id, ordinal_of(member)))
+            self._tables.put_found(groups)
+            if not self._sample.is_all:
+                self._tables.put_candidates(group_id for group_id, _ in groups)
 
-    def _read(self, read_shard: Callable[[], Answer]) -> Answer:
-        return self._alignment.read(read_shard, self._add_changed)
+    def _inspect(self, shard: int) -> None:
+        found = self._shards.streams.ask(shard, "GET", "ordinals") or b""
+        free = int(found) if found.isdigit() else 0
+        self._far = free + FAR
+        largest = self._tables.largest_below(self._far)
+        if largest >= free or free % BLOCK:
+            self._report(shard, "", "ordinals", f"a multiple of {BLOCK} above {largest}", str(free))
+        report = partial(self._report_unexpected, shard)
+        inspection = Inspection(
+            self._shards, shard, self._tables, self._bitmaps[shard], largest + 1, self.totals, report
+        )
+        inspection.inspect_ranges(partial(self._expected_of, shard) if self._expected else None, self._report_compared)
+        inspection.inspect_rest()
+        inspection.inspect_sets(partial(self._report_progress, "sets"))
+        self._tables.put_misplaced(self._far)
+        if self._tables.has_strangers():
+            # Those that came meanwhile have an ordinal by now.
+            self._list_groups(shard)
+        self._tables.suspects_to_candidates()
 
-    def _decodable_sets(self, target: Target) -> Iterable[tuple[int, str]]:
-        for shard, name in target.shards.sets():
-            try:
-                yield shard, name.decode()
-            except UnicodeDecodeError:
-                self._report(target, shard, "", name.decode(errors="backslashreplace"), ABSENT, "a member")
+    def _report_compared(self, groups: int) -> None:
+        self._compared += groups
+        total = max(self._compared, self._tables.expected_count())
+        self._report_progress("compare", self._compared, total)
 
-    def _settle_groups(self, target: Target, shard: int) -> None:
-        while candidates := self._tables.take_candidates(target.role, shard, GROUPS_MAX):
-            while candidates:
-                for group_id, snapshot in self._expected_in(target, shard, candidates).items():
-                    candidates[group_id] |= BY | snapshot.entries.keys()
-                answer = self._read(partial(target.shards.read, shard, candidates))
-                expected = self._expected_in(target, shard, answer.snapshots)
-                for group_id, found in answer.snapshots.items():
-                    # Advancing may have put it into a set in which it was not looked up.
-                    if expected[group_id].entries.keys() <= candidates[group_id]:
-                        del candidates[group_id]
-                        self._settle_group(target, shard, group_id, expected[group_id], found)
+    def _put_changed(self, shard: int, ids: Iterable[str]) -> None:
+        shard_of = self._shards.generation.shard_of
+        self._tables.put_candidates(group_id for group_id in ids if shard_of(group_id) == shard)
 
-    def _settle_group(
-        self, target: Target, shard: int, group_id: str, expected: GroupSnapshot, found: GroupSnapshot
-    ) -> None:
-        self.repeated += 1
-        self._tables.clear_differences(target.number, shard, group_id)
-        for what in differing(expected, found):
-            self._tables.put_difference(describe(target.number, shard, group_id, what, expected, found))
-        if target.role == SUBJECT:
-            self._set_digests(shard, group_id, digest(group_id, expected), digest(group_id, found))
+    def _read(self, read_shard: Callable[[], Answer], on_changed: Callable[[Iterable[str]], None]) -> Answer:
+        return self._alignment.read(read_shard, on_changed) if self._alignment else read_shard()
 
-    def _set_digests(self, shard: int, group_id: str, expected: Digest, found: Digest) -> None:
-        before = self._tables.replace_digests(shard, group_id, (expected, found))
-        self.expected_digest += expected - before[0]
-        self.found_digest += found - before[1]
+    def _settle(self, shard: int) -> None:
+        done, total = 0, self._tables.candidate_count()
 
-    def _settle_parked(self, target: Target, shard: int) -> None:
-        names = self._tables.parked(shard) if target.role == SUBJECT else []
-        for start in range(0, len(names), GROUPS_MAX):
-            batch = names[start : start + GROUPS_MAX]
-            answer = self._read(partial(target.shards.read, shard, parked=batch))
+        def read(candidates: dict[Candidate, set[str]]) -> Answer:
+            return self._read(partial(self._shards.read, shard, candidates), lambda ids: None)
+
+        while candidates := self._tables.take_candidates(GROUPS_MAX):
+            done += len(candidates)
+            strangers: dict[Candidate, set[str]] = {
+                one: names for one, names in candidates.items() if isinstance(one, int)
+            }
+            while strangers:
+                for ordinal, found in read(strangers).snapshots.items():
+                    self._report_differing(shard, "", EMPTY, found, f"ordinal {ordinal}")
+                    del strangers[ordinal]
+            groups: dict[Candidate, set[str]] = {
+                one: names for one, names in candidates.items() if isinstance(one, str)
+            }
+            for group in settled(groups, read, partial(self._expected_of, shard), self._expected is None):
+                self._settle_group(shard, group)
+            self._report_progress("settle", done, total)
+
+    def _settle_group(self, shard: int, group: Settled) -> None:
+        self._findings.repeated += 1
+        if group.ordinal is None:
+            problem = ABSENT
+        elif self._tables.is_shared(group.ordinal):
+            problem = f"{group.ordinal}, which another group has, too"
+        elif group.ordinal >= self._far:
+            problem = f"{group.ordinal}, far above those that are reserved"
+        else:
+            if group.expected is None:
+                self._report_unexpected(shard, group.id, "ordinal", str(group.ordinal))
+            elif not self._expected and not self._sample.is_all:
+                self.totals.add(group.id, group.expected)
+            self._report_differing(shard, group.id, group.expected or EMPTY, group.found)
+            return
+        if group.expected is not None or group.ordinal is not None:
+            self._report_ordinal(shard, group.id, problem)
+            # Whatever Redis holds of the group counts as held by no group.
+            self._findings.surplus.subtract(kind(name) for name in (group.expected or EMPTY).names)
+
+    def _expected_of(self, shard: int, ids: Iterable[str]) -> dict[str, Snapshot]:
+        """Returns what is expected in that shard: nothing of groups that belong to another one."""
+        own = [group_id for group_id in ids if self._shards.generation.shard_of(group_id) == shard]
+        return self._expected.snapshots(own) if self._expected else self._shards.own_snapshots(own)
+
+    def _compare_counts(self, shard: int) -> None:
+        """Compares the number of groups of each value with its set, which is right."""
+        for field in FACET_FIELDS:
+            values = self._tables.values(shard, field).union(*self._shards.streams.values(shard, field))
+            wrong = [value for value, _, _ in self._shards.streams.wrong_counts(shard, field, [*values])]
+            if wrong:
+                # A commit may have been half written; then this writes the rest.
+                self._shards.read(shard)
+            for one, groups, score in self._shards.streams.wrong_counts(shard, field, wrong):
+                at = one.decode(errors="backslashreplace")
+                self._report(shard, "", values_name(field), f"{groups} groups", score or ABSENT, at)
+
+    def _compare_parked(self, shard: int) -> None:
+        names, differs = self._tables.parked(shard), False
+        for start in range(0, len(names), PARKED_MAX):
+            batch = names[start : start + PARKED_MAX]
+            answer = self._read(partial(self._shards.read, shard, parked=batch), lambda ids: None)
             for name, exists in zip(batch, answer.parked, strict=True):
                 if not exists:
-                    self._report(target, shard, name, "parked", "a record", ABSENT)
+                    differs = True
+                    self._report(shard, name, "parked", "a record", ABSENT)
+        hashes = ("parked", "discarded")
+        lengths = sum(self._shards.streams.ask(shard, "HLEN", name) for name in hashes)
+        if self._sample.is_all and (differs or lengths != len(names)):
+            found = {one.decode(errors="backslashreplace") for h in hashes for one in _fields(self._shards, shard, h)}
+            self._read(partial(self._shards.read, shard), lambda ids: None)
+            for name in sorted(found):
+                if not self._tables.is_parked(shard, name):
+                    self._report(shard, name, "parked", ABSENT, "a record")
 
-    def _settle_sizes(self, target: Target, shard: int) -> list[str]:
-        """Returns the names of the sets that have another size than expected, or lack a member."""
-        lacking = set(self._tables.with_missing_members(target.number, shard))
-        self._tables.put_to_count(target.role, ((shard, name) for name in {*target.hashes, *BY, *lacking}))
-        if target.shards.has_bits:
-            self._tables.put_to_count(target.role, [(shard, "bits:all")])
-        suspects = []
-        while names := self._tables.take_to_count(target.role, shard, SIZES_MAX):
-            for name, (expected, found) in self._sizes(target, shard, names).items():
-                if expected != found or name in lacking:
-                    suspects.append(name)
-                if target.role == SUBJECT and not is_bitmap(name):
-                    self.surplus[kind(name)] += found - expected
-        return suspects
+    def _report_differing(self, shard: int, group_id: str, expected: Snapshot, found: Snapshot, at: str = "") -> None:
+        for what in differing(expected, found):
+            place, one, other = describe(what, expected, found)
+            self._report(shard, group_id, what, one, other, at or place)
 
-    def _sizes(self, target: Target, shard: int, names: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Returns name -> number of members or bits, expected and found."""
-        sizes = {}
-        for batch in count_batches(names):
-            answer = self._read(partial(target.shards.read, shard, sizes=batch))
-            expected = self._tables.sizes(target.role, shard, [index_of(name) for name in batch])
-            for name, found in zip(batch, answer.sizes, strict=True):
-                sizes[name] = expected.get(index_of(name), 0), found
-        return sizes
+    def _report_ordinal(self, shard: int, group_id: str, found: str) -> None:
+        self._report(shard, group_id, "ordinal", "one of its own", found, again=True)
 
-    def _find_unexpected_members(self, target: Target, shard: int, name: str) -> None:
-        """Makes them candidates. A bit does not say whose it is, so bitmaps are left out."""
-        if is_bitmap(name):
-            return
-        index = name if name[2:3] == ":" else ""
-        for members in target.shards.members(shard, name):
-            ids = []
-            for member in members:
-                try:
-                    ids.append(member.decode())
-                except UnicodeDecodeError:
-                    self._report(target, shard, member.decode(errors="backslashreplace"), name, ABSENT, "a member")
-            if name == "parked":
-                self._report_unexpected_parked(target, shard, ids)
-            else:
-                expected = self._expected_in(target, shard, ids)
-                unexpected = [(shard, group_id, index) for group_id in ids if name not in expected[group_id].names]
-                self._tables.put_candidates(target.role, unexpected)
+    def _report_unexpected(self, shard: int, group_id: str, what: str, found: str) -> None:
+        self._report(shard, group_id, what, ABSENT, found, again=True)
 
-    def _settle_ordinals(self, target: Target, shard: int) -> None:
-        """No two groups share an ordinal, so they are 0, 1, 2 ... if the largest is one less than their number."""
-        answer = target.shards.read(shard)
-        (members, largest), lines = answer.ordinals, answer.lines
-        if self._tables.differs(target.number, shard, "ordinal"):
-            return
-        if largest != members - 1:
-            self._report(target, shard, "", "ordinal", f"the largest {members - 1}", f"the largest {largest:.17g}")
-        elif lines != members and not self._tables.differs(target.number, shard, "text"):
-            self._report(target, shard, "", "text", f"{members} lines", f"{lines} lines")
-
-    def _report_unexpected_parked(self, target: Target, shard: int, names: Sequence[str]) -> None:
-        self._read(partial(target.shards.read, shard))
-        for name in names:
-            if not self._tables.is_parked(shard, name):
-                self._report(target, shard, name, "parked", ABSENT, "a member")
-
-    def _report_sizes(self, target: Target, shard: int, suspects: Sequence[str]) -> None:
-        """Reports the set itself where no difference of a member explains its size."""
-        for start in range(0, len(suspects), SIZES_MAX):
-            for name, (expected, found) in self._sizes(target, shard, suspects[start : start + SIZES_MAX]).items():
-                if expected != found and not self._tables.differs(target.number, shard, name):
-                    unit = "bits" if is_bitmap(name) else "members"
-                    self._report(target, shard, "", name, f"{expected} {unit}", f"{found} {unit}")
-
-    def _report(self, target: Target, shard: int, group_id: str, what: str, expected: str, found: str) -> None:
-        self._tables.put_difference(Difference(target.number, shard, group_id, what, "", expected, found))
-
-    def _expected_in(self, target: Target, shard: int, ids: Collection[str]) -> dict[str, GroupSnapshot]:
-        """Returns what is expected of the groups in that shard: nothing of those that belong to another one."""
-        own = [group_id for group_id in ids if target.shards.generation.shard_of(group_id) == shard]
-        snapshots = self._expected.snapshots(own)
-        return {group_id: snapshots.get(group_id, EMPTY) for group_id in ids}
+    def _report(
+        self, shard: int, group_id: str, what: str, expected: str, found: str, at: str = "", again: bool = False
+    ) -> None:
+        number = self._shards.generation.number
+        self._findings.add(Difference(number, shard, group_id, what, at, expected, found), again)
 
 
-def counted_hashes(shards: Shards, parked: bool) -> Sequence[str]:
-    """Returns the hashes with a field for each group, and with `parked` the one with a field for each parked record."""
-    parts = [part for part in PARTS if part != "text" or not shards.has_bits]
-    return (*parts, "parked") if parked else parts
+def _fields(shards: Shards, shard: int, name: str) -> Iterable[bytes]:
+    for fields in shards.streams.fields(shard, name):
+        yield from fields

@@ -1,4 +1,4 @@
-"""Where two snapshots of a group differ, and how that is reported. Pure."""
+"""Where a snapshot of a group differs from what is expected, and how that is reported. Pure."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from projector.verify.buckets import bits_of, is_bitmap
-from projector.verify.snapshot import BAD_ORDINAL, NO_ORDINAL, PARTS, GroupSnapshot
+from projector.readmodel.schema.columns import HEAD_BYTES, columns_of, row_json
+from projector.verify.snapshot import PARTS, Snapshot, bits_of, scores_of
 
 # How much of a value is shown on either side of the first byte that differs.
 CONTEXT = 24
@@ -15,9 +15,11 @@ ABSENT = "nothing"
 
 
 class Difference(Struct, frozen=True):
-    """`what`: row, rest, text, state, parked, an index such as `of:status:pending`, `ordinal`, or a bitmap: `bits:all`,
-    `bits:of:status:pending`, and `bits:by:total` for all slices of a field. `group`: empty if all of `what` is meant.
-    `at`: the first place that differs, as a JSON path or a byte offset; empty where a value is absent.
+    """`what`: record, row, text, parked, ordinal, ordinals, a sorted set such as `of:status:pending`, or a bitmap:
+    `bits:all`, `bits:of:status:pending`, and `bits:by:total` for all slices of a field; or `values:status`, whose
+    number of groups of the value `at` is wrong.
+    `group`: empty if no group has it. `at`: the first place that differs: a JSON path, a column of the head, a byte
+    offset, or the ordinal that no group has; empty where a value is absent.
     `expected`, `found`: the values at that place, readable.
     """
 
@@ -30,89 +32,53 @@ class Difference(Struct, frozen=True):
     found: str
 
 
-def agree(expected: GroupSnapshot, found: GroupSnapshot) -> bool:
-    """Returns whether `differing` yields nothing."""
-    return (
-        all(getattr(expected, part) == getattr(found, part) for part in PARTS)
-        and expected.entries == found.entries
-        and not any(_differing_bits(expected, found))
-    )
-
-
-def differing(expected: GroupSnapshot, found: GroupSnapshot) -> Iterator[str]:
-    """Yields the parts, indexes and bitmaps that differ. The expected bits follow from the expected entries."""
+def differing(expected: Snapshot, found: Snapshot) -> Iterator[str]:
+    """Yields the parts, sorted sets and bitmaps that differ."""
     for part in PARTS:
         if getattr(expected, part) != getattr(found, part):
             yield part
-    for name in sorted(expected.entries.keys() | found.entries.keys()):
-        if expected.entries.get(name) != found.entries.get(name):
-            yield name
-    yield from _differing_bits(expected, found)
+    scores, bits = scores_of(expected.indexed), bits_of(expected.indexed)
+    if scores != found.scores:
+        yield from (name for name in sorted(scores | found.scores) if scores.get(name) != found.scores.get(name))
+    yield from (name for name, value in found.bits.items() if value != bits.get(name, 0))
 
 
-def _differing_bits(expected: GroupSnapshot, found: GroupSnapshot) -> Iterator[str]:
-    if not found.bits:
-        return
-    expected_bits = bits_of(expected.entries)
-    for name, bits in found.bits.items():
-        if name == "ordinal":
-            # A group that was listed once keeps its ordinal.
-            if bits != 1 and (bits != NO_ORDINAL or "bits:all" in expected_bits):
-                yield name
-        elif bits != expected_bits.get(name, 0):
-            yield name
-
-
-def describe(
-    generation: int, shard: int, group_id: str, what: str, expected: GroupSnapshot, found: GroupSnapshot
-) -> Difference:
-    """`what` is one of those that `differing` yields."""
-    at = ""
+def describe(what: str, expected: Snapshot, found: Snapshot) -> tuple[str, str, str]:
+    """Returns `at`, `expected` and `found` of one that `differing` yields."""
     if what in PARTS:
-        at, one, other = first_difference(what, getattr(expected, what), getattr(found, what))
-    elif what == "ordinal":
-        one, other = "an ordinal of its own", _ordinal_text(found.bits[what])
-    elif what == "bits:by:id":
-        one, other = "the bits of its id", f"{found.bits[what]} of them wrong"
-    elif is_bitmap(what):
-        unit = "bucket" if what.startswith("bits:by:") else "bit"
-        one, other = f"{unit} {bits_of(expected.entries).get(what, 0)}", f"{unit} {found.bits[what]}"
-    else:
-        one, other = _score_text(expected.entries.get(what)), _score_text(found.entries.get(what))
-    return Difference(generation, shard, group_id, what, at, one, other)
+        one, other = getattr(expected, what), getattr(found, what)
+        # A group without a line has an empty one.
+        return first_difference(what, *((one, other) if what != "text" else (one or None, other or None)))
+    if what.startswith("bits:"):
+        return "", str(bits_of(expected.indexed).get(what, 0)), str(found.bits[what])
+    return "", score_text(scores_of(expected.indexed).get(what)), score_text(found.scores.get(what))
 
 
-def _score_text(score: float | None) -> str:
+def score_text(score: float | None) -> str:
     return ABSENT if score is None else f"score {float(score):.17g}"
 
 
-def _ordinal_text(groups: int) -> str:
-    texts = {NO_ORDINAL: "no ordinal", BAD_ORDINAL: "an ordinal out of range"}
-    return texts.get(groups, f"an ordinal that {groups} groups have")
-
-
 def first_difference(part: str, expected: bytes | None, found: bytes | None) -> tuple[str, str, str]:
-    """Returns the first place where two values differ, and what each has there."""
+    """Returns the first place where two values differ, and what each has there. `part`: one of PARTS."""
     if expected is None or found is None:
         return "", _short(expected), _short(found)
-    if part in ("row", "rest"):
+    if part == "row":
+        if expected[:HEAD_BYTES] != found[:HEAD_BYTES] and len(found) >= HEAD_BYTES:
+            pairs = zip(columns_of(expected)._asdict().items(), columns_of(found), strict=True)
+            return next((f"head.{name}", str(one), str(other)) for (name, one), other in pairs if one != other)
         try:
-            one, other = (
-                msgspec.json.decode(value if part == "row" else b"{" + value[1:]) for value in (expected, found)
-            )
+            place = _difference_of_json("$", *(msgspec.json.decode(row_json(row)) for row in (expected, found)))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-        else:
-            place = _first_difference_of_json("$", one, other)
-            if place:
-                return place
+            place = None
+        if place:
+            return place
     at = next((i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), None)
     if at is None:
         at = min(len(expected), len(found))
     return f"byte {at}", _around(expected, at), _around(found, at)
 
 
-def _first_difference_of_json(path: str, one: Any, other: Any) -> tuple[str, str, str] | None:
+def _difference_of_json(path: str, one: Any, other: Any) -> tuple[str, str, str] | None:
     """Returns None where the JSON is the same, and only its bytes differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         pairs: Iterable[tuple[str, Any, Any]] = (
@@ -122,7 +88,7 @@ def _first_difference_of_json(path: str, one: Any, other: Any) -> tuple[str, str
         pairs = ((f"{path}[{i}]", *pair) for i, pair in enumerate(zip(one, other, strict=True)))
     else:
         return None if one == other and type(one) is type(other) else (path, _json(one), _json(other))
-    return next((place for pair in pairs if (place := _first_difference_of_json(*pair))), None)
+    return next((place for pair in pairs if (place := _difference_of_json(*pair))), None)
 
 
 class _Missing:

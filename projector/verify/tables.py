@@ -1,57 +1,41 @@
 """The tables of a comparison, in a temporary SQLite file: memory stays flat however large the read model is.
 
 SQLite makes the file in TMPDIR, never syncs it, and deletes it when it is closed. Nothing is ever committed: nothing
-reads the file after a crash. It takes about 400 bytes a group, and 150 for each value of an index.
+reads the file after a crash. It takes about 900 bytes a group, and 50 for each value of an index.
 """
 
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
-
-import msgspec
-
-from projector.verify.difference import ABSENT, Difference
-from projector.verify.snapshot import Digest, kind
 
 # Page cache of SQLite, in KiB.
 CACHE_KIB = 64 * 1024
 # Ids in one statement.
 IDS_MAX = 500
 
-# The `role` of a generation: the one that is verified, and the one that it is compared with.
-SUBJECT, REFERENCE = 0, 1
-
-# Group ids and names are compared as bytes.
+# `expected` is of all shards, `set_name` of those of one generation, other tables of the shard that is compared. A
+# suspect is an ordinal, with a sorted set or bitmap that may hold it unexpectedly. A candidate is a group to compare
+# again, or an ordinal that no group has (its id is empty, then; that of a group is at least one character long).
 _SCHEMA = """
-CREATE TABLE expected_group (id TEXT PRIMARY KEY, state BLOB);
-CREATE TABLE expected_size (role INTEGER, shard INTEGER, name TEXT, members INTEGER, PRIMARY KEY (role, shard, name))
-    WITHOUT ROWID;
+CREATE TABLE expected (id TEXT PRIMARY KEY, shard INTEGER, record BLOB, row BLOB, held BLOB);
 CREATE TABLE expected_parked (shard INTEGER, name TEXT, PRIMARY KEY (shard, name)) WITHOUT ROWID;
-CREATE TABLE to_count (role INTEGER, shard INTEGER, name TEXT, PRIMARY KEY (role, shard, name)) WITHOUT ROWID;
-CREATE TABLE candidate (role INTEGER, shard INTEGER, id TEXT, name TEXT, PRIMARY KEY (role, shard, id, name))
-    WITHOUT ROWID;
-CREATE TABLE compared (shard INTEGER, id TEXT, digests BLOB, PRIMARY KEY (shard, id)) WITHOUT ROWID;
-CREATE TABLE difference (generation INTEGER, shard INTEGER, id TEXT, what TEXT, is_missing INTEGER, details BLOB,
-    UNIQUE (generation, shard, id, what));
-CREATE INDEX difference_of_set ON difference (generation, shard, what, is_missing);
+CREATE TABLE found (id TEXT PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID;
+CREATE INDEX found_by_ordinal ON found (ordinal);
+CREATE TABLE set_name (shard INTEGER, name TEXT, PRIMARY KEY (shard, name)) WITHOUT ROWID;
+CREATE TABLE suspect (ordinal INTEGER, name TEXT, PRIMARY KEY (ordinal, name)) WITHOUT ROWID;
+CREATE TABLE candidate (id TEXT, ordinal INTEGER, name TEXT, PRIMARY KEY (id, ordinal, name)) WITHOUT ROWID;
 """
+_OF_SHARD = ("found", "suspect", "candidate")
 
-# Role, shard and name of a set or hash.
-SetKey = tuple[int, int, str]
-_digests = msgspec.msgpack.Decoder(tuple[Digest, Digest])
+# A group id, or the ordinal of none.
+Candidate = str | int
 
 
 class Tables:
-    """`details_max`: of so many differences everything is kept, of the others only where they are."""
-
-    def __init__(self, details_max: int) -> None:
+    def __init__(self) -> None:
         # An empty name: a file of SQLite's own, deleted when it is closed.
         self._sql = sqlite3.connect("", isolation_level=None)
-        self._details_max = details_max
-        self._totals: Counter[tuple[int, str]] = Counter()
-        self.differences = 0
         self._sql.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._sql.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
         self._sql.execute("BEGIN")
@@ -59,127 +43,134 @@ class Tables:
     def close(self) -> None:
         self._sql.close()
 
+    def begin_generation(self) -> None:
+        self._sql.execute("DELETE FROM set_name")
+
+    def begin_shard(self) -> None:
+        for table in _OF_SHARD:
+            self._sql.execute(f"DELETE FROM {table}")
+
     # Expected groups and parked records.
 
-    def put_groups(self, states: Iterable[tuple[str, bytes | None]]) -> None:
-        sql = "INSERT INTO expected_group VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state"
-        self._many(sql, states)
+    def put_expected(self, groups: Iterable[tuple[str, int, bytes, bytes | None, bytes]]) -> None:
+        """`groups`: id, shard, and the others as snapshot.py unpacks them."""
+        self._many("INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?, ?)", groups)
 
-    def states(self, ids: Collection[str]) -> dict[str, bytes]:
-        """Returns the states of those ids that are in the table."""
-        found: dict[str, bytes] = {}
+    def expected(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
+        """Yields id, record and the others of those ids that are in the table."""
         remaining = iter(ids)
         while batch := list(islice(remaining, IDS_MAX)):
             marks = ",".join("?" * len(batch))
-            found.update(self._sql.execute(f"SELECT id, state FROM expected_group WHERE id IN ({marks})", batch))
-        return found
+            yield from self._sql.execute(f"SELECT id, record, row, held FROM expected WHERE id IN ({marks})", batch)
 
-    def batches(self, size: int) -> Iterator[list[str]]:
-        """Yields the id of every group once, `size` at a time. No group may be added meanwhile."""
-        last = 0
-        while rows := self._sql.execute(
-            "SELECT rowid, id FROM expected_group WHERE rowid > ? ORDER BY rowid LIMIT ?", (last, size)
-        ).fetchall():
-            last = rows[-1][0]
-            yield [group_id for _, group_id in rows]
-
-    def group_count(self) -> int:
-        return int(self._one("SELECT COUNT(*) FROM expected_group"))
+    def expected_count(self, shard: int | None = None) -> int:
+        return self._one("SELECT COUNT(*) FROM expected WHERE shard = ?1 OR ?1 IS NULL", shard)
 
     def put_parked(self, records: Iterable[tuple[int, str]]) -> None:
         self._many("INSERT OR IGNORE INTO expected_parked VALUES (?, ?)", records)
 
+    def parked_count(self) -> int:
+        return self._one("SELECT COUNT(*) FROM expected_parked")
+
     def is_parked(self, shard: int, name: str) -> bool:
-        return bool(
-            self._one("SELECT EXISTS (SELECT 1 FROM expected_parked WHERE shard = ? AND name = ?)", shard, name)
-        )
+        return bool(self._one("SELECT COUNT(*) FROM expected_parked WHERE shard = ? AND name = ?", shard, name))
 
     def parked(self, shard: int) -> list[str]:
         return self._column("SELECT name FROM expected_parked WHERE shard = ?", shard)
 
-    # Expected sizes of sets and hashes, and which of them are to be counted.
+    # What the shard has.
 
-    def add_sizes(self, changes: Mapping[SetKey, int]) -> None:
-        for (role, _, name), members in changes.items():
-            self._totals[role, kind(name)] += members
-        self._many(
-            "INSERT INTO expected_size VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET members = members + excluded.members",
-            ((*key, members) for key, members in changes.items() if members),
+    def put_found(self, groups: Iterable[tuple[str, int]]) -> None:
+        self._many("INSERT OR REPLACE INTO found VALUES (?, ?)", groups)
+
+    def found(self, start: int, stop: int) -> dict[int, str]:
+        """Returns ordinal -> id from `start` on, before `stop`, in order."""
+        sql = "SELECT ordinal, id FROM found WHERE ordinal >= ? AND ordinal < ? ORDER BY ordinal"
+        return dict(self._sql.execute(sql, (start, stop)))
+
+    def largest_below(self, end: int) -> int:
+        """Returns the largest ordinal below `end`, or -1."""
+        return self._one("SELECT COALESCE(MAX(ordinal), -1) FROM found WHERE ordinal < ?", end)
+
+    def put_misplaced(self, end: int) -> None:
+        """Makes candidates of the groups that share an ordinal, or have one from `end` on."""
+        self._sql.execute(
+            "INSERT OR IGNORE INTO candidate SELECT id, -1, '' FROM found WHERE ordinal >= ? OR ordinal IN "
+            "(SELECT ordinal FROM found GROUP BY ordinal HAVING COUNT(*) > 1)",
+            (end,),
         )
 
-    def sizes(self, role: int, shard: int, names: Collection[str]) -> dict[str, int]:
-        """Returns the expected sizes of those names that are in the table. `names`: at most IDS_MAX."""
-        marks = ",".join("?" * len(names))
-        sql = f"SELECT name, members FROM expected_size WHERE role = ? AND shard = ? AND name IN ({marks})"
-        return dict(self._sql.execute(sql, (role, shard, *names)).fetchall())
+    def is_shared(self, ordinal: int) -> bool:
+        return self._one("SELECT COUNT(*) FROM found WHERE ordinal = ?", ordinal) > 1
 
-    def total(self, role: int, kind: str) -> int:
-        """Returns the expected members of all sets and shards of that kind."""
-        return self._totals[role, kind]
+    def put_missing(self, shard: int) -> None:
+        """Makes candidates of the groups that are expected in the shard, and that it has not."""
+        self._sql.execute(
+            "INSERT OR IGNORE INTO candidate SELECT id, -1, '' FROM expected "
+            "WHERE shard = ? AND id NOT IN (SELECT id FROM found)",
+            (shard,),
+        )
 
-    def put_to_count(self, role: int, sets: Iterable[tuple[int, str]]) -> None:
-        """`sets`: shard and name of sets that the generation has or is expected to have."""
-        self._many("INSERT OR IGNORE INTO to_count VALUES (?, ?, ?)", ((role, *one) for one in sets))
+    def put_set_name(self, shard: int, name: str) -> None:
+        self._sql.execute("INSERT OR IGNORE INTO set_name VALUES (?, ?)", (shard, name))
 
-    def take_to_count(self, role: int, shard: int, limit: int) -> list[str]:
-        names = self._column("SELECT name FROM to_count WHERE role = ? AND shard = ? LIMIT ?", role, shard, limit)
-        self._many("DELETE FROM to_count WHERE role = ? AND shard = ? AND name = ?", ((role, shard, n) for n in names))
-        return names
+    def set_count(self, shard: int) -> int:
+        return self._one("SELECT COUNT(*) FROM set_name WHERE shard = ?", shard)
 
-    # Candidates: groups to compare again, each with indexes that may hold it unexpectedly.
+    def set_names(self, shard: int, size: int) -> Iterator[list[str]]:
+        """Yields all of them, `size` at a time."""
+        last, sql = "", "SELECT name FROM set_name WHERE shard = ? AND name > ? ORDER BY name LIMIT ?"
+        while names := self._column(sql, shard, last, size):
+            last = names[-1]
+            yield names
 
-    def put_candidates(self, role: int, candidates: Iterable[tuple[int, str, str]]) -> None:
-        """`candidates`: shard, group id, and name of an index or an empty string."""
-        self._many("INSERT OR IGNORE INTO candidate VALUES (?, ?, ?, ?)", ((role, *one) for one in candidates))
+    def values(self, shard: int, field: str) -> set[bytes]:
+        """Returns the values of which there is a sorted set."""
+        first = f"of:{field}:"
+        # The next character after the colon ends what begins with it.
+        sql = "SELECT name FROM set_name WHERE shard = ? AND name >= ? AND name < ?"
+        return {name.removeprefix(first).encode() for name in self._column(sql, shard, first, f"of:{field};")}
 
-    def take_candidates(self, role: int, shard: int, limit: int) -> dict[str, set[str]]:
-        where = "role = ? AND shard = ?"
-        ids = self._column(f"SELECT DISTINCT id FROM candidate WHERE {where} ORDER BY id LIMIT ?", role, shard, limit)
-        found = {}
-        for group_id in ids:
-            names = self._column(f"SELECT name FROM candidate WHERE {where} AND id = ?", role, shard, group_id)
-            found[group_id] = {name for name in names if name}
-            self._sql.execute(f"DELETE FROM candidate WHERE {where} AND id = ?", (role, shard, group_id))
-        return found
+    # Suspects and candidates.
 
-    # Results.
+    def put_suspects(self, suspects: Iterable[tuple[int, str]]) -> None:
+        """`suspects`: ordinal, and name of a sorted set or bitmap, or an empty string."""
+        self._many("INSERT OR IGNORE INTO suspect VALUES (?, ?)", suspects)
 
-    def replace_digests(self, shard: int, group_id: str, digests: tuple[Digest, Digest]) -> tuple[Digest, Digest]:
-        """Stores the digests of a group, expected and found. Returns those of its previous comparison."""
-        row = self._sql.execute("SELECT digests FROM compared WHERE shard = ? AND id = ?", (shard, group_id)).fetchone()
-        encoded = msgspec.msgpack.encode(digests)
-        self._sql.execute("INSERT OR REPLACE INTO compared VALUES (?, ?, ?)", (shard, group_id, encoded))
-        return _digests.decode(row[0]) if row else (Digest(), Digest())
+    def has_strangers(self) -> bool:
+        """Returns whether no group is known of some suspect."""
+        sql = "SELECT EXISTS (SELECT 1 FROM suspect WHERE ordinal NOT IN (SELECT ordinal FROM found))"
+        return bool(self._one(sql))
 
-    def clear_differences(self, generation: int, shard: int, group_id: str) -> None:
-        sql = "DELETE FROM difference WHERE generation = ? AND shard = ? AND id = ?"
-        self.differences -= self._sql.execute(sql, (generation, shard, group_id)).rowcount
+    def suspects_to_candidates(self) -> None:
+        self._sql.execute(
+            "INSERT OR IGNORE INTO candidate SELECT COALESCE(found.id, ''), "
+            "CASE WHEN found.id IS NULL THEN suspect.ordinal ELSE -1 END, name "
+            "FROM suspect LEFT JOIN found ON found.ordinal = suspect.ordinal"
+        )
+        self._sql.execute("DELETE FROM suspect")
 
-    def put_difference(self, found: Difference) -> None:
-        details = msgspec.msgpack.encode(found) if self.differences < self._details_max else None
-        row = (found.generation, found.shard, found.group, found.what, found.found == ABSENT, details)
-        sql = "INSERT OR IGNORE INTO difference VALUES (?, ?, ?, ?, ?, ?)"
-        self.differences += self._sql.execute(sql, row).rowcount
+    def put_candidates(self, ids: Iterable[str]) -> None:
+        self._many("INSERT OR IGNORE INTO candidate VALUES (?, -1, '')", ((group_id,) for group_id in ids))
 
-    def differs(self, generation: int, shard: int, name: str) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM difference WHERE generation = ? AND shard = ? AND what = ?)"
-        return bool(self._one(sql, generation, shard, name))
+    def candidate_count(self) -> int:
+        return self._one("SELECT COUNT(*) FROM (SELECT DISTINCT id, ordinal FROM candidate)")
 
-    def with_missing_members(self, generation: int, shard: int) -> list[str]:
-        """Returns the hashes and sets that lack a group."""
-        sql = "SELECT DISTINCT what FROM difference WHERE generation = ? AND shard = ? AND is_missing"
-        return self._column(sql, generation, shard)
-
-    def first_differences(self) -> list[Difference]:
-        sql = "SELECT details FROM difference WHERE details IS NOT NULL ORDER BY rowid LIMIT ?"
-        return [msgspec.msgpack.decode(row, type=Difference) for row in self._column(sql, self._details_max)]
+    def take_candidates(self, limit: int) -> dict[Candidate, set[str]]:
+        """Removes some, and returns them with the sorted sets and bitmaps that may hold them unexpectedly."""
+        taken: dict[Candidate, set[str]] = {}
+        some = self._sql.execute("SELECT DISTINCT id, ordinal FROM candidate LIMIT ?", (limit,)).fetchall()
+        for row in some:
+            names = self._column("SELECT name FROM candidate WHERE id = ? AND ordinal = ?", *row)
+            taken[row[0] or row[1]] = {name for name in names if name}
+            self._sql.execute("DELETE FROM candidate WHERE id = ? AND ordinal = ?", row)
+        return taken
 
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._sql.executemany(sql, rows)
 
-    def _one(self, sql: str, *arguments: Any) -> Any:
-        return self._sql.execute(sql, arguments).fetchone()[0]
+    def _one(self, sql: str, *arguments: Any) -> int:
+        return int(self._sql.execute(sql, arguments).fetchone()[0])
 
     def _column(self, sql: str, *arguments: Any) -> list[Any]:
         return [row[0] for row in self._sql.execute(sql, arguments).fetchall()]

@@ -7,8 +7,9 @@ position is applied once, and no other record.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import tests.oracle as oracle
+from tests import oracle, stored
 from tests.fields import EVENT_FIELDS
+from tests.readmodel import ReadModel
 
 FATES = ("applied", "stale", "passed_over", "parked")
 OURS = ("order.created", "order.updated")
@@ -19,18 +20,6 @@ class Line(NamedTuple):
 
     offset: int
     event: oracle.Event | None
-
-
-class Found(NamedTuple):
-    """The content of a read model, real or simulated."""
-
-    documents: Mapping[str, bytes]
-    entries: Mapping[tuple[str, str], float]
-    positions: Mapping[str, int]
-    tally: Mapping[str, int]
-    parked: Mapping[str, bytes]
-    # Empty in chaos tests: no operator discards anything.
-    discarded: Mapping[str, bytes] = {}
 
 
 class Ledger:
@@ -60,16 +49,16 @@ class Ledger:
                 if positions is None or line.offset < positions.get(partition, 0):
                     yield partition, line
 
-    def check(self, found: Found, complete: bool = True) -> None:
+    def check(self, found: ReadModel, complete: bool = True) -> None:
         """Raises AssertionError. `complete`: everything in the log must be applied."""
         if complete:
             assert dict(found.positions) == self.ends, "lost, or not applied yet"
         assert all(offset <= self.ends[partition] for partition, offset in found.positions.items())
         lines = list(self.sent(found.positions))
-        self.check_documents(found, [line.event for _, line in lines if line.event])
+        self._check_documents(found, [line.event for _, line in lines if line.event])
         self._check_accounting(found, lines)
 
-    def check_documents(self, found: Found, events: list[oracle.Event]) -> None:
+    def _check_documents(self, found: ReadModel, events: list[oracle.Event]) -> None:
         groups = oracle.groups(events)
         documents = {group_id: oracle.parse(document) for group_id, document in found.documents.items()}
         wrong = sorted(
@@ -80,8 +69,10 @@ class Ledger:
         for group in groups.values():
             entries |= oracle.entries(group)
         assert sorted(entries.items() ^ found.entries.items())[:3] == []
+        texts = {group_id: stored.line(group) for group_id, group in groups.items()}
+        assert sorted(texts.items() ^ found.texts.items())[:3] == []
 
-    def _check_accounting(self, found: Found, lines: list[tuple[str, Line]]) -> None:
+    def _check_accounting(self, found: ReadModel, lines: list[tuple[str, Line]]) -> None:
         bad = {f"{partition}@{line.offset}" for partition, line in lines if line.event is None}
         assert sorted(bad ^ found.parked.keys())[:3] == []
         expected = fates(lines)

@@ -15,7 +15,7 @@ from events.logs.log import Entry
 from events.logs.open import open_log
 from events.sample import Marketplace
 from tests import poison, readmodel
-from tests.chaos.ledger import FATES, Found, Ledger
+from tests.chaos.ledger import FATES, Ledger
 from tests.processes import Process, applied, live, projector
 from tests.servers.process import wait_until
 
@@ -115,7 +115,7 @@ class Stage:
     def check_now(self) -> None:
         """Checks that the read model equals the log up to its positions, whatever these are."""
         if self.client.exists("og:live"):
-            self.ledger.check(found(self.model()), complete=False)
+            self.ledger.check(self.model(), complete=False)
 
     def wait(self, timeout_s: float = LAG_S) -> None:
         """Waits until everything is applied."""
@@ -125,7 +125,7 @@ class Stage:
         """Checks that everything is applied: against the ledger, and by `projector verify`, byte for byte."""
         self.wait()
         model = self.model()
-        self.ledger.check(found(model))
+        self.ledger.check(model)
         for fate in FATES:
             assert any(model.tally.get(f"{name}:{fate}", 0) for name in model.positions), f"no record was {fate}"
         verified = projector("verify", cwd=self.folder, settings=self.settings)
@@ -145,7 +145,3 @@ def deleted(event: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     order = {"id": event["data"]["id"], "order_group_id": event["data"]["order_group_id"], "version": 9}
     at = later["data"]["updated_at"]
     return {**later, "type": "order.updated", "data": {**order, "updated_at": at, "deleted_at": at}}
-
-
-def found(model: readmodel.ReadModel) -> Found:
-    return Found(model.documents, model.entries, model.positions, model.tally, model.parked)

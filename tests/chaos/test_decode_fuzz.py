@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 
 from events.logs.log import Headers, Partition, Record
-from projector.project import Change, Decoded, decode_record, group_ids, known, project
+from projector.project import Change, Decoded, decode_record, group_ids, new, project
 from tests.chaos.survived import survived
 from tests.poison import FINE, POISON, event
 
@@ -120,7 +120,7 @@ def processed(one: Record) -> tuple[Decoded, Change, float]:
     """Decodes and projects a record. Also returns the CPU time in milliseconds."""
     started_s = time.thread_time()
     item = decode_record(one)
-    change = project({group_id: known(group_id, None) for group_id in group_ids([item])}, [item])
+    change = project({group_id: new(n) for n, group_id in enumerate(group_ids([item]))}, [item])
     return item, change, (time.thread_time() - started_s) * 1000
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
+from tests.thorough import thorough
 
 # `make chaos` runs 300, and 30.
 KILLS = int(os.environ.get("CHAOS_KILLS", 10))
@@ -23,8 +24,14 @@ BACKLOG = 2_500
 AT_MAX = 2_000
 
 RUN_POINTS = [
-    f"{point}:{when}" for point in ("ask", "load", "fold", "send", "answer", "mark") for when in ("before", "after")
+    f"{point}:{when}"
+    for point in ("ask", "load", "reserve", "fold", "send", "answer", "mark")
+    for when in ("before", "after")
 ]
+# Before and after a commit is sent, and before its result is known to the loop.
+QUICK_POINTS = ["send:before", "send:after", "answer:after", "mark:before"]
+# Points that a process may pass less often than the others.
+PASSED = {"reserve": 1, "mark": 2}
 
 
 @pytest.mark.thorough
@@ -55,8 +62,9 @@ def test_killed_at_random_at_full_load(tmp_path: Path, one_redis_url: str) -> No
 
 
 @pytest.mark.timeout(120 + 120 * ROUNDS)
+@pytest.mark.parametrize("points", [QUICK_POINTS, *thorough(RUN_POINTS)], ids=len)
 def test_killed_at_each_fail_point_of_run(
-    kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str
+    kafka_topic: Callable[[int], str], tmp_path: Path, one_redis_url: str, points: list[str]
 ) -> None:
     """A static member: its successor takes over at once."""
     chance = random.Random(2)
@@ -66,12 +74,12 @@ def test_killed_at_each_fail_point_of_run(
         folder.mkdir()
         with Stage(folder, one_redis_url, kafka_topic(2) + "&instance=one", seed=number) as stage:
             stage.client.flushdb()
-            for i, point in enumerate(RUN_POINTS):
+            for i, point in enumerate(points):
                 stage.publish(800)
-                nth = chance.randint(1, 2 if point.startswith("mark") else 4)
+                nth = chance.randint(1, PASSED.get(point.partition(":")[0], 4))
                 # There are more batches than `nth`, however the log splits the records.
                 with stage.start("run", fail_at=point, fail_time=nth, batch_records=100) as run:
-                    assert run.process.wait(60) == -signal.SIGKILL, run.text()
+                    assert run.wait_for_end(60) == -signal.SIGKILL, run.text()
                 died.append(point)
                 stage.check_now()
                 if i % 2:
@@ -85,7 +93,7 @@ def test_killed_at_each_fail_point_of_run(
                 stage.check()
                 assert run.stop() == 0
             records += stage.ledger.records
-    assert died == RUN_POINTS * ROUNDS
+    assert died == points * ROUNDS
     survived("`kill -9` at each fail point of `run`", len(died), records)
 
 

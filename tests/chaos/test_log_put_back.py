@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from events.logs.log import Entry
-from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import VERSION
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
 from tests.chaos.test_lost_writes import stops_with
@@ -158,7 +158,7 @@ def test_while_the_projector_runs(
     ):
         log.stage.wait()
         run.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(run), 10, "SIGSTOP")
+        wait_until(lambda: is_stopped(run.process.pid), 10, "SIGSTOP")
         log.restore()
         run.process.send_signal(signal.SIGCONT)
         is_detected_and_repaired(log, run)
@@ -223,7 +223,7 @@ def test_nothing_is_applied_of_a_restored_log_that_is_partly_the_same(tmp_path: 
         with stage.start("run") as run:
             stage.wait()
             run.process.send_signal(signal.SIGSTOP)
-            wait_until(lambda: is_stopped(run), 10, "SIGSTOP")
+            wait_until(lambda: is_stopped(run.process.pid), 10, "SIGSTOP")
             with closing(sqlite3.connect(tmp_path / "orders.db")) as file, file:
                 # The last record is another one: a restored log that has grown by one.
                 file.execute('UPDATE log SET value = ? WHERE "offset" = ?', (b"{}", KEPT - 1))

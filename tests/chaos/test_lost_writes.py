@@ -94,7 +94,7 @@ def applied_all(folder: Path, redis_url: str, log_url: str | None = None) -> Ite
 
 
 def stops_with(run: Process, *reasons: str) -> None:
-    assert run.process.wait(STOP_S) == 2, run.text()
+    assert run.wait_for_end(STOP_S) == 2, run.text()
     assert all(reason in run.text() for reason in reasons), run.text()
     assert "Traceback" not in run.text()
 

@@ -39,12 +39,17 @@ class Bench:
         return sum(self._run.metric("redis_refusals_total", refusal=name) for name in names)
 
     @contextmanager
-    def until_refused(self, *names: str) -> Iterator[None]:
+    def until_refused(self, *names: str, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
         """The block causes refusals. Then publishes events, and waits until some attempts are refused."""
+
+        def are_refused() -> bool:
+            meanwhile()
+            return self.refused(*names) >= before + attempts
+
         before, attempts = self.refused(*names), self.chance.randint(1, 3)
         yield
         self.stage.publish(self.chance.randint(50, 400))
-        wait_until(lambda: self.refused(*names) >= before + attempts, WAIT_S, f"{names} to be counted")
+        wait_until(are_refused, WAIT_S, f"{names} to be counted")
 
 
 def flip_a_right(bench: Bench) -> None:
@@ -65,8 +70,18 @@ def reach_the_limit(bench: Bench) -> None:
 
 
 def fill_the_disk(bench: Bench) -> None:
-    with full(bench.disk), bench.until_refused("MISCONF"):
+    """A rewrite of the append-only file that fails leaves space: commits fill it, too.
+
+    Redis 7.0 leaves zeros in a file that a rewrite has begun where the disk was full, and could not read it at its next
+    start: the file is rewritten once there is space.
+    """
+    with full(bench.disk), bench.until_refused("MISCONF", meanwhile=lambda: bench.stage.publish(100)):
         bench.stage.publish(1000)
+    bench.stage.wait()
+    wait_until(lambda: not bench.client.info("persistence")["aof_rewrite_in_progress"], WAIT_S, "no rewrite")
+    bench.client.bgrewriteaof()
+    wait_until(lambda: not bench.client.info("persistence")["aof_rewrite_in_progress"], WAIT_S, "the rewrite")
+    assert bench.client.info("persistence")["aof_last_bgrewrite_status"] == "ok"
 
 
 FAULTS: dict[str, Callable[[Bench], None]] = {
@@ -96,6 +111,11 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def is_checked(number: int) -> bool:
+    """Not after each round: a check reads all that there is."""
+    return number < 10 or number % 10 == 0
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(120 + 30 * ROUNDS)
 @pytest.mark.parametrize("fault", FAULTS)
@@ -110,8 +130,7 @@ def test_what_is_refused_is_applied_once(cluster_server_home: RedisHome, tmp_pat
         for number in range(ROUNDS):
             FAULTS[fault](bench)
             stage.wait()
-            # A check reads all that there is.
-            if number < 10 or number % 10 == 0:
+            if is_checked(number):
                 stage.check_now()
         server.kill()
         server.restart()
@@ -123,7 +142,7 @@ def test_what_is_refused_is_applied_once(cluster_server_home: RedisHome, tmp_pat
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120 + 10 * ROUNDS)
+@pytest.mark.timeout(120 + 30 * ROUNDS)
 def test_the_disk_of_the_log_is_full(cluster_server_home: RedisHome, tmp_path: Path) -> None:
     """Exactly the acknowledged events are in the log."""
     refused = 0
@@ -133,7 +152,7 @@ def test_the_disk_of_the_log_is_full(cluster_server_home: RedisHome, tmp_path: P
         Stage(tmp_path, server.url, f"sqlite://{disk}/orders.db") as stage,
         Projector(tmp_path, **stage.settings) as run,
     ):
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             stage.publish(500)
             with full(disk):
                 for _ in range(10):
@@ -142,7 +161,8 @@ def test_the_disk_of_the_log_is_full(cluster_server_home: RedisHome, tmp_path: P
                         continue
                     refused += 1
             stage.wait()
-            stage.check_now()
+            if is_checked(number):
+                stage.check_now()
         stage.check()
         assert run.process.poll() is None, run.text()
         assert run.stop() == 0

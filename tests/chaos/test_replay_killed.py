@@ -19,41 +19,42 @@ from tests.thorough import thorough
 # `make chaos` runs 30.
 ROUNDS = int(os.environ.get("CHAOS_POINT_ROUNDS", 1))
 EVENTS = 1500
-# There are 15 windows of two parts: a kill at the fourth part happens in the first two windows or after, and ten kills
-# leave windows for the last. The next window is read while one is written.
-SMALL = {"window_records": 100, "part_groups": 20}
-FAIL_TIME_MAX = 4
+# There are 15 windows of several parts: a kill at the fourth call happens in the first four windows or after, and the
+# kills leave windows for the last.
+SMALL = {"window_records": 100, "part_arguments": 200}
+FAIL_TIME_MAX = 2
 
-POINTS = ("ask", "load", "build-fold", "send", "answer")
-WRITING = [f"{point}:{when}" for point in POINTS for when in ("before", "after")]
-SWITCHING = [*WRITING, "seal:before", "seal:after", "pointer:before", "pointer:after"]
+POINTS = ("ask", "load", "build-reserve", "build-fold", "plan", "part", "finish")
+BUILDING = [f"{point}:{when}" for point in POINTS for when in ("before", "after")]
+COMMITTING = [f"{point}:{when}" for point in ("ask", "load", "fold", "send", "answer") for when in ("before", "after")]
+SWITCHING = [*COMMITTING, "seal:before", "seal:after", "pointer:before", "pointer:after"]
 # Kills here leave the live generation sealed until the lease has expired.
 SEALED = ("seal:after", "pointer:before")
 
 
-@pytest.mark.timeout(120 + 180 * ROUNDS)
+@pytest.mark.timeout(120 + 480 * ROUNDS)
 @pytest.mark.parametrize(
-    ("writing", "switching"),
-    [(("send:before", "send:after"), ("seal:after", "pointer:after")), *thorough((WRITING, SWITCHING))],
+    ("building", "switching"),
+    [(("part:after",), ("seal:after", "pointer:after")), *thorough((BUILDING, SWITCHING))],
 )
 def test_killed_at_each_fail_point_of_a_replay(
-    tmp_path: Path, one_redis_url: str, writing: Sequence[str], switching: Sequence[str]
+    tmp_path: Path, one_redis_url: str, building: Sequence[str], switching: Sequence[str]
 ) -> None:
     chance = random.Random(3)
     times = records = 0
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with Stage(folder, one_redis_url, seed=number, exact=False) as stage:
+        with Stage(folder, one_redis_url, seed=number) as stage:
             stage.client.flushdb()
             stage.publish(EVENTS)
             with stage.start("run") as run:
                 stage.wait()
-                times += build(stage, chance, writing)
+                times += build(stage, chance, building)
                 times += switch_back_and_forth(stage, switching)
                 assert run.stop() == 0
             records += stage.ledger.records
-    assert times == ROUNDS * (len(writing) + len(switching) + 4)
+    assert times == ROUNDS * (len(building) + len(switching) + 6)
     survived("`kill -9` at each fail point of `replay`", times, records)
 
 
@@ -62,10 +63,12 @@ def build(stage: Stage, chance: random.Random, points: Sequence[str]) -> int:
     for point in points:
         armed = {"fail_at": point, "fail_time": chance.randint(1, FAIL_TIME_MAX)}
         with stage.start("replay", "build", "--yes", "--park", **SMALL, **armed) as replay:
-            assert replay.process.wait(60) == 2, replay.text()
+            assert replay.wait_for_end(60) == 2, replay.text()
             assert "a worker was killed by signal 9" in replay.text()
         stage.check_now()
-    times = len(points) + killed(stage, "workers:after", "build", "--yes", "--park")
+    times = len(points)
+    for point in ("workers:after", "bitmaps:after", "close:after"):
+        times += killed(stage, point, "build", "--yes", "--park")
     done(stage, "build", "--yes", "--park")
     times += killed(stage, "compare:after", "verify", "--park")
     done(stage, "verify", "--park")
@@ -99,7 +102,7 @@ def switch_back_and_forth(stage: Stage, points: Sequence[str]) -> int:
 
 def killed(stage: Stage, point: str, *step: str) -> int:
     with stage.start("replay", *step, fail_at=point) as replay:
-        assert replay.process.wait(60) == -signal.SIGKILL, replay.text()
+        assert replay.wait_for_end(60) == -signal.SIGKILL, replay.text()
     return 1
 
 

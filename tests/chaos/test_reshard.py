@@ -21,7 +21,8 @@ from tests.integration.test_way import marketplace
 from tests.integration.watched import Projector, append
 from tests.processes import Api, projector, wait_until_applied
 from tests.servers.cluster import ClusterServer
-from tests.servers.redis import RedisHome
+from tests.servers.process import wait_until
+from tests.servers.redis import RedisHome, RedisServer
 
 # `make chaos` publishes 1000 per second.
 EVENTS_PER_S = int(os.environ.get("CHAOS_RESHARD_EVENTS_S", 200))
@@ -83,6 +84,7 @@ def test_nothing_is_lost_and_no_list_is_wrong(cluster_server_home: RedisHome, tm
         ends = append(url, *events)
         with Projector(tmp_path, **settings) as run, Api(tmp_path, server.url) as api:
             wait_until_applied(client, ends, LAG_S)
+            api.wait_until_ready()
             lists = Lists(api, until)
             assert json.loads(lists.expected[0])["count"] == SETTLED
             with Load(url, ends) as load, lists:
@@ -94,7 +96,9 @@ def test_nothing_is_lost_and_no_list_is_wrong(cluster_server_home: RedisHome, tm
             assert sum(met) > 0, "nothing was moved under its hands"
             lists.check()
             sent = [*events, *load.sent]
-            model = readmodel.read(client, shards=SHARDS)
+            wait_until(lambda: all(map(has_loaded, server.nodes)), LAG_S, "no node to load")
+            with server.client() as fresh:
+                model = readmodel.read(fresh, shards=SHARDS)
             readmodel.check(model, sent)
             readmodel.check_accounting(model, len(sent))
             assert run.stop() == 0
@@ -102,6 +106,13 @@ def test_nothing_is_lost_and_no_list_is_wrong(cluster_server_home: RedisHome, tm
         assert verified.returncode == 0, verified.stdout + verified.stderr
     print(f"{case.name}: {len(sent)} events, lists {dict(lists.statuses)}")
     survived(case.name, 1, len(sent))
+
+
+def has_loaded(node: RedisServer) -> bool:
+    """A master that has lost its last slot becomes a replica: it loads a copy, and refuses to be read meanwhile."""
+    with node.client() as client:
+        found: Any = client.info()
+        return bool(found["loading"] == 0 and found.get("master_link_status", "up") == "up")
 
 
 def redis_cli(server: ClusterServer, command: str, *options: str) -> None:

@@ -15,12 +15,13 @@ from tests.poison import event
 from tests.servers.aof import tear, written_file
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisHome, RedisServer
+from tests.thorough import thorough
 
 HEALED_S = 30.0
 GROUPS = 40
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("share", [0.5, *thorough(0.9)])
 @pytest.mark.parametrize("runs", [True, False], ids=["while a projector runs", "while no projector runs"])
 def test_half_a_transaction_is_never_applied(redis_binary: RedisHome, tmp_path: Path, runs: bool, share: float) -> None:
     with RedisServer(redis_binary) as server, Stage(tmp_path, server.url) as stage:

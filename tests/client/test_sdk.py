@@ -12,7 +12,7 @@ from redis import Redis
 
 from tests.client import node
 from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS
-from tests.integration.naive import Request, answer
+from tests.integration.naive import Request, answer, histogram
 from tests.integration.queries import only_floats, random_request, shown_as_json, written
 from tests.integration.seed import ODD_IDS, go_live, make_groups, write
 from tests.processes import Api, token
@@ -79,12 +79,52 @@ def test_random_queries(ask: Ask) -> None:
     assert sum(count > 30 for count in counts) > RANDOM_REQUESTS / 10
 
 
+def test_facets_sums_and_histograms(ask: Ask) -> None:
+    """They come beside the page, for the client hands on whatever an answer has."""
+    request = Request(limit=3, facets={"status": True, "seller_id": False}, facet_limit=2, sums=True)
+    request.any_of = {"status": ["completed"]}
+    counted = {"facets": "status:all,seller_id", "facet_limit": 2, "sums": "total"}
+    list_one, list_two, months = ask(
+        [
+            {"query": {"limit": 3, "status": "completed", **counted}},
+            {"query": {"limit": 3, "status": "completed", **counted, "facets": ["status:all", "seller_id"]}},
+            {"path": LIST + "/histogram", "query": {"by": "created_at:month", "status": ["completed"]}},
+        ]
+    )
+    assert list_one == list_two == {"body": expected(request)}
+    request.sums = False
+    assert months == {"body": only_floats(shown_as_json(histogram(GROUPS, request, "month")))}
+
+
 def test_every_page(ask: Ask) -> None:
     asked = [Request(limit=40, offset=offset, sort="total") for offset in range(0, 340, 40)]
     answers = ask([{"query": {"limit": 40, "offset": one.offset, "order": "-total"}} for one in asked])
     rows = [row for found in answers for row in found["body"]["order_groups"]]
     assert rows == expected(Request(limit=1000, sort="total"))["order_groups"]
     assert {found["body"]["count"] for found in answers} == {len(GROUPS)}
+
+
+# What the order list of Mercur's dashboard asks for.
+DASHBOARD = (
+    "id,display_id,customer_id,seller_count,total,created_at,orders.id,orders.status,orders.created_at,orders.email,"
+    "orders.display_id,orders.custom_display_id,orders.payment_status,orders.fulfillment_status,orders.total,"
+    "orders.currency_code,*orders.payment_collections,*orders.customer,*orders.sales_channel,*orders.seller"
+)
+
+
+def test_the_dashboard_of_mercur_gets_names_and_statuses(ask: Ask) -> None:
+    query = {"limit": 20, "offset": 0, "order": "-display_id", "q": "ada", "fields": DASHBOARD}
+    (found,) = ask([{"query": query}])
+    request = Request(limit=20, sort="display_id", q="ada")
+    request.names = ("id", "display_id", "customer_id", "seller_count", "total", "created_at", "orders")
+    request.order_names = (
+        *("id", "display_id", "custom_display_id", "email", "status", "payment_status", "fulfillment_status"),
+        *("currency_code", "total", "created_at", "seller", "customer"),
+    )
+    assert found == {"body": expected(request)}
+    orders = [order for row in found["body"]["order_groups"] for order in row["orders"]]
+    assert {order["customer"]["first_name"] for order in orders} == {None, "Ada", "Ğül"}
+    assert len({order["seller"]["name"] for order in orders}) > 2
 
 
 @pytest.mark.parametrize("way", ["jwt", "apiKey", "header"])

@@ -2,36 +2,36 @@
 
     python -m tests.corpus REDIS_URL > tests/corpus/answers.tsv     writes them anew; Redis is emptied
 
-A line: shards, way, number of the request, status, count, the first 16 hex digits of the body's SHA-256,
-X-Projection-Position.
+A line: shards, way, number of the request, count, the first 16 hex digits of the body's SHA-256,
+X-Projection-Position. Each answer is that of naive.py.
 The groups are those of tests/integration/seed.py, which knows neither the projector nor the API.
 """
 
+import json
 import random
 from collections.abc import Iterator
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 from redis import Redis
 
 from tests.integration.client import running
-from tests.integration.queries import query_string, random_request
+from tests.integration.naive import answer
+from tests.integration.queries import query_string, random_request, shown_as_json
 from tests.integration.seed import go_live, make_groups, write
-from tests.integration.shop import force
-from tests.integration.test_list import WAYS
+from tests.integration.ways import WAYS, force
 
 ANSWERS = Path(__file__).with_name("answers.tsv")
 GROUPS = make_groups(random.Random(20261201), 600)
 SHARDS = (1, 3, 16)
 # For each number of shards, in each way.
-REQUESTS = 25
+REQUESTS = 30
 
 
 def answers(redis_url: str) -> Iterator[tuple[str, str]]:
-    """The lines of the file, as they are now, each with its query. Redis is emptied."""
+    """Yields the lines of the file, as they are now, each with its query. Redis is emptied."""
     for shards in SHARDS:
         with Redis.from_url(redis_url) as client:
             client.flushdb()
@@ -44,11 +44,11 @@ def answers(redis_url: str) -> Iterator[tuple[str, str]]:
             with pytest.MonkeyPatch.context() as patch, running(redis_url) as api:
                 force(patch, **thresholds)
                 for number in range(REQUESTS):
-                    query = query_string(rng, random_request(rng, GROUPS))
-                    while (answer := api.get(f"/admin/order-groups?{query}")).status_code == 503:
-                        """On a busy machine."""
-                    body: Any = msgspec.json.decode(answer.content)
-                    digest = sha256(answer.content).hexdigest()[:16]
-                    position = answer.headers.get("X-Projection-Position", "-")
-                    found = (shards, way, number, answer.status_code, body.get("count", "-"), digest, position)
-                    yield "\t".join(map(str, found)), query
+                    request = random_request(rng, GROUPS)
+                    query = query_string(rng, request)
+                    found = api.listed(query)
+                    wanted = answer(GROUPS, request, shards)
+                    assert json.loads(found.content, parse_float=Decimal) == shown_as_json(wanted), query
+                    digest = sha256(found.content).hexdigest()[:16]
+                    position = found.headers["X-Projection-Position"]
+                    yield "\t".join(map(str, (shards, way, number, wanted["count"], digest, position))), query

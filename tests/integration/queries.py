@@ -6,9 +6,18 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, RANGE_FIELDS, SORT_FIELDS, TIME_FIELDS
+from tests.fields import (
+    DEFAULT_FIELDS,
+    FACET_FIELDS,
+    GROUP_FIELDS,
+    ORDER_FIELDS,
+    ORDER_TIMES,
+    RANGE_FIELDS,
+    SORT_FIELDS,
+    TIME_FIELDS,
+)
 from tests.integration.naive import Request
-from tests.integration.seed import CHANNELS, CUSTOMERS, SELLERS, STATUSES, Group, iso
+from tests.integration.seed import CHANNELS, CUSTOMERS, FULFILLMENTS, PAYMENTS, SELLERS, STATUSES, Group, iso
 
 FIELDS: tuple[tuple[str | None, tuple[str, ...], tuple[str, ...]], ...] = (
     (None, DEFAULT_FIELDS, ORDER_FIELDS),
@@ -19,7 +28,9 @@ FIELDS: tuple[tuple[str | None, tuple[str, ...], tuple[str, ...]], ...] = (
     ("-total,-id", tuple(name for name in DEFAULT_FIELDS if name != "total"), ORDER_FIELDS),
     ("*orders", (*DEFAULT_FIELDS, "orders"), ORDER_FIELDS),
     ("orders.*,-orders", DEFAULT_FIELDS, ORDER_FIELDS),
-    ("orders.total,cart_id,orders.seller_id", ("id", "cart_id", "orders"), ("seller_id", "total")),
+    ("orders.total,cart_id,orders.seller_id", ("id", "cart_id", "orders"), ("id", "seller_id", "total")),
+    ("id,*orders.seller", ("id", "orders"), ("id", "seller")),
+    ("*orders,*orders.customer", (*DEFAULT_FIELDS, "orders"), (*ORDER_FIELDS, "customer")),
     (",".join(GROUP_FIELDS), GROUP_FIELDS, ORDER_FIELDS),
 )
 
@@ -32,7 +43,7 @@ def shown_as_json(value: Any, name: str = "") -> Any:
         return [shown_as_json(child) for child in value]
     if isinstance(value, Decimal) and value == value.to_integral_value():
         return int(value)
-    return iso(value) if name in TIME_FIELDS else value
+    return iso(value) if name in ORDER_TIMES and value is not None else value
 
 
 def only_floats(value: Any) -> Any:
@@ -49,18 +60,47 @@ def random_request(rng: random.Random, groups: Sequence[Group]) -> Request:
     request.sort, request.descending = rng.choice(SORT_FIELDS), rng.random() < 0.5
     request.fields, request.names, request.order_names = rng.choice(FIELDS)
     if rng.random() < 0.25:
-        request.q = rng.choice(("og_", "CUS_1", "strasse", "ß", "a", "%", "_1", "ä", "日", "f\u00ff", '","', "cus_3"))
+        request.q = rng.choice(
+            (
+                "og_",
+                "CUS_1",
+                "strasse",
+                "ß",
+                "a",
+                "%",
+                "_1",
+                "ä",
+                "日",
+                "f\u00ff",
+                '","',
+                "cus_3",
+                "#1",
+                "ADA@",
+                "ada str",
+            )
+        )
     if rng.random() < 0.15:
         chosen = [group["id"] for group in rng.sample(groups, min(len(groups), rng.choice((1, 5, 400))))]
         request.any_of["id"] = [*chosen, "og_unknown"]
     pools = {"customer_id": CUSTOMERS[2:], "seller_id": SELLERS, "status": STATUSES, "sales_channel_id": CHANNELS[1:]}
-    for name, pool in pools.items():
-        if rng.random() < 0.3:
-            wanted = [str(value) for value in rng.sample(pool, rng.choice((1, 1, 2, 3)))]
+    seldom = {"payment_status": PAYMENTS[:4], "fulfillment_status": FULFILLMENTS[:3], "currency_code": ("EUR", "usd")}
+    for name, pool in {**pools, **seldom}.items():
+        if rng.random() < (0.1 if name in seldom else 0.3):
+            wanted = [str(value) for value in rng.sample(pool, min(len(pool), rng.choice((1, 1, 2, 3))))]
             request.any_of[name] = [*wanted, *rng.choice(((), ("nobody",)))]
     for name in RANGE_FIELDS:
         if rng.random() < 0.2:
             request.ranges[name] = random_operators(rng, groups, name)
+    return request
+
+
+def with_counts(rng: random.Random, request: Request) -> Request:
+    """The same with facets and sums, or one of both."""
+    fields = [*FACET_FIELDS]
+    rng.shuffle(fields)
+    request.facets = {name: rng.random() < 0.4 for name in fields[: rng.choice((0, 1, 1, 2, 6))]}
+    request.facet_limit = rng.choice((1, 3, 20, 20, 100))
+    request.sums = not request.facets or rng.random() < 0.5
     return request
 
 
@@ -75,13 +115,28 @@ def random_operators(rng: random.Random, groups: Sequence[Group], name: str) -> 
     return {key: [value() for _ in range(rng.choice((1, 3)))] if key in ("$in", "$nin") else value() for key in chosen}
 
 
+def filters_string(rng: random.Random, request: Request) -> str:
+    """The filters of a request alone."""
+    return _written(rng, _filters(rng, request))
+
+
 def query_string(rng: random.Random, request: Request) -> str:
     pairs = [("limit", str(request.limit)), ("offset", f"{request.offset}{rng.choice(('', '.9', 'rows'))}")]
     pairs.append(("order", ("-" if request.descending else "") + request.sort))
-    if request.q:
-        pairs.append(("q", request.q))
     if request.fields is not None:
         pairs.append(("fields", request.fields))
+    if request.facets:
+        names = [f"{name}:all" if is_open else name for name, is_open in request.facets.items()]
+        pairs.extend([("facets", ",".join(names))] if rng.random() < 0.7 else list_pairs(rng, "facets", names))
+    if request.facet_limit != 20:
+        pairs.append(("facet_limit", str(request.facet_limit)))
+    if request.sums:
+        pairs.append(("sums", "total"))
+    return _written(rng, pairs + _filters(rng, request))
+
+
+def _filters(rng: random.Random, request: Request) -> list[tuple[str, str]]:
+    pairs = [("q", request.q)] if request.q else []
     for name, values in request.any_of.items():
         pairs.extend(list_pairs(rng, name, values))
     for name, operators in request.ranges.items():
@@ -91,6 +146,10 @@ def query_string(rng: random.Random, request: Request) -> str:
                 pairs.extend(list_pairs(rng, path, [written(name, value) for value in operand]))
             else:
                 pairs.append((path, written(name, operand)))
+    return pairs
+
+
+def _written(rng: random.Random, pairs: list[tuple[str, str]]) -> str:
     rng.shuffle(pairs)
     return "&".join(f"{rng.choice((str, quote))(name)}={quote(value, safe='')}" for name, value in pairs)
 

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-import pytest
 import redis
 
 from api.params.query import parse_list
+from api.splice import document
 from projector.readmodel.query.engine import Answer
 from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS
-from tests.integration.naive import Request, matches, ordered, shown
+from tests.integration.committing import commit
+from tests.integration.naive import Request, counted, matches, ordered, shown
 from tests.integration.queries import query_string, shown_as_json
 from tests.integration.seed import Group
-from tests.integration.test_commit import commit
-from tests.integration.test_differential import Events, change, created_events, event
+from tests.integration.test_differential import Events, change, created_events, event, ties_in
 
 CHANGED = "og:{0.0}:changed"
 
@@ -62,10 +62,12 @@ class Shop:
         data = {**self.rng.choice(self._created), "id": f"order_{number}", "order_group_id": f"og_later_{number}"}
         return event(number, "order.created", data)
 
-    def swap_change(self) -> None:
-        """As if Redis had lost the newest change, and got another one since."""
+    def swap_change(self) -> int:
+        """As if Redis had lost the newest change, and got another one since. Returns its number."""
         ((member, number),) = self.client.zpopmax(CHANGED)
-        self.client.zadd(CHANGED, {member + b"\0": number})
+        name, _, members = member.split(b":", 2)
+        self.client.zadd(CHANGED, {b"%b:%b:%b" % (name, b"0" * 16, members): number})
+        return int(number)
 
     def groups(self, found: Answer) -> list[Group]:
         """Those of the instant that an answer tells."""
@@ -81,22 +83,21 @@ def opened(redis_url: str) -> Iterator[Shop]:
     shop.client.close()
 
 
-def force(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> None:
-    for name, value in thresholds.items():
-        monkeypatch.setattr(f"projector.readmodel.query.calls.{name}", value)
-
-
 def check(found: Answer, shop: Shop, request: Request) -> None:
-    matching = ordered([one for one in shop.groups(found) if matches(one, request)], request.sort, request.descending)
-    rows = json.loads(b"[%b]" % found.rows, parse_float=Decimal)
+    passing = [one for one in shop.groups(found) if matches(one, request)]
+    matching = ordered(passing, request.sort, request.descending, ties_in(shop.client, 1))
+    documents = map(document, found.rows, found.records) if found.records else found.rows
+    rows = json.loads(b"[%b]" % b",".join(documents), parse_float=Decimal)
     assert found.count == len(matching)
     page = matching[request.offset : request.offset + request.limit]
     # Not what is picked of them: the documents as they are stored, or the default fields.
-    stored = Request(names=DEFAULT_FIELDS if request.names == DEFAULT_FIELDS else GROUP_FIELDS)
+    stored = Request(names=GROUP_FIELDS if set(request.names) - set(DEFAULT_FIELDS) else DEFAULT_FIELDS)
     assert rows == [shown_as_json(shown(group, stored)) for group in page]
+    wanted = counted(shop.groups(found), request, passing).get("facets", {})
+    facets = [[{"value": value, "count": number} for value, number in values] for values in found.counted.facets]
+    # In the order in which the query string has them.
+    assert sorted(facets, key=str) == sorted(wanted.values(), key=str)
 
 
 def asked(rng: random.Random, request: Request) -> Query:
-    query = parse_list(query_string(rng, request))
-    assert isinstance(query, Query)
-    return query
+    return parse_list(query_string(rng, request))

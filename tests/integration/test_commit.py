@@ -1,40 +1,25 @@
 """The commit script on real servers, and the simulated store: each outcome, and that a refusal writes nothing."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
 
-from events.logs.log import Partition, Record
 from projector.errors import FatalError, StoreUnavailable
-from projector.project import decode_record, group_ids, known, project
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
-from projector.store.commit import Advance, Outcome
+from projector.readmodel.schema.keys import VERSION, Generation
+from projector.store.commit import Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
-from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
-from tests.chaos.simulation.store import Request
+from tests import readmodel
+from tests.chaos.homes import ReadModelHome, SimulatedHome, check
+from tests.integration.committing import OTHER, commit, prepared, send
 from tests.poison import event
-from tests.readmodel import check, read
-
-ORDERS = Partition("orders", 0)
-OTHER = Partition("orders", 1)
 
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
-
-
-@pytest.fixture(params=["redis", "simulated"])
-def home(request: pytest.FixtureRequest, redis_url: str) -> Iterator[ReadModelHome]:
-    home = RealHome(redis_url) if request.param == "redis" else SimulatedHome()
-    yield home
-    home.close()
 
 
 @pytest.fixture
@@ -44,34 +29,13 @@ def store(redis_url: str) -> Iterator[Store]:
     store.nodes.close()
 
 
-def commit(
-    store: Any,
-    generation: Generation,
-    events: list[dict[str, Any]],
-    start: int | None,
-    partition: Partition = ORDERS,
-    loaded: dict[str, bytes | None] | None = None,
-) -> Outcome:
-    """Loads, projects and commits, like the main loop. `loaded` replaces the load."""
-    first = start or 0
-    records = [Record(partition, first + i, 0, None, json.dumps(e).encode()) for i, e in enumerate(events)]
-    batch = [decode_record(record) for record in records]
-    ids = group_ids(batch)
-    states = store.load(generation, 0, ids) if loaded is None else loaded
-    change = project({group_id: known(group_id, states[group_id]) for group_id in ids}, batch)
-    outcome: Outcome = store.commit(
-        generation, 0, Request(change, {partition: Advance(start, first + len(events))})
-    ).outcome()
-    return outcome
-
-
 def test_stored_then_already(home: ReadModelHome) -> None:
     store = home.store
     generation = store.generation()
     events = [event(1), event(2), event(2)]
     assert commit(store, generation, events, None) is Outcome.STORED
-    home.check(events, 3)
-    assert home.found().positions == {"orders/0": 3}
+    check(home, events, 3)
+    assert readmodel.read(home.client).positions == {"orders/0": 3}
     assert sums(home) == {"orders/0:received": 3, "orders/0:applied": 2, "orders/0:stale": 1}
     before = home.dump()
     again = commit(store, generation, events, None, loaded={"og_1": None, "og_2": None})
@@ -80,7 +44,7 @@ def test_stored_then_already(home: ReadModelHome) -> None:
 
 
 def sums(home: ReadModelHome) -> dict[str, int]:
-    return {name: records for name, records in home.found().tally.items() if records}
+    return {name: records for name, records in readmodel.read(home.client).tally.items() if records}
 
 
 def test_behind_after_lost_writes(home: ReadModelHome) -> None:
@@ -116,7 +80,7 @@ def test_changed_after_another_partition_changed_a_group(home: ReadModelHome) ->
     assert commit(store, generation, [second], None, OTHER, loaded={"og_1": None}) is Outcome.CHANGED
     assert home.dump() == before
     assert commit(store, generation, [second], None, OTHER) is Outcome.STORED
-    home.check([first, second], 2)
+    check(home, [first, second], 2)
 
 
 def test_changed_after_a_load_before_another_commit(home: ReadModelHome) -> None:
@@ -127,14 +91,14 @@ def test_changed_after_a_load_before_another_commit(home: ReadModelHome) -> None
     before, asked = store.load(generation, 0, ["og_1"]), store.start_load(generation, 0, ["og_1"])
     assert commit(store, generation, events[1:2], 1) is Outcome.STORED
     # Redis has answered at once, the simulated store may answer later.
-    stale, now = asked.states(), store.load(generation, 0, ["og_1"])
+    stale, now = asked.groups(), store.load(generation, 0, ["og_1"])
     assert before != now
     assert stale == before or (stale == now and isinstance(home, SimulatedHome))
     outcome = commit(store, generation, events[2:], 2, loaded=stale)
     assert outcome is (Outcome.STORED if stale == now else Outcome.CHANGED)
     if outcome is Outcome.CHANGED:
         assert commit(store, generation, events[2:], 2) is Outcome.STORED
-    home.check(events, 3)
+    check(home, events, 3)
 
 
 def test_a_discarded_answer_is_not_read_by_others(home: ReadModelHome) -> None:
@@ -153,7 +117,7 @@ def test_more_shards_in_flight_than_connections_of_a_pool(store: Store) -> None:
     events = [event(n) for n in range(400)]
     asked = [store.start_load(generation, generation.shard_of(one), [one]) for one in (f"og_{n}" for n in range(400))]
     for n in range(200):
-        assert asked[n].states() == {f"og_{n}": None}
+        assert asked[n].groups() == {f"og_{n}": None}
     assert commit(store, generation, events[:1], None) is Outcome.STORED
     for one in asked[200:]:
         one.discard()
@@ -162,9 +126,10 @@ def test_more_shards_in_flight_than_connections_of_a_pool(store: Store) -> None:
 @pytest.mark.parametrize("meta", [{"sealed": "1"}, {"version": "999"}, {"nonce": "of another one with its number"}])
 def test_sealed_for_a_closed_or_foreign_generation(home: ReadModelHome, meta: dict[str, str]) -> None:
     generation = home.store.generation()
+    sent = prepared(home.store, generation, [event(1)], None)
     home.set_meta(generation, **meta)
     before = home.dump()
-    assert commit(home.store, generation, [event(1)], None) is Outcome.SEALED
+    assert send(home.store, generation, sent) is Outcome.SEALED
     assert home.dump() == before
 
 
@@ -175,16 +140,16 @@ def test_a_group_without_orders_leaves_no_index_entries(home: ReadModelHome) -> 
     events[1]["id"] = "evt_gone"
     assert commit(store, generation, events[:1], None) is Outcome.STORED
     assert commit(store, generation, events[1:], 1) is Outcome.STORED
-    found = home.found()
-    assert (found.documents, found.entries) == ({}, {})
-    home.check(events, 2)
+    found = readmodel.read(home.client)
+    assert (found.documents, found.entries, found.texts) == ({}, {}, {})
+    check(home, events, 2)
 
 
 def test_a_large_batch_fits_luas_stack(store: Store, client: "redis.Redis") -> None:
     generation = store.generation()
     events = [event(number) for number in range(9_000)]
     assert commit(store, generation, events, None) is Outcome.STORED
-    check(read(client), events)
+    readmodel.check(readmodel.read(client), events)
 
 
 def test_a_forgotten_script_is_loaded_again(store: Store, client: "redis.Redis") -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from projector.cli.show_explain import MEANINGS
-from projector.readmodel.query.explain import Step
+from projector.readmodel.query.explain import MEANINGS, Step
+from tests.integration.client import running
 from tests.integration.seed import go_live, iso, make_groups, serve, write
 from tests.processes import projector
 
@@ -62,88 +62,94 @@ def test_the_steps_of_every_plan(steps: Callable[[str], tuple[Steps, Any]]) -> N
     steps_taken, found = steps("customer_id=cus_1&status=pending&order=total")
     assert steps_taken == [
         ("list", "of:customer_id:cus_1", customers),
-        ("probe", "of:status:pending", both_filters),
-        ("sort", "by:total", both_filters),
+        ("look-up", "of:status:pending", both_filters),
+        ("sort", "row", both_filters),
     ]
     assert found["count"] == both_filters
 
-    # This status has no bitmap, and more members than one call looks up.
-    steps_taken, found = steps("status=pending&sales_channel_id=sc_web&limit=0")
-    assert steps_taken[:3] == [
-        ("some at a time", "ordinal", 0),
-        ("gathered", "of:status:pending", pending),
-        ("bitmap", "bits:of:sales_channel_id:sc_web", web),
+    both_filters = sum("sc_web" in group["sales_channel_ids"] and "pending" in group["statuses"] for group in GROUPS)
+    steps_taken, found = steps("status=pending&sales_channel_id=sc_web")
+    assert sorted(steps_taken[:2]) == [
+        ("bitmap", "of:sales_channel_id:sc_web", web),
+        ("bitmap", "of:status:pending", pending),
     ]
-    assert len(found["rounds"]) == 2
+    assert steps_taken[2] == ("and", "bits:all", both_filters)
+    assert steps_taken[3][:2] == ("walk", "by:created_at")
+    assert 50 <= steps_taken[3][2] <= 800
+    assert len(steps_taken) == 4
 
-    steps_taken, found = steps("sales_channel_id=sc_web&order=-total")
-    assert steps_taken[0][:2] == ("walk", "by:total")
-    assert 50 <= steps_taken[0][2] <= 4000
-    assert steps_taken[1:] == [("count", "of:sales_channel_id:sc_web", web)]
+    for order in ("-total", "total", "updated_at", "-display_id"):
+        steps_taken, found = steps(f"sales_channel_id=sc_web&order={order}&offset={web // 3}")
+        assert steps_taken[:2] == [("bitmap", "of:sales_channel_id:sc_web", web), ("and", "bits:all", web)]
+        assert halved(steps_taken[2:], f"bits:by:{order.removeprefix('-')}")
 
-    steps_taken, found = steps(f"sales_channel_id=sc_web&order=-total&offset={web - 50}")
-    assert steps_taken[:2] == [("bitmap", "bits:of:sales_channel_id:sc_web", web), ("and", "bits:all", web)]
-    assert halved(steps_taken[2:], "bits:by:total", "by:total")
-
-    # Most groups have one seller or two, so the order of ids decides.
-    for order in ("seller_count", "-seller_count", "id"):
-        steps_taken, found = steps(f"sales_channel_id=sc_web&order={order}&offset={web // 2}")
-        assert [what for what, _, _ in steps_taken[:2]] == ["bitmap", "and"]
-        assert halved(steps_taken[2:], "bits:by:id", f"by:{order.removeprefix('-')}")
-
-    # The walk begins where the range does, not at the first group.
-    middle = sorted(group["total"] for group in GROUPS)[2000]
-    steps_taken, found = steps(f"sales_channel_id=sc_web&total[$lt]={middle}&order=-total")
-    assert steps_taken[-1][:2] == ("walk", "by:total")
-    assert steps_taken[-1][2] < 1000
-
-    # The groups created last were updated last, at the other end of the list: a walk is tried and given up.
-    late = sorted(group["created_at"] for group in GROUPS)[1000]
-    steps_taken, found = steps(f"sales_channel_id=sc_web&created_at[$gte]={iso(late)}&order=updated_at")
-    assert [what for what, _, _ in steps_taken[:4]] == ["slices", "bitmap", "and", "walk"]
-    assert steps_taken[3][2] <= 600
-    assert halved(steps_taken[4:], "bits:by:updated_at", "by:updated_at")
-
-    # With a single filter the walk comes before the mask, and is not tried again after it.
-    steps_taken, found = steps(f"created_at[$gte]={iso(late)}&order=updated_at")
-    assert [what for what, _, _ in steps_taken[:3]] == ["walk", "slices", "and"]
-    assert steps_taken[0][2] <= 600
-    assert halved(steps_taken[3:], "bits:by:updated_at", "by:updated_at")
-
-    steps_taken, found = steps("limit=200&order=id")
-    assert steps_taken == [("rank", "by:id", 4000), ("read", "row", 200)]
-    steps_taken, found = steps(f"sales_channel_id=sc_web&order=-total&limit=1000&offset={web // 4}")
-    assert [what for what, _, _ in steps_taken[-2:]] == ["place", "read"]
-    assert 1000 <= steps_taken[-2][2] < 2000
-    assert (steps_taken[-1][2], len(found["rounds"])) == (1000, 3)
+    # The walk begins where the range does, not at the newest group.
+    early = sorted(group["created_at"] for group in GROUPS)[2000]
+    either = "sales_channel_id[]=sc_web&sales_channel_id[]=sc_zero"
+    steps_taken, found = steps(f"{either}&created_at[$lt]={iso(early)}&order=-created_at")
+    assert [what for what, _, _ in steps_taken] == ["bitmap", "slices", "and", "walk"]
+    assert steps_taken[1][1:] == ("by:created_at", sum(group["created_at"] < early for group in GROUPS))
+    assert steps_taken[3][2] <= 400
 
     with_text = sum("z" in group["id"].casefold() or "z" in (group["customer_id"] or "").casefold() for group in GROUPS)
     steps_taken, found = steps("q=z")
-    assert steps_taken[0] == ("slice by slice", "text", 0)
-    assert steps_taken[1:3] == [("search", "text", with_text), ("and", "bits:all", with_text)]
-    assert (len(found["rounds"]), found["count"]) == (2, with_text)
+    assert steps_taken[:2] == [("search", "text", with_text), ("bitmap", "text", with_text)]
+    assert (found["plan"], found["count"], len(found["rounds"])) == ("masks", with_text, 1)
 
 
-def test_ids_of_one_millisecond_are_told_apart_by_their_slices(
+def test_the_steps_of_a_walk(steps: Callable[[str], tuple[Steps, Any]], one_redis_url: str) -> None:
+    web = sum("sc_web" in group["sales_channel_ids"] for group in GROUPS)
+    with running(one_redis_url) as api:
+        mark = api.list("sales_channel_id=sc_web&order=-total&limit=70&after=")["next"]
+        ranked = api.list("limit=70&after=")["next"]
+    steps_taken, found = steps(f"sales_channel_id=sc_web&order=-total&after={mark}")
+    assert steps_taken[1:3] == [("and", "bits:all", web), ("after", "bits:by:total", web - 70)]
+    assert halved(steps_taken[3:], "bits:by:total")
+    assert (found["count"], found["rows"]) == (web, 50)
+    assert steps(f"after={ranked}")[0] == [("rank", "by:created_at", 4000)]
+
+
+def test_masks_that_are_prepared_and_records_that_are_read_later(
     steps: Callable[[str], tuple[Steps, Any]], one_redis_url: str
 ) -> None:
-    rng = random.Random(6)
-
-    def ulid(time: str) -> str:
-        return f"og_{time}{''.join(rng.choices('0123456789ABCDEFGHJKMNPQRSTVWXYZ', k=16))}"
-
-    groups = [{**group, "id": ulid("01K993TSZF" if n else "01JST8SPBZ")} for n, group in enumerate(GROUPS)]
+    totals = sorted({group["total"] for group in GROUPS if group["total"] < 1000})[:200]
+    assert len(totals) > 100
+    left = sum(group["total"] not in totals for group in GROUPS)
+    query = "&".join(f"total[$nin][]={total}" for total in totals)
+    steps_taken, found = steps(query + "&limit=0")
+    assert steps_taken == [
+        ("prepare", "changed", 0),
+        ("prepared", "changed", left),
+        ("bitmap", "changed", left),
+        ("and", "bits:all", left),
+    ]
+    assert (found["plan"], len(found["rounds"])) == ("prepared", 2)
+    # Records of some kilobytes: a thousand of them are more than one answer has.
     with Redis.from_url(one_redis_url) as client:
-        serve(client, groups)
-    steps_taken, _ = steps("sales_channel_id=sc_web&order=id&offset=1000")
-    assert [what for what, _, _ in steps_taken[:2]] == ["bitmap", "and"]
-    assert halved(steps_taken[2:], "bits:by:id", "by:id")
+        serve(client, [{**group, "orders": group["orders"][:1] * 50} for group in GROUPS])
+    steps_taken, found = steps("limit=1000&fields=*orders")
+    assert [step[:2] for step in steps_taken] == [("rank", "by:created_at"), ("read", "record")]
+    assert 0 < steps_taken[1][2] < 1000
 
 
-def halved(steps_taken: Steps, slices: str, sorted_by: str) -> bool:
+def test_what_is_counted_beside_a_page(steps: Callable[[str], tuple[Steps, Any]]) -> None:
+    web = [group for group in GROUPS if "sc_web" in group["sales_channel_ids"]]
+    statuses = {status for group in web for status in group["statuses"]}
+    currencies = {group["currency_code"] for group in web}
+    steps_taken, found = steps("sales_channel_id=sc_web&facets=status&sums=total")
+    assert steps_taken == [
+        ("bitmap", "of:sales_channel_id:sc_web", len(web)),
+        ("and", "bits:all", len(web)),
+        ("facet", "values:status", len(statuses)),
+        ("sum", "bits:by:total", len(currencies)),
+    ]
+    assert (found["plan"], found["count"]) == ("masks", len(web))
+
+
+def halved(steps_taken: Steps, slices: str) -> bool:
     """Whether slices and sorts alternate, each with the groups of the page and not many more."""
     sizes = [groups for _, _, groups in steps_taken[::2]]
-    expected = [step for groups in sizes for step in (("slices", slices, groups), ("sort", sorted_by, groups))]
+    expected = [step for groups in sizes for step in (("slices", slices, groups), ("sort", "row", groups))]
     return steps_taken == expected and sum(sizes) >= 50 and max(sizes) < 200
 
 
@@ -151,20 +157,16 @@ def test_output_for_people(explain: Callable[..., Any]) -> None:
     done = explain("?sales_channel_id=sc_web&q=z&order=-total", "--times", "1")
     assert done.returncode == 0, done.stderr
     for part in (
-        "Plan: prepared",
-        "slice by slice",
-        "bits:of:sales_channel_id:sc_web",
+        "Plan: masks",
+        "groups with the text",
+        "of:sales_channel_id:sc_web",
         "groups that pass all filters",
         "the median of",
     ):
         assert part in done.stdout, part
 
 
-def test_every_step_has_a_meaning(explain: Callable[..., Any]) -> None:
-    done = explain("sales_channel_id=sc_web&order=-total&limit=1000&offset=100", "--times", "1")
-    assert done.returncode == 0, done.stderr
-    for what in ("place", "read"):
-        assert MEANINGS[what] in done.stdout, what
+def test_every_step_has_a_meaning() -> None:
     # Each step is described in a line of its own, before its meaning.
     _, _, *lines = (Step.__doc__ or "").splitlines()
     described = [line.strip().split("  ")[0] for line in lines]
@@ -190,3 +192,27 @@ def test_no_live_generation_and_no_redis(one_redis_url: str, tmp_path: Path) -> 
     assert done.returncode == 2
     assert "start it with `projector up`" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_api_explains_as_the_command_does(one_redis_url: str, explain: Callable[..., Any]) -> None:
+    with running(one_redis_url) as api:
+        for query in ("", "status=pending&order=-total&limit=7", "seller_id=sel_3&status=pending&offset=3", "id="):
+            wanted = json.loads(explain(query, "--json", "--times", "1").stdout)
+            answer = api.get(f"/admin/order-groups/explain?{query}")
+            assert answer.status_code == 200
+            found = answer.json()
+            assert found.pop("ms") > 0
+            steps = [
+                {"call": call, "shard": shard["number"], **step, "meaning": MEANINGS[step["what"]]}
+                for call, shards in enumerate(wanted["rounds"], 1)
+                for shard in shards
+                for step in shard["steps"]
+            ]
+            assert found == {**{name: wanted[name] for name in ("plan", "count", "rows")}, "steps": steps}, query
+        few = "seller_id=sel_3&status=pending"
+        before_last = api.list(f"{few}&limit={api.list(few)['count'] - 1}&after=")
+        found = api.get(f"/admin/order-groups/explain?{few}&after={before_last['next']}").json()
+        assert (found["count"], found["rows"]) == (before_last["count"], 1), "a walk's last page has one row"
+        refused = api.get("/admin/order-groups/explain?limit=abc")
+        assert refused.status_code == 400
+        assert refused.json() == api.get("/admin/order-groups?limit=abc").json()

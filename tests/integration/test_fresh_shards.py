@@ -9,9 +9,9 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from projector.readmodel.schema.document import VERSION
+from projector.readmodel.schema.keys import VERSION
 from tests.integration.client import BEARER, Api, running
-from tests.integration.seed import described, go_live, make_groups, write
+from tests.integration.seed import described, go_live, make_groups, serve, write
 from tests.integration.test_fresh import LIST, calls, get, in_background, since
 from tests.servers.cluster import Place
 from tests.servers.process import wait_until
@@ -20,7 +20,7 @@ GROUPS = make_groups(random.Random(7), 60)
 SHARDS = 3
 OTHER = VERSION + 1
 KNOWN = f"{LIST}/{GROUPS[-1]['id']}"
-# One for each path to an answer: scan.lua, select.lua, a filter that matches nothing, one document.
+# One for each path to an answer: rank.lua, combine.lua, a filter that matches nothing, one document.
 PATHS = (LIST, LIST + "?q=og_", LIST + "?id=", KNOWN)
 
 
@@ -33,8 +33,9 @@ def client(any_redis: Place) -> "Iterator[Redis | RedisCluster]":
 
 
 @pytest.fixture
-def api(any_redis: Place) -> Iterator[Api]:
+def api(any_redis: Place, client: Any) -> Iterator[Api]:
     with running(any_redis.url, projection_wait_ms=30_000, request_timeout_ms=40_000) as api:
+        api.wait_until_ready()
         yield api
 
 
@@ -61,10 +62,11 @@ def test_the_header_is_of_the_slowest_shard_and_the_tag_of_all(api: Api, client:
     assert len(tags) == 3 * len(PATHS), "a shard that is ahead makes another answer"
 
 
+@pytest.mark.usefixtures("quiet")
 def test_not_modified_reads_positions_only(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client, running(redis_url) as api:
-        write(client, GROUPS, shards=SHARDS)
-        go_live(client, shards=SHARDS)
+        serve(client, GROUPS, shards=SHARDS)
+        api.wait_until_ready()
         tags = [api.get(path).headers["ETag"] for path in PATHS]
         for path, tag in zip(PATHS, tags, strict=True):
             before = calls(client)
@@ -72,6 +74,7 @@ def test_not_modified_reads_positions_only(redis_url: str) -> None:
             assert since(client, before) == {"hgetall": SHARDS, "get": 1}
 
 
+@pytest.mark.usefixtures("quiet")
 def test_a_waiting_request_waits_for_the_slowest_shard(api: Api, client: Any, any_redis: Place) -> None:
     """It reads once, after the slowest shard's message, not after each message."""
 
@@ -148,7 +151,7 @@ def test_another_version_goes_live(api: Api, client: Any) -> None:
     listed(client, 1, OTHER, "ready")
     go_live(client, 1, 1, version=OTHER)
     for path in PATHS:
-        assert api.get(path).status_code == 200
+        wait_until(lambda path=path: api.get(path).status_code == 200, 10, path)  # type: ignore[misc]
     assert api.list("limit=0")["count"] == len(GROUPS)
     assert api.get("/health/ready", {}).status_code == 503
     # The newest that is complete.

@@ -13,6 +13,7 @@ import zstandard
 
 from events.logs.kafka.url import kafka_settings
 from events.logs.open import sqlite_url
+from tests import readmodel
 from tests.integration.raw_kafka import batch, produce, record
 from tests.integration.test_parked_topic import read_all
 from tests.poison import event
@@ -94,7 +95,7 @@ def check(client: "redis.Redis", topic: str, number: int) -> list[str]:
     reasons = {position.decode(): json.loads(stored)["reason"] for position, stored in found.items()}
     assert reasons.keys() == wanted.keys()
     assert [(p, r) for p, r in reasons.items() if not r.startswith(wanted[p])] == []
-    assert {one.decode() for one in cast(list[bytes], client.hkeys(prefix + "row"))} == listed
+    assert readmodel.listed(client, prefix) == listed
     return [reasons[position] for position in wanted]
 
 

@@ -245,23 +245,41 @@ def positions_after(*members: Member) -> set[Position]:
 
 
 def test_a_static_member_returns_at_once_and_is_fenced_by_a_second_one(kafka_topic: NewTopic) -> None:
-    with opened(kafka_topic(2) + "&instance=projector-0") as log:
+    url = kafka_topic(2) + "&instance=projector-0"
+    with opened(url) as log, opened(url) as other:
         log.append(keys_for(log, 10))
         with subscribed(log) as subscription:
             partitions = assigned(subscription, 2)
         started_s = time.monotonic()
-        with subscribed(log) as back, subscribed(log) as second:
+        with subscribed(log) as back, subscribed(other) as second:
             assert assigned(back, 2) == partitions
             assert time.monotonic() - started_s < kafka_subscription.SESSION_MS / 1000 / 2
             assert assigned(second, 2) == partitions
+            with pytest.raises(LogUnavailable, match="another process has our instance id 'projector-0' in the group"):
+                wait_until(lambda: bool(back.poll(0.1, 1).records), PATIENCE_S, "shut out")
 
-            def polled() -> bool:
-                # kafka-python learns it from its heartbeat, but raises only at a commit.
-                back.mark(dict.fromkeys(partitions, 1))
-                return bool(back.poll(0.1, 1).records)
 
-            with pytest.raises(LogUnavailable, match="another process is the instance 'projector-0' of our group"):
-                wait_until(polled, PATIENCE_S, "shut out")
+def test_a_static_member_without_partitions_is_fenced_too(kafka_topic: NewTopic) -> None:
+    url = kafka_topic(1)
+    one, other = url + "&instance=projector-0", url + "&instance=projector-1"
+    with (
+        opened(one) as log,
+        opened(other) as idle_log,
+        opened(other) as second_log,
+        subscribed(log) as first,
+        subscribed(idle_log) as idle,
+        subscribed(second_log) as second,
+    ):
+        assigned(first, 1)
+
+        def joined(member: Subscription) -> bool:
+            first.poll(0.0, 1)
+            return member.poll(0.1, 1).assigned == [] and member.owned() == set()
+
+        wait_until(lambda: joined(idle), PATIENCE_S, "a member without partitions")
+        wait_until(lambda: joined(second), PATIENCE_S, "the second one")
+        with pytest.raises(LogUnavailable, match="FENCED_INSTANCE_ID"):
+            wait_until(lambda: bool(idle.poll(0.1, 1).records), PATIENCE_S, "shut out")
 
 
 def test_added_partitions_are_assigned(kafka: str, kafka_topic: NewTopic, monkeypatch: pytest.MonkeyPatch) -> None:

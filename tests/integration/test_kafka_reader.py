@@ -18,6 +18,7 @@ from events.logs.log import Entry, Log, Partition, Reader, Record
 from tests.integration.test_kafka_log import PATIENCE_S, SOON_BACK
 from tests.servers.kafka import KafkaHome, KafkaServer
 from tests.servers.process import wait_until
+from tests.thorough import thorough
 
 NewTopic = Callable[[int], str]
 Positions = Mapping[Partition, int]
@@ -182,7 +183,7 @@ def test_a_partition_resumes_at_its_stop_while_others_are_read(
             assert all(reader.positions[other] < end[other] for other in others)
 
 
-@pytest.mark.parametrize("max_records", [1, 3, 500])
+@pytest.mark.parametrize("max_records", [3, *thorough(1, 500)])
 def test_positions_pass_markers_and_aborted_records(kafka: str, kafka_topic: NewTopic, max_records: int) -> None:
     """Offsets: a b C | x y A | c C | z A, where C and A are Kafka's markers of commit and abort."""
     with one_partition(kafka_topic(1)) as (log, partition):

@@ -12,13 +12,13 @@ import redis
 
 from events.logs.log import Entry, Partition, Record
 from events.logs.sqlite.log import SqliteLog
-from projector.batches import BATCH_RECORDS_MAX, COMMIT_STATE_BYTES_MAX
+from projector.batches import BATCH_RECORDS_MAX, COMMIT_RECORD_BYTES_MAX
 from projector.pipeline import Pipeline
 from projector.project import Decoded, decode_record
 from projector.run import Projector
-from projector.store.commit import REQUEST_BYTES_MAX
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
+from projector.store.request import REQUEST_BYTES_MAX
 from tests import readmodel
 from tests.poison import event
 from tests.processes import wait_until_applied
@@ -71,8 +71,8 @@ def test_a_batch_rewrites_each_large_group_once(redis_url: str, tmp_path: Path) 
             wait_until_applied(client, append(log, each))
             assert commits(client) == 2
         model = readmodel.read(client)
-        states = sum(map(len, client.hvals(readmodel.PREFIX + "state")))
-    assert COMMIT_STATE_BYTES_MAX < states < 2 * COMMIT_STATE_BYTES_MAX, "the groups were small: nothing was shown"
+        states = sum(map(len, client.hvals(readmodel.PREFIX + "record")))
+    assert COMMIT_RECORD_BYTES_MAX < states < 2 * COMMIT_RECORD_BYTES_MAX, "the groups were small: nothing was shown"
     readmodel.check(model, events + some + each)
     readmodel.check_accounting(model, len(events) + len(some) + len(each))
 

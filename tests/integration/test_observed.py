@@ -19,8 +19,14 @@ from tests.servers.process import wait_until
 GROUPS = 30
 KEY = "sk_a_secret_key"
 JSON = {"LOG_FORMAT": "json", "API_KEY_HASHES": hashlib.sha256(KEY.encode()).hexdigest()}
+HEALTH = ("/health/live", "/health/ready")
 GENERATED = re.compile(r"[0-9a-f]{16}")
-PLANS = {"rank": "limit=7", "look-up": "limit=7&q=og", "nothing": "limit=7&id="}
+PLANS = {
+    "rank": "limit=7",
+    "look-up": "limit=7&id=og_SS&status=pending",
+    "masks": "limit=7&q=og",
+    "nothing": "limit=7&id=",
+}
 
 
 @pytest.fixture
@@ -34,6 +40,7 @@ def filled(one_redis_url: str) -> str:
 @pytest.fixture
 def api(filled: str, tmp_path: Path) -> Iterator[Api]:
     with Api(tmp_path, filled, **JSON) as api:
+        api.wait_until_ready()
         yield api
 
 
@@ -46,7 +53,7 @@ def lines(api: Api, number: int) -> list[dict[str, Any]]:
     def found() -> list[dict[str, Any]]:
         whole = api.text().rpartition("\n")[0]
         logged = [json.loads(line) for line in whole.splitlines()]
-        return [line for line in logged if line["logger"] == "api.access" and line["route"] != "/health/live"]
+        return [line for line in logged if line["logger"] == "api.access" and line["route"] not in HEALTH]
 
     wait_until(lambda: len(found()) >= number, 5, f"{number} lines")
     assert len(found()) == number
@@ -82,7 +89,8 @@ def test_a_malformed_id_is_replaced(api: Api, given: bytes) -> None:
 
 def test_an_internal_error_is_logged_with_its_id(filled: str, api: Api) -> None:
     with Redis.from_url(filled) as client:
-        client.set("og:{0.0}:by:total", "x")
+        client.delete("og:{0.0}:bits:all")
+        client.hset("og:{0.0}:bits:all", "of", "another type")
     answer = api.client.get(LIST + "?order=total", headers={"X-Request-Id": "the-bad-one"})
     assert answer.status_code == 500
     assert answer.headers["X-Request-Id"] == "the-bad-one"
@@ -132,12 +140,15 @@ def test_routes_are_templates_and_targets_are_short(api: Api) -> None:
     api.client.get(LIST + "/og_1?fields=id")
     api.client.get(LIST + "?q=" + "x" * 300)
     api.client.get("/unknown/%0a%22")
-    found = lines(api, 3)
-    assert [line["route"] for line in found] == [LIST + "/{id}", LIST, "other"]
+    api.client.get(LIST + "/?limit=1")
+    api.client.get(LIST + "/og_1/")
+    found = lines(api, 5)
+    assert [line["route"] for line in found] == [LIST + "/{id}", LIST, "other", LIST, LIST + "/{id}"]
     assert found[0]["target"] == LIST + "/og_1?fields=id"
     assert len(found[1]["target"]) == 200
     assert found[1]["target"].endswith("x…")
     assert found[2]["target"] == "/unknown/%0a%22"
+    assert found[3]["target"] == LIST + "/?limit=1"
 
 
 def test_no_secret_is_in_the_log(api: Api) -> None:
@@ -176,13 +187,14 @@ def test_no_access_log(filled: str, tmp_path: Path, settings: dict[str, str]) ->
 
 def test_the_console_format(filled: str, tmp_path: Path) -> None:
     with Api(tmp_path, filled, LOG_FORMAT="console") as api:
+        api.wait_until_ready()
         api.client.get(LIST + '?q="\u2028')
         assert api.stop() == 0
         (line,) = (line for line in api.text().splitlines() if f" route={LIST} " in line)
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
     assert re.match(rf"{stamp} \[info     \] request +\[api\.access\] method=GET route={LIST} target=\"", line)
     assert " status=200 " in line
-    assert " plan=look-up rows=0 " in line
+    assert " plan=masks rows=0 " in line
 
 
 # --- metrics ---
@@ -203,11 +215,12 @@ def test_requests_are_counted_by_label(api: Api) -> None:
     found = {
         (labels["route"], labels["method"], labels["plan"], labels["status"]): value
         for labels, value in samples(answer.text, "order_groups_api_requests_total")
-        if labels["route"] != "/health/live"
+        if labels["route"] not in HEALTH
     }
     assert found == {
         (LIST, "GET", "rank", "200"): 2,
         (LIST, "GET", "look-up", "200"): 1,
+        (LIST, "GET", "masks", "200"): 1,
         (LIST, "GET", "nothing", "200"): 1,
         (LIST, "GET", "-", "400"): 1,
         (LIST, "HEAD", "rank", "200"): 1,

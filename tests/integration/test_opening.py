@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store.opening import open_shard
 from projector.store.redis import Store
 

@@ -14,8 +14,7 @@ import redis
 from events.logs.log import Entry, Partition, Record
 from projector.parked.poison_pills import PoisonPills
 from projector.project import Decoded
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel

@@ -76,6 +76,10 @@ def test_in_process(filled: str, number_of_inputs: int) -> None:
         app = create_app(ApiConfig(redis_url=filled, jwt_secret=SECRET))
         statuses: Counter[int] = Counter()
         async with app.router.lifespan_context(app):
+            # Until then, `q` is answered with 503.
+            async with asyncio.timeout(10):
+                while (await ask(app, "/health/ready", b""))[0] != 200:
+                    await asyncio.sleep(0.01)
             for number, text in enumerate(islice(inputs(3, CORPUS, LONG_EVERY), number_of_inputs)):
                 path, raw = PATHS[number % len(PATHS)], text.encode("utf-8", "surrogatepass")
                 started_s = time.thread_time()

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from projector.errors import StoreUnavailable
-from projector.store import commit
 from projector.store.commit import Outcome
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from tests import readmodel
+from tests.integration.committing import make_values_broad
 from tests.integration.torn import BROAD_GROUPS_MIN, COMMANDS, PARTITIONS, SEED, Torn, content, rich_batch
 from tests.servers.cluster import ClusterServer, Place
 from tests.servers.redis import RedisHome, RedisServer
@@ -22,7 +22,7 @@ USED = sorted(COMMANDS - {"HEXISTS"})
 
 @pytest.fixture(autouse=True)
 def _small_values_have_bitmaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD_GROUPS_MIN)
+    make_values_broad(monkeypatch, BROAD_GROUPS_MIN)
 
 
 def refused_as(store: Store, life: Torn, request: list[str | bytes]) -> str:

@@ -15,7 +15,7 @@ import redis
 
 from events.logs.log import Log
 from events.logs.open import open_log
-from tests import readmodel
+from tests import readmodel, stored
 from tests.integration.rebuilding import Shop
 from tests.processes import Api, applied, live, token
 
@@ -99,9 +99,10 @@ def test_rollback_after_ten_thousand_further_events(shop: Shop) -> None:
 
 def mark(client: Any) -> None:
     """No seller_count is ever 99."""
-    for group_id, row in client.hgetall(readmodel.PREFIX + "row").items():
-        document = json.loads(row) | {"seller_count": 99}
-        client.hset(readmodel.PREFIX + "row", group_id, json.dumps(document))
+    for member, row in client.hgetall(readmodel.PREFIX + "row").items():
+        document = json.loads(row[stored.HEAD_BYTES :].split(b"\xff")[0]) | {"seller_count": 99}
+        marked = row[: stored.HEAD_BYTES] + json.dumps(document).encode()
+        client.hset(readmodel.PREFIX + "row", member, marked)
 
 
 class Background:

@@ -10,22 +10,23 @@ import pytest
 from redis import Redis
 
 from events.logs.sqlite.log import SqliteLog
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
-from projector.store import commit
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store.redis import Store
 from projector.verify.selfcheck import FAULT, SelfCheck
-from tests import oracle
-from tests.integration.faults import BitmapFaultInjector, Fault
-from tests.integration.test_verify import BROAD, build, connected, odd_events, opened, publish, sample
+from tests import oracle, stored
+from tests.integration.bitmap_faults import BitmapFaultInjector
+from tests.integration.faults import Fault
+from tests.integration.test_verify import add_bitmaps, build, connected, odd_events, opened, publish, sample
 from tests.integration.watched import Projector, append
 from tests.poison import event
 from tests.processes import wait_until_applied
 from tests.readmodel import PREFIX
 from tests.servers.process import wait_until
+from tests.thorough import thorough
 
 EVENTS = 500
 EACH = 3
+WINDOWS = range(200, 3001, 100)
 Seen = set[tuple[str, str]]
 
 
@@ -48,15 +49,13 @@ def checker(store: Store, counted: list[int]) -> SelfCheck:
     return SelfCheck(store, lambda groups, differences: counted.append(groups))
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_every_fault_of_a_group_is_found_and_named(
-    one_redis_url: str, log: SqliteLog, shards: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit, "BROAD_GROUPS_MIN", BROAD)
+@pytest.mark.parametrize("shards", [3, *thorough(1)])
+def test_every_fault_of_a_group_is_found_and_named(one_redis_url: str, log: SqliteLog, shards: int) -> None:
     events, generation = [*odd_events(), *sample(EVENTS)], Generation(0, shards, VERSION, "n")
     publish(log, events)
     with log, opened(one_redis_url) as store, connected(one_redis_url) as client:
         build(log, store, generation, 1).advance(log.end())
+        add_bitmaps(client, 0, shards)
         client.set("og:live", msgspec.json.encode(generation))
         documents = oracle.groups(events)
         injector = BitmapFaultInjector(client, 0, shards, documents, random.Random(shards), ["og_1"])
@@ -64,22 +63,26 @@ def test_every_fault_of_a_group_is_found_and_named(
         check = checker(store, counted)
         assert all_differences(check, counted, len(documents)) == set()
         kinds: tuple[Callable[[], Fault], ...] = (
-            injector.missing_member, injector.wrong_score, injector.missing_part, injector.missing_ordinal,
-            injector.all_of_listed, injector.all_of_unlisted, injector.slice_of, injector.slice_of_id,
-            injector.value_of_member, injector.line_of_unlisted,
+            injector.missing_member, injector.wrong_score, injector.missing_part, injector.head,
+            injector.missing_ordinal, injector.all_of_listed, injector.all_of_unlisted, injector.slice_of,
+            injector.slice_of_unlisted, injector.numbered, injector.value_of_member, injector.line_of_unlisted,
         )  # fmt: skip
         for kind in kinds:
             for _ in range(EACH):
                 fault = kind()
                 found = all_differences(check, counted, len(documents))
-                if any(what == "state" for _, what in fault.places):
-                    # A group without a state is not checked.
+                if kind == injector.missing_ordinal:
+                    # A group without an ordinal is not checked.
                     assert found == set(), fault
+                elif any(what == "record" for _, what in fault.places):
+                    # Without its record, nothing is expected of the group.
+                    ((group_id, _),) = fault.places
+                    assert {group for group, _ in found} == {group_id}
                 else:
                     assert found == fault.places, fault
                 fault.undo()
         group_id = next(iter(documents))
-        injector.set_part(group_id, "state", injector.part(group_id, "state")[:-1])
+        injector.set_part(group_id, "record", injector.part(group_id, "record")[:-1])
         assert group_id in {group for group, _ in all_differences(check, counted, len(documents))}
 
 
@@ -92,7 +95,7 @@ def test_an_unexpected_entry_is_found_where_the_field_has_few_values(one_redis_u
         counted: list[int] = []
         check = checker(store, counted)
         assert all_differences(check, counted, 2) == set()
-        client.zadd(PREFIX + "of:status:pending", {"og_2": 1.0})
+        client.zadd(PREFIX + "of:status:pending", {client.hget(PREFIX + "ordinal", "og_2"): 1.0})
         assert all_differences(check, counted, 2) == {("og_2", "of:status:pending")}
 
 
@@ -104,21 +107,21 @@ def test_writers_do_not_disturb_the_check(one_redis_url: str, log: SqliteLog) ->
         client.set("og:live", msgspec.json.encode(generation))
         counted: list[int] = []
         check = checker(store, counted)
-        writer = threading.Thread(target=write_events, args=(log.path, writing, generation))
+        stepped = threading.Semaphore(0)
+        writer = threading.Thread(target=write_events, args=(log.path, writing, generation, stepped), daemon=True)
         writer.start()
-        steps = 0
         while writer.is_alive():
             assert check.step() == []
-            steps += 1
-        writer.join()
-        assert steps > 10
+            stepped.release()
+        assert len(counted) >= len(WINDOWS)
         assert sum(counted) > 0
 
 
-def write_events(path: Path, store: Store, generation: Generation) -> None:
-    """In small windows, so that many commits happen between the calls of the check."""
+def write_events(path: Path, store: Store, generation: Generation, stepped: threading.Semaphore) -> None:
+    """In small windows, so that commits happen between the calls of the check: at most one window for each step."""
     with SqliteLog(path) as log:
-        for stop in range(200, 3001, 100):
+        for stop in WINDOWS:
+            stepped.acquire()
             build(log, store, generation, stop)
 
 
@@ -136,8 +139,7 @@ def test_a_projector_logs_and_counts_what_it_finds(one_redis_url: str, tmp_path:
         wait_until(lambda: run.metric("check_differences_total") >= 1, 30, "the fault to be found")
         (line,) = run.incidents(message())
         assert (line["level"], line["what"], line["shard"], line["more"]) == ("error", "bits:by:total", 0, 0)
-        ordinal = client.zscore(PREFIX + "ordinal", line["group"])
-        assert ordinal == 7
+        assert stored.ordinal(client.hget(PREFIX + "ordinal", line["group"])) == 7
         assert run.metric("checks_total") >= 2
         assert run.stop() == 0
 

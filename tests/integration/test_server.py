@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.integration.client import BEARER, SECRET
+from tests.integration.seed import serve
+from tests.processes import Api, token
 
 _PROGRAM = """
 import json, sys
@@ -77,3 +81,14 @@ def test_an_id_is_decoded_once(one_redis_url: str, path: str) -> None:
         response = httpx.get(url + path, headers=BEARER)
         group_id = path.rsplit("/", 1)[1].replace("%2F", "/").replace("%25", "%")
         assert response.json() == {"type": "not_found", "message": f"OrderGroup id not found: {group_id}"}
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_a_short_secret_works_as_in_medusa_and_is_told(one_redis_url: str, tmp_path: Path) -> None:
+    with Redis.from_url(one_redis_url) as client:
+        serve(client, [])
+    with Api(tmp_path, one_redis_url, JWT_SECRET="supersecret") as api:
+        answer = api.client.get("/admin/order-groups", headers={"Authorization": f"Bearer {token('supersecret')}"})
+        assert answer.status_code == 200
+        assert api.client.get("/admin/order-groups").status_code == 401
+    assert "short JWT_SECRET" in api.text()

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from events.logs.log import Partition, Record
 from projector.cache import Cache
-from projector.project import Known, decode_record, group_ids, known, project
+from projector.project import Known, decode_record, group_ids, project
 from projector.store.commit import Advance, Outcome
-from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome
-from tests.chaos.simulation.store import Request
+from projector.store.request import request
+from tests.chaos.homes import ReadModelHome, RealHome, SimulatedHome, check, reserve_what_was_reserved
+from tests.integration.committing import make_values_broad
 from tests.strategies import histories
 from tests.thorough import thorough
 
@@ -44,7 +45,8 @@ class Life(RuleBasedStateMachine):
         for event in delivered:
             self.logs[chance.choice(PARTITIONS)].append(event)
         self.stands: dict[Partition, int | None] = dict.fromkeys(PARTITIONS)
-        self.last: tuple[Request, str] | None = None
+        self.last: list[str | bytes] | None = None
+        self.is_doubled = False
 
     @rule(data=st.data(), cached=st.booleans())
     def apply(self, data: st.DataObject, cached: bool) -> None:
@@ -62,22 +64,27 @@ class Life(RuleBasedStateMachine):
             return
         batch = [decode_record(record) for record in records]
         ids = group_ids(batch)
-        states = self.store.load(self.generation, 0, ids)
+        loaded = dict(self.store.load(self.generation, 0, ids))
         before: dict[str, Known] = {}
         for group_id in ids:
-            found = self.cache.take(group_id) if cached else None
-            before[group_id] = found or known(group_id, states[group_id])
-        change = project(before, batch)
-        sent = Request(change, advances)
+            if cached and (found := self.cache.take(group_id)):
+                before[group_id] = found
+                del loaded[group_id]
+        change = project(before | self.store.known(self.generation, 0, loaded), batch)
+        sent = request(change, advances)
         outcome = self.store.commit(self.generation, 0, sent).outcome()
         if outcome is Outcome.CHANGED:
             assert cached, "what was loaded just now cannot have changed"
             self.cache.clear()
             return
+        if outcome is Outcome.TAKEN:
+            assert self.is_doubled, "what was reserved is free, unless a failover has lost that"
+            self.store.ordinals.drop(self.generation, 0)
+            return
         assert outcome is Outcome.STORED
         self.cache.put(change.after)
         self.stands.update((partition, advance.stop) for partition, advance in advances.items())
-        self.last = (sent, "ALREADY")
+        self.last = sent
         Life.commits += 1
         self._check()
 
@@ -86,7 +93,7 @@ class Life(RuleBasedStateMachine):
     def lose_the_answer(self) -> None:
         """Sends the same request again, which must write nothing."""
         assert self.last is not None
-        assert self.store.commit(self.generation, 0, self.last[0]).outcome() is Outcome.ALREADY
+        assert self.store.commit(self.generation, 0, self.last).outcome() is Outcome.ALREADY
         self._check()
 
     @rule(data=st.data())
@@ -96,11 +103,18 @@ class Life(RuleBasedStateMachine):
         stands = self.stands[partition] or 0
         wrong = data.draw(st.integers(0, stands + 3).filter(lambda start: start != stands))
         batch = [decode_record(record) for record in self._records(partition, 0, len(self.logs[partition]))]
-        change = project({group_id: known(group_id, None) for group_id in group_ids(batch)}, batch)
-        sent = Request(change, {partition: Advance(wrong, stands + 4)})
+        new = dict.fromkeys(group_ids(batch))
+        change = project(self.store.known(self.generation, 0, new), batch)
+        sent = request(change, {partition: Advance(wrong, stands + 4)})
         expected = Outcome.BEHIND if self.stands[partition] is None or wrong > stands else Outcome.AHEAD
         assert self.store.commit(self.generation, 0, sent).outcome() is expected
         self._check()
+
+    @rule()
+    def lose_a_reservation(self) -> None:
+        """What we reserve was another writer's, and a failover has lost that."""
+        reserve_what_was_reserved(self.place, self.generation)
+        self.is_doubled = True
 
     @rule()
     def lose_everything(self) -> None:
@@ -109,6 +123,7 @@ class Life(RuleBasedStateMachine):
         self.generation = self.store.generation()
         self.stands = dict.fromkeys(PARTITIONS)
         self.last = None
+        self.is_doubled = False
         self._check()
 
     def _records(self, partition: Partition, start: int, stop: int) -> list[Record]:
@@ -117,7 +132,7 @@ class Life(RuleBasedStateMachine):
 
     def _check(self) -> None:
         applied = [event for partition in PARTITIONS for event in self.logs[partition][: self.stands[partition] or 0]]
-        self.place.check(applied, len(applied))
+        check(self.place, applied, len(applied))
 
 
 @pytest.mark.timeout(300)
@@ -136,7 +151,7 @@ def ends_in_the_same_read_model(
     place: ReadModelHome, monkeypatch: pytest.MonkeyPatch, lives: int, commits_min: int
 ) -> None:
     # Low, so that values get bitmaps here, too.
-    monkeypatch.setattr("projector.store.commit.BROAD_GROUPS_MIN", 2)
+    make_values_broad(monkeypatch, 2)
     Life.place = place
     Life.commits = 0
     try:

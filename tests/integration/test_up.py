@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
+import jwt
 import pytest
 
 from tests.poison import event
@@ -88,6 +90,30 @@ def test_start_stop_and_start_again(folder: Path) -> None:
     assert processes_of(folder) == []
 
 
+def test_its_token_is_an_operators(folder: Path) -> None:
+    """A new user breaks an event, sees it parked, and discards it."""
+    with Up(folder) as up:
+        up.wait()
+        printed = re.search(r"Bearer (\S+)'", up.text())
+        assert printed
+        headers = {"Authorization": f"Bearer {printed[1]}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{up.port}/admin/projector/", headers=headers) as client:
+            done = projector("publish", "-", "--unchecked", cwd=folder, stdin=b"broken\n")
+            assert (done.returncode, done.stdout.strip()) == (0, "orders/0@1"), done.stderr
+            wait_until(lambda: client.get("parked").json()["count"] == 1, 10, "the parked event")
+            page = client.get("parked").json()
+            (parked,) = page["parked"]
+            assert (parked["position"], parked["text"]) == ("orders/0@0", "broken")
+            expected = {"active": page["active"], "parked": {"orders/0@0": parked["digest"]}}
+            action = {"action": "discard", "arguments": {"positions": ["orders/0@0"]}, "expected": expected}
+            assert client.post("actions", json=action).status_code == 202
+            wait_until(lambda: client.get("parked").json()["count"] == 0, 20, "the discard")
+            (action,) = client.get("actions").json()["actions"]
+            assert (action["who"], action["text"]) == ("actor user_development", "1 discarded; they stay in the log")
+            assert client.get("pipeline").json()["partitions"][0]["discarded"] == 1
+        assert up.stop(signal.SIGINT, 15) == 0
+
+
 def test_the_other_commands_talk_to_the_same_instance(folder: Path) -> None:
     with Up(folder) as up:
         up.wait()
@@ -104,9 +130,31 @@ def test_the_other_commands_talk_to_the_same_instance(folder: Path) -> None:
         assert status["generations"][0]["bytes"] > 1000
         assert "orders/0" in projector("status", cwd=folder).stdout
         assert projector("token", cwd=folder).stdout.count(".") == 2
-        second = projector("up", "--port", str(free_port()), cwd=folder)
-        assert second.returncode == 2
-        assert f"already runs in .projector (process {up.process.pid})" in second.stderr
+        console = re.search(rf"^(http://127\.0\.0\.1:{up.port}/console)#token=(\S+)$", up.text(), re.MULTILINE)
+        assert console
+        assert httpx.get(console[1]).headers["Content-Type"].startswith("text/html")
+        bearer = {"Authorization": f"Bearer {console[2]}"}
+        assert httpx.get(f"http://127.0.0.1:{up.port}/admin/order-groups", headers=bearer).json()["count"] == 5
+        claims = jwt.decode(console[2], options={"verify_signature": False})
+        assert 0 < claims["exp"] - time.time() <= 12 * 3600
+        running = f"already runs in .projector (process {up.process.pid} at http://127.0.0.1:{up.port})"
+        for port in (up.port, free_port()):
+            second = projector("up", "--port", str(port), cwd=folder)
+            assert second.returncode == 2
+            assert running in second.stderr
+        assert f"Logs: {folder}/.projector/output" in up.text()
+        assert up.stop(signal.SIGINT, 15) == 0
+
+
+@pytest.mark.parametrize(("setting", "status"), [("", 200), ("credentials", 401)])
+def test_the_reference_opens_in_a_browser_unless_it_is_set_otherwise(folder: Path, setting: str, status: int) -> None:
+    with Up(folder, OPENAPI_ACCESS=setting, CONSOLE="off") as up:
+        up.wait()
+        assert "/console" not in up.text()
+        assert httpx.get(f"http://127.0.0.1:{up.port}/console").status_code == 401
+        for path, expected in (("/docs", status), ("/openapi.json", status), ("/admin/order-groups", 401)):
+            assert httpx.get(f"http://127.0.0.1:{up.port}{path}").status_code == expected
+        assert (f"http://127.0.0.1:{up.port}/docs" in up.text()) == (status == 200)
         assert up.stop(signal.SIGINT, 15) == 0
 
 
@@ -166,8 +214,8 @@ def test_the_data_of_an_earlier_version(folder: Path) -> None:
         assert up.stop() == 0
     with Up(folder, PYTHONPATH=LATER) as up:
         up.wait()
+        assert sellers(up) > 1000, "its documents, as soon as it says that the list is served"
         wait_until(lambda: states(folder) == {0: "kept", 1: "live"}, 30, "the new version is live")
-        wait_until(lambda: sellers(up) > 1000, 10, "its documents")
         assert up.stop() == 0
 
 

@@ -25,8 +25,8 @@ from tests.thorough import thorough
 # Processes, each with a unique part of its command line. `up` is the parent of the other three.
 CHILDREN = {"valkey": "valkey-server", "projector": " run ", "api": " serve "}
 NAMES = ("up", *CHILDREN)
-KILLED = [(name,) for name in NAMES] + [NAMES]
-PAIRS = list(combinations(NAMES, 2))
+KILLED = [("up",), ("valkey",), NAMES]
+MORE_KILLED = [("projector",), ("api",), *combinations(NAMES, 2)]
 
 
 class Instance:
@@ -77,7 +77,7 @@ def children(up: Up) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("killed", [*KILLED, *thorough(*((pair,) for pair in PAIRS))], ids="-".join)
+@pytest.mark.parametrize("killed", [*KILLED, *thorough(*((names,) for names in MORE_KILLED))], ids="-".join)
 def test_it_starts_again_with_its_data(instance: Instance, killed: Sequence[str]) -> None:
     kill(instance.running, killed)
     # Does not wait for processes that outlive the parent: the next `up` must do that.

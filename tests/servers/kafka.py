@@ -19,6 +19,7 @@ from events.logs.kafka.log import KafkaLog
 from events.logs.kafka.url import kafka_settings
 from tests.servers import docker
 from tests.servers.process import Daemon, ServerFailed, free_port, wait_until
+from tests.servers.tls import Certificate
 
 IMAGE = "apache/kafka:4.1.0"
 VERSION = "4.3.1"
@@ -88,14 +89,21 @@ class KafkaServer:
     """An empty broker, removed after the `with` block.
 
     `settings`: for server.properties. `login`: a `user:password` that PLAIN accepts, if they require credentials.
+    `certificate`: of its TLS, without which it has none.
     `kill` sends SIGKILL; `restart` starts it on the same ports with the same files. `backup` and `restore` copy its
     files, while it is killed.
     """
 
-    def __init__(self, home: KafkaHome, settings: Mapping[str, str] | None = None, login: str | None = None) -> None:
+    def __init__(
+        self,
+        home: KafkaHome,
+        settings: Mapping[str, str] | None = None,
+        login: str | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
         assert home.bootstrap is None, "a given broker is not ours to start"
         self.home = home
-        self._settings = _SETTINGS | dict(settings or {})
+        self._settings = _SETTINGS | dict(settings or {}) | (_tls(certificate) if certificate else {})
         self._directory = tempfile.TemporaryDirectory(prefix="kafka-")
         self._container: Any = None
         self._daemon: Daemon | None = None
@@ -105,7 +113,8 @@ class KafkaServer:
             self.bootstrap = f"{docker.host(self._container)}:{port}"
         else:
             self.bootstrap = f"127.0.0.1:{port}"
-        self.url = f"kafka://{f'{login}@' if login else ''}{self.bootstrap}/nobody{'?sasl=PLAIN' if login else ''}"
+        options = [*(["sasl=PLAIN"] if login else []), *([f"tls_ca={certificate.certificate}"] if certificate else [])]
+        self.url = f"kafka://{f'{login}@' if login else ''}{self.bootstrap}/nobody?{'&'.join(options)}"
 
     def __enter__(self) -> Self:
         try:
@@ -243,6 +252,17 @@ def kafka_libraries() -> Path:
 def _cluster_id() -> str:
     """Returns the option with a new cluster id: 16 random bytes in URL-safe base64."""
     return "--cluster-id=" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _tls(certificate: Certificate) -> dict[str, str]:
+    # Java reads \n in a file of properties as the end of a line.
+    chain, key = (file.read_text().replace("\n", "\\n") for file in certificate)
+    return {
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INNER:PLAINTEXT,OUTER:SSL",
+        "listener.name.outer.ssl.keystore.type": "PEM",
+        "listener.name.outer.ssl.keystore.certificate.chain": chain,
+        "listener.name.outer.ssl.keystore.key": key,
+    }
 
 
 def _answers(url: str) -> bool:

@@ -1,13 +1,18 @@
 """Child processes that end with the test run, even if that is killed."""
 
 import atexit
+import itertools
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+# Multiplies the time limits of tests, for a machine that does other work as well. Bounds that are promises stay.
+SLACK = float(os.environ.get("TEST_SLACK", 1))
 # Time limit of stopping a server before it is killed, in seconds.
 STOP_S = 10.0
 # How often readiness is checked, in seconds.
@@ -20,19 +25,26 @@ class ServerFailed(Exception):
     """A server did not start, or did not become ready; the text ends with the tail of its log."""
 
 
+# Below those that outgoing connections get (from 32768 on). Each process of a run of tests begins elsewhere.
+_FIRST, _PORTS = 10_000, 22_000
+_ports = itertools.count(os.getpid() * 97)
+
+
 def free_port() -> int:
-    """Returns a TCP port on the loopback that was free just now."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
+    """Returns a TCP port on the loopback that was free just now, and that no client gets by chance."""
+    for number in _ports:
+        with socket.socket() as bound, suppress(OSError):
+            bound.bind(("127.0.0.1", _FIRST + number % _PORTS))
+            return _FIRST + number % _PORTS
+    raise AssertionError("counting ends")
 
 
 def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Raises TimeoutError."""
-    deadline_s = time.monotonic() + timeout_s
+    """Raises TimeoutError after SLACK times `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s * SLACK
     while not ready():
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{what}: not within {timeout_s} s")
+            raise TimeoutError(f"{what}: not within {timeout_s * SLACK:g} s")
         time.sleep(CHECK_EVERY_S)
 
 

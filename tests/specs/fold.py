@@ -6,33 +6,42 @@ from decimal import Decimal
 from typing import Any
 
 from events.logs.log import Partition, Record
-from projector.project import Fate, decode_record, group_ids, known, project
+from projector.project import Stored, decode_record, group_ids, known, new, project
+from projector.readmodel.record.document import whole
+from projector.readmodel.schema.tally import Fate
 
 ORDERS = Partition("orders", 0)
 Event = dict[str, Any]
 
 
 class Groups:
-    """What Redis holds: documents of listed groups, states of all groups, fates of records, parked records."""
+    """What Redis holds: records of all groups, fates of events, parked events; and documents of listed groups."""
 
     def __init__(self) -> None:
         self.documents: dict[str, bytes] = {}
         self.fates: Counter[Fate] = Counter()
         self.parked: list[str] = []
-        self._states: dict[str, bytes] = {}
+        self._stored: dict[str, Stored] = {}
 
     def apply(self, *events: Event) -> None:
         """One batch."""
         first = self.fates.total()
         values = [json.dumps(event).encode() for event in events]
         batch = [decode_record(Record(ORDERS, first + n, 0, None, value)) for n, value in enumerate(values)]
-        change = project({group: known(group, self._states.get(group)) for group in group_ids(batch)}, batch)
-        self._states |= change.state
-        self.documents |= {group: row[:-1] + change.rest[group] for group, row in change.row.items()}
-        for group in change.unlisted:
-            del self.documents[group]
+        ids = group_ids(batch)
+        known_ones = {id: known(id, stored) for id, stored in self._stored.items()}
+        change = project({id: known_ones.get(id) or new(len(self._stored) + n) for n, id in enumerate(ids)}, batch)
+        for id, (ordinal, _) in change.groups.items():
+            if ordinal in change.records:
+                self._stored[id] = Stored(ordinal, change.records[ordinal])
+                self._show(id)
         self.fates.update(change.tally["orders/0"])
         self.parked += [json.loads(one)["reason"] for one in change.parked.values()]
+
+    def _show(self, group: str) -> None:
+        self.documents.pop(group, None)
+        if document := whole(group, self._stored[group].record):
+            self.documents[group] = document
 
 
 def given(*events: Event) -> Groups:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from itertools import permutations
 
-from projector.project import Fate
+from projector.readmodel.schema.tally import Fate
 from tests.specs.fold import given, placed, then, updated, when
 
 
@@ -25,31 +25,43 @@ def test_a_checkout_over_two_sellers_is_one_group() -> None:
         "seller_ids": ["anna", "bert"],
         "statuses": ["pending"],
         "sales_channel_ids": [],
+        "payment_statuses": [],
+        "fulfillment_statuses": [],
         "order_count": 2,
         "orders": [
             {
                 "id": "shoes",
                 "display_id": 1,
+                "custom_display_id": None,
+                "email": None,
                 "seller_id": "anna",
                 "customer_id": "carla",
                 "sales_channel_id": None,
                 "status": "pending",
+                "payment_status": None,
+                "fulfillment_status": None,
                 "currency_code": "eur",
                 "total": 30,
                 "created_at": "2026-06-01T10:00:00.000Z",
                 "updated_at": "2026-06-01T10:00:00.000Z",
+                "canceled_at": None,
             },
             {
                 "id": "hat",
                 "display_id": 2,
+                "custom_display_id": None,
+                "email": None,
                 "seller_id": "bert",
                 "customer_id": "carla",
                 "sales_channel_id": None,
                 "status": "pending",
+                "payment_status": None,
+                "fulfillment_status": None,
                 "currency_code": "eur",
                 "total": Decimal("12.5"),
                 "created_at": "2026-06-01T10:01:00.000Z",
                 "updated_at": "2026-06-01T10:01:00.000Z",
+                "canceled_at": None,
             },
         ],
     }
@@ -159,6 +171,35 @@ def test_the_customer_and_the_time_are_those_of_the_earliest_order() -> None:
     when(groups, placed("shoes", "checkout", at="10:00", customer_id="carla"))
     group = then(groups, "checkout")
     assert (group["customer_id"], group["created_at"]) == ("carla", "2026-06-01T10:00:00.000Z")
+
+
+def test_the_group_says_who_checked_out_and_when() -> None:
+    """Orders may be transferred to somebody else, and are written a little after the group."""
+    group = {"order_group_customer_id": "carla", "order_group_created_at": "2026-06-01T09:59:59.985Z"}
+    groups = given(placed("shoes", "checkout", customer_id="carla", **group), placed("hat", "checkout", **group))
+    when(groups, updated("shoes", "checkout", at="11:00", customer_id="dora"))
+    found = then(groups, "checkout")
+    assert (found["customer_id"], found["created_at"]) == ("carla", "2026-06-01T09:59:59.985Z")
+    assert [order["customer_id"] for order in found["orders"]] == [None, "dora"]
+    when(groups, updated("hat", "checkout", at="12:00", order_group_customer_id=None, order_group_created_at=None))
+    found = then(groups, "checkout")
+    assert found["customer_id"] is None, "the latest event says: a guest"
+    assert found["created_at"] == "2026-06-01T09:59:59.985Z", "null tells no time"
+
+
+def test_payment_and_fulfillment_are_collected_from_the_orders() -> None:
+    groups = given(
+        placed("shoes", "checkout", payment_status="captured", fulfillment_status="shipped"),
+        placed("hat", "checkout", payment_status="authorized", canceled_at="2026-06-01T12:00:00+02:00"),
+    )
+    found = then(groups, "checkout")
+    assert (found["payment_statuses"], found["fulfillment_statuses"]) == (["authorized", "captured"], ["shipped"])
+    assert [order["canceled_at"] for order in found["orders"]] == ["2026-06-01T10:00:00.000Z", None]
+
+
+def test_currencies_are_compared_in_lower_case() -> None:
+    groups = given(placed("shoes", "checkout", currency_code="EUR"), placed("hat", "checkout", currency_code="eur"))
+    assert then(groups, "checkout")["currency_code"] == "eur"
 
 
 def test_two_currencies_are_none() -> None:

@@ -3,19 +3,35 @@
 import ast
 import hashlib
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.admin import operators
 from api.app import create_app
 from api.config import ApiConfig
-from api.middleware import auth
+from api.middleware import auth, tokens
 from api.middleware.access import Access, RuledRoute, open_paths, served
 
+STATIC = Path(__file__).parents[2] / "api" / "console" / "static"
+# The console's files hold no data.
+_FILES = (f"/console/{one.relative_to(STATIC).as_posix()}" for one in STATIC.rglob("*.*") if one.name != "index.html")
+CONSOLE = dict.fromkeys(("/", "/console", *_FILES), Access.OPEN)
 # path -> the rule without any setting
 RULES = {
+    **CONSOLE,
     "/admin/order-groups": Access.CREDENTIALS,
+    "/admin/order-groups/export": Access.CREDENTIALS,
+    "/admin/order-groups/explain": Access.CREDENTIALS,
+    "/admin/order-groups/histogram": Access.CREDENTIALS,
+    "/admin/order-groups/changes": Access.CREDENTIALS,
     "/admin/order-groups/{id:path}": Access.CREDENTIALS,
+    "/admin/orders/{id:path}/order-group": Access.CREDENTIALS,
+    "/admin/projector/pipeline": Access.OPERATOR,
+    "/admin/projector/parked": Access.OPERATOR,
+    "/admin/projector/actions": Access.OPERATOR,
+    "/admin/projector/actions/{id}": Access.OPERATOR,
     "/health/live": Access.OPEN,
     "/health/ready": Access.OPEN,
     "/openapi.json": Access.CREDENTIALS,
@@ -41,6 +57,11 @@ def test_every_route_has_the_rule_of_the_table() -> None:
     assert {route.path: route.access for route in routes()} == RULES
 
 
+def test_the_console_can_be_off() -> None:
+    assert len(CONSOLE) > 15
+    assert {route.path for route in routes(console=False)} == RULES.keys() - CONSOLE.keys()
+
+
 @pytest.mark.parametrize("access", [Access.OPEN, Access.OFF])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_rules_its_own_routes_and_no_other(setting: str, access: Access) -> None:
@@ -63,7 +84,7 @@ def test_a_route_must_have_a_rule() -> None:
 
 def test_a_route_that_is_off_is_not_there() -> None:
     there = served([RuledRoute(f"/{access}", _nothing, access) for access in Access])
-    assert {route.path for route in there} == {"/open", "/credentials"}
+    assert {route.path for route in there} == {"/open", "/credentials", "/operator"}
     assert open_paths(there) == {b"/open"}
 
 
@@ -72,7 +93,8 @@ def test_secrets_are_compared_in_constant_time() -> None:
     signatures by PyJWT; no digest or token meets `==` or `in`."""
     text = inspect.getsource(auth.Credentials)
     assert "hmac.compare_digest(digest, known)" in text
-    assert "self._jws.decode(" in inspect.getsource(auth._Verifier.claims)
+    assert "self._jws.decode(" in inspect.getsource(tokens.Verifier.claims)
+    assert "hmac.compare_digest(digest, known)" in inspect.getsource(operators.Operators)
     tree = ast.parse(text)
     compared = {
         ast.unparse(operand) for node in ast.walk(tree) if isinstance(node, ast.Compare) for operand in _operands(node)

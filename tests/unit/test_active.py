@@ -7,9 +7,8 @@ import pytest
 
 from projector.readmodel.client.active import ActiveGeneration, fallback, pointed
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
-from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import Listed, State
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 
 OTHER = VERSION + 1
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from api.config import ApiConfig
 from api.errors import ConfigError
 from api.middleware.auth import Credentials
+from api.middleware.tokens import Demands
 
 NOW_S = 1_780_000_000.0
 SECRET = "a secret of the tests, long enough for HS256"
@@ -54,7 +55,7 @@ BOTH = Credentials.of(SECRET, pem(RSA_KEY), [])
 
 
 def allowed(credentials: Credentials, *headers: str) -> bool:
-    return credentials.allow([header.encode() for header in headers], NOW_S)
+    return credentials.identity([header.encode() for header in headers], NOW_S) is not None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_secret_and_public_key_side_by_side() -> None:
 def test_a_cached_token_expires() -> None:
     credentials = Credentials.of(SECRET, None, [])
     header = [f"Bearer {token(USER)}".encode()]
-    assert [credentials.allow(header, NOW_S + later) for later in (0, 59.9, 60, 0, 61)] == [
+    assert [credentials.identity(header, NOW_S + later) is not None for later in (0, 59.9, 60, 0, 61)] == [
         True,
         True,
         False,
@@ -192,9 +193,39 @@ def test_a_short_secret_works_as_it_does_in_medusa() -> None:
 
 
 @pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"iss": "https://issuer", "aud": "order-groups"}, True),
+        ({"iss": "https://issuer", "aud": ["others", "order-groups"]}, True),
+        ({"iss": "https://issuer", "aud": ["others"]}, False),
+        ({"iss": "https://issuer", "aud": []}, False),
+        ({"iss": "https://issuer", "aud": "order-groups-2"}, False),
+        ({"iss": "https://issuer", "aud": {"order-groups": 1}}, False),
+        ({"iss": "https://issuer", "aud": None}, False),
+        ({"iss": "https://issuer"}, False),
+        ({"iss": "https://issuer/", "aud": "order-groups"}, False),
+        ({"iss": ["https://issuer"], "aud": "order-groups"}, False),
+        ({"iss": None, "aud": "order-groups"}, False),
+        ({"aud": "order-groups"}, False),
+    ],
+)
+def test_issuer_and_audience_are_demanded_of_every_key(claims: dict[str, Any], expected: bool) -> None:
+    credentials = Credentials.of(SECRET, pem(RSA_KEY), [KEY_HASH], Demands("https://issuer", "order-groups"))
+    assert allowed(credentials, f"Bearer {raw_token({'alg': 'HS256'}, {**USER, **claims})}") is expected
+    body = json.dumps({**USER, **claims}).encode()
+    assert allowed(credentials, f"Bearer {jwt.PyJWS().encode(body, RSA_KEY, 'RS256')}") is expected
+    assert allowed(credentials, f"Bearer {KEY}"), "an API key says nothing"
+
+
+@pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({}, "JWT_SECRET, JWT_PUBLIC_KEY or API_KEY_HASHES"),
+        ({}, "JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL, API_KEY_HASHES or OPERATOR_KEY_HASHES"),
+        ({"jwks_url": "https://issuer/keys"}, "JWKS_URL"),
+        ({"jwks_url": "https://issuer/keys", "jwt_issuer": "https://issuer"}, "JWKS_URL"),
+        ({"jwks_url": "https://issuer/keys", "jwt_audience": "order-groups"}, "JWKS_URL"),
+        ({"jwks_url": "file:///etc/keys", "jwt_issuer": "i", "jwt_audience": "a"}, "JWKS_URL"),
+        ({"jwks_url": "issuer/keys", "jwt_issuer": "i", "jwt_audience": "a"}, "JWKS_URL"),
         ({"jwt_secret": ""}, "JWT_SECRET"),
         ({"jwt_secret": pem(RSA_KEY)}, "JWT_SECRET"),
         ({"jwt_public_key": ""}, "JWT_PUBLIC_KEY"),

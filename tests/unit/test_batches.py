@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from events.contract.order import OrderEvent
 from events.logs.log import Partition, Record
-from projector.batches import COMMIT_STATE_BYTES_MAX, commits
+from projector.batches import COMMIT_RECORD_BYTES_MAX, commits
 from projector.project import Decoded
 
-THIRD = COMMIT_STATE_BYTES_MAX // 3
+THIRD = COMMIT_RECORD_BYTES_MAX // 3
 
 
 def batch(names: str) -> list[Decoded]:
@@ -40,7 +40,7 @@ def test_a_part_ends_before_the_group_that_exceeds_the_limit() -> None:
 
 
 def test_a_group_above_the_limit_is_a_part_alone() -> None:
-    assert cut("abbac", {"a": 1, "b": COMMIT_STATE_BYTES_MAX + 1, "c": 0}) == ["a", "bb", "a" + "c"]
+    assert cut("abbac", {"a": 1, "b": COMMIT_RECORD_BYTES_MAX + 1, "c": 0}) == ["a", "bb", "a" + "c"]
 
 
 def test_new_groups_count_nothing() -> None:
@@ -54,7 +54,7 @@ def test_parts_are_as_large_as_the_limit_allows(names: str, found: list[int]) ->
     for part, following in zip(parts, [*parts[1:], ""], strict=True):
         groups = set(part) - {" "}
         written = sum(sizes[group] for group in groups)
-        assert written <= COMMIT_STATE_BYTES_MAX or len([group for group in groups if sizes[group]]) == 1
+        assert written <= COMMIT_RECORD_BYTES_MAX or len([group for group in groups if sizes[group]]) == 1
         if following:
             assert following[0] not in groups
-            assert written + sizes[following[0]] > COMMIT_STATE_BYTES_MAX
+            assert written + sizes[following[0]] > COMMIT_RECORD_BYTES_MAX

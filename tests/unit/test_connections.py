@@ -89,3 +89,16 @@ def test_at_most_so_many_from_one_address(addresses: Sequence[str], refused: lis
     connections.remove(ones[0])
     assert connections.add(Connection(), addresses[0]) is None
     assert connections.add(Connection(), addresses[0]) is TOO_MANY_OF_ADDRESS
+
+
+def test_streams_come_on_top_of_the_maximum() -> None:
+    streams = 0
+    connections = Connections(2, spare=1, streams=lambda: streams)
+    ones = added(connections, 2)
+    for one in ones:
+        connections.mark_authenticated(one)
+    streams = 1
+    ones += added(connections, 1)
+    connections.mark_authenticated(ones[2])
+    ones += added(connections, 1)
+    assert [connections.is_spare(one) for one in ones] == [False, False, False, True]

@@ -97,16 +97,18 @@ amounts = st.one_of(
 EDGES_OF_INTEGERS = [-1, 0, 1, 2**53 - 1, 2**53, 1 - 2**53, -(2**53), 2**63, 2**64, 1.5, "1"]
 integers = st.integers(-10, 10) | st.sampled_from(EDGES_OF_INTEGERS)
 currencies = st.sampled_from(["eur", "USD", "euro", "eu", "", "€€€", "e1r", " eur", "eur ", "eur\n"])
-EDGES_OF_STRINGS = [letter * length for letter in "xé😀\0\n" for length in (0, 1, 64, 65, 255, 256)]
+EDGES_OF_STRINGS = [letter * length for letter in "xé😀\0\n" for length in (0, 1, 64, 65, 255, 256, 320, 321)]
 strings = st.sampled_from(EDGES_OF_STRINGS)
 anything = st.sampled_from([None, True, False, 0, 7, 1.5, "", "x", [], ["x"], {}, {"id": "x"}])
 
 FIELDS = {
     **dict.fromkeys(("id", "order_group_id", "seller_id", "status"), strings),
-    **dict.fromkeys(("customer_id", "sales_channel_id", "cart_id"), strings | st.none()),
+    **dict.fromkeys(("customer_id", "sales_channel_id", "cart_id", "order_group_customer_id"), strings | st.none()),
+    **dict.fromkeys(("payment_status", "fulfillment_status", "custom_display_id", "seller_name"), strings | st.none()),
+    **dict.fromkeys(("email", "customer_name", "customer_first_name", "customer_last_name"), strings | st.none()),
     **dict.fromkeys(("created_at", "updated_at"), times),
     **dict.fromkeys(("version", "display_id", "order_group_display_id"), integers | st.none()),
-    "deleted_at": times | st.none(),
+    **dict.fromkeys(("deleted_at", "order_group_created_at", "canceled_at"), times | st.none()),
     "currency_code": currencies | st.none(),
     "total": amounts,
     "note": anything,

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from projector.readmodel.client.deadlines import Deadlines
 
@@ -23,15 +25,17 @@ async def wait(deadlines: Deadlines, seconds: float, work_s: float = 10.0) -> fl
     return -1
 
 
-def test_deadlines_in_any_order() -> None:
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_deadlines_in_any_order(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         deadlines = Deadlines()
-        times_s = [0.2, 0.05, 0.3, 0.1, 0.0, -1.0]
+        times_s = [0.2, 0.05, 0.3, 0.1, 0.0, -1.0, -2.0]
         took_s = await asyncio.gather(*(wait(deadlines, seconds) for seconds in times_s))
         assert all(max(0, want) - 0.01 < took < max(0, want) + 5 for want, took in zip(times_s, took_s, strict=True))
         assert len(deadlines) == 0
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
 
 
 def test_a_later_deadline_does_not_hide_an_earlier_one() -> None:

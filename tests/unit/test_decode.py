@@ -10,6 +10,8 @@ from msgspec import UNSET
 
 from events.contract.decode import decode, tie_break
 from events.errors import InvalidEvent
+from events.logs.log import Partition, Record
+from projector.project import decode_record
 from tests.poison import FINE, POISON, Poison, event
 
 
@@ -46,7 +48,29 @@ def test_all_fields_are_decoded() -> None:
     assert (found.group_id, found.order_id) == ("og_1", "order_1")
     assert found.revision == (1, created + 1, tie_break("/commerce/orders", "evt_1"))
     assert found.values[:8] == (created, "sel_01", "pending", 3700 * second, "cus_01", "sc_web", "eur", None)
-    assert found.values[8:] == (UNSET, UNSET, UNSET)
+    assert found.values[8:] == (UNSET,) * 14
+
+
+def test_fields_of_marketplaces_are_decoded() -> None:
+    time = "2026-06-01T12:00:00.000001+02:00"
+    fields = {
+        **{"order_group_created_at": time, "order_group_customer_id": "cus_2", "canceled_at": None},
+        **{"payment_status": "captured", "fulfillment_status": "shipped", "custom_display_id": "A-1"},
+        **{"seller_name": "Anna's", "email": "ada@example.com", "customer_name": "Ada Byron"},
+        **{"customer_first_name": "Ada", "customer_last_name": None},
+    }
+    sent = event()
+    found = decode(json.dumps({**sent, "data": {**sent["data"], **fields}}).encode())
+    assert found is not None
+    us = int(datetime(2026, 6, 1, 10, tzinfo=UTC).timestamp()) * 1_000_000 + 1
+    assert found.values[11:16] == (us, "cus_2", "captured", "shipped", None)
+    assert found.values[16:] == ("A-1", "Anna's", "ada@example.com", "Ada Byron", "Ada", None)
+
+
+def test_currencies_are_in_lower_case() -> None:
+    found = decode(json.dumps(event(currency_code="EuR")).encode())
+    assert found is not None
+    assert found.values[6] == "eur"
 
 
 def test_the_tie_break_follows_the_contract() -> None:
@@ -66,3 +90,22 @@ def test_amounts_are_exact(amount: Decimal) -> None:
 def test_any_bytes_raise_only_invalid_event(value: bytes) -> None:
     with contextlib.suppress(InvalidEvent):
         decode(value)
+
+
+def test_names_are_dropped_without_personal_data() -> None:
+    names = ("email", "seller_name", "customer_name", "customer_first_name", "customer_last_name")
+    sent = event()
+    value = json.dumps({**sent, "data": {**sent["data"], **dict.fromkeys(names, "Ada"), "cart_id": "cart_1"}}).encode()
+    found = decode_record(Record(Partition("orders", 0), 0, 0, None, value), personal_data=False)
+    assert found.event is not None
+    assert found.event == decode(json.dumps({**sent, "data": {**sent["data"], "cart_id": "cart_1"}}).encode())
+
+
+@pytest.mark.parametrize("poison", POISON, ids=lambda poison: poison.name)
+def test_reasons_have_no_value_without_personal_data(poison: Poison) -> None:
+    record = Record(Partition("orders", 0), 0, 0, None, poison.value, poison.headers)
+    found = decode_record(record, personal_data=False)
+    assert found.problem is not None
+    assert not found.with_payload
+    assert poison.reason.startswith(str(found.problem))
+    assert "got" not in str(found.problem)

@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# What users install, and the drivers of `make bench`; the tools of the extra `dev` are not passed on.
-EXTRAS = {"embedded": PROJECT["optional-dependencies"]["embedded"], "bench": PROJECT["optional-dependencies"]["bench"]}
+# What users install; the tools of the extra `dev` are not passed on.
+EXTRAS = {extra: PROJECT["optional-dependencies"][extra] for extra in ("embedded", "postgres")}
 
 
 def closure(requirements: list[str]) -> set[str]:

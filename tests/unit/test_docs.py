@@ -3,23 +3,29 @@
 import json
 import re
 import tomllib
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 import yaml
 
 from api.middleware.metrics import Metrics
-from events.logs.log import Loss
+from events.lines import read_lines
+from events.logs.kafka.url import PARTITIONS_MAX, REPLICATION_MAX, kafka_settings
+from events.logs.log import Entry, Loss
+from events.sources.watch import Watch
+from projector.cli import reference
 from projector.cli.commands import app
 from projector.health.metrics import REWINDS
 from projector.health.metrics import Metrics as ProjectorMetrics
 from projector.health.pulse import Pulse
-from projector.project import Fate
 from projector.readmodel.client.refusals import Refusal
 from projector.readmodel.schema import generations
 from projector.readmodel.schema.generations import State
 from projector.readmodel.schema.keys import LIVE, Generation
+from projector.readmodel.schema.tally import Fate
 from projector.settings import Settings
 from projector.store.aof import Rewrite
 from projector.store.commit import Outcome
@@ -27,25 +33,47 @@ from tests.chaos.armed.sitecustomize import POINTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+PUBLISHING = (ROOT / "docs" / "publishing.md").read_text()
+PROMISES = (ROOT / "docs" / "promises.md").read_text()
 OPERATIONS = (ROOT / "docs" / "ops.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+CONNECTING = (ROOT / "docs" / "connecting.md").read_text()
 REBUILDING = (ROOT / "docs" / "rebuilding.md").read_text()
 ALERTS = ROOT / "docs" / "ops" / "alerts.yaml"
 DASHBOARD = ROOT / "docs" / "ops" / "dashboard.json"
 AT_ROOT = ("README.md", "CONTRIBUTING.md")
-DOCS = {path.name: path.read_text() for path in (*(ROOT / name for name in AT_ROOT), *(ROOT / "docs").glob("*.md"))}
+DOCS = {path: path.read_text() for path in (*(ROOT / name for name in AT_ROOT), *(ROOT / "docs").rglob("*.md"))}
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
 def test_every_setting_is_in_the_table(name: str) -> None:
-    assert re.search(rf"^\| `{name}` \|", README, re.MULTILINE)
+    assert re.search(rf"^\| `{name}` \|", SETTINGS, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "command", [command.callback.__name__ for command in app.registered_commands if command.callback]
-)
-def test_every_command_is_documented(command: str) -> None:
-    assert f"| `projector {command}" in README
+def test_the_page_of_the_command_line_is_that_of_the_code() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == reference.render(), "make docs"
+    assert len(list(reference.commands(typer.main.get_command(app)))) >= 20
+
+
+class _Nav(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads mkdocs.yml without what MkDocs imports."""
+
+
+_Nav.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    def pages(entry: object) -> list[str]:
+        inner = entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ()
+        return [entry] if isinstance(entry, str) else [page for one in inner for page in pages(one)]
+
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(), _Nav)
+    assert site["strict"] is True
+    named = pages(site["nav"])
+    # The runbooks, and three pages from the root, are added by docs/mkdocs_hooks.py.
+    written = [path.name for path in (ROOT / "docs").glob("*.md")]
+    assert sorted(named) == sorted([*written, "index.md", "changelog.md", "contributing.md", "runbooks/"])
 
 
 def replay_steps() -> dict[str, set[str]]:
@@ -62,7 +90,6 @@ def test_every_step_of_a_replay_is_in_the_table() -> None:
     steps = {name for name in replay_steps() if name}
     assert {"plan", "build", "verify", "switch", "rollback", "drop", "list"} <= steps
     assert [step for step in sorted(steps) if not re.search(rf"^\| `projector replay {step}\b", REBUILDING, re.M)] == []
-    assert "| `projector replay" in README
 
 
 def test_every_option_of_a_replay_is_in_the_table_with_its_steps() -> None:
@@ -80,11 +107,20 @@ def test_every_command_for_parked_events_is_documented_with_its_options() -> Non
     group = typer.main.get_command(app).commands["parked"]  # type: ignore[attr-defined]
     rows = dict(re.findall(r"^\| `projector parked (\w+)([^|]*\|[^|]*)\|", OPERATIONS, re.M))
     assert rows.keys() == group.commands.keys()
-    assert "| `projector parked list`" in README
     for name, command in group.commands.items():
         options = {option for param in command.params for option in param.opts if option.startswith("--")}
         documented = rows[name] + "`--json` `--data-dir`"
         assert {option for option in options - {"--help"} if option not in documented} == set(), name
+
+
+def test_every_command_of_a_source_is_documented_with_its_options() -> None:
+    group = typer.main.get_command(app).commands["source"]  # type: ignore[attr-defined]
+    rows = dict(re.findall(r"^\| `projector source (\w+)([^|]*\|[^|]*)\|", CONNECTING, re.M))
+    assert rows.keys() == group.commands.keys()
+    for name, command in group.commands.items():
+        shown = [param for param in command.params if not getattr(param, "hidden", False)]
+        options = {option for param in shown for option in param.opts if option.startswith("--")}
+        assert {option for option in options - {"--data-dir"} if option not in rows[name]} == set(), name
 
 
 def test_every_loss_that_can_be_accepted_is_documented() -> None:
@@ -99,8 +135,8 @@ def test_every_state_of_a_generation_is_in_the_diagram() -> None:
 
 
 def test_every_make_target_in_the_docs_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = {target for text in DOCS.values() for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.M)}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = {target for text in DOCS.values() for target in re.findall(r"(?:`|^)make ([a-z-]+)", text, re.M)}
     assert len(named) >= 6
     assert named <= targets
 
@@ -108,12 +144,19 @@ def test_every_make_target_in_the_docs_exists() -> None:
 def test_every_kafka_variable_is_documented() -> None:
     names = set(re.findall(r"KAFKA_[A-Z_]+", (ROOT / "events" / "logs" / "kafka" / "url.py").read_text()))
     assert names
-    assert {name for name in names if f"`{name}`" not in README} == set()
+    assert {name for name in names if f"`{name}`" not in SETTINGS} == set()
+
+
+def test_the_defaults_of_a_topic_that_is_created_are_documented() -> None:
+    made = kafka_settings("kafka://localhost/orders", {})
+    assert f"1 to {PARTITIONS_MAX}, by default {made.partitions} |" in SETTINGS
+    assert made.replication == -1, "Kafka's value for the default of the broker"
+    assert f"1 to {REPLICATION_MAX}, by default as many as the broker's `default.replication.factor` |" in SETTINGS
 
 
 def test_every_key_is_in_the_table() -> None:
     keys = Generation(0, 1, 1).keys(0)
-    names = [name for name in keys.__slots__ if name != "prefix"]
+    names = [getattr(keys, name).removeprefix(keys.prefix) for name in keys.__slots__ if name != "prefix"]
     assert len(names) >= 7
     outside = [LIVE, generations.GENERATIONS, generations.NUMBERS, generations.REPLAY]
     outside += [generations.PAUSED, generations.DEAD_LETTERS_DUE, generations.STARTED, generations.POISON_PILLS]
@@ -144,7 +187,8 @@ def test_every_dependency_has_its_reason() -> None:
 
 def metrics() -> dict[str, str]:
     """Name -> type."""
-    found = [*Metrics().registry.collect(), *ProjectorMetrics(Pulse()).registry.collect()]
+    registries = (Metrics().registry, ProjectorMetrics(Pulse()).registry, Watch().registry)
+    found = [family for registry in registries for family in registry.collect()]
     return {family.name + ("_total" if family.type == "counter" else ""): family.type for family in found}
 
 
@@ -153,6 +197,7 @@ def test_every_metric_is_in_the_table() -> None:
     assert len([name for name in names if name.startswith("order_groups_api_")]) >= 10
     assert len([name for name in names if name.startswith("order_groups_projector_")]) >= 18
     assert len([name for name in names if name.startswith("order_groups_replay_")]) >= 3
+    assert len([name for name in names if name.startswith("order_groups_source_")]) >= 10
     assert {name for name in names if f"`{name}`" not in OPERATIONS} == set()
 
 
@@ -213,25 +258,54 @@ def test_every_reason_for_a_refusal_is_documented() -> None:
     assert [one or other for one, other in reasons if f"`{one or other}`" not in OPERATIONS] == []
 
 
+def test_the_event_of_the_docs_can_be_published_as_it_is() -> None:
+    event = PUBLISHING.split("```json\n")[1].split("```")[0]
+    ((_, found),) = read_lines(BytesIO(event.encode()))
+    assert isinstance(found, Entry), found
+
+
 def test_every_file_in_the_docs_exists() -> None:
-    for name, text in DOCS.items():
-        place = ROOT if name in AT_ROOT else ROOT / "docs"
-        named = {ROOT / path for path in re.findall(r"`((?:tests|docs|bench|events|projector|api)/[\w./-]+)`", text)}
-        named |= {place / path for path in re.findall(r"\]\(([\w./-]+)\)", text)}
-        assert [str(path) for path in sorted(named) if not path.exists()] == []
-    assert len(DOCS) >= 4
+    places = "tests|docs|bench|events|projector|api|deploy"
+    for page, text in DOCS.items():
+        named = {ROOT / path for path in re.findall(rf"`((?:{places})/[\w./-]+)`", text)}
+        named |= {page.parent / path for path in re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", text)}
+        assert [str(path) for path in sorted(named) if not path.exists()] == [], page
+    assert len(DOCS) >= 30
 
 
 def test_every_linked_heading_exists() -> None:
-    for name, text in DOCS.items():
-        titles = re.findall(r"^#+ (.+)$", text, re.M)
-        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-        assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors, name
+    for page, text in DOCS.items():
+        linked = re.findall(r"\]\(([\w./-]*\.md)?#([\w-]+)\)", text)
+        found = {other: anchors((page.parent / other).read_text() if other else text) for other, _ in linked}
+        assert [(other, anchor) for other, anchor in linked if anchor not in found[other]] == [], page
+
+
+def anchors(text: str) -> set[str]:
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+def test_every_command_of_an_operator_exists_with_its_options() -> None:
+    """Such as `projector replay drop N`, in spans and blocks of code."""
+    operators = ("kubernetes", "sizing", "deploying", "backup", "upgrading", "connections", "credentials")
+    pages = [*(ROOT / "docs" / "runbooks").glob("*.md"), *(ROOT / "docs" / f"{name}.md" for name in operators)]
+    code = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+    called = re.compile(r"(?:^|[` ])projector ([a-z][^`#\n|]*)", re.MULTILINE)
+    named = [line for path in pages for span in code.findall(path.read_text()) for line in called.findall(span)]
+    assert len(named) >= 60
+    for line in named:
+        command: Any = typer.main.get_command(app)
+        # `docker compose exec projector projector status`: the first is a service.
+        words = line.removeprefix("projector ").split()
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert command.name != "projector", line
+        options = {option for param in command.params for option in param.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_every_promise_names_existing_tests() -> None:
     """A name without a folder is in the folder of the previous one."""
-    table = README.split("## The promise")[1].split("\n\n")[1]
+    table = PROMISES.split("\n\n")[1]
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 8
     for row in rows:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests import oracle
-from tests.chaos.ledger import Found, Ledger
+from tests import oracle, stored
+from tests.chaos.ledger import Ledger
 from tests.poison import event
+from tests.readmodel import ReadModel
 
 SENT = [event(1), event(2), event(1), {**event(3), "type": "order.placed"}, None, event(4)]
 
@@ -19,16 +20,18 @@ def ledger() -> Ledger:
     return made
 
 
-def correct(stop: int = len(SENT)) -> Found:
+def correct(stop: int = len(SENT)) -> ReadModel:
     """Returns the correct content after `stop` records."""
     groups = oracle.groups(sent for sent in SENT[:stop] if sent)
     tally = {"received": stop, "applied": 2 + (stop > 5), "stale": 1, "passed_over": 1, "parked": 1}
-    return Found(
+    return ReadModel(
         {group_id: json.dumps(group, default=float).encode() for group_id, group in groups.items()},
         {entry: score for group in groups.values() for entry, score in oracle.entries(group).items()},
+        {group_id: stored.line(group) for group_id, group in groups.items()},
         {"orders/0": stop},
         {f"orders/0:{fate}": records for fate, records in tally.items()},
         {"orders/0@4": b"{}"},
+        {},
     )
 
 
@@ -37,7 +40,7 @@ def test_correct_content_passes() -> None:
     ledger().check(correct(5), complete=False)
 
 
-def other(**parts: Any) -> Found:
+def other(**parts: Any) -> ReadModel:
     return correct()._replace(**parts)
 
 
@@ -49,8 +52,10 @@ def other(**parts: Any) -> Found:
         other(documents={**correct().documents, "og_9": correct().documents["og_1"]}),
         other(documents={**correct().documents, "og_1": correct().documents["og_2"]}),
         other(entries={}),
-        other(entries={**correct().entries, ("by:total", "og_9"): 1.0}),
-        other(entries={**correct().entries, ("by:total", "og_1"): 1.0}),
+        other(entries={**correct().entries, ("by:created_at", "og_9"): 1.0}),
+        other(entries={**correct().entries, ("by:created_at", "og_1"): 1.0}),
+        other(texts={}),
+        other(texts={**correct().texts, "og_1": b"og_1"}),
         other(positions={"orders/0": 7}),
         other(positions={}),
         other(parked={}),
@@ -60,6 +65,6 @@ def other(**parts: Any) -> Found:
         other(tally={**correct().tally, "orders/0:stale": 0, "orders/0:applied": 4}),
     ],
 )
-def test_wrong_content_fails(wrong: Found) -> None:
+def test_wrong_content_fails(wrong: ReadModel) -> None:
     with pytest.raises(AssertionError):
         ledger().check(wrong)

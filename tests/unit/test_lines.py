@@ -51,6 +51,20 @@ def test_skip_bad_publishes_the_others(log: SqliteLog) -> None:
     assert len(reports) == 1
 
 
+def test_unchecked_publishes_bad_lines_as_they_are(log: SqliteLog) -> None:
+    lines = [GOOD[0], BAD, b"no JSON \xff", b"x" * 3_000_000]
+    reports: list[str] = []
+    with log:
+        found = publish_file(log, io.BytesIO(b"\n".join(lines)), True, reports.append, checked=False)
+        assert (found[0], found[1]) == (3, 1)
+        assert [(record.key, record.value) for record in log.records(0, 10)] == [
+            (b"og_0", GOOD[0]),
+            (None, BAD),
+            (None, lines[2]),
+        ]
+    assert reports == ["line 4: $: expected at most 1048576 bytes, got more"]
+
+
 def test_invalid_events_know_their_path() -> None:
     problem = next(iter(dict(read_lines(io.BytesIO(BAD))).values()))
     assert isinstance(problem, InvalidEvent)

@@ -2,45 +2,35 @@
 
 import random
 import time
-from math import inf
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
 
-from api.params.operators import date_ms, number
+from api.params.operators import Edges, date_ms, number_edges
 from api.params.query import InvalidRequest, parse_list, parse_one
 from projector.readmodel.query.fields import Fields
-from projector.readmodel.query.intervals import Interval
+from projector.readmodel.query.intervals import LOWEST, Bounds
 from projector.readmodel.query.query import Query
-from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS
+from tests.fields import DEFAULT_FIELDS, GROUP_FIELDS, ORDER_FIELDS, RELATIONS
 
 DAY_MS = 86_400_000
 JUNE_MS = 1780272000000  # 2026-06-01T00:00:00Z
 
 
-def good(raw: str) -> Query:
-    query = parse_list(raw)
-    assert isinstance(query, Query), query
-    return query
-
-
 def message(raw: str) -> str:
-    invalid = parse_list(raw)
-    assert isinstance(invalid, InvalidRequest), invalid
-    return invalid.message
+    with pytest.raises(InvalidRequest) as found:
+        parse_list(raw)
+    return str(found.value)
 
 
-def only_range(raw: str) -> tuple[Interval, ...]:
-    ((_, intervals),) = good(raw).ranges
-    return intervals
-
-
-def between(lo: float, hi: float) -> Interval:
-    return Interval(lo, False, hi, hi == inf)
+def only_range(raw: str) -> Bounds:
+    ((_, bounds),) = parse_list(raw).ranges
+    return bounds
 
 
 def test_defaults() -> None:
-    assert good("") == Query(50, 0, "created_at", True, "", None, (), (), Fields(DEFAULT_FIELDS))
+    assert parse_list("") == Query(50, 0, "created_at", True, b"", None, (), (), Fields(DEFAULT_FIELDS))
 
 
 @pytest.mark.parametrize(
@@ -48,18 +38,18 @@ def test_defaults() -> None:
     ["id=a&id=b", "id[]=a&id[]=b", "id[0]=a&id[1]=b", "id%5B%5D=a&id%5b1%5d=b", "id[]=a,b", "id[7]=a,b", "id=b&id[]=a"],
 )
 def test_the_forms_of_a_list(raw: str) -> None:
-    assert good(raw).ids == ("a", "b")
+    assert parse_list(raw).ids == ("a", "b")
 
 
 def test_commas_are_literal_outside_a_single_element() -> None:
-    assert good("id=a,b").ids == ("a,b",)
-    assert good("id[]=a,b&id[]=c").ids == ("a,b", "c")
+    assert parse_list("id=a,b").ids == ("a,b",)
+    assert parse_list("id[]=a,b&id[]=c").ids == ("a,b", "c")
 
 
 def test_lists_are_not_capped_at_twenty() -> None:
     for form in ("id[]", "id", "id[{n}]"):
         raw = "&".join(f"{form.format(n=n)}=x{n:04}" for n in range(1000))
-        assert good(raw).ids == tuple(f"x{n:04}" for n in range(1000))
+        assert parse_list(raw).ids == tuple(f"x{n:04}" for n in range(1000))
 
 
 @pytest.mark.parametrize("form", ["id[]", "id", "id[{n}]"])
@@ -93,8 +83,8 @@ def test_more_than_a_thousand_values_after_commas_and_in_operators() -> None:
     ],
 )
 def test_numbers_are_read_like_parse_int(text: str, value: int) -> None:
-    assert good(f"limit={quote(text)}&offset={quote(text)}").limit == value
-    assert good(f"offset={quote(text)}").offset == value
+    assert parse_list(f"limit={quote(text)}&offset={quote(text)}").limit == value
+    assert parse_list(f"offset={quote(text)}").offset == value
 
 
 @pytest.mark.parametrize("text", ["abc", "", "-", "0x", ".5", "NaN", "٣", "\x1c7", "\x857"])
@@ -105,8 +95,8 @@ def test_invalid_numbers(name: str, text: str) -> None:
 
 
 def test_limits_of_paging() -> None:
-    assert good("limit=1000").limit == 1000
-    assert good(f"offset={'9' * 300}").offset == int("9" * 300)
+    assert parse_list("limit=1000").limit == 1000
+    assert parse_list(f"offset={'9' * 300}").offset == int("9" * 300)
     assert message("limit=1001") == "Invalid request: Value for field 'limit' too big, expected at most: '1000'"
     assert message("limit=-1") == "Invalid request: Value for field 'limit' too small, expected at least: '0'"
     assert message("offset=-1") == "Invalid request: Value for field 'offset' too small, expected at least: '0'"
@@ -115,13 +105,21 @@ def test_limits_of_paging() -> None:
 
 
 def test_order() -> None:
-    assert (good("order=id").sort, good("order=id").descending) == ("id", False)
-    assert (good("order=-total").sort, good("order=-total").descending) == ("total", True)
-    allowed = "created_at, updated_at, total, seller_count, display_id, id"
-    for text in ("customer_id", "", "-", "--id", "ID"):
+    assert (parse_list("order=created_at").sort, parse_list("order=created_at").descending) == ("created_at", False)
+    assert (parse_list("order=-total").sort, parse_list("order=-total").descending) == ("total", True)
+    allowed = "created_at, updated_at, total, seller_count, display_id"
+    for text in ("customer_id", "", "-", "--id", "id", "-id"):
         assert (
             message(f"order={text}") == f"Invalid request: Expected: '{allowed}' for field 'order', but got: '{text}'"
         )
+
+
+def test_with_deleted_is_a_boolean_without_effect() -> None:
+    assert parse_list("with_deleted=true") == parse_list("with_deleted=false") == parse_list("")
+    for text in ("x", "1", "True", ""):
+        expected = f"Invalid request: Expected type: 'boolean' for field 'with_deleted', got: '{text}'"
+        assert message(f"with_deleted={text}") == expected
+    assert message("with_deleted[]=true").endswith("Expected type: 'boolean' for field 'with_deleted', got: 'true'")
 
 
 def test_unknown_parameters() -> None:
@@ -159,56 +157,83 @@ def test_long_values_are_cut_in_messages() -> None:
 
 
 def test_q_is_literal_and_casefolded() -> None:
-    assert good("q=STRA%C3%9FE%25*").needle == "strasse%*"
-    assert good("q=").needle == ""
+    assert parse_list("q=STRA%C3%9FE%25*").needle == b"strasse%*"
+    assert parse_list("q=").needle == b""
 
 
 def test_empty_values() -> None:
     raw = "customer_id=&status=&sales_channel_id=&seller_id=&q=&created_at=&updated_at="
-    assert good(raw) == good("")
-    assert good("id=").ids == ()
-    assert good("id[]=&id[]=a").ids == ("a",)
-    assert good("status[]=").values == (("status", ()),)
+    assert parse_list(raw) == parse_list("")
+    assert parse_list("id=").ids == ()
+    assert parse_list("id[]=&id[]=a").ids == ("a",)
+    assert parse_list("status[]=").values == (("status", ()),)
 
 
 def test_equal_queries_are_equal() -> None:
-    assert good("id=b&id=a&id=a&status=x") == good("status[]=x&id[]=a&id[]=b")
-    assert hash(good("id=b&id=a")) == hash(good("id[]=a,b"))
+    assert parse_list("id=b&id=a&id=a&status=x") == parse_list("status[]=x&id[]=a&id[]=b")
+    assert hash(parse_list("id=b&id=a")) == hash(parse_list("id[]=a,b"))
 
 
 # --- operators ---
 
 
-def test_operators_of_dates_have_closed_ends() -> None:
-    assert only_range("created_at[$gte]=2026-06-01") == (between(JUNE_MS, inf),)
-    assert only_range("created_at.$gte=2026-06-01") == (between(JUNE_MS, inf),)
-    assert only_range("created_at[$gt]=2026-06-01") == (between(JUNE_MS + 1, inf),)
-    assert only_range("created_at[$lt]=2026-06-01") == (between(-inf, JUNE_MS - 1),)
-    assert only_range("created_at[$lte]=2026-06-01") == (between(-inf, JUNE_MS),)
-    assert only_range("created_at[$eq]=2026-06-01") == (between(JUNE_MS, JUNE_MS),)
-    assert only_range("created_at=2026-06-01") == (between(JUNE_MS, JUNE_MS),)
-    assert only_range("created_at[$ne]=2026-06-01") == (between(-inf, JUNE_MS - 1), between(JUNE_MS + 1, inf))
+def test_operators_of_dates() -> None:
+    assert only_range("created_at[$gte]=2026-06-01") == (JUNE_MS,)
+    assert only_range("created_at.$gte=2026-06-01") == (JUNE_MS,)
+    assert only_range("created_at[$gt]=2026-06-01") == (JUNE_MS + 1,)
+    assert only_range("created_at[$lt]=2026-06-01") == (LOWEST, JUNE_MS)
+    assert only_range("created_at[$lte]=2026-06-01") == (LOWEST, JUNE_MS + 1)
+    assert only_range("created_at[$eq]=2026-06-01") == (JUNE_MS, JUNE_MS + 1)
+    assert only_range("created_at=2026-06-01") == (JUNE_MS, JUNE_MS + 1)
+    assert only_range("created_at[$ne]=2026-06-01") == (LOWEST, JUNE_MS, JUNE_MS + 1)
 
 
 def test_operators_are_anded() -> None:
-    assert only_range("updated_at[$gte]=2026-06-01&updated_at.$lt=2026-06-02") == (
-        between(JUNE_MS, JUNE_MS + DAY_MS - 1),
-    )
-    assert only_range("total[$gte]=1&total[$lte]=3&total[$ne]=2") == (
-        Interval(1, False, 2, True),
-        Interval(2, True, 3, False),
-    )
+    assert only_range("updated_at[$gte]=2026-06-01&updated_at.$lt=2026-06-02") == (JUNE_MS, JUNE_MS + DAY_MS)
+    assert only_range("total[$gte]=1&total[$lte]=3&total[$ne]=2") == (1_000_000, 2_000_000, 2_000_001, 3_000_001)
     assert only_range("total[$gt]=3&total[$lt]=3") == ()
-    assert only_range("total[$in][]=1,2,3&total[$nin][]=2") == (between(1, 1), between(3, 3))
+    assert only_range("seller_count[$in][]=1,2,4&seller_count[$nin][]=2") == (1, 2, 4, 5)
 
 
 def test_lists_of_dates_and_numbers() -> None:
-    two = (between(JUNE_MS, JUNE_MS), between(JUNE_MS + DAY_MS, JUNE_MS + DAY_MS))
+    two = (JUNE_MS, JUNE_MS + 1, JUNE_MS + DAY_MS, JUNE_MS + DAY_MS + 1)
     assert only_range("created_at=2026-06-02&created_at=2026-06-01") == two
     assert only_range("created_at.$in[]=2026-06-01,2026-06-02") == two
-    assert only_range("seller_count[$in]=2") == (between(2, 2),)
+    assert only_range("seller_count[$in]=2") == (2, 3)
+    assert only_range("seller_count[$in][]=2,3,3") == (2, 4)
     assert only_range("display_id[]=") == ()
-    assert only_range("total[$nin][]=") == (Interval(-inf, False, inf, True),)
+    assert only_range("total[$nin][]=") == (LOWEST,)
+
+
+@pytest.mark.parametrize(
+    ("raw", "bounds"),
+    [
+        ("total[$gt]=1.2345678", (1_234_568,)),
+        ("total[$gte]=1.2345678", (1_234_568,)),
+        ("total[$lt]=1.2345678", (LOWEST, 1_234_568)),
+        ("total[$lte]=1.2345678", (LOWEST, 1_234_568)),
+        ("total[$gt]=-1.2345678", (-1_234_567,)),
+        ("total[$lte]=-1.2345678", (LOWEST, -1_234_567)),
+        ("total=1.2345678", ()),
+        ("total[$ne]=1.2345678", (LOWEST,)),
+        ("total=1.234567", (1_234_567, 1_234_568)),
+        ("total=123456789012345678.123456", (123456789012345678123456, 123456789012345678123457)),
+        ("seller_count[$gt]=1.5", (2,)),
+        ("seller_count=1.5", ()),
+        ("display_id[$lte]=7e0", (LOWEST, 8)),
+    ],
+)
+def test_numbers_are_compared_exactly(raw: str, bounds: Bounds) -> None:
+    assert only_range(raw) == bounds
+
+
+@pytest.mark.parametrize("number", ["1e300", "-1e300", "1e-300", "-1e-9999", "123456789012345678901234567890123456"])
+def test_numbers_that_no_group_has(number: str) -> None:
+    """Whatever they are, the bounds ascend, and those of opposite operators meet."""
+    for operator, opposite in (("$gt", "$lte"), ("$gte", "$lt"), ("$eq", "$ne")):
+        one, other = (only_range(f"total[{name}]={number}") for name in (operator, opposite))
+        assert sorted(set(one)) == list(one)
+        assert sorted({LOWEST} ^ set(one)) == list(other)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +250,14 @@ def test_lists_of_dates_and_numbers() -> None:
         ("1970-01-01", 0),
         ("1969-12-31T23:59:59.9999Z", -1),
         ("0001-01-01T00:00:00+01:00", -62135600400000),
+        ("2026-06-01 00:00:00", JUNE_MS),
+        ("2026-06-01 02:00:00.5+02:00", JUNE_MS + 500),
+        ("2026-06-01 02:00:00 02:00", JUNE_MS),
+        ("2026-06-01T00:00:00", JUNE_MS),
         ("2026-02-29", None),
-        ("2026-06-01T00:00:00", None),
+        ("2026-06-01  00:00:00", None),
+        ("2026-06-01 00:00", None),
+        ("2026-06-01 ", None),
         ("2026-06-01T24:00:00Z", None),
         ("2026-6-1", None),
         ("20260601", None),
@@ -243,12 +274,21 @@ def test_dates(text: str, milliseconds: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("7400", 7400.0), ("-74.5", -74.5), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("0.1", 0.1)]
-    + [(text, None) for text in ("", "abc", "1e999", "NaN", "inf", "0x10", "1_000", " 1", "1,2", "--1", "9" * 500)],
+    ("text", "edges"),
+    [
+        ("7400", (7400, 7401)),
+        ("-74.5", (-74, -74)),
+        ("1e3", (1000, 1001)),
+        (".5", (1, 1)),
+        ("5.", (5, 6)),
+        ("0.1", (1, 1)),
+        ("-0", (0, 1)),
+        (f"{'9' * 20}.{'9' * 300}", (10**20, 10**20)),
+        *((text, None) for text in ("", "abc", "1e999", "NaN", "inf", "0x10", "1_000", " 1", "1,2", "--1", "9" * 500)),
+    ],
 )
-def test_decimal_numbers(text: str, value: float | None) -> None:
-    assert number(text) == value
+def test_decimal_numbers(text: str, edges: tuple[int, int] | None) -> None:
+    assert number_edges(text, 0) == (None if edges is None else Edges(*edges))
 
 
 def test_messages_for_operators() -> None:
@@ -292,10 +332,17 @@ def test_messages_for_operators() -> None:
         ("orders.*", " ".join(DEFAULT_FIELDS) + " orders", ORDER_FIELDS),
         ("+orders", " ".join(DEFAULT_FIELDS) + " orders", ORDER_FIELDS),
         ("orders", "id orders", ORDER_FIELDS),
-        ("orders.total", "id orders", ("total",)),
+        ("orders.total", "id orders", ("id", "total")),
         ("orders.total,orders.id,orders.nothing", "id orders", ("id", "total")),
-        ("orders.nothing", "id", ()),
-        ("+orders.total", " ".join(DEFAULT_FIELDS) + " orders", ("total",)),
+        ("orders.nothing", "id orders", ("id",)),
+        ("id,*orders.items", "id orders", ("id",)),
+        ("*orders.items", " ".join(DEFAULT_FIELDS) + " orders", ("id",)),
+        ("orders.items.*", " ".join(DEFAULT_FIELDS) + " orders", ("id",)),
+        ("orders.items.title,orders.total,*orders.status", "id orders", ("id", "total")),
+        ("+orders.payment_status", " ".join(DEFAULT_FIELDS) + " orders", ("id", "payment_status")),
+        ("*orders.seller,-orders", " ".join(DEFAULT_FIELDS), ()),
+        ("*order.seller,+ordersx.id", " ".join(DEFAULT_FIELDS), ()),
+        ("+orders.total", " ".join(DEFAULT_FIELDS) + " orders", ("id", "total")),
         ("*orders,-orders", " ".join(DEFAULT_FIELDS), ()),
         ("orders.*,-orders", " ".join(DEFAULT_FIELDS), ()),
         ("+orders.total,-orders.total", " ".join(DEFAULT_FIELDS), ()),
@@ -305,20 +352,54 @@ def test_messages_for_operators() -> None:
     ],
 )
 def test_fields(text: str, group: str, order: tuple[str, ...]) -> None:
-    assert good("fields=" + quote(text)).fields == Fields(tuple(group.split()), order)
+    assert parse_list("fields=" + quote(text)).fields == Fields(tuple(group.split()), order)
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "relations"),
+    [
+        ("orders.seller", ("id",), {"seller": ("id", "name")}),
+        ("id,*orders.seller", ("id",), {"seller": ("id", "name")}),
+        ("*orders.seller", ("id",), {"seller": ("id", "name")}),
+        ("orders.seller.*", ("id",), {"seller": ("id", "name")}),
+        ("orders.seller.name,orders.total", ("id", "total"), {"seller": ("id", "name")}),
+        ("orders.seller.id", ("id",), {"seller": ("id",)}),
+        ("orders.seller.nothing", ("id",), {}),
+        ("orders.customer.last_name", ("id",), {"customer": ("id", "last_name")}),
+        ("+orders.customer.first_name,+orders.customer.id", ("id",), {"customer": ("id", "first_name")}),
+        ("*orders,*orders.customer", ORDER_FIELDS, {"customer": ("id", "first_name", "last_name")}),
+        ("*orders.customer,*orders.seller,-orders.customer", ("id",), {"seller": ("id", "name")}),
+        ("*orders.customer,+orders.seller.name", ("id",), {**RELATIONS}),
+    ],
+)
+def test_fields_of_relations_of_orders(
+    text: str, order: tuple[str, ...], relations: dict[str, tuple[str, ...]]
+) -> None:
+    found = parse_list("fields=" + quote(text)).fields
+    assert found.group[-1] == "orders"
+    assert (found.order, found.relations) == (order, tuple(relations.items()))
+    assert [*relations] == [name for name in RELATIONS if name in relations]
+
+
+def test_currencies_are_filtered_in_lower_case() -> None:
+    assert parse_list("currency_code=EUR&currency_code=eur&currency_code=Usd").values == (
+        ("currency_code", ("eur", "usd")),
+    )
+    assert parse_list("payment_status=Captured").values == (("payment_status", ("Captured",)),)
+    assert parse_list("currency_code=").values == ()
 
 
 def test_a_plus_sign_that_was_not_encoded() -> None:
-    assert good("fields=+display_id").fields == good("fields=%2Bdisplay_id").fields
+    assert parse_list("fields=+display_id").fields == parse_list("fields=%2Bdisplay_id").fields
 
 
 def test_fields_of_one_group() -> None:
     assert parse_one("") == Fields((*DEFAULT_FIELDS, "orders"), ORDER_FIELDS)
     assert parse_one("fields=-orders") == Fields(DEFAULT_FIELDS)
     assert parse_one("fields=total") == Fields(("id", "total"))
-    invalid = parse_one("limit=1&fields[]=a,b")
-    assert isinstance(invalid, InvalidRequest)
-    assert invalid.message == (
+    with pytest.raises(InvalidRequest) as found:
+        parse_one("limit=1&fields[]=a,b")
+    assert str(found.value) == (
         "Invalid request: Expected type: 'string' for field 'fields', got: 'a,b'; Unrecognized fields: 'limit'"
     )
 
@@ -344,8 +425,9 @@ def test_random_query_strings_are_parsed_quickly() -> None:
     ]
     for _ in range(5000):
         raw = "".join(rng.choice(pieces) for _ in range(rng.randrange(40)))
-        assert isinstance(parse_list(raw), Query | InvalidRequest)
-        parse_one(raw)
+        for parse in (parse_list, parse_one):
+            with suppress(InvalidRequest):
+                parse(raw)
 
 
 @pytest.mark.parametrize(
@@ -367,6 +449,7 @@ def test_the_longest_query_strings_take_milliseconds(raw: str) -> None:
     took = []
     for _ in range(3):
         start = time.process_time()
-        parse_list(raw)
+        with suppress(InvalidRequest):
+            parse_list(raw)
         took.append(time.process_time() - start)
     assert min(took) < 0.05

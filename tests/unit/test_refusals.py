@@ -4,7 +4,7 @@ import pytest
 import redis
 from redis._parsers.base import BaseParser
 
-from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of, text_of
 
 NOPERM, TRYAGAIN, CLUSTERDOWN = Refusal.NOPERM, Refusal.TRYAGAIN, Refusal.CLUSTERDOWN
 
@@ -56,3 +56,27 @@ def test_the_reason_of_an_error_reply(answer: str, refusal: Refusal) -> None:
 )
 def test_the_reason_of_a_lost_connection(error: Exception, refusal: Refusal) -> None:
     assert refusal_of(error) is refusal
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "NOAUTH Authentication required.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Errors writing to the AOF file: No space left on device",
+    ],
+)
+def test_the_text_of_an_error_reply_is_that_of_redis(answer: str) -> None:
+    assert text_of(BaseParser.parse_error(answer)) == answer  # type: ignore[no-untyped-call]
+
+
+def test_the_text_of_an_error_without_one_is_its_kind() -> None:
+    assert text_of(TimeoutError()) == "TimeoutError"
+    assert text_of(redis.ConnectionError("Connection closed by server.")) == "Connection closed by server."
+
+
+def test_the_text_of_an_unknown_host_names_it() -> None:
+    with redis.Redis(host="no.invalid") as client, pytest.raises(redis.ConnectionError) as caught:
+        client.ping()
+    assert text_of(caught.value).startswith("cannot resolve the host name no.invalid: ")

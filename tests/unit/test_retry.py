@@ -93,3 +93,13 @@ def test_other_errors_are_not_retried() -> None:
     with pytest.raises(FatalError):
         retry(Stop(), server)
     assert server.calls == 2
+
+
+def test_the_log_is_reminded_of_an_outage_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projector.retry.REMIND_S", 0.0)
+    with capture_logs() as lines:
+        retry(Stop(), Server(*(LogUnavailable(f"away {n}") for n in range(3))))
+    assert [line["event"] for line in lines] == ["waiting", "still waiting", "still waiting", "resumed"]
+    assert [line["reason"] for line in lines[:3]] == ["away 0", "away 1", "away 2"]
+    assert [line["attempts"] for line in lines[1:]] == [2, 3, 4]
+    assert {line["log_level"] for line in lines[:3]} == {"warning"}

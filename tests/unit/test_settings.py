@@ -1,3 +1,4 @@
+import os
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,13 @@ def test_empty_variables_count_as_unset() -> None:
     settings = load_settings({"REDIS_URL": "redis://r/1", "EVENT_LOG_URL": "", "API_PORT": "9100", "HOME": "/root"})
     assert (settings.store_url, settings.api_port, settings.embedded_redis) == ("redis://r/1", 9100, False)
     assert settings.log_url.startswith("sqlite:///")
+
+
+def test_only_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_WORKERS", "")
+    assert load_settings(os.environ).api_workers == 1
+    monkeypatch.setenv("API_WORKERS", "2")
+    assert load_settings({}).api_workers == 1
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,10 @@ def test_tokens_are_signed_with_the_secret_that_the_api_uses(tmp_path: Path) -> 
     assert jwt.decode(token, own, ["HS256"])["actor_id"]
 
 
+def test_a_short_secret_gives_a_token_without_a_warning(tmp_path: Path) -> None:
+    assert make_token(load_settings({"JWT_SECRET": "short"}, data_dir=tmp_path), timedelta(hours=1)).count(".") == 2
+
+
 @pytest.mark.parametrize("environment", [{"JWT_PUBLIC_KEY": "k"}, {"REDIS_URL": "redis://r"}, {"API_KEY_HASHES": "a"}])
 def test_without_a_secret_there_is_no_token(environment: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="JWT_SECRET: not set"):
@@ -106,6 +118,7 @@ def test_a_request_has_time_to_wait_for_its_position(tmp_path: Path) -> None:
         ("s3cret@host", "***@host"),
         ("redis+sentinel://one/?sentinel_password=s3cret&x=1", "redis+sentinel://one/?sentinel_password=***&x=1"),
         ("redis:/host", "redis:/host"),
+        ("rediss://host/0?ssl_ca_cert=x", "rediss://host/0?ssl_ca_cert=x"),
     ],
 )
 def test_a_password_is_not_shown(url: str, shown: str) -> None:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 import pytest
 
 from projector.readmodel.query.page.merge import Part
-from projector.readmodel.query.page.spans import LADDER_SELECTED, NARROW, Margin, Span, guess, narrowed, windows
+from projector.readmodel.query.page.spans import LADDER_COMBINED, NARROW, Margin, Span, guess, narrowed, windows
 
 Numbers = list[list[int]]
 
@@ -21,9 +21,9 @@ def dealt(rng: random.Random, number: int, shards: int) -> Numbers:
 def told(lists: Numbers, spans: list[Span], margin: Margin = NARROW) -> list[Part]:
     """As shards answer, exactly."""
     parts = []
-    for numbers, window in zip(lists, windows(spans, 50, 0, LADDER_SELECTED, margin), strict=True):
-        places = [(float(n), b"") for n in numbers[window.start : window.end : window.step]]
-        parts.append(Part(len(numbers), min(window.start, len(numbers)), window.step, places, [b""] * len(places)))
+    for numbers, window in zip(lists, windows(spans, 50, LADDER_COMBINED, margin), strict=True):
+        places = [(n, 0, 0) for n in numbers[window.start : window.end : window.step]]
+        parts.append(Part(len(numbers), min(window.start, len(numbers)), window.step, places, ()))
     return parts
 
 
@@ -67,16 +67,16 @@ def test_shards_that_have_nothing() -> None:
 
 @pytest.mark.parametrize("shards", [2, 12, 64, 400])
 @pytest.mark.parametrize("doublings", range(6))
-def test_whoever_was_often_wrong_reads_at_last(shards: int, doublings: int) -> None:
+def test_after_several_wrong_guesses_the_page_is_read(shards: int, doublings: int) -> None:
     """No ladder asks for the same again and again."""
     margin = NARROW
     for _ in range(doublings):
-        margin = margin.doubled()
+        margin = margin.widened()
     lists, offset = dealt(random.Random(shards), 60_000, shards), 20_000
     spans = [Span(0, len(numbers)) for numbers in lists]
     for _ in range(9):
         parts = told(lists, spans, margin)
         if parts[0].step == 1:
             break
-        spans = narrowed(parts, offset, 50, descending=False, rough=LADDER_SELECTED.rough, margin=margin)
+        spans = narrowed(parts, offset, 50, descending=False, margin=margin)
     assert parts[0].step == 1

@@ -10,12 +10,14 @@ from projector.errors import FatalError
 from projector.verify import alignment
 from projector.verify.alignment import Alignment
 from projector.verify.shards import Answer
-from projector.verify.snapshot import GroupSnapshot
+from projector.verify.snapshot import Snapshot
 
 A, B = Partition("orders", 0), Partition("orders", 1)
 
 
 class Expected:
+    events = 0
+
     def __init__(self, positions: dict[Partition, int]) -> None:
         self.positions = positions
 
@@ -23,10 +25,7 @@ class Expected:
         assert all(offset >= self.positions[p] for p, offset in stop.items()), "positions never go back"
         self.positions = dict(stop)
 
-    def snapshots(self, ids: object) -> dict[str, GroupSnapshot]:
-        raise NotImplementedError
-
-    def add_initial_sizes(self, snapshots: object) -> None:
+    def snapshots(self, ids: object) -> dict[str, Snapshot]:
         raise NotImplementedError
 
 
@@ -59,7 +58,7 @@ class Shard:
     def __call__(self) -> Answer:
         self.reads += 1
         a, b = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return Answer({A: a, B: b}, {}, (), ())
+        return Answer({A: a, B: b}, {}, {}, ())
 
 
 def aligned(expected: Expected, shard: Shard, log: Log | None = None) -> Answer:

@@ -1,113 +1,89 @@
-"""Windows of a replay, each read ahead in part while the previous one is written."""
+"""Windows of one partition: limited by records and by bytes, and in order."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from events.errors import LogError, LogGap, LogUnavailable
+from events.errors import LogGap, LogUnavailable
 from events.logs.log import Partition, Record
-from projector.rebuild.windows import READ_AHEAD_POLLS, Windows
+from projector.rebuild import windows
+from projector.rebuild.windows import Windows
 
 ONE, OTHER = Partition("orders", 0), Partition("orders", 1)
-RECORDS = 5 * READ_AHEAD_POLLS
 
 
 class Reader:
     """Returns as many records as wanted. `fails`: what the next poll raises."""
 
-    def __init__(self) -> None:
+    def __init__(self, value: bytes = b"{}") -> None:
         self.positions = {ONE: 0, OTHER: 0}
-        self.fails: LogError | None = None
-        self.is_closed = False
+        self.fails: Exception | None = None
+        self._value = value
 
     def poll(self, timeout_s: float, max_records: int, stop: Mapping[Partition, int]) -> Sequence[Record]:
         assert max_records > 0
         if self.fails:
-            raise self.fails
+            failed, self.fails = self.fails, None
+            raise failed
         found: list[Record] = []
-        for partition in (ONE, OTHER):
-            for offset in range(self.positions[partition], stop.get(partition, 0))[: max_records - len(found)]:
-                found.append(Record(partition, offset, 0, b"og_1", b"{}"))
+        for partition, end in stop.items():
+            for offset in range(self.positions[partition], end)[: max_records - len(found)]:
+                found.append(Record(partition, offset, 0, b"og_1", self._value))
                 self.positions[partition] = offset + 1
         return found
 
-    def close(self) -> None:
-        self.is_closed = True
+    def close(self) -> None: ...
 
 
-def call_once(call: Callable[[], Any]) -> Any:
-    return call()
-
-
-@pytest.fixture
-def reader() -> Reader:
-    return Reader()
-
-
-@pytest.fixture
-def windows(reader: Reader) -> Iterator[Windows]:
-    opened = Windows(reader, (), call_once, RECORDS)
-    yield opened
-    opened.close()
-    assert reader.is_closed
+def call_until_available(call: Callable[[], Any]) -> Any:
+    while True:
+        try:
+            return call()
+        except LogUnavailable:
+            continue
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_record_is_in_one_window_and_positions_are_those_after_it(
-    reader: Reader, windows: Windows, seed: int
-) -> None:
+def test_every_record_is_in_one_window(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
-    stop = {ONE: 0, OTHER: 0}
-    seen: dict[Partition, list[int]] = {ONE: [], OTHER: []}
-    read_ahead = 0
-    for _ in range(8):
-        stop = {partition: at + chance.randrange(3 * RECORDS) for partition, at in stop.items()}
-        while any(len(seen[partition]) < at for partition, at in stop.items()):
-            before = sum(reader.positions.values())
-            taken, reached = windows.take(stop)
-            assert 0 < len(taken) <= RECORDS
-            for item in taken:
-                seen[item.record.partition].append(item.record.offset)
-            assert reached == {partition: len(offsets) for partition, offsets in seen.items()}
-            read_ahead += sum(reached.values()) - before < len(taken)
-            for _ in range(chance.randrange(40)):
-                windows.read_ahead(stop, chance.randrange(1, 9))
-            assert sum(reader.positions.values()) - sum(reached.values()) <= RECORDS
-    assert seen == {partition: [*range(at)] for partition, at in stop.items()}
-    assert read_ahead > 5
+    records = chance.randrange(1, 300)
+    monkeypatch.setattr(windows, "WINDOW_RECORDS", records)
+    monkeypatch.setattr(windows, "POLL_RECORDS", chance.randrange(1, 100))
+    opened, seen, stop = Windows(Reader(), ONE, (), call_until_available), list[int](), 0
+    for _ in range(5):
+        stop += chance.randrange(1000)
+        while opened.position < stop:
+            taken = opened.take(stop)
+            assert 0 < len(taken) <= records
+            assert {item.record.partition for item in taken} == {ONE}
+            seen += [item.record.offset for item in taken]
+            assert opened.position == len(seen)
+            assert len(taken) == records or opened.position == stop, "no smaller than need be"
+    assert seen == [*range(stop)]
 
 
-def test_as_many_are_read_ahead_as_were_written(reader: Reader, windows: Windows) -> None:
-    stop = {ONE: 1000}
-    windows.take(stop)
-    windows.read_ahead(stop, RECORDS // READ_AHEAD_POLLS - 1)
-    assert reader.positions[ONE] == RECORDS
-    windows.read_ahead(stop, 3)
-    assert reader.positions[ONE] == RECORDS + RECORDS // READ_AHEAD_POLLS + 2
+def test_a_window_is_full_at_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 10_000)
+    monkeypatch.setattr(windows, "POLL_RECORDS", 3)
+    opened = Windows(Reader(b" " * 1000), ONE, (), call_until_available)
+    assert len(opened.take(1000)) == 12
 
 
-def test_the_next_window_waits_for_a_log_that_is_unavailable(reader: Reader, windows: Windows) -> None:
-    stop = {ONE: 1000}
-    windows.take(stop)
+def test_it_waits_for_a_log_that_is_unavailable() -> None:
+    reader = Reader()
     reader.fails = LogUnavailable("away")
-    windows.read_ahead(stop, RECORDS)
-    reader.fails = None
-    windows.read_ahead(stop, RECORDS)
-    assert reader.positions[ONE] == RECORDS, "not polled again for each part"
-    taken, reached = windows.take(stop)
-    assert [item.record.offset for item in taken] == [*range(RECORDS, 2 * RECORDS)]
-    assert reached == {ONE: 2 * RECORDS, OTHER: 0}
+    assert len(Windows(reader, ONE, (), call_until_available).take(10)) == 10
 
 
-def test_a_log_gap_fails_the_next_window_only(reader: Reader, windows: Windows) -> None:
-    stop = {ONE: 1000}
-    windows.take(stop)
+def test_a_log_gap_is_raised() -> None:
+    reader = Reader()
     reader.fails = LogGap("gone")
-    windows.read_ahead(stop, RECORDS)
-    # The error is raised although the next poll would succeed.
-    reader.fails = None
-    windows.read_ahead(stop, RECORDS)
     with pytest.raises(LogGap, match="gone"):
-        windows.take(stop)
+        Windows(reader, ONE, (), call_until_available).take(10)
+
+
+def test_poison_pills_are_not_decoded() -> None:
+    taken = Windows(Reader(b"\0"), ONE, {"orders/0@1"}, call_until_available).take(2)
+    assert [item.problem.problem if item.problem else "" for item in taken][1] == "processes that decoded it crashed"

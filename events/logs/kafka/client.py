@@ -1,5 +1,6 @@
 """Connections to Kafka: common options of all clients, and the translation of their errors."""
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -26,7 +27,7 @@ REQUEST_MS = 5_000
 RECONNECT_MAX_MS = 1_000
 # An empty poll is an error after this time without a connection to any broker, in seconds.
 DISCONNECTED_MAX_S = 5.0
-# Time limit of the second attempt, which finds out why the first connection failed, in milliseconds.
+# Time limit of the second attempts, which find out why the first connections failed, in milliseconds.
 EXPLAIN_MS = 1_000
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 def connected(kind: Callable[..., T], settings: KafkaSettings, **options: Any) -> tuple[T, "Brokers"]:
     """Returns a connected client. Raises LogUnavailable, and BadLogUrl for unusable TLS files."""
+    _check_names(settings)
     made: list[Brokers] = []
 
     def client(**config: Any) -> Any:
@@ -112,21 +114,27 @@ class Brokers:
     def has_answered(self) -> bool:
         return self.client._manager.broker_version is not None
 
-    def explain(self) -> Exception | None:
-        """Returns why no broker could be reached: kafka-python retries after any error, and reports only a time-out."""
+    def explain(self) -> dict[str, Exception]:
+        """Returns why each broker of the URL, as `host:port`, could not be reached: kafka-python retries after any
+        error, and reports only a time-out.
+        """
         manager = self.client._manager
-        node = self.client.cluster.bootstrap_brokers()[0].node_id
+        brokers = self.client.cluster.bootstrap_brokers()
+        found: dict[str, Exception] = {}
 
         async def connect() -> None:
-            manager.reset_backoff(node)
-            connection = manager.get_connection(node, timeout_ms=EXPLAIN_MS)
-            await manager.wait_for(connection.init_future, EXPLAIN_MS)
+            deadline_s = time.monotonic() + EXPLAIN_MS / 1000
+            for broker in brokers:
+                manager.reset_backoff(broker.node_id)
+                try:
+                    connection = manager.get_connection(broker.node_id, timeout_ms=EXPLAIN_MS)
+                    left_ms = max(1000 * (deadline_s - time.monotonic()), 1)
+                    await manager.wait_for(connection.init_future, left_ms)
+                except (KafkaError, OSError) as error:
+                    found[f"{broker.host}:{broker.port}"] = error
 
-        try:
-            manager.run(connect)
-        except (KafkaError, OSError) as error:
-            return error
-        return None
+        manager.run(connect)
+        return found
 
 
 @contextmanager
@@ -144,21 +152,45 @@ def missing(settings: KafkaSettings) -> LogMissing:
     return LogMissing(f"there is no topic {settings.topic} at {settings}, or our user may not see it")
 
 
+def _check_names(settings: KafkaSettings) -> None:
+    """Raises LogUnavailable at once if no name of a broker is known: kafka-python would try until its time limit."""
+    unknown = []
+    for server in settings.servers:
+        host, _, port = server.rpartition(":")
+        try:
+            socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            unknown.append(f"cannot resolve the host name {host}: {error.strerror}")
+        else:
+            return
+    raise LogUnavailable(f"{settings}: {'; '.join(unknown)}")
+
+
 def _unreached(settings: KafkaSettings, error: KafkaError, made: Sequence["Brokers"]) -> LogUnavailable:
-    reason: Exception = error
+    reasons: dict[str, Exception] = {}
     refused = False
     for brokers in made:
-        reason = brokers.explain() or error
+        reasons |= brokers.explain()
         # A broker that answers, and then closes the connection, refuses the credentials: kafka-python often sees the
         # connection end before it reads the reason.
         refused = settings.mechanism is not None and brokers.has_answered()
         brokers.client.close()
-    if refused or isinstance(reason, SaslAuthenticationFailedError | UnsupportedSaslMechanismError):
+    text = "; ".join(f"{server}: {_wording(settings, reason)}" for server, reason in reasons.items()) or str(error)
+    if refused or any(
+        isinstance(one, SaslAuthenticationFailedError | UnsupportedSaslMechanismError) for one in reasons.values()
+    ):
         return LogUnavailable(
-            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {reason}"
+            f"{settings}: the broker refuses the user {settings.username!r} with sasl={settings.mechanism}: {text}"
         )
     how = f"sasl={settings.mechanism or 'none'}, tls={'true' if settings.tls else 'false'}"
-    return LogUnavailable(f"{settings}: no broker answers ({how}): {reason}")
+    return LogUnavailable(f"{settings}: no broker answers ({how}): {text}")
+
+
+def _wording(settings: KafkaSettings, reason: Exception) -> str:
+    text = str(reason).removeprefix("KafkaConnectionError: ")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{text}; trusted are the authorities of {settings.tls_ca or 'this system'}"
+    return text
 
 
 def _unavailable(settings: KafkaSettings, error: Exception) -> LogUnavailable:

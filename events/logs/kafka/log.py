@@ -15,6 +15,7 @@ from events.logs.kafka.batches import sendable_name
 from events.logs.kafka.client import CONNECT_MS, REQUEST_MS, connected, kafka_errors
 from events.logs.kafka.look_up import KafkaLookUp
 from events.logs.kafka.reader import KafkaReader
+from events.logs.kafka.static_member import StaticMember
 from events.logs.kafka.subscription import KafkaSubscription
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Entry, Loss, Partition, Position, Reader, Record, Subscription
@@ -57,6 +58,7 @@ class KafkaLog:
         self._opened_admin: Any = None
         self._opened_producer: Any = None
         self._look_up = KafkaLookUp(settings)
+        self._member = StaticMember(settings)
 
     def partitions(self) -> list[Partition]:
         partitions = self._described()["partitions"]
@@ -141,7 +143,7 @@ class KafkaLog:
         return [Position(Partition(self.topic, at.partition), at.offset + 1) for at in stored]
 
     def subscribe(self) -> Subscription:
-        return KafkaSubscription(self._settings)
+        return KafkaSubscription(self._settings, self._member)
 
     def read(self, start: Mapping[Partition, int]) -> Reader:
         absent = [str(partition) for partition in start.keys() - set(self.partitions())]

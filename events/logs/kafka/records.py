@@ -12,6 +12,7 @@ from kafka.errors import (
 
 from events.errors import LogCorrupt, LogGap, LogUnavailable
 from events.logs.kafka.client import kafka_errors
+from events.logs.kafka.static_member import fenced
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Headers, Partition, Position, Record
 
@@ -70,6 +71,6 @@ def _meaning(settings: KafkaSettings, error: LogUnavailable) -> LogCorrupt | Log
         case LogTruncationError(divergent_offsets=divergent):
             at = ", ".join(str(Partition(*topic_partition)) for topic_partition in divergent)
             return LogGap(f"{at}: the broker lost records that we have read, by an unclean leader election")
-        case FencedInstanceIdError():
-            return LogUnavailable(f"{settings}: another process is the instance {settings.instance!r} of our group")
+        case FencedInstanceIdError() as cause:
+            return fenced(settings, f"{cause.message}: {cause.description}")
     return None

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from events.logs.kafka.client import REQUEST_MS, Brokers, connected
 from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_of
+from events.logs.kafka.static_member import Fenced, StaticMember, check_membership
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Partition, Polled, Position, Record
 
@@ -45,8 +46,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
     `close`: so no lock is needed.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, member: StaticMember) -> None:
         self._settings = settings
+        self._member = member
         self._consumer: Any = None
         self._brokers: Brokers | None = None
         # Partitions that were assigned to us, and not yet sought.
@@ -115,6 +117,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         """Leaves the group, so that others take over at once; a static member stays a member until its session ends."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
+            self._member.joined(consumer.group_metadata().member_id)
             try:
                 consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
             except KafkaError as error:
@@ -136,6 +139,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
 
     def _opened(self) -> Any:
         if self._consumer is None:
+            self._member.check()
             self._consumer, self._brokers = connected(
                 KafkaConsumer,
                 self._settings,
@@ -182,7 +186,15 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         if consumer._coordinator._join_task is not None:
             consumer._coordinator.rejoin_needed = True
         records: list[Record] = []
-        for topic_partition, found in found_by(consumer, self._settings, timeout_s, max_records).items():
+        try:
+            check_membership(consumer, self._settings)
+            polled = found_by(consumer, self._settings, timeout_s, max_records)
+        except Fenced:
+            # This consumer would be refused for ever. The next poll joins again, once it may.
+            self._revoked |= {Partition(*topic_partition) for topic_partition in consumer.assignment()}
+            self.close()
+            raise
+        for topic_partition, found in polled.items():
             records += records_of(self._partitions[topic_partition], found)
         return records
 

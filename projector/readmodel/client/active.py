@@ -11,9 +11,8 @@ from msgspec import Struct
 from redis.crc import key_slot
 
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
-from projector.readmodel.schema.document import VERSION
 from projector.readmodel.schema.generations import GENERATIONS, Listed, State
-from projector.readmodel.schema.keys import LIVE, Generation, Keys
+from projector.readmodel.schema.keys import LIVE, VERSION, Generation, Keys
 
 LISTED_SLOT = key_slot(GENERATIONS.encode())
 
@@ -56,17 +55,31 @@ def fallback(raw: bytes, pointer: Generation, listed: Sequence[bytes]) -> Active
 
     `listed`: the hash `{og:live}:generations`, field and value in turn.
     """
-    try:
-        entries = [_listed.decode(value) for value in listed[1::2]]
-    except msgspec.DecodeError as error:
-        raise ReadModelFault(f"{GENERATIONS}: expected generations, found {listed!r:.200}") from error
-    ours = [one.generation for one in entries if one.generation.version == VERSION and one.state is State.READY]
+    ours = _ours(listed, State.READY)
     if not ours:
         raise Unavailable(
             f"{LIVE}: expected a generation of version {VERSION}, found number {pointer.number} of version "
             f"{pointer.version}, and no ready one of version {VERSION} in {GENERATIONS}"
         )
     return _live(raw, listed, max(ours, key=lambda generation: generation.number))
+
+
+def upcoming(listed: Sequence[bytes], active: int) -> list[ActiveGeneration]:
+    """Returns the newest generation of our version that may become active after that of number `active`, if any.
+
+    `listed`: as for `fallback`. Raises ReadModelFault.
+    """
+    ours = [one for one in _ours(listed, State.VERIFIED, State.READY) if one.number > active]
+    newest = sorted(ours, key=lambda generation: generation.number)[-1:]
+    return [_live(b"", None, generation) for generation in newest]
+
+
+def _ours(listed: Sequence[bytes], *states: State) -> list[Generation]:
+    try:
+        entries = [_listed.decode(value) for value in listed[1::2]]
+    except msgspec.DecodeError as error:
+        raise ReadModelFault(f"{GENERATIONS}: expected generations, found {listed!r:.200}") from error
+    return [one.generation for one in entries if one.generation.version == VERSION and one.state in states]
 
 
 def _live(raw: bytes, listed: Sequence[bytes] | None, generation: Generation) -> ActiveGeneration:

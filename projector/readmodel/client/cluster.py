@@ -104,17 +104,21 @@ class Cluster:
         async with self._reading:
             if self._reads != reads:
                 return
+            failure = Unavailable("no node of Redis answers CLUSTER SLOTS in time", Refusal.AWAY)
             for host, node in self._candidates(hint):
                 try:
                     async with asyncio.timeout(self._wait_s * SLOTS_SHARE):
                         slots = (await node.send(_SLOTS)).value
-                except (TimeoutError, Unavailable):
+                except TimeoutError:
+                    continue
+                except Unavailable as error:
+                    failure = error
                     continue
                 if isinstance(slots, list) and slots:
                     return self._adopt(topology(slots, host))
                 if isinstance(slots, ResponseError) and node is self._first:
                     return self._adopt(None)
-        raise Unavailable("no node of Redis answers CLUSTER SLOTS", Refusal.AWAY)
+        raise failure
 
     def _candidates(self, hint: Address | None) -> list[tuple[str, Batches]]:
         """Returns the hint, then all nodes, each time from another one on: one may be partitioned and not know it."""

@@ -4,6 +4,7 @@ A timer for each would cost 3 us, and few ever expire.
 """
 
 import asyncio
+from math import inf
 from types import TracebackType
 
 Task = asyncio.Task[object]
@@ -16,7 +17,9 @@ class Deadlines:
         self._due: dict[Task, float] = {}
         # Cancelled by a deadline, until `has_expired` was called.
         self._expired: set[Task] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        # A handle of uvloop does not know its time if that has come.
+        self._timer: asyncio.Handle | None = None
+        self._timer_s = inf
 
     def __len__(self) -> int:
         return len(self._due)
@@ -30,7 +33,7 @@ class Deadlines:
     def set(self, task: Task, due_s: float) -> None:
         """Cancels the task at that time, unless `drop` is called before."""
         self._due[task] = due_s
-        if self._timer is None or due_s < self._timer.when():
+        if due_s < self._timer_s:
             self._schedule(due_s, task.get_loop())
 
     def drop(self, task: Task) -> None:
@@ -47,11 +50,11 @@ class Deadlines:
     def _schedule(self, due_s: float, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(due_s, self._expire, loop)
+        self._timer, self._timer_s = loop.call_at(due_s, self._expire, loop), due_s
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Checks all tasks. Most are done before the timer expires, so this is rare."""
-        self._timer = None
+        self._timer, self._timer_s = None, inf
         now_s = loop.time()
         for task in [task for task, due_s in self._due.items() if due_s <= now_s]:
             del self._due[task]

@@ -1,7 +1,9 @@
 """Errors of reading.
 
 ReadModelError
+├── OtherGeneration     a mark of a walk is not of the active generation
 ├── Unavailable         Redis does not answer, or refuses
+├── TooMuch             what is to be counted takes too long
 └── ReadModelFault      the read model is inconsistent
 """
 
@@ -9,7 +11,7 @@ from typing import Self
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from projector.readmodel.client.refusals import Refusal, refusal_of
+from projector.readmodel.client.refusals import Refusal, refusal_of, text_of
 
 
 class ReadModelError(Exception):
@@ -33,7 +35,19 @@ class Unavailable(ReadModelError):
             refusal = refusal_of(error)
         else:
             refusal = Refusal.TIMEOUT if isinstance(error, TimeoutError) else Refusal.AWAY
-        return cls(f"Redis: {refusal}: {str(error) or type(error).__name__:.200}", refusal)
+        return cls(f"Redis: {refusal}: {text_of(error):.200}", refusal)
+
+
+class OtherGeneration(ReadModelError):
+    """A walk cannot go on from its mark, and has to begin anew."""
+
+
+class TooMuch(ReadModelError):
+    """What is to be counted takes Redis too long. `field`: of which."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"counting {field} takes too long")
+        self.field = field
 
 
 class ReadModelFault(ReadModelError):

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from projector.readmodel.client.active import LISTED_SLOT, ActiveGeneration, fallback, pointed
+from projector.readmodel.client.active import LISTED_SLOT, ActiveGeneration, fallback, pointed, upcoming
 from projector.readmodel.client.batches import NOTHING, Block, Command
 from projector.readmodel.client.cluster import POINTER_SLOT
 from projector.readmodel.client.deadlines import Deadlines
@@ -21,7 +21,7 @@ from projector.readmodel.schema.keys import LIVE, Generation
 
 # Attempts of one request: the pointer may move meanwhile, and a script may have to be loaded.
 ATTEMPTS_MAX = 4
-# Error replies that are faults of the read model: a document is missing, a key has the wrong type, a script failed.
+# Error replies that are faults of the read model: a row or record is missing, a key has another type, a script failed.
 _FAULT = re.compile(r"MISSING |WRONGTYPE |user_script:\d+:")
 _LISTED: Command = ("HGETALL", GENERATIONS)
 
@@ -72,12 +72,41 @@ class Reader:
                     if not _is_still(live, values, pointers):
                         live = None
                     elif script is not None and has_any(NoScriptError, values):
-                        await self._load(script, live, values, deadline_s)
+                        await self._load(script, live.slots, values, deadline_s)
                     else:
                         return ShardReplies(live, [_checked(value) for value in values[: len(live.shards)]])
         except TimeoutError as error:
             raise Unavailable(f"Redis did not answer within {self._wait_s} s", Refusal.TIMEOUT) from error
         raise Unavailable(f"{LIVE} changed or the scripts vanished {ATTEMPTS_MAX} times during one request")
+
+    async def call(
+        self, command: Command | Block, slot: int, script: Script | None = None, deadline_s: float | None = None
+    ) -> object:
+        """Returns the reply of any generation. `deadline_s`: None for that of a request that begins now."""
+        (value,) = await self.calls([command], [slot], script, deadline_s)
+        return value
+
+    async def calls(
+        self, commands: Sequence[Command | Block], slots: Sequence[int], script: Script | None, deadline_s: float | None
+    ) -> list[object]:
+        """As `call`, for several commands, which only read."""
+        deadline_s = self.deadline_s() if deadline_s is None else deadline_s
+        try:
+            with self._deadlines.until(deadline_s):
+                values, _ = await self._nodes.read(commands, slots, deadline_s)
+                if script is not None and has_any(NoScriptError, values):
+                    await self._load(script, slots, values, deadline_s)
+                    values, _ = await self._nodes.read(commands, slots, deadline_s)
+                return [_checked(value) for value in values]
+        except TimeoutError as error:
+            raise Unavailable(f"Redis did not answer within {self._wait_s} s", Refusal.TIMEOUT) from error
+
+    async def generations(self) -> list[ActiveGeneration]:
+        """Returns the active generation, if there is one, and that which may be switched to next, if there is one."""
+        seen = await self.read(_nothing, None, self.deadline_s())
+        listed = cast(list[bytes], await self.call(_LISTED, LISTED_SLOT, None, None))
+        live = [] if seen is None else [seen.live]
+        return [*live, *upcoming(listed, seen.live.generation.number if seen else -1)]
 
     async def _find_live(self, deadline_s: float) -> ActiveGeneration | None:
         _, (raw, *_) = await self._nodes.read([NOTHING], [POINTER_SLOT], deadline_s)
@@ -90,12 +119,16 @@ class Reader:
         self.live = found
         return found
 
-    async def _load(self, script: Script, live: ActiveGeneration, values: Sequence[object], deadline_s: float) -> None:
+    async def _load(self, script: Script, slots: Sequence[int], values: Sequence[object], deadline_s: float) -> None:
         """Loads the script into the nodes that do not have it."""
-        slots = [slot for slot, value in zip(live.slots, values, strict=True) if isinstance(value, NoScriptError)]
+        slots = [slot for slot, value in zip(slots, values, strict=True) if isinstance(value, NoScriptError)]
         replies, _ = await self._nodes.read([("SCRIPT", "LOAD", script.text)] * len(slots), slots, deadline_s)
         for reply in replies:
             _checked(reply)
+
+
+def _nothing(live: ActiveGeneration) -> list[Command]:
+    return [NOTHING] * len(live.shards)
 
 
 def _is_still(live: ActiveGeneration, values: Sequence[object], pointers: Sequence[object]) -> bool:

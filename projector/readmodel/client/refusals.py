@@ -1,5 +1,7 @@
 """The reasons why Redis refuses a command, named after the first word of its error replies."""
 
+import re
+import socket
 from enum import StrEnum
 
 import redis
@@ -90,3 +92,19 @@ def refusal_of(error: Exception) -> Refusal:
     text = str(error)
     by_text = next((refusal for words, refusal in _BY_TEXT.items() if words in text), None)
     return by_text or found or _BY_WORD.get(text.split(" ", 1)[0], Refusal.OTHER)
+
+
+_UNRESOLVED = re.compile(r"connecting to (.+):\d+\. ")
+
+
+def text_of(error: BaseException) -> str:
+    """Returns the text of an error of redis-py, of the connection, or of a time-out, in one line.
+
+    It has the first word of Redis' reply, such as WRONGPASS, which redis-py removes, and names an unknown host.
+    """
+    text, unresolved = str(error), error.__context__
+    named = _UNRESOLVED.search(text)
+    if isinstance(unresolved, socket.gaierror) and named:
+        return f"cannot resolve the host name {named[1]}: {unresolved.strerror}"
+    word = error.status_code if isinstance(error, redis.RedisError) else None
+    return f"{word} {text}" if word and word != "ERR" else text or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlencode
 
 from msgspec import Struct
-from redis.connection import parse_url
+from redis.connection import ConnectionPool, parse_url
 
 PORT = 26379
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
@@ -54,7 +54,11 @@ def sentinels(url: str) -> Sentinels | None:
 def check(url: str) -> None:
     """Raises ValueError for an invalid REDIS_URL."""
     if sentinels(url) is None:
-        parse_url(url)  # type: ignore[no-untyped-call]
+        try:
+            # It does not connect, but refuses options that it does not know.
+            ConnectionPool.from_url(url).make_connection()
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -1,21 +1,29 @@
 """Reads lists (see listing.py), single groups, and the state of the read model from Redis."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from math import inf
 from typing import cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from redis.asyncio.connection import AbstractConnection
 
 from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.readmodel.client.reader import Reader
+from projector.readmodel.query import changes
+from projector.readmodel.query.aggregates import NONE, Counted, nothing
+from projector.readmodel.query.changes import Changes
 from projector.readmodel.query.explain import Round
-from projector.readmodel.query.lua.scripts import END, ONE
+from projector.readmodel.query.export.reading import Some, read
+from projector.readmodel.query.export.selection import Selection
+from projector.readmodel.query.lua.scripts import END, ONE, SINCE
+from projector.readmodel.query.mark import Mark
+from projector.readmodel.query.mirror.mirrors import Mirrors
 from projector.readmodel.query.page.listing import PREPARING_MAX, Listing
-from projector.readmodel.query.plan import Nothing, PlanTaken, plan
+from projector.readmodel.query.plan import Nothing, PlanTaken, Select, plan
 from projector.readmodel.query.positions import (
     NOTHING_LIVE,
     Positions,
@@ -29,17 +37,17 @@ from projector.readmodel.query.query import Query
 
 
 class Answer(Struct, frozen=True):
-    """`documents`: JSON objects, the default fields, or whole documents where the query needs them."""
+    """`rows`: JSON objects of the default fields. `records`: of the same groups, if the query wants more than these.
+    `next`: in a walk, where it goes on; None at its end.
+    """
 
     count: int
-    documents: Sequence[bytes]
+    rows: Sequence[bytes]
+    records: Sequence[bytes]
     snapshot: Snapshot
     plan: PlanTaken = PlanTaken.NOTHING
-
-    @property
-    def rows(self) -> bytes:
-        """The documents joined by commas."""
-        return b",".join(self.documents)
+    next: Mark | None = None
+    counted: Counted = Counted()
 
     @property
     def positions(self) -> Positions:
@@ -47,9 +55,9 @@ class Answer(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """`document`: the whole document as stored; None if there is no such group."""
+    """`record`: None if there is no such group."""
 
-    document: bytes | None
+    record: bytes | None
     snapshot: Snapshot
 
     @property
@@ -74,6 +82,8 @@ class Engine:
         self, redis_url: str, wait_ms: int, connections_max: int, ready_lag_max: int, ready_end_age_max_s: int = 0
     ) -> None:
         self._reader = Reader(redis_url, wait_ms, connections_max)
+        self._mirrors = Mirrors(self._reader)
+        self._mirroring: asyncio.Task[None] | None = None
         self._ready_lag_max = ready_lag_max
         self._preparing = asyncio.Semaphore(PREPARING_MAX)
         self._ready_end_age_max_s = ready_end_age_max_s or inf
@@ -92,24 +102,48 @@ class Engine:
         """Returns a new connection to a node, the n-th modulo the number of nodes; not connected yet."""
         return self._reader.connection(n)
 
+    def start(self) -> None:
+        """Begins to mirror the text that `q` searches. Until it is read, lists with `q` wait for it."""
+        self._mirroring = asyncio.create_task(self._mirrors.run())
+
+    async def mirror(self) -> None:
+        """Mirrors the text once, instead of `start`. Raises Unavailable, ReadModelFault."""
+        await self._mirrors.follow()
+
     async def close(self) -> None:
+        if self._mirroring is not None:
+            self._mirroring.cancel()
+            await asyncio.gather(self._mirroring, return_exceptions=True)
         await self._reader.close()
 
-    async def ready(self) -> bool:
-        """Whether Redis answers, this release can read the live generation, the log has not diverged, and the lag is
-        within its limits.
+    async def problem(self) -> str | None:
+        """Returns why it is not ready; None if Redis answers, this release can read the live generation, the log has
+        not diverged, the lag is within its limits, and the text that `q` searches was read once. Without `start` or
+        `mirror`, it never is.
 
         The projector stores the end of the log every second. If it is stopped, the API stays ready, unless the age of
         the end is limited.
         """
         try:
             lag = await self.lag()
-        except Unavailable:
-            return False
+        except Unavailable as error:
+            return str(error)
         live = self._reader.live
-        if lag is None or lag.diverged or live is None or live.is_stale:
-            return False
-        return lag.events <= self._ready_lag_max and lag.end_age_s <= self._ready_end_age_max_s
+        if lag is None or live is None:
+            return "no generation of the read model is live"
+        if live.is_stale:
+            return "the live generation has another version of the read model"
+        if lag.diverged:
+            return "the log differs from the records that were applied"
+        if not self._mirrors.has_text:
+            return "the text that q searches has not been read yet"
+        if lag.events > self._ready_lag_max:
+            return f"{lag.events:.0f} events behind, READY_LAG_MAX is {self._ready_lag_max}"
+        if lag.end_age_s > self._ready_end_age_max_s:
+            return (
+                f"the end of the log is {lag.end_age_s:.0f} s old, READY_END_AGE_MAX_S is {self._ready_end_age_max_s}"
+            )
+        return None
 
     async def lag(self, wait_s: float | None = None) -> Lag | None:
         """Returns None while no generation is live. The age of an end that was never stored is infinite.
@@ -126,18 +160,33 @@ class Engine:
         return Lag(events_behind(end, (await self.snapshot(wait_s)).positions), max(age_s, 0.0), diverged)
 
     async def list(self, query: Query, steps: list[Round] | None = None) -> Answer:
-        """`steps`, if given, is filled with the steps that were taken."""
+        """`steps`, if given, is filled with the steps that were taken. Raises OtherGeneration and TooMuch, too."""
         chosen = plan(query)
         if isinstance(chosen, Nothing):
-            return Answer(0, (), await self.snapshot())
-        found = await Listing(self._reader, self._preparing, query, chosen, steps).listed()
+            return Answer(0, (), (), await self.snapshot(), counted=nothing(query.aggregates))
+        found = await Listing(self._reader, self._mirrors, self._preparing, query, chosen, steps).listed()
         if found is None:
-            return Answer(0, (), NOTHING_LIVE)
-        return Answer(found.count, found.documents, self._snapshot(found.live, found.positions), found.plan)
+            return Answer(0, (), (), NOTHING_LIVE, counted=nothing(query.aggregates))
+        snapshot = self._snapshot(found.live, found.positions)
+        return Answer(found.count, found.rows, found.records, snapshot, found.plan, found.next, found.counted)
+
+    async def select(self, query: Query) -> Selection:
+        """Returns all groups that match, as of one snapshot. Limit, offset and order have no effect."""
+        if isinstance(plan(query), Nothing):
+            return Selection(0, (), None, await self.snapshot())
+        whole = structs.replace(query, limit=0, offset=0, walks=False, mark=None, aggregates=NONE)
+        found = await Listing(self._reader, self._mirrors, self._preparing, whole, Select(), None).selected()
+        if found is None:
+            return Selection(0, (), None, NOTHING_LIVE)
+        return Selection(found.count, found.bits, found.live, self._snapshot(found.live, found.positions))
+
+    def read(self, selection: Selection, *, has_records: bool) -> AsyncGenerator[Some]:
+        """Reads the groups of a selection: see reading.py."""
+        return read(self._reader, selection, has_records=has_records)
 
     async def one(self, group_id: str) -> Found:
-        document, reflected = await self._one("read", group_id)
-        return Found(cast(bytes | None, document), reflected)
+        record, reflected = await self._one("read", group_id)
+        return Found(cast(bytes | None, record), reflected)
 
     async def contains(self, group_id: str) -> bool:
         """Whether there is such a group. Does not read it."""
@@ -148,19 +197,29 @@ class Engine:
         seen = await self._reader.read(_positions, None, self._reader.deadline_s(wait_s))
         return NOTHING_LIVE if seen is None else self._snapshot(seen.live, seen.values)
 
+    async def changes(self, since: Sequence[changes.Commit] | None) -> Changes:
+        """Returns what changed since those commits, one for each shard; None: only where the shards are now."""
+        deadline_s = self._reader.deadline_s()
+        seen = await self._reader.read(partial(changes.commands, since), SINCE, deadline_s)
+        if seen is None:
+            raise Unavailable("no generation is live yet")
+        replies = cast(list[changes.Reply], seen.values)
+        snapshot = self._snapshot(seen.live, [reply[0] for reply in replies])
+        return changes.changes(seen.live, snapshot, since, replies)
+
     async def _one(self, command: str, group_id: str) -> tuple[object, Snapshot]:
         def commands_of(live: ActiveGeneration) -> Sequence[Command]:
             commands, number = _positions(live), live.generation.shard_of(group_id)
             keys = live.shards[number]
-            commands[number] = ONE.call(keys, (keys.row, keys.rest, keys.position), command, group_id)
+            commands[number] = ONE.call(keys, (keys.ordinal, keys.row, keys.record, keys.position), command, group_id)
             return commands
 
         seen = await self._reader.read(commands_of, ONE, self._reader.deadline_s())
         if seen is None:
             return None, NOTHING_LIVE
         values, number = list(seen.values), seen.live.generation.shard_of(group_id)
-        values[number], document = cast(list[object], values[number])
-        return document, self._snapshot(seen.live, values)
+        values[number], found = cast(list[object], values[number])
+        return found, self._snapshot(seen.live, values)
 
     def _snapshot(self, live: ActiveGeneration, positions: Sequence[object]) -> Snapshot:
         """`positions`: the position hash of each shard, field and value in turn."""
@@ -168,8 +227,8 @@ class Engine:
             try:
                 self._last_snapshot = snapshot(live.name, cast(Sequence[list[bytes]], positions))
             except ValueError as error:
-                names = live.shards[0].position
-                raise ReadModelFault(f"{names} and the like: expected offsets, found {positions!r:.200}") from error
+                key = live.shards[0].position
+                raise ReadModelFault(f"{key} and the like: expected offsets, found {positions!r:.200}") from error
             self._last_positions, self._last_live = positions, live
         return self._last_snapshot
 

@@ -6,29 +6,31 @@ from typing import cast
 from msgspec import Struct
 
 from projector.readmodel.client.active import ActiveGeneration
-from projector.readmodel.query.calls import Call
-from projector.readmodel.query.plan import PlanTaken
-from projector.readmodel.query.prepare.gather import BEHIND, UNGATHERED
-from projector.readmodel.query.prepare.search import UNSEARCHED
+from projector.readmodel.query.calls import BEHIND, PREPARE_FIRST, SELLERS_FIRST, STALE
+from projector.readmodel.query.plan import PlanTaken, costliest
 
 
 class Step(Struct, frozen=True):
     """`what` was done with `key`, and the number of `groups` that were left after it.
 
-    `rank`    the page was read by rank from a sorted set
-    `list`    members of a sorted set were listed
-    `probe`   the listed groups were looked up in a sorted set
-    `search`  groups with the text of `q` were selected, by their lines or rows
+    `rank`      the page was read by rank from a sorted set
+    `list`      members of the smallest filter were listed
+    `look-up`   the listed groups were looked up in another filter
+    `search`    groups with the text of `q` were selected
     `bitmap`, `slices`  a mask of one filter was made
-    `and`     the masks of all filters were combined
+    `and`       the masks of all filters were combined
     `slices`, then `sort`  the groups near the page were selected, listed and sorted
-    `count`   the groups that pass the only filter were counted
-    `walk`    groups were looked up in the order of the list
-    `slice by slice`  a search of all lines was needed first, in calls of its own
-    `some at a time`  a mask had to be prepared first, in calls of its own
-    `catch up`  a prepared mask was brought up to date in part; the rest needed another call
-    `gathered`  a prepared mask was brought up to date
-    `place`, `read`  ids and documents of a large page were read after the list, in one call or several
+    `walk`      groups were looked up in the order of the list
+    `refresh`   the text that `q` searches had to be read first, in calls of its own
+    `after`     groups after the last row of the page before, in a walk
+    `prepare`   a mask had to be prepared first, in calls of its own
+    `repair`    a prepared mask had to be brought up to date first
+    `prepared`  a prepared mask was brought up to date
+    `sellers`   sellers of many groups had to be read first, in calls of their own
+    `read`      records of a large page were read after it, in one call or several
+    `facet`     the groups were counted by a field, of which so many values were looked at or returned
+    `sum`       totals were summed, for so many currencies
+    `histogram` the groups were counted in so many intervals
     """
 
     what: str
@@ -44,41 +46,53 @@ class Shard(Struct, frozen=True):
 # The calls of all shards for the same purpose.
 Round = list[Shard]
 
+# The meaning of each step, for people.
+MEANINGS = {
+    "rank": "page read by rank",
+    "list": "members listed",
+    "look-up": "left after looking them up",
+    "search": "groups with the text",
+    "refresh": "text that q searches read first",
+    "prepare": "mask prepared first, in several calls",
+    "repair": "mask brought up to date in part",
+    "prepared": "groups in the prepared mask, brought up to date",
+    "sellers": "sellers of the groups read first, in several calls",
+    "bitmap": "groups of the filter",
+    "slices": "groups selected by bit slices",
+    "and": "groups that pass all filters",
+    "after": "groups after the page before",
+    "sort": "sorted",
+    "walk": "looked up in the order of the list",
+    "read": "records of a large page, read last",
+    "facet": "values, each with its groups",
+    "sum": "currencies, each with its sum",
+    "histogram": "intervals, each with its groups",
+}
 
-# Replies in place of a count: the call that answers needs other calls before it.
-_PREPARING = (UNSEARCHED, UNGATHERED, BEHIND)
+# Replies in place of a count, when other calls come before the one that answers.
+_BEFORE = {STALE: "refresh", PREPARE_FIRST: "prepare", BEHIND: "repair", SELLERS_FIRST: "sellers"}
 
 
-def plan_taken(call: Call, replies: Sequence[list[object]]) -> PlanTaken:
-    """The plan of one round, read off the steps at the end of each shard's reply."""
-    if not call.tells:
-        return PlanTaken.RANK
-    if any(reply[1] in _PREPARING for reply in replies):
+def plan_taken(replies: Sequence[list[object]]) -> PlanTaken:
+    """Returns the plan of one round. `replies`: as answer.lua has them."""
+    if any(reply[1] in _BEFORE for reply in replies):
         return PlanTaken.PREPARED
-    steps = (cast(list[tuple[bytes, bytes, int]], reply[-1]) for reply in replies)
-    is_masked = any(what == b"and" for some in steps for what, _, _ in some)
-    return PlanTaken.MASKS if is_masked else PlanTaken.LOOK_UP
+    return costliest([PlanTaken(cast(bytes, reply[6]).decode()) for reply in replies])
 
 
-def steps_of(live: ActiveGeneration, call: Call, replies: Sequence[list[object]]) -> Round:
-    """The steps of each shard in one round."""
+def steps_of(live: ActiveGeneration, replies: Sequence[list[object]]) -> Round:
+    """Returns the steps of each shard in one round."""
     found = []
     for number, (keys, reply) in enumerate(zip(live.shards, replies, strict=True)):
-        if reply[1] == UNSEARCHED:
-            steps = [Step("slice by slice", keys.text, 0)]
-        elif reply[1] == UNGATHERED:
-            steps = [Step("some at a time", keys.ordinal, 0)]
-        elif reply[1] == BEHIND:
-            steps = [Step("catch up", keys.ordinal, 0)]
-        elif call.tells:
-            raw = cast(list[tuple[bytes, bytes, int]], reply[-1])
-            steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]
+        if isinstance(reply[1], bytes):
+            steps = [Step(_BEFORE[reply[1]], keys.text if reply[1] == STALE else keys.changed, 0)]
         else:
-            steps = [Step("rank", call.keys(keys)[-1], cast(int, reply[1]))]
+            raw = cast(list[tuple[bytes, bytes, int]], reply[7])
+            steps = [Step(what.decode(), key.decode(), groups) for what, key, groups in raw]
         found.append(Shard(number, steps))
     return found
 
 
-def afterwards(what: str, keys: Sequence[str], groups: Sequence[int]) -> Round:
-    """The step `what`, which follows a large page. `keys` and `groups`: one for each shard."""
-    return [Shard(number, [Step(what, key, many)]) for number, (key, many) in enumerate(zip(keys, groups, strict=True))]
+def afterwards(keys: Sequence[str], groups: Sequence[int]) -> Round:
+    """Returns the step `read`, after a large page. `keys` and `groups`: one for each shard."""
+    return [Shard(number, [Step("read", *one)]) for number, one in enumerate(zip(keys, groups, strict=True))]

@@ -29,10 +29,12 @@ class Explained(Struct, frozen=True):
 
 
 async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> Explained:
-    """Raises Unavailable and ReadModelFault."""
+    """Raises Unavailable, ReadModelFault, OtherGeneration and TooMuch."""
     engine = Engine(redis_url, wait_ms, connections_max=1, ready_lag_max=0)
     try:
         rounds: list[Round] = []
+        if query.needle:
+            await engine.mirror()
         answer = await engine.list(query, rounds)
         lists, floors = [], []
         for _ in range(times):
@@ -44,13 +46,12 @@ async def explained(redis_url: str, query: Query, times: int, wait_ms: int) -> E
             floors.append(time.perf_counter() - middle_s)
     finally:
         await engine.close()
-    rows = max(0, min(query.limit, answer.count - query.offset))
     return Explained(
         answer.plan,
         dict(answer.positions),
         rounds,
         answer.count,
-        rows,
+        len(answer.rows),
         times,
         round(median(lists) * 1000, 3),
         round(median(floors) * 1000, 3),

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-# In the order of the stored document, which is also the order of every response.
+# In the order of the document, which is also the order of every response.
 DEFAULT_FIELDS = ("id", "customer_id", "seller_count", "total", "created_at", "updated_at")
 MORE_FIELDS = (
     "display_id",
@@ -11,6 +11,8 @@ MORE_FIELDS = (
     "seller_ids",
     "statuses",
     "sales_channel_ids",
+    "payment_statuses",
+    "fulfillment_statuses",
     "order_count",
     "orders",
 )
@@ -18,19 +20,29 @@ GROUP_FIELDS = DEFAULT_FIELDS + MORE_FIELDS
 ORDER_FIELDS = (
     "id",
     "display_id",
+    "custom_display_id",
+    "email",
     "seller_id",
     "customer_id",
     "sales_channel_id",
     "status",
+    "payment_status",
+    "fulfillment_status",
     "currency_code",
     "total",
     "created_at",
     "updated_at",
+    "canceled_at",
 )
+# Objects in an order, and their fields. An order contains them only when asked for.
+RELATIONS = {"seller": ("id", "name"), "customer": ("id", "first_name", "last_name")}
 
 
 class Fields(Struct, frozen=True):
-    """`group` is in document order; `order`, the fields of each order, is empty unless `group` has `orders`."""
+    """`group` and `order`, the fields of each order, are in document order; `order` is empty unless `group` has
+    `orders`. `relations`: of each relation that orders contain the fields, in the order of RELATIONS.
+    """
 
     group: tuple[str, ...]
     order: tuple[str, ...] = ()
+    relations: tuple[tuple[str, tuple[str, ...]], ...] = ()

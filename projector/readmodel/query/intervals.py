@@ -1,77 +1,53 @@
-"""Sets of numbers as sorted, disjoint intervals: the result of all operators on one field."""
+"""Sets of integers, as the bounds at which membership changes: the result of all operators on one field."""
 
-from collections.abc import Iterable, Sequence
-from math import inf
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
+# Ascending. The set begins before the first bound, at it an interval begins, at the second that ends (exclusive), and
+# so on; with an odd number of bounds the last interval has no end.
+Bounds = tuple[int, ...]
 
-class Interval(NamedTuple):
-    """From `lo` to `hi`; an open end is not included. Never empty."""
-
-    lo: float
-    lo_open: bool
-    hi: float
-    hi_open: bool
+# Below every column of the read model.
+LOWEST = -(2**100)
+ALL: Bounds = (LOWEST,)
 
 
-Intervals = tuple[Interval, ...]
-
-# All finite numbers. The upper end is open because groups without a `display_id` have the score +inf.
-FINITE: Intervals = (Interval(-inf, False, inf, True),)
-
-
-def points(values: Iterable[float]) -> Intervals:
-    return tuple(Interval(value, False, value, False) for value in sorted(set(values)))
+def span(first: int, end: int) -> Bounds:
+    """Returns the integers from `first` on, without `end`."""
+    return (first, end) if first < end else ()
 
 
-def all_but(values: Iterable[float]) -> Intervals:
-    """Returns FINITE without these values, which must be finite."""
-    lo, lo_open = -inf, False
-    intervals = []
-    for value in sorted(set(values)):
-        intervals.append(Interval(lo, lo_open, value, True))
-        lo, lo_open = value, True
-    return (*intervals, Interval(lo, lo_open, inf, True))
-
-
-def above(value: float, *, open_: bool) -> Intervals:
-    return _unless_empty(Interval(value, open_, inf, True))
-
-
-def below(value: float, *, open_: bool) -> Intervals:
-    return intersect(FINITE, _unless_empty(Interval(-inf, False, value, open_)))
-
-
-def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> Intervals:
-    """Returns what both have in common, in O(len(left) + len(right))."""
-    common: list[Interval] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        a, b = left[i], right[j]
-        # The later start and the earlier end; of two equal ends the open one is narrower.
-        lo, lo_open = max((a.lo, a.lo_open), (b.lo, b.lo_open))
-        hi, hi_closed = min((a.hi, not a.hi_open), (b.hi, not b.hi_open))
-        common.extend(_unless_empty(Interval(lo, lo_open, hi, not hi_closed)))
-        if (a.hi, not a.hi_open) < (b.hi, not b.hi_open):
-            i += 1
+def union(spans: Iterable[Bounds]) -> Bounds:
+    """Returns the union of spans that are equal or disjoint."""
+    found: list[int] = []
+    for one in sorted(set(spans)):
+        if found and one and one[0] == found[-1]:
+            found.pop()
+            found.extend(one[1:])
         else:
-            j += 1
+            found.extend(one)
+    return tuple(found)
+
+
+def complement(bounds: Bounds) -> Bounds:
+    return bounds[1:] if bounds[:1] == ALL else ALL + bounds
+
+
+def intersect(left: Bounds, right: Bounds) -> Bounds:
+    """Returns what both have in common, in O(len(left) + len(right)) but for sorting."""
+    sides = sorted([(bound, 0) for bound in left] + [(bound, 1) for bound in right])
+    inside, was_common = [False, False], False
+    common: list[int] = []
+    for i, (bound, side) in enumerate(sides):
+        inside[side] = not inside[side]
+        is_last = i + 1 == len(sides) or sides[i + 1][0] != bound
+        if is_last and all(inside) != was_common:
+            was_common = not was_common
+            common.append(bound)
     return tuple(common)
 
 
-def of_integers(intervals: Iterable[Interval]) -> Intervals:
-    """Returns the same set of integers, with closed ends where they are finite."""
-    closed = []
-    for lo, lo_open, hi, hi_open in intervals:
-        first = lo + 1 if lo_open and lo != -inf else lo
-        last = hi - 1 if hi_open and hi != inf else hi
-        if first <= last:
-            closed.append(Interval(first, False, last, last == inf))
-    return tuple(closed)
-
-
-def _unless_empty(interval: Interval) -> Intervals:
-    lo, lo_open, hi, hi_open = interval
-    if lo < hi or (lo == hi and not lo_open and not hi_open):
-        return (interval,)
-    return ()
+def intervals(bounds: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+    """Yields first and last integer of each interval; None for one without an end."""
+    for first, end in zip_longest(bounds[::2], bounds[1::2]):
+        yield first, None if end is None else end - 1

@@ -33,6 +33,10 @@ class Snapshot(Struct, frozen=True):
     text: str
     shards: tuple[Positions, ...]
 
+    @property
+    def generation(self) -> bytes:
+        return self.content.partition(b"\n")[0]
+
 
 def snapshot(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Snapshot:
     """`generation`: a unique name of it. `replies`: the position hash of each shard, field and value in turn.
@@ -44,6 +48,15 @@ def snapshot(generation: bytes, replies: Sequence[Sequence[bytes]]) -> Snapshot:
     each = (written(shard) for shard in shards) if len(shards) > 1 else (text,)
     content = b"\n".join((generation, *(part.encode() for part in each), *_redriven(replies)))
     return Snapshot(content, lowest(shards), text, shards)
+
+
+def combined(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Returns what answers from several snapshots of one generation reflect together."""
+    first, contents = snapshots[0], dict.fromkeys(one.content for one in snapshots)
+    if len(contents) == 1:
+        return first
+    shards = tuple(lowest(each) for each in zip(*(one.shards for one in snapshots), strict=True))
+    return Snapshot(b"\n".join(contents), lowest(shards), written(lowest(shards)), shards)
 
 
 def _redriven(replies: Sequence[Sequence[bytes]]) -> list[bytes]:

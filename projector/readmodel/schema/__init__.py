@@ -1,1 +1,1 @@
-"""What the projector stores in Redis and the API reads: key names, documents, generations, and Lua for both."""
+"""What the projector stores in Redis and the API reads: key names, columns, ordinals, generations."""

@@ -47,9 +47,38 @@ class Listed(Struct, frozen=True):
     live_at: str = ""
 
 
+def state_of(entry: Listed, live: Generation | None) -> str:
+    """Returns the state that operators see: `live`, `kept` if it was live before, or the stage that it has reached."""
+    if entry.generation == live:
+        return "live"
+    return "kept" if entry.state is State.READY else str(entry.state)
+
+
 class Progress(Struct, frozen=True):
     """Progress of a step of a replay, in events or groups; part of `{og:live}:replay`."""
 
     step: str
     done: int
     total: int
+
+
+class Holder(Struct):
+    """The process that holds a lease, such as `{og:live}:replay`. `beat` changes with each renewal, which shows others
+    that the holder lives.
+
+    `place`: names the host, its boot and its PID namespace; a process of the same `place` can check `pid` at once.
+    """
+
+    who: str
+    token: str
+    place: str
+    pid: int
+    beat: int = 0
+    progress: Progress | None = None
+
+
+class Paused(Struct, frozen=True):
+    """Where a partition waits for room. `limit`: the setting; its default is for entries of earlier releases."""
+
+    offset: int
+    limit: str = "PARKED_MAX"

@@ -9,22 +9,41 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from projector.readmodel.schema.columns import SLICES
+
+# The version of the read model: fold, record, row and indexes. Each version has generations of its own.
+VERSION = 8
+
 LIVE = "og:live"
 
-# One sorted set each, scored by the field. All scores of `id` are 0, so its order is the byte order of ids.
-SORT_FIELDS = ("created_at", "updated_at", "total", "seller_count", "display_id", "id")
-# Bit slices of each field, one bitmap each: see buckets.lua, also for those of ids.
-SLICES = {"created_at": 49, "updated_at": 49, "total": 44, "seller_count": 10, "display_id": 53}
-ID_SLICES = 256
+# What lists can be sorted by: the columns, see columns.py. Only that of created_at has a sorted set, too.
+SORT_FIELDS = tuple(SLICES)
 # One sorted set for each value, scored by the group's created_at in milliseconds.
-VALUE_FIELDS = ("customer_id", "seller_id", "status", "sales_channel_id")
+VALUE_FIELDS = (
+    *("customer_id", "seller_id", "status", "sales_channel_id"),
+    *("payment_status", "fulfillment_status", "currency_code"),
+)
+# Those whose values a list can count. Customers are too many, and each has few groups.
+FACET_FIELDS = tuple(field for field in VALUE_FIELDS if field != "customer_id")
 
-# Lines in one chunk of text: see lines.lua.
-LINES = 128
+# Names without the shard's prefix.
+CREATED = "by:created_at"
+LISTED = "bits:all"
+NUMBERED = "bits:has:display_id"
 
 
-class Generation(Struct, frozen=True):
+def slice_name(sort_field: str, k: int) -> str:
+    return f"bits:by:{sort_field}:{k}"
+
+
+def values_name(facet_field: str) -> str:
+    return f"values:{facet_field}"
+
+
+class Generation(Struct, frozen=True, omit_defaults=True):
     """A full set of keys. `version` is the version of the read model, of the code that wrote it.
+
+    `personal_data`: whether it holds e-mail addresses and names, and the payload of parked records.
 
     `nonce` distinguishes generations of one number, as after Redis was cleared. With one nonce, equal positions mean
     equal content.
@@ -34,6 +53,7 @@ class Generation(Struct, frozen=True):
     shards: Annotated[int, Meta(ge=1)]
     version: int
     nonce: str = ""
+    personal_data: bool = True
 
     def keys(self, shard: int) -> "Keys":
         return Keys(f"og:{{{self.number}.{shard}}}:")
@@ -49,21 +69,23 @@ class Keys:
     """The key names of one shard."""
 
     __slots__ = (
+        "builders",
+        "changed",
+        "created",
         "discarded",
         "diverged",
-        "edited",
         "end",
         "end_at",
         "last",
         "meta",
         "note",
         "ordinal",
+        "ordinals",
         "parked",
         "position",
         "prefix",
-        "rest",
+        "record",
         "row",
-        "state",
         "stored",
         "tally",
         "text",
@@ -73,12 +95,14 @@ class Keys:
         self.prefix = prefix
         self.meta = prefix + "meta"
         self.note = prefix + "note"
-        self.row = prefix + "row"
-        self.rest = prefix + "rest"
-        self.state = prefix + "state"
-        self.text = prefix + "text"
-        self.edited = prefix + "edited"
         self.ordinal = prefix + "ordinal"
+        self.ordinals = prefix + "ordinals"
+        self.record = prefix + "record"
+        self.row = prefix + "row"
+        self.text = prefix + "text"
+        self.builders = prefix + "builders"
+        self.changed = prefix + "changed"
+        self.created = prefix + CREATED
         self.position = prefix + "position"
         self.last = prefix + "last"
         self.end = prefix + "end"
@@ -100,15 +124,24 @@ class Keys:
     @property
     def listed(self) -> str:
         """The bitmap of the listed groups; each slice is about as large."""
-        return self.prefix + "bits:all"
+        return self.prefix + LISTED
 
     @property
-    def id_slices(self) -> list[str]:
-        """Most do not exist: ids have a common prefix, and some bits of a byte never differ."""
-        return [f"{self.prefix}bits:by:id:{k}" for k in range(ID_SLICES)]
+    def numbered(self) -> str:
+        """The bitmap of the groups that have a display_id."""
+        return self.prefix + NUMBERED
 
-    def by(self, sort_field: str) -> str:
-        return f"{self.prefix}by:{sort_field}"
+    def slices(self, sort_field: str) -> list[str]:
+        """The bitmaps of a column, the lowest bit first. One that does not exist is all zero; most never do."""
+        return [self.prefix + slice_name(sort_field, k) for k in range(SLICES[sort_field])]
 
     def of(self, value_field: str, value: str) -> str:
         return f"{self.prefix}of:{value_field}:{value}"
+
+    def values(self, facet_field: str) -> str:
+        """The values of the field, each with the number of its groups."""
+        return self.prefix + values_name(facet_field)
+
+    def bits_of(self, value_field: str, value: str) -> str:
+        """The bitmap of the groups in `of(value_field, value)`, once these have been many."""
+        return f"{self.prefix}bits:of:{value_field}:{value}"

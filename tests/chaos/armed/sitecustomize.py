@@ -6,7 +6,7 @@ itself contains no code for fail points.
     FAIL_HOW  `kill` (SIGKILL) or `stop` (SIGSTOP); default `kill`
     FAIL_LOG  a file that gets a line per commit, such as `17 STORED`: process id and outcome
     SESSION_MS, METADATA_MS  Kafka's time limits, shorter for a test
-    BATCH_RECORDS, WINDOW_RECORDS, PART_GROUPS  sizes of a commit, a window of a replay, and a part of it, so that few
+    BATCH_RECORDS, WINDOW_RECORDS, PART_ARGUMENTS  sizes of a commit, a window of a build, and a part of it, so that few
                             events make many
 """
 
@@ -20,15 +20,22 @@ from typing import Any
 POINTS = {
     # The live path.
     "ask": ("projector.store.redis", "Store", "start_load"),
-    "load": ("projector.store.pending", "PendingLoad", "states"),
+    "load": ("projector.store.pending", "PendingLoad", "groups"),
+    "reserve": ("projector.store.ordinals", "Ordinals", "reserve"),
     "fold": ("projector.pipeline", None, "project"),
-    "send": ("projector.store.pending", "PendingCommit", "_send"),
+    "send": ("projector.store.redis", "Store", "commit"),
     "answer": ("projector.store.pending", "PendingCommit", "outcome"),
     "mark": ("events.logs.kafka.subscription", "KafkaSubscription", "mark"),
-    # A builder, beside ask, load, send and answer.
-    "build-fold": ("projector.rebuild.builder", None, "project"),
+    # A builder, beside ask and load.
+    "build-fold": ("projector.rebuild.shard", None, "project"),
+    "build-reserve": ("projector.rebuild.books", "Books", "reserve"),
+    "plan": ("projector.rebuild.books", "Books", "plan"),
+    "part": ("projector.rebuild.books", "Books", "part"),
+    "finish": ("projector.rebuild.books", "Books", "finish"),
     # The process that runs the steps of a replay.
     "workers": ("projector.replay.replay", None, "run_workers"),
+    "bitmaps": ("projector.replay.replay", None, "write_value_bitmaps"),
+    "close": ("projector.replay.replay", None, "close_books"),
     "compare": ("projector.replay.replay", None, "compare_generations"),
     "seal": ("projector.store.redis", "Store", "seal"),
     "pointer": ("projector.store.catalogue", "Catalogue", "point"),
@@ -41,7 +48,7 @@ CONSTANTS = {
     "METADATA_MS": ("events.logs.kafka.subscription", "METADATA_AGE_MAX_MS"),
     "BATCH_RECORDS": ("projector.batches", "BATCH_RECORDS_MAX"),
     "WINDOW_RECORDS": ("projector.rebuild.windows", "WINDOW_RECORDS"),
-    "PART_GROUPS": ("projector.rebuild.parts", "PART_GROUPS"),
+    "PART_ARGUMENTS": ("projector.rebuild.commands", "PART_ARGUMENTS"),
 }
 
 Call = Callable[..., Any]

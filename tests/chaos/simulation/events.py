@@ -20,6 +20,17 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "cart_id": ("cart_1", "cart_2", None),
     "order_group_display_id": (1, 7, None),
     "deleted_at": (None, None, TIMES[3]),
+    "order_group_created_at": (*TIMES[:2], None),
+    "order_group_customer_id": ("cus_1", "cus_2", None),
+    "payment_status": ("captured", "not_paid", None),
+    "fulfillment_status": ("shipped", "delivered", None),
+    "canceled_at": (TIMES[2], None),
+    "custom_display_id": ("A-1", None),
+    "seller_name": ("Anna", "Bert", None),
+    "email": ("ada@example.com", None),
+    "customer_name": ("Ada Byron", None),
+    "customer_first_name": ("Ada", None),
+    "customer_last_name": ("Byron", None),
 }
 REQUIRED = ("created_at", "seller_id", "status", "total")
 
@@ -27,9 +38,9 @@ _BAD = [bad for bad in poison.POISON if len(bad.value or b"") < 1000]
 
 
 class Events:
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, groups: int | None = None) -> None:
         self._chance = chance
-        self._groups = chance.randint(1, 6)
+        self.groups = groups or chance.randint(1, 6)
         self._past: list[tuple[oracle.Event | None, Entry]] = []
 
     def next(self) -> tuple[oracle.Event | None, Entry]:
@@ -50,7 +61,7 @@ class Events:
 
     def _event(self) -> dict[str, Any]:
         chance = self._chance
-        group = chance.randrange(self._groups)
+        group = chance.randrange(self.groups)
         is_created = chance.random() < 0.6
         data: dict[str, Any] = {
             "id": f"order_{group}_{chance.randrange(3)}",

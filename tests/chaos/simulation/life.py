@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
@@ -14,11 +14,13 @@ import msgspec
 from events.errors import LogDiverged, LogGap
 from events.logs.log import Partition, Record
 from projector.run import Projector
+from tests import readmodel
 from tests.chaos.ledger import Ledger
 from tests.chaos.simulation.events import Events
 from tests.chaos.simulation.log import SimulatedLog, Topic
+from tests.chaos.simulation.reading import Reader
 from tests.chaos.simulation.redis import Alone, Server, SimulatedStore
-from tests.chaos.simulation.store import Memory, Request
+from tests.chaos.simulation.store import Memory
 from tests.chaos.simulation.world import Process, World
 
 # How long faults happen, and the longest lag after that, in seconds.
@@ -61,8 +63,9 @@ def simulated() -> Iterator[None]:
     chance = SimpleNamespace(uniform=lambda low, high: _current[-1].chance.uniform(low, high))
     with (
         # Groups count as large, so that some batches take several commits.
-        patch("projector.batches.COMMIT_STATE_BYTES_MAX", 500),
-        patch("projector.pipeline.request", Request),
+        patch("projector.batches.COMMIT_RECORD_BYTES_MAX", 500),
+        # Few groups are many, so that values get bitmaps.
+        patch("tests.chaos.simulation.store.BROAD_GROUPS_MIN", 3),
         patch("projector.run.time", clock),
         patch("projector.retry.random", chance),
         patch("projector.run.log", silent),
@@ -129,6 +132,7 @@ class Life:
         faults = (
             *(self.kill, self.pause, self.redis_away, self.lose_writes),
             *(self.log_away, self.come_or_go, self.flake, self.tear, self.empty_at_start, self.switch),
+            self.lose_reservations,
         )
         at_s = start_s
         for number in range(chance.randint(2, 9)):
@@ -233,7 +237,8 @@ class Life:
         self.until(self.world.now_s + self.world.chance.uniform(0, 0.5))
         if self.world.chance.random() < 0.7:
             for before, after in zip(closed, shards, strict=True):
-                before.meta = after.meta
+                # Ordinals may be reserved: to no end.
+                before.meta, before.ordinals = after.meta, after.ordinals
             assert closed == shards, "written after it was closed"
             self.server.made += 1
             memory.live = msgspec.structs.replace(live, number=live.number + 1, nonce=f"simulated-{self.server.made}")
@@ -261,17 +266,32 @@ class Life:
         """Makes commands of commits fail, for a while."""
         self.server.tearing = self.world.chance.choice((0.0, 0.1, 0.7))
 
+    def lose_reservations(self) -> None:
+        """Lets failovers lose reservations of ordinals alone, while new processes reserve some for new groups."""
+        self.server.forgetful = self.world.chance.choice((0.5, 1.0))
+        for _ in range(2):
+            self.start()
+        self.until(self.world.now_s + self.world.chance.uniform(0, 1.0))
+        self.events.groups += 10
+        for _ in range(self.world.chance.randint(8, 16)):
+            self.publish()
+
     def add_partition(self) -> None:
         self.topic.add_partition()
 
     # Checks.
 
+    def found(self) -> readmodel.ReadModel:
+        """Reads the live generation. Raises AssertionError where its parts do not fit each other."""
+        memory = self.server.memory
+        number, shards = (memory.live.number, memory.live.shards) if memory.live else (0, 0)
+        return readmodel.read(cast(Any, Reader(memory)), number, shards)
+
     def check_now(self) -> None:
         """Checks at any time that readers see what the log has up to the positions."""
         memory = self.server.memory
         if memory.is_level():
-            found = memory.found()
-            self.ledger.check(found, complete=False)
+            self.ledger.check(self.found(), complete=False)
             self.happened["check_now"] += 1
 
     def on_mark(self, partition: Partition, offset: int) -> None:
@@ -291,6 +311,7 @@ class Life:
     def calm(self) -> None:
         now_s = self.world.now_s
         self.server.down_until_s = self.topic.down_until_s = self.server.flaky = self.server.tearing = 0.0
+        self.server.forgetful = 0.0
         for process in self.world.alive():
             process.paused_until_s = now_s
         if all(process.stopping for process in self.world.alive()) and not self._to_start_s:
@@ -301,7 +322,7 @@ class Life:
         end_s = self.world.now_s + LAG_S
         assert self.until(end_s, self.is_complete), f"lags after {LAG_S} s"
         self.until(self.world.now_s + LATE_S)
-        self.ledger.check(self.server.memory.found())
+        self.ledger.check(self.found())
         # Some processes may still wait for a lost answer.
         is_published = self.until(self.world.now_s + 2 * END_AGE_MAX_S, lambda: self._published_end() == self._end())
         assert is_published, "the published end of the log is wrong"
@@ -323,7 +344,7 @@ class Life:
             process.stopping = True
         assert self.until(self.world.now_s + LAG_S, lambda: not self.world.alive()), "does not stop"
         self._check_processes()
-        self.ledger.check(self.server.memory.found())
+        self.ledger.check(self.found())
 
     def end_of_the_log(self) -> None:
         """The log loses applied records: all processes must stop with an error, and leave Redis unchanged."""
@@ -353,7 +374,7 @@ class Life:
         diverged = any(isinstance(process.error, LogDiverged) for process in self.world.processes)
         assert diverged or (self.ending != "restored" and any(process.error for process in self.world.processes))
         assert bool(self.server.memory.diverged) == diverged, "the divergence is not published, or wrongly"
-        found = self.server.memory.found()
+        found = self.found()
         if self.ending == "retention":
             # A partition of one record has lost nothing.
             mistaken = [partition for partition in lost if found.positions.get(str(partition))]

@@ -15,15 +15,16 @@ from events.errors import LogUnavailable
 from events.logs.log import Loss, Polled, Position
 from projector.anchors import Anchors
 from projector.errors import StoreUnavailable
-from projector.fold.order import Order, merge
-from projector.fold.view import Entries
+from projector.fold.merge import merge
 from projector.pipeline import Pipeline
-from projector.project import Change
+from projector.project import Change, project
+from projector.readmodel.record.order import Order
 from projector.run import Projector
 from projector.store.commit import Advance, Outcome
 from tests.chaos.simulation.log import SimulatedSubscription
 from tests.chaos.simulation.redis import SimulatedCommit
-from tests.chaos.simulation.store import RECEIVED, Memory
+from tests.chaos.simulation.request import by, parsed
+from tests.chaos.simulation.store import Memory, Shard
 
 # Name -> a function that plants the bug until the stack is closed.
 PLANTS: dict[str, Callable[[ExitStack], None]] = {}
@@ -46,22 +47,23 @@ def together(*plants: Callable[[ExitStack], None]) -> Callable[[ExitStack], None
     return put
 
 
-def nothing(*_: object) -> None:
+def nothing(*_: object, **__: object) -> None:
     return None
 
 
-_elsewhere, _write_content = Memory.elsewhere, Memory.write_content
+_elsewhere, _content, _progress, _run = Memory.elsewhere, Memory.content, Memory.progress, Memory.run
 _outcome, _seek, _items_of = SimulatedCommit.outcome, SimulatedSubscription.seek, Pipeline._items_of
 
 
-def forget_the_note(self: Memory, part: Any, request: Any) -> None:
+def forget_the_note(self: Memory, part: Shard, arguments: Any, tear: Any = None) -> Outcome | None:
     """A half written commit is not completed."""
     part.note = None
+    return None
 
 
 def accept(wrong: Outcome) -> Callable[..., Outcome | None]:
-    def elsewhere(self: Memory, part: Any, advances: Any) -> Outcome | None:
-        found = _elsewhere(self, part, advances)
+    def elsewhere(self: Memory, part: Any, positions: Any) -> Outcome | None:
+        found = _elsewhere(self, part, positions)
         return None if found is wrong and "version" in part.meta else found
 
     return elsewhere
@@ -87,59 +89,97 @@ PLANTS["no generation check"] = plant((Memory, "closed", of_any_nonce))
 PLANTS["no check of the seal"] = plant((Memory, "closed", not_sealed))
 
 
-def in_two_calls(first: str, second: str) -> Callable[[ExitStack], None]:
-    """The script calls `first`; `second` is called later, unless the process dies before."""
-
-    def write(self: Memory, part: Any, request: Any) -> None:
-        getattr(self, first)(part, request.advances if first == "write_positions" else request.change)
+def in_two_calls(second: str) -> Callable[[ExitStack], None]:
+    """The script leaves out `second`, which is called later, unless the process dies before."""
+    whole = getattr(Memory, second)
 
     def outcome(self: SimulatedCommit) -> Outcome:
         found = _outcome(self)
         if found is Outcome.STORED:
             self._process.turn()
             memory, wire = self._server.memory, self._first
-            content = wire.request.advances if second == "write_positions" else wire.request.change
-            getattr(memory, second)(memory.shard(wire.generation, wire.shard), content)
+            part = memory.shard(wire.generation, wire.shard)
+            for step in whole(memory, part, memory.note(part, wire.arguments, parsed(wire.arguments))):
+                step()
         return found
 
-    return plant((Memory, "write", write), (SimulatedCommit, "outcome", outcome))
+    return plant((Memory, second, lambda *_: []), (SimulatedCommit, "outcome", outcome))
 
 
-PLANTS["position in a second call"] = in_two_calls("write_content", "write_positions")
-PLANTS["position in a first call"] = in_two_calls("write_positions", "write_content")
+PLANTS["position in a second call"] = in_two_calls("progress")
+PLANTS["position in a first call"] = in_two_calls("content")
 
 
-def without(**parts: Any) -> Callable[..., None]:
-    def write_content(self: Memory, part: Any, change: Change) -> None:
-        kept = {name: getattr(change, name) for name in change.__struct_fields__}
-        _write_content(self, part, Change(**{**kept, **parts}))
+def without(name: str, *keys: str) -> Callable[[ExitStack], None]:
+    """The script leaves out this command on keys that begin so."""
 
-    return write_content
+    def run(self: Memory, part: Shard, command: str, key: str, arguments: Any) -> None:
+        if command != name or not key.startswith(keys):
+            _run(self, part, command, key, arguments)
 
-
-PLANTS["a forgotten ZREM"] = plant((Memory, "write_content", without(remove={})))
-PLANTS["a forgotten HDEL"] = plant((Memory, "write_content", without(unlisted=[])))
-PLANTS["bad events are not parked"] = plant((Memory, "write_content", without(parked={})))
-PLANTS["bad events are not counted"] = plant((Memory, "write_content", without(tally={})))
+    return plant((Memory, "run", run))
 
 
-def set_count(self: Memory, part: Any, name: str, records: int) -> None:
-    if records or name.endswith(RECEIVED):
-        part.tally[name] = records
+PLANTS["a forgotten ZREM"] = without("ZREM", "")
+PLANTS["a forgotten HDEL"] = without("HDEL", "row")
+PLANTS["bad events are not parked"] = without("HSET", "parked")
+PLANTS["bad events are not counted"] = plant((Memory, "counted", lambda self, part, name, records: 0))
 
 
-PLANTS["each batch resets the counts of records"] = plant((Memory, "count", set_count))
+def without_bits(start: str) -> Callable[[ExitStack], None]:
+    """The script does not write bitmaps that begin so."""
+
+    def set_bits(self: Memory, part: Shard, bitmap: str, found: Any) -> None:
+        if not bitmap.startswith(start) or bitmap not in part.bits:
+            _set_bits(self, part, bitmap, found)
+
+    return plant((Memory, "set_bits", set_bits))
 
 
-def add_new_only(group_id: str, old: Entries, new: Entries, change: Change) -> None:
-    for index, score in new.items():
-        if index not in old:
-            change.add.setdefault(index, []).extend((score, group_id))
-    for index in old.keys() - new.keys():
-        change.remove.setdefault(index, []).append(group_id)
+_set_bits = Memory.set_bits
+PLANTS["a slice is not written"] = without_bits("bits:by:total")
+PLANTS["the bitmap of a value is not written once it is there"] = without_bits("bits:of:")
+PLANTS["texts are not written"] = plant((Memory, "splice", nothing))
 
 
-PLANTS["a score is not updated"] = plant(("projector.project", "_diff", add_new_only))
+def splice_alone(self: Memory, part: Shard, chunk: int, lines: Any) -> None:
+    """Other groups of the chunk are as the writer knew them: not there."""
+    part.hash("text").pop(str(chunk).encode(), None)
+    _splice(self, part, chunk, lines)
+
+
+_splice = Memory.splice
+PLANTS["a chunk of texts is written whole"] = plant((Memory, "splice", splice_alone))
+
+
+def set_count(self: Memory, part: Shard, name: str, records: int) -> int:
+    return records
+
+
+PLANTS["each batch resets the counts of records"] = plant((Memory, "counted", set_count))
+
+
+def add_new_only(self: Memory, part: Shard, command: str, key: str, arguments: Any) -> None:
+    if command == "ZADD":
+        known = part.zset(key)
+        arguments = [one for pair in by(2, arguments) if pair[1] not in known for one in pair]
+    _run(self, part, command, key, arguments)
+
+
+PLANTS["a score is not updated"] = plant((Memory, "run", add_new_only))
+
+
+def with_stale_index(before: Any, batch: Any, now: str | None = None) -> Change:
+    """What is known of the indexes stays as it was loaded."""
+    indexed = {group_id: known.indexed for group_id, known in before.items()}
+    change = project(before, batch, now)
+    for group_id, known in change.after.items():
+        known.indexed = indexed[group_id]
+    return change
+
+
+PLANTS["a flip is prepared from a stale entry"] = plant(("projector.pipeline", "project", with_stale_index))
+PLANTS["an ordinal is given twice"] = plant((Memory, "taken", nothing))
 
 
 def last_to_come_wins(order: Order, event: Any) -> bool:
@@ -161,8 +201,10 @@ PLANTS["deleted orders count"] = plant((Order, "counted", property(lambda order:
 def far_mark(self: Projector, subscription: Any) -> None:
     """Marks what is in flight."""
     self._marked_at_s = self._stop._process.world.now_s  # type: ignore[attr-defined]
-    starts = [self._pipeline._starts_of(shard) for shard in range(self._pipeline.generation.shards)]
-    subscription.mark({p: max(one.get(p) or 0 for one in starts) for p in self._pipeline.partitions})
+    reached = {partition: self._pipeline.highest(partition) for partition in self._pipeline.partitions}
+    for flight in self._pipeline._flights:
+        reached |= {partition: advance.stop for partition, advance in flight.projected.advances.items()}
+    subscription.mark(reached)
     with suppress(LogUnavailable, StoreUnavailable):
         self._store.publish_end(self._pipeline.generation, self._log.end())
 

@@ -1,18 +1,22 @@
 """The simulated store: one process's view of a server, through a network that loses requests and answers."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from events.logs.log import Partition
 from projector.anchors import Anchors
 from projector.errors import StoreUnavailable
-from projector.readmodel.schema.document import VERSION
+from projector.project import Stored
 from projector.readmodel.schema.generations import Listed
-from projector.readmodel.schema.keys import Generation
+from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store.commit import Outcome
-from tests.chaos.simulation.store import Memory, Request, Shard, Torn
+from projector.store.ordinals import Ordinals
+from projector.store.redis import Store
+from tests.chaos.simulation.request import Argument, encoded
+from tests.chaos.simulation.store import Memory, Shard, Torn
 from tests.chaos.simulation.world import World
 
 # How long a process waits for a lost answer, in seconds.
@@ -21,6 +25,8 @@ TIMEOUT_S = 2.0
 SNAPSHOTS_MAX = 6
 # One in so many commits makes a snapshot.
 SNAPSHOT = 5
+
+States = Mapping[str, Stored | None]
 
 
 class Turns(Protocol):
@@ -37,16 +43,18 @@ class Alone:
 class Wire:
     """A commit in the network. It may arrive although the process has stopped waiting for it."""
 
-    def __init__(self, generation: Generation, shard: int, request: Request) -> None:
+    def __init__(self, generation: Generation, shard: int, arguments: list[bytes]) -> None:
         self.generation = generation
         self.shard = shard
-        self.request = request
+        self.arguments = arguments
         self.outcome: Outcome | None = None
         self.is_torn = False
 
 
 class Server:
-    """`flaky`: probability that a request or an answer is lost; `tearing`: that a commit fails halfway."""
+    """`flaky`: probability that a request or an answer is lost; `tearing`: that a commit fails halfway; `forgetful`:
+    that a failover loses a reservation of ordinals, and nothing else.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -56,7 +64,10 @@ class Server:
         self.down_until_s = 0.0
         self.flaky = 0.0
         self.tearing = 0.0
+        self.forgetful = 0.0
         self.torn = 0
+        # Reservations that were lost alone.
+        self.forgotten = 0
         self.made = 0
         # The lease of a replay.
         self.replay: str | None = None
@@ -86,7 +97,7 @@ class Server:
             chance = self.world.chance
             tear = chance if self.tearing and chance.random() < self.tearing else None
             try:
-                wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.request, tear)
+                wire.outcome = self.memory.commit(wire.generation, wire.shard, wire.arguments, tear)
             except Torn:
                 wire.is_torn = True
                 self.torn += 1
@@ -106,17 +117,20 @@ class Server:
 class SimulatedStore:
     """Implements Store. The live generation is always open."""
 
+    known: Any = Store.known
+
     def __init__(self, server: Server, process: Turns) -> None:
         self._server = server
         self._process = process
         # It also implements the methods of Catalogue and Nodes that are used.
         self.catalogue = self.nodes = self
+        self.ordinals = Ordinals(cast(Any, self))
 
     def rewrite_files(self) -> list[str]:
         """Has no append-only files."""
         return []
 
-    def generation(self, shards: int = 1) -> Generation:
+    def generation(self, shards: int = 1, personal_data: bool = True) -> Generation:
         memory = self._server.memory
         while True:
             self._server.request(self._process)
@@ -192,6 +206,27 @@ class SimulatedStore:
     def of(self, key: str) -> "SimulatedStore":
         return self
 
+    def all(self) -> Sequence["SimulatedStore"]:
+        """Without masters, no memory is read."""
+        return ()
+
+    def eval(self, script: str, number: int, meta: str, ordinals: str, absent: str, count: int) -> int:
+        """Reserves ordinals, the one script that is sent so."""
+        server = self._server
+        server.request(self._process)
+        named = re.fullmatch(r"og:\{(\d+)\.(\d+)\}:ordinals", ordinals)
+        assert named
+        part = server.memory.shards.get((int(named[1]), int(named[2])), Shard())
+        if "version" not in part.meta:
+            return count
+        reserved = part.ordinals + count
+        if server.forgetful and server.world.chance.random() < server.forgetful:
+            server.forgotten += 1
+        else:
+            part.ordinals = reserved
+        server.lose(self._process)
+        return reserved
+
     def hmget(self, key: str, names: Sequence[str]) -> list[None]:
         self._server.request(self._process)
         return [None] * len(names)
@@ -199,6 +234,9 @@ class SimulatedStore:
     def hlen(self, key: str) -> int:
         self._server.request(self._process)
         return 0
+
+    def scard(self, key: str) -> int:
+        return self.hlen(key)
 
     def listed(self) -> list[Listed]:
         self._server.request(self._process)
@@ -226,28 +264,27 @@ class SimulatedStore:
         self._server.request(self._process)
         self._server.memory.diverged.difference_update(map(str, partitions))
 
-    def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
-        return self.start_load(generation, shard, group_ids).states()
+    def load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> States:
+        return self.start_load(generation, shard, group_ids).groups()
 
     def start_load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> "SimulatedLoad":
         return SimulatedLoad(self._server, self._process, partial(self._load, generation, shard, group_ids))
 
-    def _load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> Mapping[str, bytes | None]:
+    def _load(self, generation: Generation, shard: int, group_ids: Sequence[str]) -> States:
         return self._server.memory.load(generation, shard, group_ids)
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> "SimulatedCommit":
-        assert isinstance(request, Request)
-        return SimulatedCommit(self._server, self._process, Wire(generation, shard, request))
+    def commit(self, generation: Generation, shard: int, request: Sequence[Argument]) -> "SimulatedCommit":
+        return SimulatedCommit(self._server, self._process, Wire(generation, shard, encoded(request)))
 
 
 class SimulatedLoad:
     """Implements PendingLoad. The server answers at once, or only when the process waits for the answer."""
 
-    def __init__(self, server: Server, process: Turns, load: Callable[[], Mapping[str, bytes | None]]) -> None:
+    def __init__(self, server: Server, process: Turns, load: Callable[[], States]) -> None:
         self._server = server
         self._process = process
         self._load = load
-        self._states: Mapping[str, bytes | None] | None = None
+        self._states: States | None = None
         self._restarts = 0
         if server.world.chance.random() < 0.5:
             with suppress(StoreUnavailable):
@@ -257,7 +294,7 @@ class SimulatedLoad:
         self._server.request(self._process)
         self._states, self._restarts = self._load(), self._server.restarts
 
-    def states(self) -> Mapping[str, bytes | None]:
+    def groups(self) -> States:
         if self._restarts != self._server.restarts:
             # The connection is lost.
             self._states = None
@@ -286,7 +323,7 @@ class SimulatedCommit:
 
     def _send(self) -> None:
         self._server.request(self._process)
-        self._wire = Wire(self._first.generation, self._first.shard, self._first.request)
+        self._wire = Wire(self._first.generation, self._first.shard, self._first.arguments)
         self._server.wires.append(self._wire)
 
     def outcome(self) -> Outcome:

@@ -1,56 +1,86 @@
-"""The simulated read model in memory: does what commit.lua does, from a Change.
+"""The simulated read model in memory: does to a shard what commit.lua does, from the arguments of that script.
 
 `tests/chaos/test_store.py` compares it with real servers: it must not be more forgiving.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from hashlib import sha1
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from events.logs.log import Partition
-from projector.anchors import Anchors
-from projector.project import Change
-from projector.readmodel.schema.document import VERSION
-from projector.readmodel.schema.keys import Generation
-from projector.store.commit import Advance, Outcome
-from projector.store.commit import request as packed
-from tests.chaos.ledger import Found
+from projector.anchors import Anchors, unpacked
+from projector.project import Stored
+from projector.readmodel.schema.keys import VERSION, Generation
+from projector.store.commit import Outcome
+from tests.chaos.simulation.request import Bits, Request, by, parsed
+from tests.fields import FACET_FIELDS
 
 REVISION_BYTES = 8
-RECEIVED = "received"
+BROAD_GROUPS_MIN = 1024
+LINES = 128
+CHANGES_MAX = 4096
 
-
-class Request(list[str | bytes]):
-    """A request as encoded for Redis, with the change and the advances it was made of."""
-
-    def __init__(self, change: Change, advances: Mapping[Partition, Advance]) -> None:
-        super().__init__(packed(change, advances))
-        self.change = change
-        self.advances = dict(advances)
+Positions = Sequence[tuple[str, int, int]]
+Step = Callable[[], None]
 
 
 class Torn(Exception):
     """A command of a commit has failed."""
 
 
+class Note(NamedTuple):
+    """A commit that is decided: its arguments, and what it depends on beside them, as absolute values."""
+
+    arguments: list[bytes]
+    request: Request
+    tally: dict[str, int]
+    redriven: int
+    # The entry of `changed`, and its score.
+    change: tuple[bytes, float] | None
+
+
 class Shard(Struct):
+    """The keys of a shard, by name without prefix. `numbers`: position and tally."""
+
     meta: dict[str, str] = field(default_factory=dict)
     position: dict[str, int] = field(default_factory=dict)
-    last: dict[str, Anchors] = field(default_factory=dict)
-    state: dict[str, bytes] = field(default_factory=dict)
-    row: dict[str, bytes] = field(default_factory=dict)
-    rest: dict[str, bytes] = field(default_factory=dict)
-    entries: dict[tuple[str, str], float] = field(default_factory=dict)
-    parked: dict[str, bytes] = field(default_factory=dict)
     tally: dict[str, int] = field(default_factory=dict)
+    ordinals: int = 0
+    hashes: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+    sets: dict[str, dict[bytes, float]] = field(default_factory=dict)
+    bits: dict[str, bytearray] = field(default_factory=dict)
     # A half written commit.
-    note: "Request | None" = None
+    note: Note | None = None
 
     def copy(self) -> "Shard":
-        """Copies all that is changed in place."""
-        names = [name for name in self.__struct_fields__ if name != "note"]
-        return Shard(**{name: dict(getattr(self, name)) for name in names}, note=self.note)
+        return Shard(
+            dict(self.meta),
+            dict(self.position),
+            dict(self.tally),
+            self.ordinals,
+            {name: dict(fields) for name, fields in self.hashes.items()},
+            {name: dict(members) for name, members in self.sets.items()},
+            {name: bytearray(bits) for name, bits in self.bits.items()},
+            self.note,
+        )
+
+    def fields(self, name: str) -> Mapping[bytes, bytes]:
+        return self.hashes.get(name, {})
+
+    def hash(self, name: str) -> dict[bytes, bytes]:
+        """For writing."""
+        return self.hashes.setdefault(name, {})
+
+    def members(self, name: str) -> Mapping[bytes, float]:
+        return self.sets.get(name, {})
+
+    def zset(self, name: str) -> dict[bytes, float]:
+        """For writing."""
+        return self.sets.setdefault(name, {})
 
 
 class Memory:
@@ -79,48 +109,25 @@ class Memory:
         return self.shards.setdefault((generation.number, shard), Shard())
 
     def commit(
-        self, generation: Generation, shard: int, request: Request, tear: random.Random | None = None
+        self, generation: Generation, shard: int, arguments: list[bytes], tear: random.Random | None = None
     ) -> Outcome:
-        """`tear`: if the commit is written, one of its commands fails, at random. Raises Torn."""
-        part = self.shards.get((generation.number, shard), Shard())
-        outcome = self.closed(generation, part) or self.redo(part, request) or self.refusal(generation, part, request)
+        """`tear`: if anything is written, one of the commands fails, at random. Raises Torn."""
+        part, request = self.shards.get((generation.number, shard), Shard()), parsed(arguments)
+        outcome = self.closed(generation, part) or self.redo(part, arguments, tear) or self.refusal(part, request)
         if outcome is None:
-            part = self.shard(generation, shard)
-            if tear is not None:
-                self.tear(part, request, tear)
-            self.write(part, request)
+            self.write(part, self.note(part, arguments, request), tear)
             outcome = Outcome.STORED
         self.outcomes[outcome] += 1
         return outcome
 
-    def tear(self, part: Shard, request: Request, chance: random.Random) -> None:
-        """Leaves positions and tallies unwritten: they come last, and tallies are absolute values."""
-        whole = part.copy()
-        self.write(whole, request)
-        for name in ("state", "row", "rest", "parked"):
-            if chance.random() < 0.5:
-                setattr(part, name, getattr(whole, name))
-        for entry in sorted(part.entries.keys() | whole.entries.keys()):
-            if chance.random() < 0.5:
-                part.entries.pop(entry, None)
-                part.entries.update({entry: whole.entries[entry]} if entry in whole.entries else {})
-        part.note = request
-        raise Torn
-
-    def redo(self, part: Shard, request: Request | None) -> Outcome | None:
+    def redo(self, part: Shard, arguments: list[bytes] | None, tear: random.Random | None = None) -> Outcome | None:
         note = part.note
         if note is None:
             return None
-        self.write(part, note)
-        part.note = None
-        return Outcome.STORED if request is note else Outcome.FINISHED
+        self.write(part, note, tear)
+        return Outcome.STORED if arguments == note.arguments else Outcome.FINISHED
 
-    def refusal(self, generation: Generation, part: Shard, request: Request) -> Outcome | None:
-        return (
-            self.closed(generation, part)
-            or self.elsewhere(part, request.advances)
-            or self.changed(part, request.change)
-        )
+    # Checks, in their order.
 
     def closed(self, generation: Generation, part: Shard) -> Outcome | None:
         meta = part.meta
@@ -129,53 +136,159 @@ class Memory:
         is_other = meta["version"] != str(VERSION) or meta.get("nonce", generation.nonce) != generation.nonce
         return Outcome.SEALED if is_other or "sealed" in meta else None
 
-    def elsewhere(self, part: Shard, advances: Mapping[Partition, Advance]) -> Outcome | None:
-        stored = [part.position.get(str(partition), -1) for partition in advances]
-        starts = [-1 if advance.start is None else advance.start for advance in advances.values()]
+    def refusal(self, part: Shard, request: Request) -> Outcome | None:
+        return (
+            self.elsewhere(part, request.positions)
+            or self.gone(part, request.unparked)
+            or self.taken(part, request)
+            or self.changed(part, request)
+        )
+
+    def elsewhere(self, part: Shard, positions: Positions) -> Outcome | None:
+        stored = [part.position.get(name, -1) for name, _, _ in positions]
+        starts = [start for _, start, _ in positions]
         if "version" not in part.meta or any(at < start for at, start in zip(stored, starts, strict=True)):
             return Outcome.BEHIND
-        if advances and stored == [advance.stop for advance in advances.values()]:
+        if positions and stored == [stop for _, _, stop in positions]:
             return Outcome.ALREADY
         return None if stored == starts else Outcome.AHEAD
 
-    def changed(self, part: Shard, change: Change) -> Outcome | None:
-        for group_id, revision in change.expected.items():
-            if part.state.get(group_id, b"")[:REVISION_BYTES] != revision:
+    def gone(self, part: Shard, unparked: Sequence[str]) -> Outcome | None:
+        left = [name for name in unparked if name.encode() in part.fields("parked")]
+        if len(left) == len(unparked):
+            return None
+        return Outcome.CHANGED if left else Outcome.ALREADY
+
+    def taken(self, part: Shard, request: Request) -> Outcome | None:
+        ids, records = part.fields("ordinal"), part.fields("record")
+        new = [(group_id, member) for group_id, member, revision in request.groups if not revision]
+        return Outcome.TAKEN if any(i not in ids and member in records for i, member in new) else None
+
+    def changed(self, part: Shard, request: Request) -> Outcome | None:
+        for group_id, member, revision in request.groups:
+            at = part.fields("ordinal").get(group_id)
+            if at != (member if revision else None) or (
+                revision and part.fields("record").get(member, b"")[:REVISION_BYTES] != revision
+            ):
                 return Outcome.CHANGED
         return None
 
-    def write(self, part: Shard, request: Request) -> None:
-        self.write_positions(part, request.advances)
-        self.write_content(part, request.change)
+    # Writes.
 
-    def write_positions(self, part: Shard, advances: Mapping[Partition, Advance]) -> None:
-        part.position.update({str(partition): advance.stop for partition, advance in advances.items()})
-        part.last.update({str(partition): advance.last for partition, advance in advances.items() if advance.last})
+    def note(self, part: Shard, arguments: list[bytes], request: Request) -> Note:
+        return Note(
+            arguments,
+            request,
+            {name: self.counted(part, name, records) for name, records in request.tally.items()},
+            part.position.get("redriven", 0) + request.is_redriven,
+            self.next_change(part, request),
+        )
 
-    def write_content(self, part: Shard, change: Change) -> None:
-        part.state.update(change.state)
-        part.row.update(change.row)
-        part.rest.update(change.rest)
-        part.parked.update(change.parked)
-        for group_id in change.unlisted:
-            part.row.pop(group_id, None)
-            part.rest.pop(group_id, None)
-        for index, ids in change.remove.items():
-            for group_id in ids:
-                part.entries.pop((index, group_id), None)
-        for index, members in change.add.items():
-            for score, member in zip(members[::2], members[1::2], strict=True):
-                part.entries[index, str(member)] = float(score)
-        for partition, size in change.parked_bytes.items():
-            self.count(part, f"{partition}:parked_bytes", size)
-        for partition, fates in change.tally.items():
-            for fate, records in fates.items():
-                self.count(part, f"{partition}:{fate}", records)
-            self.count(part, f"{partition}:{RECEIVED}", sum(fates.values()))
+    def counted(self, part: Shard, name: str, records: int) -> int:
+        return part.tally.get(name, 0) + records
 
-    def count(self, part: Shard, name: str, records: int) -> None:
-        if records or name.endswith(RECEIVED):
-            part.tally[name] = part.tally.get(name, 0) + records
+    def next_change(self, part: Shard, request: Request) -> tuple[bytes, float] | None:
+        if not request.changed:
+            return None
+        last, number = max(part.members("changed").items(), key=lambda pair: pair[1], default=(b"0::", 0.0))
+        digest = sha1(last.split(b":", 2)[1] + request.content.encode()).hexdigest()[:16]
+        return b"%d:%s:%s" % (number + 1, digest.encode(), request.changed), number + 1
+
+    def write(self, part: Shard, note: Note, tear: random.Random | None = None) -> None:
+        steps = [*self.content(part, note), *self.progress(part, note)]
+        if tear is not None:
+            part.note = note
+            steps = steps[: tear.randrange(len(steps) + 1)]
+        for step in steps:
+            step()
+        if tear is not None:
+            raise Torn
+        part.note = None
+
+    def content(self, part: Shard, note: Note) -> list[Step]:
+        request = note.request
+        given = {group_id: member for group_id, member, revision in request.groups if not revision}
+        steps: list[Step] = [partial(part.hash("ordinal").update, given)]
+        steps.append(partial(self.raise_ordinals, part, request.ordinals_end))
+        steps.append(partial(self.run, part, "HDEL", "parked", [name.encode() for name in request.unparked]))
+        steps += [partial(self.run, part, name, key, arguments) for name, key, arguments in request.commands]
+        steps += [partial(self.set_bits, part, bitmap, found) for bitmap, found in request.bits]
+        steps += self.value_bits(part, request)
+        steps += [partial(self.splice, part, chunk, lines) for chunk, lines in request.texts]
+        steps.append(partial(self.log_change, part, note.change))
+        return steps
+
+    def progress(self, part: Shard, note: Note) -> list[Step]:
+        positions = {name: stop for name, _, stop in note.request.positions}
+        if note.redriven:
+            positions["redriven"] = note.redriven
+        return [partial(part.tally.update, note.tally), partial(part.position.update, positions)]
+
+    def raise_ordinals(self, part: Shard, end: int) -> None:
+        part.ordinals = max(part.ordinals, end)
+
+    def run(self, part: Shard, name: str, key: str, arguments: Sequence[bytes]) -> None:
+        match name:
+            case "HSET":
+                part.hash(key).update(by(2, arguments))
+            case "HDEL":
+                for one in arguments:
+                    part.hash(key).pop(one, None)
+            case "ZADD":
+                part.zset(key).update((member, float(score)) for score, member in by(2, arguments))
+            case "ZREM":
+                for one in arguments:
+                    part.zset(key).pop(one, None)
+            case _:
+                raise AssertionError(f"a commit has the command {name}")
+
+    def set_bits(self, part: Shard, bitmap: str, found: Iterable[Bits]) -> None:
+        bits = part.bits.setdefault(bitmap, bytearray())
+        for first, number, value in found:
+            bits.extend(bytes(max(0, (first + number + 7) // 8 - len(bits))))
+            for i in range(number):
+                byte, bit = divmod(first + i, 8)
+                mask = 128 >> bit
+                bits[byte] = bits[byte] | mask if value >> (number - 1 - i) & 1 else bits[byte] & ~mask
+
+    def value_bits(self, part: Shard, request: Request) -> list[Step]:
+        """One bitmap at most is made by a commit."""
+        made: list[str] = []
+
+        def write(name: str, found: list[Bits]) -> None:
+            bitmap = f"bits:{name}"
+            if bitmap in part.bits:
+                self.set_bits(part, bitmap, found)
+            elif not made and len(part.members(name)) >= BROAD_GROUPS_MIN:
+                made.append(name)
+                self.set_bits(part, bitmap, [(int.from_bytes(member, "big"), 1, 1) for member in part.members(name)])
+
+        counts = [partial(self.count_groups, part, name) for name, _ in request.values]
+        return [*(partial(write, name, found) for name, found in request.values), *counts]
+
+    def count_groups(self, part: Shard, name: str) -> None:
+        """The number of groups of a value, none if it has none; only of fields that are counted."""
+        _, field, value = name.split(":", 2)
+        if field in FACET_FIELDS:
+            counts = part.zset(f"values:{field}")
+            counts.pop(value.encode(), None)
+            if groups := len(part.members(name)):
+                counts[value.encode()] = float(groups)
+
+    def splice(self, part: Shard, chunk: int, places_and_lines: Sequence[bytes]) -> None:
+        field = str(chunk).encode()
+        lines = part.hash("text").get(field, b"\xff" * LINES).split(b"\xff")
+        for place, line in by(2, places_and_lines):
+            lines[int(place)] = line
+        part.hash("text")[field] = b"\xff".join(lines)
+
+    def log_change(self, part: Shard, change: tuple[bytes, float] | None) -> None:
+        if change is not None:
+            part.zset("changed")[change[0]] = change[1]
+            for member in sorted(part.zset("changed"), key=part.zset("changed").__getitem__)[:-CHANGES_MAX]:
+                del part.zset("changed")[member]
+
+    # Reads.
 
     def positions(self, generation: Generation, shard: int, partitions: Sequence[Partition]) -> list[int | None]:
         part = self.shards.get((generation.number, shard), Shard())
@@ -184,40 +297,23 @@ class Memory:
     def positions_and_anchors(
         self, generation: Generation, shard: int, partitions: Sequence[Partition]
     ) -> list[tuple[int | None, Anchors | None]]:
-        lasts = self.shards.get((generation.number, shard), Shard()).last
+        lasts = self.shards.get((generation.number, shard), Shard()).fields("last")
         return [
-            (at, last if (last := lasts.get(str(partition))) and last.position == at else None)
+            (at, unpacked(lasts.get(str(partition).encode()), at))
             for partition, at in zip(partitions, self.positions(generation, shard, partitions), strict=True)
         ]
 
+    def load(self, generation: Generation, shard: int, ids: Sequence[str]) -> dict[str, Stored | None]:
+        """As load.lua: a group that a half written commit has given an ordinal, but no record yet, is none."""
+        part, found = self.shards.get((generation.number, shard), Shard()), dict[str, Stored | None]()
+        for group_id in ids:
+            member = part.fields("ordinal").get(group_id.encode(), b"")
+            record = part.fields("record").get(member)
+            found[group_id] = Stored(int.from_bytes(member, "big"), record) if record else None
+        return found
+
     def is_of_another(self, generation: Generation, shard: int) -> bool:
         return self.shard(generation, shard).meta.get("nonce", generation.nonce) != generation.nonce
-
-    def load(self, generation: Generation, shard: int, ids: Sequence[str]) -> dict[str, bytes | None]:
-        part = self.shards.get((generation.number, shard), Shard())
-        return {group_id: part.state.get(group_id) for group_id in ids}
-
-    def found(self) -> Found:
-        """Returns the content of all shards of the live generation, as readers see it."""
-        found = Found({}, {}, {}, {}, {})
-        if self.live is None:
-            return found
-        documents: dict[str, bytes] = {}
-        entries: dict[tuple[str, str], float] = {}
-        positions: dict[str, int] = {}
-        tally: dict[str, int] = {}
-        parked: dict[str, bytes] = {}
-        for number in range(self.live.shards):
-            part = self.shards.get((self.live.number, number), Shard())
-            assert part.row.keys() == part.rest.keys()
-            documents |= {group_id: row[:-1] + part.rest[group_id] for group_id, row in part.row.items()}
-            entries |= part.entries
-            parked |= part.parked
-            for name, offset in part.position.items():
-                positions[name] = min(offset, positions.get(name, offset))
-            for name, records in part.tally.items():
-                tally[name] = tally.get(name, 0) + records
-        return Found(documents, entries, positions, tally, parked)
 
     def is_level(self) -> bool:
         """Whether all shards have the same positions, and none has a half written commit."""

@@ -6,20 +6,21 @@ from typing import Any
 from projector.readmodel.query import calls
 
 LOW, HIGH = -(10**9), 10**9
+# How sellers are counted.
+BY_VALUES = {"ROWS_AT_ONCE": 0, "ROWS_MAX": 0, "SELLERS_WORK": HIGH}
 WAYS: list[dict[str, int]] = [
-    # Member by member.
-    {"FEW_MEMBERS": HIGH, "PROBES_MAX": HIGH},
-    # Bitmaps; then one by one, or a list, or slices and a list, or slices and one by one.
-    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": HIGH},
-    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": HIGH},
-    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": 30, "PART_BYTES": 8},
-    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": 0, "LISTED_GROUPS": LOW, "PART_BYTES": 8},
-    # Bitmaps that are put together in many calls, while groups change; then as it likes.
-    {"FEW_MEMBERS": LOW, "AT_ONCE_MEMBERS": LOW, "SLICE_MEMBERS": LOW, "AGAIN_GROUPS": 8},
-    {"AT_ONCE_MEMBERS": HIGH, "INTERVAL_MEMBERS": LOW},
-    # Documents that are read after the list.
-    {"TOLD_ROWS": LOW},
-    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": 0, "TOLD_ROWS": LOW, "AT_ONCE_LISTED": LOW},
+    {"FEW_MEMBERS": HIGH, "LOOK_UPS": HIGH},
+    {"FEW_MEMBERS": HIGH, "LOOK_UPS": LOW},
+    # Masks; then a walk, or a list, or slices and a list, or slices alone.
+    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": HIGH, **BY_VALUES},
+    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": LOW, "LISTED_GROUPS": HIGH},
+    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": LOW, "LISTED_GROUPS": 30, **BY_VALUES},
+    {"FEW_MEMBERS": LOW, "WALKED_GROUPS": LOW, "LISTED_GROUPS": LOW},
+    # Masks that are prepared in many calls, while groups change.
+    {"FEW_MEMBERS": LOW, "WORK_AT_ONCE": -1, "WORK_OF_A_CALL": 0, "AGAIN_GROUPS": 8},
+    # Records that are read after the page, and sellers before it; then as it likes.
+    {"RECORD_BYTES": 64, "ROWS_AT_ONCE": 0, "SELLERS_WORK": LOW},
+    {},
 ]
 TURNS = cycle(WAYS)
 

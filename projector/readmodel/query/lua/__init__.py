@@ -1,4 +1,4 @@
 """The scripts that read, one file each; `scripts.py` puts them together and knows their digests.
 
-`parts/` has what several of them share; what the write side uses too is in `projector/readmodel/schema/`.
+`parts/` has what several of them share.
 """

@@ -1,19 +1,27 @@
--- Which groups are not as they were at some moment.
+-- Whether some groups are as they were as of a commit.
 --
---   EVALSHA <sha> 2 <position> <absent> <ordinals> <last> <change> <most>
+--   EVALSHA <sha> 2 <position> <absent> <commit> <digest> <members>
 --
--- position  hash        <topic>/<partition> -> next offset to apply
--- ordinal   sorted set  group id, scored by its ordinal
--- changed   sorted set  see bits.lua
+-- members  of the groups, joined
 --
--- ordinals, last, change  the moment: see changes.lua
--- most                    groups that are looked up
---
--- Answers the ids of those that came or changed since; nil where that is not known, or they are more. It is not known while
--- a commit is unfinished: documents may have been written, and not be told as changed.
+-- Answers 1 if none was changed since; 0 if one was, or that is not known: as while a commit is unfinished, whose
+-- records may have been written, and not be among the changes.
+local shard, changes = shard, changes
 
-if redis.call('HEXISTS', POSITION, 'unfinished') == 1 then
-  return false
+-- More groups are not compared.
+local CHANGES = 1000
+
+local changed, reached = changes.since(tonumber(ARGV[1]), ARGV[2], CHANGES)
+if not changed or reached ~= changes.newest() or redis.call('HEXISTS', shard.position, 'unfinished') == 1 then
+  return 0
 end
-local ids, _, is_all = changed_since(ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
-return is_all and ids or false
+local is_changed = {}
+for _, ordinal in ipairs(changed) do
+  is_changed[ordinal] = true
+end
+for at = 1, #ARGV[3], 4 do
+  if is_changed[struct.unpack('>I4', ARGV[3], at)] then
+    return 0
+  end
+end
+return 1

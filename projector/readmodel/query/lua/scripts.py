@@ -1,39 +1,37 @@
-"""The Lua scripts of the read side, put together from their parts."""
+"""The Lua scripts of the read side, assembled from modules."""
 
 from importlib.resources import files
-from pathlib import Path
 
-from projector.readmodel.client.script import Script
+from projector.readmodel.client.script import Script, assembled
 
 # Redis refuses any write in such a script. Known since Redis 7.0.
-READS = "#!lua flags=no-writes\n"
-# Bitmaps can only be combined into keys, and groups sorted in one; these are gone when the script ends. Not even a full
-# Redis need refuse that.
-COMBINES = "#!lua flags=allow-oom\n"
+READS = "#!lua flags=no-writes"
+# Bitmaps can only be combined into keys; these are gone when the script ends. Not even a full Redis need refuse that.
+COMBINES = "#!lua flags=allow-oom"
 
-_HERE = Path(__file__).parent
-_SCHEMA = files("projector.readmodel.schema")
-_BUCKETS, _LINES, _ONES = (
-    _SCHEMA.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("buckets", "lines", "ones")
-)
+_FOLDER = files(__package__)
 
 
-def _script(start: str, *names: str) -> Script:
-    """Of the last name is the script itself, of the others are the parts before it."""
-    *parts, own = names
-    paths = [*(_HERE / "parts" / f"{part}.lua" for part in parts), _HERE / f"{own}.lua"]
-    return Script(start + "\n".join(path.read_text(encoding="utf-8") for path in paths))
+def _script(start: str, script: str, *modules: str, **others: str) -> Script:
+    """`modules`: each after those that it uses. `others`: name -> the module that has it here, after those."""
+    named = {name: name for name in modules} | others
+    paths = {name: f"{'counts' if name in _COUNTS else 'parts'}/{file}" for name, file in named.items()}
+    return Script(assembled(start, _FOLDER, paths, script))
 
 
-_SHARD = ("keys", "changes")
-CHANGED = _script(READS, *_SHARD, "changed")
-SCAN = _script(READS, *_SHARD, "window", "scan")
-SEARCH = _script(READS + _LINES, "find", "search")
-_FILTERS = (*_SHARD, "window", "members", "mask", "slices", "sides")
-GATHER = _script(COMBINES + _BUCKETS, *_FILTERS, "gather")
-SELECT = _script(
-    COMBINES + _BUCKETS + _LINES + _ONES, "find", *_FILTERS, "gathered", "needle", "order", "views", "page", "select"
-)
+_COUNTS = ("facets", "sums", "histogram", "aggregates")
+_FILTERS = ("shard", "query", "changes", "masks", "slices", "rows", "filters")
+RANK = _script(READS, "rank", "shard", "query", "changes", "rows", "masks", "ranks", "steps", "answer")
+_LISTS = (*_FILTERS, "prepared", "needle", "ranks", "page", "after", *_COUNTS, "steps")
+COMBINE = _script(COMBINES, "combine", *_LISTS, "answer")
+# The groups themselves instead of a page of them.
+SELECT = _script(COMBINES, "combine", *_LISTS, answer="selected")
+PREPARE = _script(COMBINES, "prepare", *_FILTERS)
+REPAIR = _script(READS, "repair", *_FILTERS, "prepared")
+CHANGED = _script(READS, "changed", "shard", "changes")
+ROWS = _script(READS, "rows", "shard", "rows")
+SELLERS = _script(READS, "sellers", "shard", "rows")
 ONE = _script(READS, "one")
 END = _script(READS, "end")
-PLACES = _script(READS, "places")
+REFRESH = _script(READS, "refresh", "shard", "changes")
+SINCE = _script(READS, "since", "shard", "changes")

@@ -4,66 +4,95 @@ A rank is how many come before: in the list of a shard, or in the list of all.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from math import inf
+from operator import itemgetter
+from typing import cast
 
 from msgspec import Struct
 
-from projector.readmodel.query.calls import NO_PARTS, Window
+from projector.readmodel.query.calls import Window
+from projector.readmodel.query.mark import Mark, filters_of, generation_of, order_of
+from projector.readmodel.query.query import Query
+from projector.readmodel.schema.columns import SLICES, columns_of, row_json
 
-# Score, or -inf for what comes last in a descending order; id. In the order of lists if compared, or in the reverse.
-Place = tuple[float, bytes]
+# Value, ordinal, number of the shard. In the order of lists if compared, or in the reverse.
+Place = tuple[int | float, int, int]
 
 
-def place(score: float, group_id: bytes, rotated: bool) -> Place:
-    """`rotated`: what has the score +inf comes last."""
-    return (-inf if rotated and score == inf else score), group_id
+class Group(Struct, frozen=True, gc=False):
+    """A group of a page. `row`: the JSON object of the default fields. `record`: None if it was not read with it."""
+
+    shard: int
+    ordinal: int
+    row: bytes
+    record: bytes | None
 
 
 class Part(Struct, frozen=True):
-    """What one shard tells: how long its list is, and the places at `start`, `start + step`, ... of it, or near.
+    """What one shard returned: the length of its list, and the places at `start`, `start + step`, ... of it. In a walk,
+    the list is what comes after the mark.
 
-    `documents`: theirs, where every place was told; the ids, where documents are read afterwards.
+    `groups`: those at the places, if the step is 1.
     """
 
     count: int
     start: int
     step: int
     places: Sequence[Place]
-    documents: Sequence[bytes]
+    groups: Sequence[Group]
 
 
-def part(window: Window, reply: Sequence[object], *, rotated: bool) -> Part:
-    """`reply`: count, ids, scores and documents of window.lua. Where it has no documents, the ids stand for them."""
-    count, ids, scores, documents = reply
-    assert isinstance(count, int)
-    assert isinstance(ids, list)
-    assert isinstance(scores, list)
-    assert isinstance(documents, list)
-    if window.parts <= NO_PARTS:
-        documents = ids
-    places = [place(float(score), group_id, rotated) for score, group_id in zip(scores, ids, strict=True)]
-    return Part(count, min(window.start, count), window.step, places, documents)
+def part(query: Query, shard: int, window: Window, reply: Sequence[object]) -> Part:
+    """`reply`: as answer.lua has it."""
+    count, ordinals, rows = cast(tuple[int, list[int], list[bytes]], reply[1:4])
+    count -= passed(reply)
+    column = tuple(SLICES).index(query.sort)
+    last = -inf if query.descending else inf
+    places: list[Place] = []
+    for ordinal, row in zip(ordinals, rows, strict=True):
+        value = columns_of(row)[column]
+        places.append((last if value is None else value, ordinal, shard))
+    return Part(count, min(window.start, count), window.step, places, groups(shard, reply) if window.step == 1 else ())
 
 
-def merged(parts: Sequence[Part], offset: int, limit: int, *, descending: bool) -> list[bytes] | None:
-    """The documents of the page, or what stands for them; None where the parts do not show all of it, or not that it is
-    it.
-    """
+def passed(reply: Sequence[object]) -> int:
+    """Returns how many groups of a shard precede the page of a walk: see answer.lua."""
+    return cast(int, reply[8])
+
+
+def mark_at(query: Query, group: Group, reply: Sequence[object], generation: bytes) -> Mark:
+    """Returns the mark after a group of a page. `reply`: of its shard. `generation`: its unique name."""
+    ordinals, rows = cast(tuple[list[int], list[bytes]], reply[2:4])
+    columns = columns_of(rows[ordinals.index(group.ordinal)])
+    value = columns[tuple(SLICES).index(query.sort)]
+    return Mark(order_of(query), filters_of(query), generation_of(generation), value, group.ordinal, group.shard)
+
+
+def groups(shard: int, reply: Sequence[object]) -> list[Group]:
+    """`reply`: as answer.lua has it, of all groups at some ranks."""
+    ordinals, rows, records = cast(tuple[list[int], list[bytes], list[bytes]], reply[2:5])
+    found = zip_longest(ordinals, rows, records)
+    return [Group(shard, ordinal, row_json(row), record) for ordinal, row, record in found]
+
+
+def merged(parts: Sequence[Part], offset: int, limit: int, *, descending: bool) -> list[Group] | None:
+    """Returns the page; None where the parts do not show all of it, or not that it is it."""
     end = min(offset + limit, sum(part.count for part in parts))
     if end <= offset:
         return []
-    found: list[tuple[Place, bytes]] = []
+    found: list[tuple[Place, Group]] = []
     firsts, lasts = [], []
     for part in parts:
         more = part.start + len(part.places) < part.count
         if not part.places and (part.start or more):
             return None
-        found.extend(zip(part.places, part.documents, strict=True))
+        found.extend(zip(part.places, part.groups, strict=True))
         if part.start:
             firsts.append(part.places[0])
         if more:
             lasts.append(part.places[-1])
-    found.sort(reverse=descending)
+    found.sort(key=itemgetter(0), reverse=descending)
     places = [place for place, _ in found]
     # Only between what all parts show nothing is missing, so only there ranks are known.
     latest, earliest = (min, max) if descending else (max, min)
@@ -72,4 +101,4 @@ def merged(parts: Sequence[Part], offset: int, limit: int, *, descending: bool) 
     hidden = sum(part.start for part in parts)
     if offset - hidden < known_from or end - 1 - hidden > known_to:
         return None
-    return [document for _, document in found[offset - hidden : end - hidden]]
+    return [group for _, group in found[offset - hidden : end - hidden]]

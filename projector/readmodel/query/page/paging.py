@@ -5,81 +5,70 @@ from typing import cast
 
 from msgspec import Struct
 
-from projector.readmodel.query.calls import HEADS, NO_PARTS, OFFSET_MAX, Window, page, parts_asked
-from projector.readmodel.query.page.merge import merged, part
-from projector.readmodel.query.page.spans import LADDER, NARROW, Ladder, Span, guess, narrowed, windows
+from projector.readmodel.query.calls import OFFSET_MAX, Window
+from projector.readmodel.query.page.merge import Group, groups, merged, part, passed
+from projector.readmodel.query.page.spans import LADDER, NARROW, Span, guess, narrowed, windows
 from projector.readmodel.query.query import Query
 
-# Rounds of one request, without those after which something was read in vain. Two to four are the rule for deep pages;
-# more are needed where a list changes fast.
-ROUNDS_MAX = 8
+# Answers of one request that were no page. Two to four are the rule for deep pages of several shards; more are needed
+# where a list changes fast.
+ROUNDS_MAX = 12
 
 
 class Page(Struct, frozen=True):
-    """`told`: its documents, or the ids of those that are read after it."""
+    """`is_last`: whether nothing comes after it."""
 
     count: int
-    told: Sequence[bytes]
+    groups: Sequence[Group]
+    is_last: bool
 
 
 class Paging:
-    """`windows` says what to ask, `page` takes the answers; both once a round. `parts` of each document that are told:
-    HEADS or WHOLE.
-    """
+    """`windows` says what to ask, `page` takes the answers; both once a round. `ladder`: see spans.py."""
 
-    __slots__ = ("_ladder", "_margin", "_parts", "_query", "_rotated", "_spans", "_windows")
+    __slots__ = ("_ladder", "_margin", "_query", "_spans", "_windows")
 
-    def __init__(self, query: Query, parts: int, *, rotated: bool, ladder: Ladder = LADDER) -> None:
+    def __init__(self, query: Query, ladder: int = LADDER) -> None:
         self._query = query
-        self._parts = parts
         self._ladder = ladder
         self._margin = NARROW
-        self._rotated = rotated
         self._spans: list[Span] = []
         self._windows: list[Window] = []
 
-    def windows(self, shards: int, *, is_known: bool = False) -> list[Window]:
-        """One for each shard. Their number may change between two rounds, with the generation. `is_known`: what would
-        have to be read after the list has been, but for what is missing or out of date.
-        """
-        self._windows = self._next(shards, is_known)
+    def windows(self, shards: int) -> list[Window]:
+        """One for each shard. Their number may change between two rounds, with the generation."""
+        query, offset = self._query, min(self._query.offset, OFFSET_MAX)
+        if shards == 1 or not query.limit:
+            self._windows = [Window(offset, offset + query.limit, 1)] * shards
+        else:
+            if len(self._spans) != shards:
+                self._spans = guess(shards, offset, query.limit)
+            self._windows = windows(self._spans, query.limit, self._ladder, self._margin)
         return self._windows
 
-    @property
-    def is_read_after(self) -> bool:
-        """Whether documents, and some ids perhaps, are not in the answers."""
-        window = self._windows[0]
-        return window.step <= 1 and window.parts <= NO_PARTS
-
     def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
-        """`replies`: what window.lua answers. None: ask again."""
-        count, step, query = sum(cast(list[int], [reply[1] for reply in replies])), self._windows[0].step, self._query
-        if not step:
-            return Page(count, cast(list[bytes], replies[0][2]))
+        """`replies`: as answer.lua has them. None: ask again."""
+        query, is_whole = self._query, self._windows[0].step == 1
+        count = sum(cast(list[int], [reply[1] for reply in replies]))
         offset, limit, descending = query.offset, query.limit, query.descending
-        parts = [
-            part(window, reply[1:5], rotated=self._rotated)
-            for window, reply in zip(self._windows, replies, strict=True)
-        ]
-        if offset >= count or step == 1:
+        is_last = offset + limit >= count - sum(map(passed, replies))
+        if len(replies) == 1:
+            return Page(count, groups(0, replies[0]), is_last)
+        if not limit or offset >= count:
+            return Page(count, (), is_last)
+        parts = [part(query, shard, *one) for shard, one in enumerate(zip(self._windows, replies, strict=True))]
+        if is_whole:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
-                return Page(count, found)
-            # Who was wrong looks further.
-            self._margin = self._margin.doubled()
-        self._spans = narrowed(
-            parts, offset, limit, descending=descending, rough=self._ladder.rough, margin=self._margin
-        )
+                return Page(count, found, is_last)
+        spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
+        if is_whole or 2 * _width(spans) > _width(self._spans):
+            # The guess was wrong: look further.
+            self._margin = self._margin.widened()
+            spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
+        self._spans = spans
         return None
 
-    def _next(self, shards: int, is_known: bool) -> list[Window]:
-        query, limit = self._query, self._query.limit
-        if shards == 1:
-            return [page(query, parts_asked(self._parts, limit, is_known=is_known))]
-        if not limit:
-            return [Window(0, 0, 0, HEADS)] * shards
-        if len(self._spans) != shards:
-            self._spans = guess(shards, min(query.offset, OFFSET_MAX), limit)
-        widest = max(end - start for start, end in self._spans)
-        told = parts_asked(self._parts, widest, is_known=is_known)
-        return windows(self._spans, limit, told, self._ladder, self._margin)
+
+def _width(spans: Sequence[Span]) -> int:
+    return sum(end - start for start, end in spans)

@@ -11,10 +11,10 @@ from math import ceil, copysign, floor, sqrt
 from operator import add, sub
 from typing import NamedTuple
 
-from projector.readmodel.query.calls import NO_PARTS, ROUGH, Window
+from projector.readmodel.query.calls import Window
 from projector.readmodel.query.page.merge import Part
 
-# Documents of all shards that are read for a page, beyond twice its own: beyond that it is narrowed down first.
+# Rows of all shards that are read for a page, beyond twice its own: beyond that it is narrowed down first.
 SPARE_MAX = 600
 # What that leaves of a shard, beyond thrice its margin: many shards have more in all, and a ladder makes it no less.
 SPARE_EACH = 16
@@ -30,32 +30,24 @@ class Span(NamedTuple):
 
 
 class Margin(NamedTuple):
-    """By how much a guess may be off: standard deviations, so that it seldom is; and ranks, for a shard's list may move
-    between two rounds, and those next to the page show where it ends.
+    """By how much a guess may be off. `deviations`: standard deviations, so that it seldom is off by more. `ranks`: a
+    shard's list may move between two rounds, and the ranks next to the page show where it ends.
     """
 
     deviations: float
     ranks: int
 
-    def doubled(self) -> "Margin":
-        return Margin(2 * self.deviations, 2 * self.ranks)
+    def widened(self) -> "Margin":
+        """Returns the margin after a wrong guess. Soon only what the places prove counts, whatever the distribution."""
+        return Margin(8 * self.deviations, 2 * self.ranks)
 
 
 NARROW = Margin(4.0, 4)
 
 
-class Ladder(NamedTuple):
-    """What one round looks at to narrow down where the page lies: at least so many places of a shard's list, a step
-    from each other, and by how much of it the rank of one may be off.
-    """
-
-    places: int
-    rough: float
-
-
-LADDER = Ladder(64, 0.0)
-# Where a place is not found by its rank in a sorted set, but takes a quarter of a millisecond.
-LADDER_SELECTED = Ladder(8, ROUGH)
+# Places of a shard's list that one round looks at, at least, to narrow down where the page is. Fewer where a place is
+# not found by its rank in a sorted set, but takes a good part of a millisecond.
+LADDER, LADDER_COMBINED = 64, 8
 
 
 def guess(shards: int, offset: int, limit: int) -> list[Span]:
@@ -66,15 +58,13 @@ def guess(shards: int, offset: int, limit: int) -> list[Span]:
     return [Span(max(0, start), min(last, end))] * shards
 
 
-def windows(
-    spans: Sequence[Span], limit: int, parts: int, ladder: Ladder = LADDER, margin: Margin = NARROW
-) -> list[Window]:
+def windows(spans: Sequence[Span], limit: int, ladder: int = LADDER, margin: Margin = NARROW) -> list[Window]:
     """All of the spans; if those were too many, a ladder of places in each, from its first to its last or nearly so."""
     spare = max(SPARE_MAX, len(spans) * (3 * margin.ranks + SPARE_EACH))
     if sum(end - start for start, end in spans) <= spare + 2 * limit:
-        return [Window(start, end, 1, parts) for start, end in spans]
-    steps = max(PLACES_MIN, min(ladder.places, PLACES_MAX // len(spans))) - 1
-    return [Window(start, end, max(2, (end - start - 1) // steps), NO_PARTS) for start, end in spans]
+        return [Window(start, end, 1) for start, end in spans]
+    steps = max(PLACES_MIN, min(ladder, PLACES_MAX // len(spans))) - 1
+    return [Window(start, end, max(2, (end - start - 1) // steps)) for start, end in spans]
 
 
 def narrowed(
@@ -83,13 +73,12 @@ def narrowed(
     limit: int,
     *,
     descending: bool,
-    rough: float = 0.0,
     margin: Margin = NARROW,
 ) -> list[Span]:
-    """By the places that the parts show, and of those by what tells most. `rough`: see Ladder."""
+    """Returns the narrowest spans that follow from the places which the parts show."""
     end, count = offset + limit, sum(part.count for part in parts)
     starts, ends = [0] * len(parts), [part.count for part in parts]
-    for number, known in chain(_borders(parts, count), _sweep(parts, margin.deviations, rough, descending=descending)):
+    for number, known in chain(_borders(parts, count), _sweep(parts, margin.deviations, descending=descending)):
         share = parts[number].count / count
         starts[number] = max(starts[number], floor(known.rank_at(offset, share, -margin.deviations)))
         ends[number] = min(ends[number], ceil(known.rank_at(end, share, margin.deviations)))
@@ -103,12 +92,9 @@ def narrowed(
 
 
 class _Known(NamedTuple):
-    """A rank in a shard's list and by how much it may be off; the same place's rank in the list of all, and by how much
-    that may be off.
-    """
+    """A rank in a shard's list; the same place's rank in the list of all, and by how much that may be off."""
 
     rank: int
-    rough: float
     whole: float
     spread: float
 
@@ -121,20 +107,20 @@ class _Known(NamedTuple):
         if between * way < 0:
             # Never fewer than none.
             between = 0.0
-        return self.rank + copysign(self.rough, deviations) + between
+        return self.rank + between
 
 
-_FIRST = _Known(0, 0.0, 0.0, 0.0)
+_FIRST = _Known(0, 0.0, 0.0)
 
 
 def _borders(parts: Sequence[Part], count: int) -> Iterator[tuple[int, _Known]]:
     """Numbers of shards, and what is known of their lists before any place is shown. `count`: of all."""
     for number, part in enumerate(parts):
         yield number, _FIRST
-        yield number, _Known(part.count, 0.0, count, 0.0)
+        yield number, _Known(part.count, count, 0.0)
 
 
-def _sweep(parts: Sequence[Part], deviations: float, rough: float, *, descending: bool) -> Iterator[tuple[int, _Known]]:
+def _sweep(parts: Sequence[Part], deviations: float, *, descending: bool) -> Iterator[tuple[int, _Known]]:
     """For each place that is shown, in the order of the list: the number of its shard, and what is known by it."""
     shown = [(place, number, n) for number, part in enumerate(parts) for n, place in enumerate(part.places)]
     shown.sort(reverse=descending)
@@ -146,7 +132,7 @@ def _sweep(parts: Sequence[Part], deviations: float, rough: float, *, descending
         least, most, twelfths, unknown = others
         rank = _rank(part, n)
         spread = unknown / 2 + min(deviations * sqrt(twelfths / 12), (most - least - unknown) / 2)
-        yield number, _Known(rank, rough * part.step, rank + (least + most) / 2, spread)
+        yield number, _Known(rank, rank + (least + most) / 2, spread)
         gaps[number] = _gap(part, n + 1)
         total = list(map(add, others, gaps[number]))
 

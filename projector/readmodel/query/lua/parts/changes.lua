@@ -1,61 +1,60 @@
--- What has come or changed in a shard since some moment, which three arguments tell:
+-- Which groups commits have changed.
 --
---   ordinals  how many there were
---   last      the group that had the last of them, '' if there was none
---   change    the newest member of `changed`, '' if there was none
---
--- The last two tell a Redis that has lost writes, and has got as many others since.
+-- changed  sorted set  <number>:<digest>:<members, four bytes each>, scored by the number: the newest commits. The
+--          digest tells a commit from another one that got its number after a failover
+local shard = shard
 
-local ORDINAL, CHANGED = PREFIX .. 'ordinal', PREFIX .. 'changed'
-
-local function id_of(ordinal)
-  -- A number as an argument takes as long as the look-up.
-  local rank = string.format('%d', ordinal)
-  return redis.call('ZRANGE', ORDINAL, rank, rank)[1]
+local function parsed(entry)
+  local number, digest, members = string.match(entry, '^(%d+):(%x*):(.*)$')
+  return tonumber(number), digest, members
 end
 
-local function newest_change()
-  return redis.call('ZRANGE', CHANGED, -1, -1)[1] or ''
-end
-
-local function moment(ordinals, change)
-  return {string.format('%d', ordinals), ordinals > 0 and id_of(ordinals - 1) or '', change}
-end
-
-local function now()
-  return moment(redis.call('ZCARD', ORDINAL), newest_change())
-end
-
--- Groups, and up to which moment they are all; whether that is now, which it is not with more than about `most`; their
--- ordinals. Nil if what has changed is not known any more.
-local function changed_since(ordinals, last, change, most)
-  ordinals = tonumber(ordinals)
-  local all = redis.call('ZCARD', ORDINAL)
-  local number = change == '' and '0' or redis.call('ZSCORE', CHANGED, change)
-  local oldest = redis.call('ZRANGE', CHANGED, 0, 0, 'WITHSCORES')[2]
-  if all < ordinals or ordinals > 0 and id_of(ordinals - 1) ~= last or not number
-    or change == '' and oldest and tonumber(oldest) > 1 then
-    return nil
+-- Number and digest of the newest commit; 0 and an empty digest before the first one.
+local function newest()
+  local entry = redis.call('ZRANGE', shard.changed, -1, -1)[1]
+  if not entry then
+    return 0, ''
   end
-  local ids, numbers, seen = {}, {}, {}
-  local function take(ordinal)
-    if not seen[ordinal] then
-      seen[ordinal] = true
-      ids[#ids + 1], numbers[#numbers + 1] = id_of(ordinal), ordinal
+  local number, digest = parsed(entry)
+  return number, digest
+end
+
+-- The ordinals that commits after the given one changed, each once, and the commit up to which they are all: of whole
+-- commits, until they are more than `most`. Nil if these commits are not kept, or the given one is not of this history;
+-- that is not compared without a digest.
+local function since(number, digest, most)
+  local entries = redis.call('ZRANGE', shard.changed, number, '+inf', 'BYSCORE', 'LIMIT', 0, most + 2)
+  local known, next_one = 0, 1
+  if number > 0 then
+    if not entries[1] then
+      return nil
     end
+    local its_digest
+    known, its_digest = parsed(entries[1])
+    if known ~= number or digest and its_digest ~= digest then
+      return nil
+    end
+    next_one = 2
   end
-  local reached = math.min(all, ordinals + most)
-  for ordinal = ordinals, reached - 1 do
-    take(ordinal)
-  end
-  for _, member in ipairs(redis.call('ZRANGE', CHANGED, '(' .. number, '+inf', 'BYSCORE', 'LIMIT', 0, most)) do
-    if #ids >= most then
+  local ordinals, seen = {}, {}
+  for i = next_one, #entries do
+    local n, its_digest, members = parsed(entries[i])
+    if n ~= known + 1 then
+      return nil
+    end
+    if #ordinals > most then
       break
     end
-    change = member
-    for _, ordinal in ipairs(cmsgpack.unpack(string.match(member, ':(.*)'))) do
-      take(ordinal)
+    known, digest = n, its_digest
+    for at = 1, #members, 4 do
+      local ordinal = struct.unpack('>I4', members, at)
+      if not seen[ordinal] then
+        seen[ordinal] = true
+        ordinals[#ordinals + 1] = ordinal
+      end
     end
   end
-  return ids, moment(reached, change), reached == all and change == newest_change(), numbers
+  return ordinals, known, digest
 end
+
+return {newest = newest, since = since}

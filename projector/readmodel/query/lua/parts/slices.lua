@@ -1,190 +1,125 @@
--- Groups by the bit slices of a field (see buckets.lua): those of the buckets of an interval.
+-- Bit slices of columns: the k-th bitmap has the k-th bit of each group's integer, in two's complement. The last one is
+-- the sign. One that is all zero need not be there.
+--
+-- bits:by:<field>:<k>  string  the slices
+local query, shard, masks = query, shard, masks
 
--- Of each field the score at which a bucket begins, and whether that itself is below it; see buckets.lua.
-local function first_time(bucket)
-  return bucket - 62135596800000
+-- A slice; nil if it is all zero.
+local function slice(field, k)
+  return masks.long(shard.prefix .. 'bits:by:' .. field .. ':' .. k)
 end
 
-local FIRST_SCORE = {
-  created_at = first_time,
-  updated_at = first_time,
-  seller_count = function(bucket) return bucket end,
-  display_id = function(bucket)
-    local id = bucket - 2 ^ 50
-    if bucket >= 2 ^ 52 then
-      return math.huge
-    elseif id < -2 ^ 49 then
-      return -2 ^ 49 + (id + 2 ^ 49) * 16
-    elseif id > 2 ^ 51 then
-      return 2 ^ 51 + (id - 2 ^ 51) * 8
-    end
-    return id
-  end,
-  total = function(bucket)
-    local step = bucket - 2 ^ 43
-    local function amount(n)
-      return math.ldexp(0.5 + n % 2 ^ 36 / 2 ^ 37, math.floor(n / 2 ^ 36) - 20)
-    end
-    return step > 0 and amount(step) or step == 0 and 0 or -amount(-step), step < 0
-  end,
-}
+-- The groups that have the column.
+local function having(field)
+  return field == 'display_id' and masks.long(shard.numbered) or shard.listed
+end
 
--- Where the scores of a bucket and of those above it begin, as ZRANGE takes it.
-local function score_from(field, bucket)
-  if bucket <= 0 then
-    return '-inf'
-  elseif bucket >= 2 ^ SLICES[field] then
-    return '(+inf'
+-- The bitmap for the k-th bit, with the sign turned: then a greater integer has the greater bits. Nil: all zero.
+local turned = {}
+local function ascending(field, k, sign)
+  if k < sign then
+    return slice(field, k)
   end
-  local score, open = FIRST_SCORE[field](bucket)
-  return string.format(open and '(%.17g' or '%.17g', score)
+  local all, key = having(field), slice(field, k)
+  turned[field] = turned[field] or key and masks.pin(masks.combined('XOR', all, key)) or all
+  return turned[field]
 end
 
-local function slice_of(field, k)
-  return PREFIX .. 'bits:by:' .. field .. ':' .. k
-end
-
-local function has_bit(bucket, k)
-  return math.floor(bucket / 2 ^ k) % 2 == 1
-end
-
--- Of the member at a rank of by:<field>; nil if there is none.
-local function bucket_at(key, field, rank)
-  local score = rank >= 0 and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
-  return score and BUCKET[field](tonumber(score)) or nil
-end
-
--- Slices from the lowest on, above which two buckets, and all in between, are alike.
-local function slices_between(low, high)
-  local slices = 0
-  while low ~= high do
-    low, high, slices = math.floor(low / 2), math.floor(high / 2), slices + 1
-  end
-  return slices
-end
-
--- Those that have in the lowest `slices` a number that is not below the one of `bucket` there: the slices from the lowest
--- bit that is 1 on, one after the other; an operation for all that follow each other and have the same bit. May be a bitmap
--- of the read model.
-local function at_least_in(field, bucket, slices)
-  local result, run, operation
-  local function combined_run()
-    if #run == 1 then
-      return run[1]
-    end
-    result = result or new_name()
-    return combine_into(result, operation, unpack(run))
-  end
-  for k = 0, slices - 1 do
-    local slice, is_one = slice_of(field, k), has_bit(bucket, k)
-    if run then
-      local wanted = is_one and 'AND' or 'OR'
-      if wanted ~= operation or #run == COMBINED_FAST then
-        run, operation = {combined_run()}, wanted
-      end
-      run[#run + 1] = slice
-    elseif is_one then
-      run = {slice}
+-- The groups whose column is at least a bound. `bits`: of the bound, the lowest first, the sign turned. None: all
+-- groups.
+--
+-- From the lowest slice on: a bit of 1 must be there, and what is below must do; with a bit of 0 either will do. So a
+-- slice takes one operation, and equal bits in a row take one together.
+local function at_least(field, bits)
+  local all, sign = having(field), #bits - 1
+  local found, operation, run = all, nil, {}
+  local function finish()
+    if #run > 0 then
+      found, run = masks.combined_all(operation, {found, unpack(run)}), {}
     end
   end
-  return run and combined_run() or ALL
-end
-
--- Of each field the lowest slices, above which the buckets of all groups are alike, and what those have there.
-local slices_in_use = {}
-
--- 0 where a bucket has above those what all groups have, less if it is below all of them, more if it is beyond; and those
--- slices.
-local function beyond_use(key, field, bucket)
-  if not slices_in_use[field] then
-    local lowest = bucket_at(key, field, 0)
-    local slices = slices_between(lowest, bucket_at(key, field, redis.call('ZCARD', key) - 1))
-    slices_in_use[field] = {slices, math.floor(lowest / 2 ^ slices)}
+  local function restart(bitmap)
+    masks.give_back(found)
+    found, run = bitmap, {}
   end
-  local slices, alike = unpack(slices_in_use[field])
-  return math.floor(bucket / 2 ^ slices) - alike, slices
-end
-
--- Those whose bucket is `bucket` or above. May be a bitmap of the read model.
-local function at_least(key, field, bucket)
-  local beyond, slices = beyond_use(key, field, bucket)
-  if beyond ~= 0 then
-    return beyond < 0 and ALL or empty_mask()
-  end
-  return at_least_in(field, bucket, slices)
-end
-
--- Those whose buckets are from `low` on, but below `high`: the groups that one of two masks has, but not the other. In the
--- slices in which `low` and `high` are alike, so are the groups.
-local function between(key, field, low, high)
-  local below, slices = beyond_use(key, field, low)
-  if below ~= 0 or beyond_use(key, field, high) ~= 0 then
-    return at_least(key, field, low), at_least(key, field, high)
-  end
-  local own, with, without = slices_between(low, high), {}, {}
-  for k = own, slices - 1 do
-    append(has_bit(low, k) and with or without, {slice_of(field, k)})
-  end
-  local mask = combined('XOR', at_least_in(field, low, own), at_least_in(field, high, own))
-  for part in chunks(with, COMBINED_FAST - 1) do
-    combine_into(mask, 'AND', mask, unpack(part))
-  end
-  local others = empty_mask()
-  for part in chunks(without, COMBINED_FAST - 1) do
-    combine_into(others, 'OR', others, unpack(part))
-  end
-  return mask, combine_into(others, 'AND', others, mask)
-end
-
--- The number with the most zeros at its end that is not above `bucket`, but above `below`.
-local function roundest(bucket, below)
-  local rounded, step = bucket, 2
-  while rounded > 0 and bucket - bucket % step > below do
-    rounded, step = bucket - bucket % step, 2 * step
-  end
-  return rounded
-end
-
--- Members that are looked up to spare some slices: one takes as long as a dozen of them.
-local SPARING = 24
-
--- The bucket with which those begin whose score is `lo`, as ZCOUNT takes it, or beyond; and who lies between that bucket's
--- beginning and `lo`. Where many are in the bucket of `lo`, it is that or the one after it: on which side there are fewer.
-local function edge(key, field, lo)
-  local wanted = redis.call('ZCOUNT', key, lo, '+inf')
-  if wanted == 0 then
-    return math.huge, {}
-  elseif wanted == redis.call('ZCARD', key) then
-    return 0, {}
-  end
-  local bucket, ids = BUCKET[field](bound(lo)), {}
-  local near = redis.call('ZRANGE', key, beside(lo), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, SPARING, 'WITHSCORES')
-  local below = #near < 2 * SPARING and -1 or BUCKET[field](tonumber(near[#near]))
-  if below < bucket then
-    local from = roundest(bucket, below)
-    for i = 1, #near, 2 do
-      if BUCKET[field](tonumber(near[i + 1])) >= from then
-        ids[#ids + 1] = near[i]
-      end
+  local function add(next_operation, bitmap)
+    if operation ~= next_operation then
+      finish()
+      operation = next_operation
     end
-    return from, ids
+    run[#run + 1] = bitmap
   end
-  local from, to = score_from(field, bucket), beside(score_from(field, bucket + 1))
-  if redis.call('ZCOUNT', key, from, beside(lo)) > redis.call('ZCOUNT', key, lo, to) then
-    return bucket + 1, redis.call('ZRANGE', key, lo, to, 'BYSCORE')
+  for k = 0, sign do
+    local bitmap, is_one = ascending(field, k, sign), string.byte(bits, k + 1) == 49
+    local is_all, is_none = found == all and #run == 0, found == shard.absent and #run == 0
+    if is_one and not bitmap then
+      restart(shard.absent)
+    elseif not is_one and bitmap == all or not is_one and bitmap and is_none then
+      restart(bitmap)
+    elseif is_one and bitmap ~= all and not is_none then
+      add('AND', bitmap)
+    elseif not is_one and bitmap and not is_all then
+      add('OR', bitmap)
+    end
   end
-  return bucket, redis.call('ZRANGE', key, from, beside(lo), 'BYSCORE')
+  finish()
+  return found
 end
 
--- Turns the bits, in a mask of ours, of those between two scores.
-local function turn_between(mask, key, field, lo, hi)
-  local kept = masks
-  local low, before_low = edge(key, field, lo)
-  local high, before_high = edge(key, field, beside(hi))
-  if low ~= high then
-    combine_into(mask, 'XOR', mask, between(key, field, low, high))
+-- The groups whose column is an integer.
+local function equal(field, bits)
+  local all, sign = having(field), #bits - 1
+  local ones, zeros = {all}, {}
+  for k = 0, sign do
+    local bitmap, some = ascending(field, k, sign), string.byte(bits, k + 1) == 49 and ones or zeros
+    if some == ones and not bitmap or some == zeros and bitmap == all then
+      return shard.absent
+    elseif bitmap and bitmap ~= all then
+      some[#some + 1] = bitmap
+    end
   end
-  drop_masks(kept)
-  turn_bits(mask, before_low)
-  turn_bits(mask, before_high)
+  local found = masks.combined_all('AND', ones)
+  if #zeros == 0 then
+    return found
+  end
+  local any = masks.combined_all('OR', zeros)
+  local both = masks.combined('AND', found, any)
+  local rest = masks.combined('XOR', found, both)
+  masks.give_back(any)
+  masks.give_back(both)
+  masks.give_back(found)
+  return rest
 end
+
+-- The XOR of some pieces of a set of integers: each an integer, or all from one on, as their bits behind '=' or '>'.
+local function within(field, pieces, first, last)
+  local mask = shard.absent
+  for i = first, last do
+    local sign, bits = string.sub(pieces[i], 1, 1), string.sub(pieces[i], 2)
+    local piece = sign == '=' and equal(field, bits) or at_least(field, bits)
+    -- Redis combines bitmaps of different lengths byte by byte, so none that is empty.
+    if mask == shard.absent then
+      mask = piece
+    elseif piece ~= shard.absent then
+      local both = masks.combined('XOR', mask, piece)
+      masks.give_back(mask)
+      masks.give_back(piece)
+      mask = both
+    end
+  end
+  return mask
+end
+
+-- How many slices a column has that are not all zero.
+local numbers = {}
+local function number(field)
+  if not numbers[field] then
+    numbers[field] = 0
+    for k = 0, query.slices[field] - 1 do
+      numbers[field] = numbers[field] + (slice(field, k) and 1 or 0)
+    end
+  end
+  return numbers[field]
+end
+
+return {slice = slice, number = number, within = within}

@@ -1,0 +1,52 @@
+"""Notes all orders once, in chunks, each once the orders before it are published.
+
+`backfill` only begins it. The relay does the rest, so that it resumes by itself, and few notes are in the database.
+"""
+
+from events.sources.database import Connection, quoted, row, rows, run
+from events.sources.mapping import Mapping
+from events.sources.marks import read_marks, store_marks
+from events.sources.schema import SCHEMA
+
+# How many orders are noted together.
+CHUNK = 10_000
+
+
+def is_backfilling(connection: Connection) -> bool:
+    return bool(row(connection, f"SELECT backfilling FROM {SCHEMA}.state")[0])
+
+
+def begin_backfill(connection: Connection, mapping: Mapping) -> None:
+    """Makes the relay note all orders, from the first."""
+    if not rows(connection, f"SELECT 1 FROM {SCHEMA}.marks LIMIT 1"):
+        # A later backfill leaves them: it does not find orders that are gone.
+        store_marks(connection, read_marks(connection, mapping))
+    run(
+        connection,
+        f"UPDATE {SCHEMA}.state SET backfilling = true, backfilled_to = NULL, backfilled = 0, "
+        f"backfill_total = (SELECT count(*) FROM {quoted(mapping.tables[0].name)})",
+    )
+
+
+def note_next(connection: Connection, mapping: Mapping) -> int:
+    """Notes the next orders of the backfill, and ends it after the last. Returns how many."""
+    orders = mapping.tables[0]
+    key, place = quoted(orders.noted[0]), quoted(orders.name)
+    with connection.transaction():
+        after = row(connection, f"SELECT backfilled_to FROM {SCHEMA}.state FOR UPDATE")[0]
+        # The comparison is one of the column's own type, so that its index is used.
+        where, values = (f"WHERE {key} > %s", [after]) if after is not None else ("", [])
+        found = [
+            order
+            for (order,) in rows(
+                connection, f"SELECT {key}::text FROM {place} {where} ORDER BY {key} LIMIT {CHUNK}", values
+            )
+        ]
+        run(connection, f"INSERT INTO {SCHEMA}.notes (bulk, new) SELECT true, ARRAY[unnest(%s::text[])]", [found])
+        run(
+            connection,
+            f"UPDATE {SCHEMA}.state SET backfilled = backfilled + %s, backfilling = %s, "
+            "backfilled_to = coalesce(%s, backfilled_to)",
+            [len(found), bool(found), found[-1] if found else None],
+        )
+    return len(found)

@@ -1,0 +1,1 @@
+"""What the Helm chart renders, for tests without helm."""
