@@ -122,8 +122,9 @@ def test_versions_grow_though_the_clock_is_behind(noting: Mercur, empty_url: str
             noting.checkout(["sel_1"])
             wait_until_told(noting, log)
     found = versions(log)
-    assert found == sorted(found)
-    assert found[0] == future + 1
+    assert found == sorted(set(found))
+    # Counted on from the last one. A look between the transactions of a checkout draws a version and publishes nothing.
+    assert future < found[0] <= found[-1] < future + 100
 
 
 def test_versions_grow_through_remove_and_install(noting: Mercur, empty_url: str, mercur2: Mapping, log: Path) -> None:
