@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: up check test test-all unit lint docs docs-site chart screenshots chaos bench lock audit clean
+.PHONY: up check test test-all test-more test-alone unit lint docs docs-site chart screenshots chaos bench lock audit clean
 
 up: .venv/up-installed
 	@$(BIN)/projector up --demo
@@ -27,8 +27,12 @@ test: lint
 
 # What `make test` leaves out: a second Redis, large parameters, long fuzz runs, replays at size, benchmarks; and property
 # tests with twenty times as many examples. Tests that measure, or that load the machine, run alone.
-test-all: .venv/dev-installed
+test-all: test-more test-alone
+
+test-more: .venv/dev-installed
 	$(BIN)/pytest --hypothesis-profile thorough -n 2 --dist worksteal -m "(thorough or hypothesis) and not (alone or chaos)"
+
+test-alone: .venv/dev-installed
 	$(BIN)/pytest -m "thorough and alone and not chaos"
 
 lint: .venv/dev-installed
