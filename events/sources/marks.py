@@ -2,7 +2,8 @@
 
 The mark of a table changes whenever its triggers may have been bypassed: its object id (a table that was restored), its
 file (TRUNCATE; also VACUUM FULL and CLUSTER, which lose nothing), the row of its trigger in the catalogue (dropped,
-disabled, enabled again), and the server's timeline (a standby took over, or a backup was restored to a point in time).
+disabled, enabled again), all that of each partition (also of one that was attached, or detached), and the server's
+timeline (a standby took over, or a backup was restored to a point in time).
 The marks are stored at the beginning of the first backfill, and by `check` when the list agrees with the tables.
 """
 
@@ -26,10 +27,12 @@ def read_marks(connection: Connection, mapping: Mapping) -> Marks:
         parts = rows(
             connection,
             "SELECT concat_ws(':', c.oid, c.relfilenode, t.oid, t.tgenabled, t.xmin) FROM pg_class c "
-            "LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = %s WHERE c.oid = to_regclass(%s)",
-            [trigger_name(table), quoted(table.name)],
+            "LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = %s "
+            "WHERE c.oid = to_regclass(%s) OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))) "
+            "ORDER BY c.oid",
+            [trigger_name(table), *2 * [quoted(table.name)]],
         )
-        found[table.name] = f"{timeline}:{parts[0][0] if parts else 'no table'}"
+        found[table.name] = f"{timeline}:{' '.join(part for (part,) in parts) or 'no table'}"
     return found
 
 
@@ -51,10 +54,10 @@ def problems(connection: Connection, mapping: Mapping) -> list[str]:
     if row(connection, f"SELECT digest FROM {SCHEMA}.state")[0] != mapping.digest:
         return [f"the triggers are of another mapping: {_INSTALL}"]
     found = []
-    present, marks = triggers(connection), read_marks(connection, mapping)
+    present, marks = triggers(connection, mapping), read_marks(connection, mapping)
     stored = dict(rows(connection, f"SELECT place, mark FROM {SCHEMA}.marks"))
     for table in mapping.tables:
-        match present.get(trigger_name(table)):
+        match present.get(table.name):
             case None:
                 found.append(f"{table.name}: its trigger is missing: {_INSTALL}")
             case "A":

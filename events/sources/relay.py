@@ -99,7 +99,7 @@ class Relay:
             run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             noted = orders_of(connection, self._mapping, notes)
             found = read_orders(connection, self._mapping, noted.orders)
-        events = list(entries(self._mapping.source, found, noted.pairs - found.keys(), version, now))
+        events = list(entries(self._mapping.source, found, noted.pairs, version, now))
         self._at("publish")
         if events:
             self._log.append(events)

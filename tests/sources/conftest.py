@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from events.logs.open import open_log, sqlite_url
@@ -18,6 +19,7 @@ from events.sources.watch import Watch
 from tests.conftest import without
 from tests.servers.postgres import MISSING, PostgresServer, home
 from tests.sources.mercur import Mercur
+from tests.sources.plain import TABLES, Shop
 
 # Data may be lost: the server lives as long as the tests.
 _SETTINGS = {"fsync": "off", "max_connections": "60", "shared_buffers": "64MB"}
@@ -57,6 +59,14 @@ def shop(empty_url: str) -> Iterator[Mercur]:
     """A marketplace without orders, and without triggers."""
     with new_shop(empty_url) as shop:
         yield shop
+
+
+@pytest.fixture
+def plain(empty_url: str) -> Iterator[Shop]:
+    """A shop with numbers as ids, without triggers."""
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+        yield connection
 
 
 @contextmanager
