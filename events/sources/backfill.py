@@ -5,7 +5,7 @@
 
 from events.sources.database import Connection, quoted, row, rows, run
 from events.sources.mapping import Mapping
-from events.sources.marks import read_marks, store_marks
+from events.sources.marks import LOG, read_marks, store_marks, stored_marks
 from events.sources.schema import SCHEMA
 
 # How many orders are noted together.
@@ -28,7 +28,7 @@ def orders_after(connection: Connection, mapping: Mapping, after: str | None, co
 
 def begin_backfill(connection: Connection, mapping: Mapping) -> None:
     """Makes the relay note all orders, from the first."""
-    if not rows(connection, f"SELECT 1 FROM {SCHEMA}.marks LIMIT 1"):
+    if not stored_marks(connection):
         # A later backfill leaves them: it does not find orders that are gone.
         store_marks(connection, read_marks(connection, mapping))
     run(
@@ -36,6 +36,24 @@ def begin_backfill(connection: Connection, mapping: Mapping) -> None:
         f"UPDATE {SCHEMA}.state SET backfilling = true, backfilled_to = NULL, backfilled = 0, "
         f"backfill_total = (SELECT count(*) FROM {quoted(mapping.tables[0].name)})",
     )
+
+
+def begin_backfill_into(connection: Connection, mapping: Mapping, log: str) -> bool:
+    """Begins a backfill if the orders were published to another log before. Returns whether it did.
+
+    `log`: the identity of the present one.
+    """
+    with connection.transaction():
+        known = rows(connection, f"SELECT mark FROM {SCHEMA}.marks WHERE place = %s", [LOG])
+        run(
+            connection,
+            f"INSERT INTO {SCHEMA}.marks VALUES (%s, %s) ON CONFLICT (place) DO UPDATE SET mark = EXCLUDED.mark",
+            [LOG, log],
+        )
+        is_another = known not in ([], [(log,)])
+        if is_another:
+            begin_backfill(connection, mapping)
+    return is_another
 
 
 def note_next(connection: Connection, mapping: Mapping) -> int:

@@ -15,6 +15,9 @@ from events.sources.schema import SCHEMA, is_installed, trigger_name, triggers
 
 Marks = Mapped[str, str]
 
+# In place of a table: the identity of the log to which the orders are published.
+LOG = ""
+
 _CHECK = "run `projector source check --note`"
 _INSTALL = f"run `projector source install`, then {_CHECK[4:]}"
 
@@ -39,12 +42,16 @@ def read_marks(connection: Connection, mapping: Mapping) -> Marks:
 def store_marks(connection: Connection, marks: Marks) -> None:
     """Stores the marks, as read before the list was compared."""
     with connection.transaction():
-        run(connection, f"DELETE FROM {SCHEMA}.marks")
+        run(connection, f"DELETE FROM {SCHEMA}.marks WHERE place <> %s", [LOG])
         run(
             connection,
             f"INSERT INTO {SCHEMA}.marks SELECT * FROM unnest(%s::text[], %s::text[])",
             [list(marks), list(marks.values())],
         )
+
+
+def stored_marks(connection: Connection) -> Marks:
+    return dict(rows(connection, f"SELECT place, mark FROM {SCHEMA}.marks WHERE place <> %s", [LOG]))
 
 
 def problems(connection: Connection, mapping: Mapping) -> list[str]:
@@ -55,7 +62,7 @@ def problems(connection: Connection, mapping: Mapping) -> list[str]:
         return [f"the triggers are of another mapping: {_INSTALL}"]
     found = []
     present, marks = triggers(connection, mapping), read_marks(connection, mapping)
-    stored = dict(rows(connection, f"SELECT place, mark FROM {SCHEMA}.marks"))
+    stored = stored_marks(connection)
     for table in mapping.tables:
         match present.get(table.name):
             case None:

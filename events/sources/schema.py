@@ -4,7 +4,7 @@ notes   a row for each changed row. `place`: its table. `old`, `new`: the column
         the change; empty `place`: an order. `bulk`: of a backfill, or of a change of many orders; read after the others
 state   one row. `version`: the last that was given to events. `published`: events so far. `backfilling`: whether a
         backfill runs, after the order `backfilled_to`, with `backfilled` of `backfill_total` orders noted
-marks   of each table, its mark when the list was known to agree with it; see marks.py
+marks   of each table, its mark when the list was known to agree with it, and which log has the orders; see marks.py
 
 The triggers fire ALWAYS, also where a session replicates. A trigger's name contains a digest of its definition.
 """
