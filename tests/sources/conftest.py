@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from events.logs.open import open_log, sqlite_url
 from events.sources.database import connected
@@ -52,6 +53,23 @@ def new_database(server: PostgresServer) -> Iterator[str]:
 def empty_url(postgres: PostgresServer) -> Iterator[str]:
     with new_database(postgres) as url:
         yield url
+
+
+@contextmanager
+def owner_of(url: str) -> Iterator[str]:
+    """Yields the URL for a user who owns the empty database, and is no superuser."""
+    database = conninfo_to_dict(url)["dbname"]
+    owner = f"owner_{database}"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {owner} LOGIN".encode())
+        admin.execute(f"ALTER DATABASE {database} OWNER TO {owner}".encode())
+        admin.execute(f"GRANT ALL ON SCHEMA public TO {owner}".encode())
+        try:
+            yield url.replace("postgresql://shop@", f"postgresql://{owner}@")
+        finally:
+            admin.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER".encode())
+            admin.execute(f"DROP OWNED BY {owner}".encode())
+            admin.execute(f"DROP ROLE {owner}".encode())
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from events.sources.schema import install
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import wait_until
 from tests.sources import expected
-from tests.sources.conftest import Publishing, set_up
+from tests.sources.conftest import Publishing, owner_of, set_up
 from tests.sources.mercur import Mercur
 from tests.sources.plain import ONE, TABLES, TWO, Shop, add
 
@@ -216,6 +216,24 @@ def test_an_order_whose_texts_are_too_long_blocks_no_other(
     assert [reason.partition(":")[0] for reason in parked(log)] == ["$.data.email"]
     assert (other, TWO) in expected.told(log)
     assert max(len(msgspec.json.encode(event)) for event in expected.events(log)) < EVENT_BYTES_MAX
+
+
+def test_rows_that_a_policy_hides_are_not_gone(empty_url: str, mapping: Mapping, log: Path) -> None:
+    with owner_of(empty_url) as url, psycopg.connect(url, autocommit=True) as shop:
+        shop.execute(TABLES)
+        set_up(url, mapping)
+        order = add(shop, ONE, 1, 5)
+        published(url, mapping, log)
+        shop.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY")
+        shop.execute("ALTER TABLE orders FORCE ROW LEVEL SECURITY")
+        with psycopg.connect(empty_url) as admin:
+            admin.execute("UPDATE orders SET state = 'completed'")
+        with Publishing(url, mapping, log) as relay:
+            wait_until(lambda: relay.watch.waiting is not None, WAIT_S, "the relay to wait")
+            assert "row-level security" in relay.watch.problems()[0]
+            shop.execute("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
+            wait_until(lambda: expected.told(log)[order, ONE]["status"] == "completed", WAIT_S, "the order")
+    assert all(event["deleted_at"] is None for event in expected.events(log))
 
 
 # --- databases ---
