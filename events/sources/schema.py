@@ -12,8 +12,9 @@ The triggers fire ALWAYS, also where a session replicates. A trigger's name cont
 from hashlib import blake2b
 from itertools import chain
 
+from events.errors import BadSource
 from events.sources.database import Connection, quoted, rows, run
-from events.sources.mapping import Mapping, Table
+from events.sources.mapping import Mapping, Table, function_name
 
 SCHEMA = "order_group_source"
 # How long `install` and `remove` wait for a lock on a table, while writers wait behind them.
@@ -50,8 +51,18 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.marks (
 """
 
 
+# Tables that are no partitions.
+_HEIRS = """
+SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class parent ON parent.oid = inhparent
+WHERE parent.oid = to_regclass(%s) AND parent.relkind = 'r' ORDER BY 1
+"""
+
+
 def install(connection: Connection, mapping: Mapping) -> list[str]:
-    """Installs what is missing, in one transaction. Returns the tables that got a trigger. Raises SourceUnavailable."""
+    """Installs what is missing, in one transaction. Returns the tables that got a trigger.
+
+    Raises SourceUnavailable, and BadSource for a table whose changes triggers cannot note.
+    """
     with connection.transaction():
         run(connection, f"SET LOCAL lock_timeout = {_LOCK_MS}")
         run(connection, _TABLES)
@@ -60,6 +71,12 @@ def install(connection: Connection, mapping: Mapping) -> list[str]:
         for table in missing:
             # A function is not checked before it runs, which would fail in a transaction of the shop.
             itself = quoted(table.name)
+            if heirs := rows(connection, _HEIRS, [itself]):
+                which = ", ".join(heir for (heir,) in heirs)
+                raise BadSource(
+                    f"{table.name}: expected no tables that inherit from it, whose changes no trigger "
+                    f"notes, got {which}"
+                )
             run(connection, f"SELECT {_unchanged(table, itself, itself)} FROM {itself} LIMIT 0")
             run(connection, _trigger(table))
         run(connection, _superfluous(mapping))
@@ -107,7 +124,7 @@ def _trigger(table: Table) -> str:
 
 
 def _function_name(table: Table) -> str:
-    return f"{SCHEMA}.{quoted('note_' + table.name.replace('.', '_'))}"
+    return f"{SCHEMA}.{quoted(function_name(table.name))}"
 
 
 def _function(table: Table) -> str:

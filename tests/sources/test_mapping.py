@@ -40,6 +40,8 @@ def test_the_docs_show_the_example_as_it_is() -> None:
         (QUERY, '[[table]]\nname = "orders"\npair = ["id"]\n', "orders: expected two columns in `pair`"),
         (QUERY, GOOD + '[[table]]\nname = "shops"\nkey = "id"\n', "shops: expected `orders` with one %s"),
         (QUERY, GOOD + GOOD, "expected each table once"),
+        (QUERY, GOOD.replace("orders", "a.b_c") + GOOD.replace("orders", "a_b.c"), "expected each table once"),
+        (QUERY, GOOD.replace("orders", "t" * 58 + "1") + GOOD.replace("orders", "t" * 58 + "2"), "each table once"),
         (
             QUERY,
             '[[table]]\nname = "shops"\nkey = "id"\norders = "SELECT id FROM orders WHERE shop = ANY(%s)"\n',

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from events.contract.decode import EVENT_BYTES_MAX, decode
-from events.errors import InvalidEvent, SourceUnavailable
+from events.errors import BadSource, InvalidEvent, SourceUnavailable
 from events.logs.open import open_log, sqlite_url
 from events.sources import backfill, check
 from events.sources.backfill import begin_backfill
@@ -154,6 +154,13 @@ def test_a_column_that_a_trigger_cannot_compare_is_refused(
     with pytest.raises(SourceUnavailable, match=problem):
         set_up(empty_url, other)
     plain.execute("UPDATE shops SET title = 'New'")
+
+
+def test_a_table_that_others_inherit_from_is_refused(plain: Shop, empty_url: str, mapping: Mapping) -> None:
+    """The query reads their rows, and the trigger does not see them."""
+    plain.execute("CREATE TABLE more () INHERITS (orders)")
+    with pytest.raises(BadSource, match=r"orders: expected no tables that inherit from it, .* got more"):
+        set_up(empty_url, mapping)
 
 
 # --- rows ---
