@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from events.contract.order import OrderUpdated
 from events.logs.log import Log
-from events.sources.database import Connection, quoted, rows
+from events.sources.backfill import orders_after
+from events.sources.database import Connection
 from events.sources.mapping import Mapping
 from events.sources.marks import read_marks, store_marks
 from events.sources.notes import Pair, note_pairs
@@ -100,14 +101,14 @@ def check(
     compared = 0
     suspects: set[Pair] = set()
     for orders in _all_orders(connection, mapping):
-        found = read_orders(connection, mapping, orders)
+        found = read_orders(connection, mapping, orders).rows
         suspects |= _differing(found, listed.of(_groups(found)), found.keys())
         compared += len(orders)
         progress(compared)
     for groups in listed.all():
         # Also orders that no table has any more.
         pairs = _by_pair(groups)
-        suspects |= _differing(read_orders(connection, mapping, {order for order, _ in pairs}), groups, pairs)
+        suspects |= _differing(read_orders(connection, mapping, {order for order, _ in pairs}).rows, groups, pairs)
     deadline_s = monotonic() + settle_s
     while (suspects := _still_differing(connection, mapping, listed, suspects)) and monotonic() < deadline_s:
         sleep(AGAIN_S)
@@ -120,16 +121,10 @@ def check(
 
 
 def _all_orders(connection: Connection, mapping: Mapping) -> Iterator[list[str]]:
-    orders = mapping.tables[0]
-    key, place = quoted(orders.noted[0]), quoted(orders.name)
-    after: list[str] = []
-    while True:
-        where = f"WHERE {key} > %s" if after else ""
-        found = rows(connection, f"SELECT {key}::text FROM {place} {where} ORDER BY {key} LIMIT {BATCH}", after)
-        if not found:
-            return
-        after = [found[-1][0]]
-        yield [order for (order,) in found]
+    after: str | None = None
+    while found := orders_after(connection, mapping, after, BATCH):
+        after = found[-1]
+        yield found
 
 
 def _still_differing(connection: Connection, mapping: Mapping, listed: List, suspects: set[Pair]) -> set[Pair]:
@@ -137,7 +132,7 @@ def _still_differing(connection: Connection, mapping: Mapping, listed: List, sus
     pairs = sorted(suspects)
     for start in range(0, len(pairs), BATCH):
         part = pairs[start : start + BATCH]
-        found = read_orders(connection, mapping, {order for order, _ in part})
+        found = read_orders(connection, mapping, {order for order, _ in part}).rows
         left |= _differing(found, listed.of(_groups(part)), part)
     return left
 
@@ -148,7 +143,7 @@ def _differing(found: Mapped[Pair, Row], groups: Iterable[Group], pairs: Iterabl
 
 
 def _differences(connection: Connection, mapping: Mapping, listed: List, pairs: Sequence[Pair]) -> Iterator[Difference]:
-    found = read_orders(connection, mapping, {order for order, _ in pairs})
+    found = read_orders(connection, mapping, {order for order, _ in pairs}).rows
     by_pair = _by_pair(listed.of(_groups(pairs)))
     for pair in pairs:
         yield from _compared(pair, found.get(pair), by_pair.get(pair))

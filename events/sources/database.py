@@ -17,7 +17,12 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 EXPECTED = "expected postgresql://user:password@host:5432/database"
 # A relay whose machine vanished holds its lock until the server notices: within 30 s, with these settings.
-_OPTIONS = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c jit=off"
+# What the database or the user is set to must not stop the relay: a time limit, or times that the driver cannot read.
+# Rows that a policy hides would be published as gone: without row_security a query of them fails.
+_OPTIONS = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c jit=off "
+    "-c statement_timeout=0 -c datestyle=ISO -c row_security=off"
+)
 _CONNECT_S = 5
 # How long our own server may leave what we sent without acknowledgement, in milliseconds.
 _SILENCE_MS = 30_000
@@ -37,6 +42,8 @@ def connected(url: str) -> Iterator[Connection]:
         "connect_timeout": _CONNECT_S,
         "tcp_user_timeout": _SILENCE_MS,
         "application_name": "projector source",
+        # Else the driver returns bytes where the server does not know its encoding (SQL_ASCII).
+        "client_encoding": "utf8",
     }
     try:
         with psycopg.connect("", **{**defaults, **given}, options=options, autocommit=True) as connection:

@@ -14,6 +14,8 @@ from msgspec import Struct
 from events.errors import BadSource
 
 MAPPINGS = Path(__file__).parent / "mappings"
+# PostgreSQL cuts longer names, in bytes.
+_NAME_MAX = 63
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +64,11 @@ class Mapping(Struct, frozen=True):
         return next((table for table in self.tables if table.name == name), None)
 
 
+def function_name(table: str) -> str:
+    """Returns the name of the function that notes what changes in a table."""
+    return "note_" + table.replace(".", "_")
+
+
 def load_mapping(place: str) -> Mapping:
     """Returns a mapping that we ship, by its name, or that of a directory. Raises BadSource."""
     folder = MAPPINGS / place if "/" not in place else Path(place)
@@ -92,5 +99,5 @@ def _problems(query: str, tables: Sequence[Table]) -> Iterator[str]:
             yield f"tables.toml: {table.name}: expected two columns in `pair`, order and group"
         if bool(table.key) != (table.orders.count("%s") == 1):
             yield f"tables.toml: {table.name}: expected `orders` with one %s, exactly where there is a `key`"
-    if len({table.name for table in tables}) < len(tables):
-        yield "tables.toml: expected each table once"
+    if len({function_name(table.name).encode()[:_NAME_MAX] for table in tables}) < len(tables):
+        yield "tables.toml: expected each table once, and names of which PostgreSQL can make those of functions"

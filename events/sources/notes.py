@@ -75,7 +75,7 @@ def orders_of(connection: Connection, mapping: Mapping, notes: Sequence[Note]) -
 
 def _found(connection: Connection, table: Table, notes: Sequence[Note]) -> list[str]:
     """Returns the orders of a table's notes, and at most one more than fit into a batch."""
-    query = f"SELECT DISTINCT found.id::text FROM ({table.orders}) found(id) LIMIT {BATCH + 1}"
+    query = f"SELECT DISTINCT found.id::text FROM ({table.orders}) found(id) WHERE id IS NOT NULL LIMIT {BATCH + 1}"
     return [order for (order,) in rows(connection, query, [_keys(notes)])]
 
 

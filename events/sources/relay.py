@@ -17,7 +17,7 @@ import structlog
 
 from events.errors import BadLogUrl, LogError, SourceUnavailable
 from events.logs.log import Log
-from events.sources.backfill import is_backfilling, note_next
+from events.sources.backfill import begin_backfill_into, is_backfilling, note_next
 from events.sources.database import Connection, connected, row, run
 from events.sources.mapping import Mapping
 from events.sources.marks import problems
@@ -31,7 +31,7 @@ from events.sources.watch import Watch
 POLL_S = 0.1
 # How often a relay asks for the lock of another, in seconds.
 STAND_BY_S = 1.0
-# How often backlog and triggers are read for health and metrics, in seconds.
+# How often backlog, triggers and the identity of the log are read, in seconds.
 LOOK_S = 5.0
 # Pauses after a failed turn, in seconds: each twice as long as the one before.
 PAUSE_S, PAUSE_MAX_S = 0.1, 5.0
@@ -99,7 +99,7 @@ class Relay:
             run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             noted = orders_of(connection, self._mapping, notes)
             found = read_orders(connection, self._mapping, noted.orders)
-        events = list(entries(self._mapping.source, found, noted.pairs - found.keys(), version, now))
+        events = list(entries(self._mapping.source, found, noted.pairs, version, now))
         self._at("publish")
         if events:
             self._log.append(events)
@@ -134,6 +134,8 @@ class Relay:
         if now_s - self._looked_at_s < LOOK_S:
             return
         self._looked_at_s = now_s
+        if begin_backfill_into(connection, self._mapping, self._log.identity()):
+            log.warning("another log than before: publishing all orders")
         before, found = self._watch.problems_of_source, problems(connection, self._mapping)
         for problem in found:
             if problem not in before:

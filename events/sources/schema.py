@@ -4,16 +4,17 @@ notes   a row for each changed row. `place`: its table. `old`, `new`: the column
         the change; empty `place`: an order. `bulk`: of a backfill, or of a change of many orders; read after the others
 state   one row. `version`: the last that was given to events. `published`: events so far. `backfilling`: whether a
         backfill runs, after the order `backfilled_to`, with `backfilled` of `backfill_total` orders noted
-marks   of each table, its mark when the list was known to agree with it; see marks.py
+marks   of each table, its mark when the list was known to agree with it, and which log has the orders; see marks.py
 
 The triggers fire ALWAYS, also where a session replicates. A trigger's name contains a digest of its definition.
 """
 
-from collections.abc import Mapping as Mapped
 from hashlib import blake2b
+from itertools import chain
 
+from events.errors import BadSource
 from events.sources.database import Connection, quoted, rows, run
-from events.sources.mapping import Mapping, Table
+from events.sources.mapping import Mapping, Table, function_name
 
 SCHEMA = "order_group_source"
 # How long `install` and `remove` wait for a lock on a table, while writers wait behind them.
@@ -50,16 +51,35 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.marks (
 """
 
 
+# Tables that are no partitions.
+_HEIRS = """
+SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class parent ON parent.oid = inhparent
+WHERE parent.oid = to_regclass(%s) AND parent.relkind = 'r' ORDER BY 1
+"""
+
+
 def install(connection: Connection, mapping: Mapping) -> list[str]:
-    """Installs what is missing, in one transaction. Returns the tables that got a trigger. Raises SourceUnavailable."""
+    """Installs what is missing, in one transaction. Returns the tables that got a trigger.
+
+    Raises SourceUnavailable, and BadSource for a table whose changes triggers cannot note.
+    """
     with connection.transaction():
         run(connection, f"SET LOCAL lock_timeout = {_LOCK_MS}")
         run(connection, _TABLES)
-        present = triggers(connection)
-        missing = [table for table in mapping.tables if present.get(trigger_name(table)) != "A"]
+        present = triggers(connection, mapping)
+        missing = [table for table in mapping.tables if present.get(table.name) != "A"]
         for table in missing:
+            # A function is not checked before it runs, which would fail in a transaction of the shop.
+            itself = quoted(table.name)
+            if heirs := rows(connection, _HEIRS, [itself]):
+                which = ", ".join(heir for (heir,) in heirs)
+                raise BadSource(
+                    f"{table.name}: expected no tables that inherit from it, whose changes no trigger "
+                    f"notes, got {which}"
+                )
+            run(connection, f"SELECT {_unchanged(table, itself, itself)} FROM {itself} LIMIT 0")
             run(connection, _trigger(table))
-        run(connection, _superfluous(present, mapping))
+        run(connection, _superfluous(mapping))
         run(connection, _state(mapping))
     return [table.name for table in missing]
 
@@ -82,15 +102,11 @@ def is_installed(connection: Connection) -> bool:
     return bool(rows(connection, "SELECT 1 FROM pg_class WHERE oid = to_regclass(%s)", [f"{SCHEMA}.marks"]))
 
 
-def triggers(connection: Connection) -> dict[str, str]:
-    """Returns our triggers: name -> whether it fires: A always, O not where a session replicates, D never."""
-    found = rows(
-        connection,
-        "SELECT t.tgname, t.tgenabled::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-        "JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %s AND t.tgparentid = 0",
-        [SCHEMA],
-    )
-    return dict(found)
+def triggers(connection: Connection, mapping: Mapping) -> dict[str, str]:
+    """Returns the tables with their trigger: whether it fires: A always, O not where a session replicates, D never."""
+    query = "SELECT %s, tgenabled::text FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s"
+    found = [rows(connection, query, [one.name, quoted(one.name), trigger_name(one)]) for one in mapping.tables]
+    return dict(chain.from_iterable(found))
 
 
 def trigger_name(table: Table) -> str:
@@ -108,30 +124,25 @@ def _trigger(table: Table) -> str:
 
 
 def _function_name(table: Table) -> str:
-    return f"{SCHEMA}.{quoted('note_' + table.name.replace('.', '_'))}"
+    return f"{SCHEMA}.{quoted(function_name(table.name))}"
 
 
 def _function(table: Table) -> str:
     """SECURITY DEFINER: a user who may write the table needs no right on the notes, nor on the function."""
     noted = [quoted(column) for column in table.noted]
     old, new = (f"ARRAY[{', '.join(f'{row}.{column}' for column in noted)}]::text[]" for row in ("OLD", "NEW"))
-    watched = [*noted, *map(quoted, table.columns)]
     unchanged = ""
     if table.columns:
-        pairs = (", ".join(f"{row}.{column}" for column in watched) for row in ("OLD", "NEW"))
         unchanged = (
-            f"    IF TG_OP = 'UPDATE' AND ({next(pairs)}) IS NOT DISTINCT FROM ({next(pairs)}) THEN\n"
-            "        RETURN NULL;\n"
-            "    END IF;\n"
+            f"    IF TG_OP = 'UPDATE' AND {_unchanged(table, 'OLD', 'NEW')} THEN\n        RETURN NULL;\n    END IF;\n"
         )
-    literal = table.name.replace("'", "''")
     return (
         f"CREATE OR REPLACE FUNCTION {_function_name(table)}() RETURNS trigger\n"
         "    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$\n"
         "BEGIN\n"
         f"{unchanged}"
         f"    INSERT INTO {SCHEMA}.notes (place, old, new) VALUES (\n"
-        f"        '{literal}',\n"
+        f"        {_literal(table.name)},\n"
         f"        CASE WHEN TG_OP <> 'INSERT' THEN {old} END,\n"
         f"        CASE WHEN TG_OP <> 'DELETE' THEN {new} END\n"
         "    );\n"
@@ -141,13 +152,20 @@ def _function(table: Table) -> str:
     )
 
 
-def _superfluous(present: Mapped[str, str], mapping: Mapping) -> str:
-    """Drops the triggers of an earlier mapping."""
-    wanted = {trigger_name(table) for table in mapping.tables}
-    names = ", ".join(f"'{name}'" for name in sorted(present.keys() - wanted)) or "''"
+def _unchanged(table: Table, old: str, new: str) -> str:
+    columns = [*map(quoted, (*table.noted, *table.columns))]
+    before, after = (", ".join(f"{row}.{column}" for column in columns) for row in (old, new))
+    return f"({before}) IS NOT DISTINCT FROM ({after})"
+
+
+def _superfluous(mapping: Mapping) -> str:
+    """Drops the triggers of an earlier mapping, and of tables that another one has replaced."""
+    wanted = ", ".join(f"('{trigger_name(one)}', {_literal(quoted(one.name))}::regclass)" for one in mapping.tables)
     return (
         "DO $$ DECLARE found record; BEGIN\n"
-        f"    FOR found IN SELECT tgname, tgrelid::regclass AS place FROM pg_trigger WHERE tgname IN ({names}) LOOP\n"
+        "    FOR found IN SELECT tgname, tgrelid::regclass AS place FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid\n"
+        f"        WHERE pronamespace = '{SCHEMA}'::regnamespace AND tgparentid = 0\n"
+        f"        AND (tgname, tgrelid) NOT IN (VALUES {wanted}) LOOP\n"
         "        EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.place);\n"
         "    END LOOP;\n"
         "END $$;"
@@ -159,3 +177,7 @@ def _state(mapping: Mapping) -> str:
         f"INSERT INTO {SCHEMA}.state (digest) VALUES ('{mapping.digest}')\n"
         "    ON CONFLICT (one) DO UPDATE SET digest = EXCLUDED.digest;\n"
     )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

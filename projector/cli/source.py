@@ -24,7 +24,7 @@ from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.health.port import health_port
 from projector.health.source import reporting_source
 from projector.logs import configure_logs
-from projector.readmodel.client.errors import ReadModelFault, Unavailable
+from projector.readmodel.client.errors import OtherGeneration, ReadModelFault, Unavailable
 from projector.settings import Settings, load_settings
 from projector.up.child import stop_with_parent
 
@@ -209,11 +209,12 @@ def _listed(redis_url: str, personal_data: bool) -> "Iterator[List]":
     from api.splice import document
     from events.sources.check import BATCH, List
     from projector.readmodel.query.engine import Engine
+    from projector.readmodel.query.mark import encoded
 
     with asyncio.Runner() as loop:
         engine = Engine(redis_url, REDIS_WAIT_MS, connections_max=1, ready_lag_max=0)
 
-        def groups(*parameters: tuple[str, str]) -> list[Mapping[str, Any]]:
+        def page(*parameters: tuple[str, str]) -> tuple[list[Mapping[str, Any]], str | None]:
             query = parse_list(urlencode([*parameters, ("limit", str(BATCH)), ("fields", _FIELDS)]))
             try:
                 found = loop.run(engine.list(query))
@@ -226,15 +227,20 @@ def _listed(redis_url: str, personal_data: bool) -> "Iterator[List]":
             if not personal_data:
                 for order in (order for group in documents for order in group["orders"]):
                     del order["email"]
-            return documents
+            return documents, encoded(found.next) if found.next else None
 
         def all_groups() -> Iterator[list[Mapping[str, Any]]]:
-            offset = 0
-            while found := groups(("order", "created_at"), ("offset", str(offset))):
-                yield found
-                offset += len(found)
+            # A walk: with an offset, groups that leave the list meanwhile would hide others.
+            after: str | None = ""
+            while after is not None:
+                try:
+                    found, after = page(("order", "created_at"), ("after", after))
+                except OtherGeneration:
+                    after = ""
+                else:
+                    yield found
 
         try:
-            yield List(lambda ids: groups(*(("id[]", one) for one in ids)) if ids else [], all_groups)
+            yield List(lambda ids: page(*(("id[]", one) for one in ids))[0] if ids else [], all_groups)
         finally:
             loop.run(engine.close())

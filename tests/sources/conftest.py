@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from events.logs.open import open_log, sqlite_url
 from events.sources.database import connected
@@ -18,6 +20,7 @@ from events.sources.watch import Watch
 from tests.conftest import without
 from tests.servers.postgres import MISSING, PostgresServer, home
 from tests.sources.mercur import Mercur
+from tests.sources.plain import TABLES, Shop
 
 # Data may be lost: the server lives as long as the tests.
 _SETTINGS = {"fsync": "off", "max_connections": "60", "shared_buffers": "64MB"}
@@ -52,11 +55,36 @@ def empty_url(postgres: PostgresServer) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def owner_of(url: str) -> Iterator[str]:
+    """Yields the URL for a user who owns the empty database, and is no superuser."""
+    database = conninfo_to_dict(url)["dbname"]
+    owner = f"owner_{database}"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {owner} LOGIN".encode())
+        admin.execute(f"ALTER DATABASE {database} OWNER TO {owner}".encode())
+        admin.execute(f"GRANT ALL ON SCHEMA public TO {owner}".encode())
+        try:
+            yield url.replace("postgresql://shop@", f"postgresql://{owner}@")
+        finally:
+            admin.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER".encode())
+            admin.execute(f"DROP OWNED BY {owner}".encode())
+            admin.execute(f"DROP ROLE {owner}".encode())
+
+
 @pytest.fixture
 def shop(empty_url: str) -> Iterator[Mercur]:
     """A marketplace without orders, and without triggers."""
     with new_shop(empty_url) as shop:
         yield shop
+
+
+@pytest.fixture
+def plain(empty_url: str) -> Iterator[Shop]:
+    """A shop with numbers as ids, without triggers."""
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+        yield connection
 
 
 @contextmanager

@@ -130,8 +130,8 @@ def told(log: Path) -> dict[Pair, Fields]:
     """Returns FIELDS of each order that counts after all events of an SQLite log; the greatest version wins."""
     newest: dict[Pair, Fields] = {}
     for data in events(log):
-        pair = data["id"], data["order_group_id"]
-        if data["version"] >= newest.get(pair, {}).get("version", -1):
+        pair = data["id"], data.get("order_group_id", "")
+        if pair[1] and data["version"] >= newest.get(pair, {}).get("version", -1):
             newest[pair] = data
     return {pair: _typed(data) for pair, data in newest.items() if data.get("deleted_at") is None}
 

@@ -45,7 +45,7 @@ def test_all_orders_and_groups_equal(filled: tuple[int, int], empty_url: str, me
     with psycopg.connect(empty_url, autocommit=True) as plain, connected(empty_url) as connection:
         wanted = expected.orders(plain)
         assert (len({group for _, group in wanted}), len(wanted)) == filled
-        found = read_orders(connection, mercur2, [order for order, _ in wanted])
+        found = read_orders(connection, mercur2, [order for order, _ in wanted]).rows
         assert {pair: fields for pair, fields in found.items() if fields["deleted_at"] is None} == wanted
         set_up(empty_url, mercur2)
         begin_backfill(connection, mercur2)

@@ -1,6 +1,8 @@
 """`check` finds each kind of difference between tables and list, and no other; `--note` has them published again."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,20 @@ from events.sources.check import Checked, Difference, List, check
 from events.sources.database import connected
 from events.sources.mapping import Mapping
 from events.sources.marks import problems
+from projector.cli.source import _listed
+from projector.readmodel.schema.generations import State
+from projector.readmodel.schema.keys import Generation
+from projector.rebuild.builder import Builder
+from projector.store.nodes import Nodes
+from projector.store.redis import Store
+from tests.poison import event
 from tests.servers.process import wait_until
 from tests.sources import expected
 from tests.sources.conftest import Publishing, set_up
 from tests.sources.mercur import TRANSITIONS, Mercur
 
 WAIT_S = 20.0
+DAY = "2026-06-01T10:00:0"
 
 
 @pytest.fixture
@@ -148,6 +158,42 @@ def test_what_is_on_its_way_does_not_differ(compared: Compared) -> None:
         for _ in range(3):
             compared.shop.checkout()
             assert compared.check(settle_s=WAIT_S).differing == 0
+
+
+@pytest.mark.parametrize("switches", [False, True])
+def test_no_group_is_left_out_while_the_list_changes(
+    one_redis_url: str, log: Path, monkeypatch: pytest.MonkeyPatch, switches: bool
+) -> None:
+    """While a group leaves it, and while another generation becomes active."""
+    monkeypatch.setattr("events.sources.check.BATCH", 2)
+    gone = event(9, "order.updated", id="order_1", order_group_id="og_1", version=2, deleted_at=f"{DAY}0Z")
+    seen: list[str] = []
+    with (
+        open_log(sqlite_url(log), {}) as opened,
+        closing(Nodes(one_redis_url)) as nodes,
+        # The list, as the command reads it.
+        _listed(one_redis_url, personal_data=True) as read,
+    ):
+        store = Store(nodes)
+        opened.create()
+
+        def publish(into: Generation, *events: object) -> None:
+            opened.append([Entry(None, json.dumps(one).encode()) for one in events])
+            with closing(Builder(opened, store, into, opened.partitions(), lambda call: call())) as builder:
+                builder.advance(opened.end())
+
+        first = store.generation()
+        publish(first, *(event(number, created_at=f"{DAY}{number}Z") for number in range(1, 7)))
+        for groups in read.all():
+            if not seen and switches:
+                second = store.catalogue.add(1, State.READY, "").generation
+                store.open(second)
+                publish(second)
+                store.catalogue.point(first, second, "")
+            elif not seen:
+                publish(first, gone)
+            seen += [group["id"] for group in groups]
+    assert seen[2 * switches :] == [f"og_{number}" for number in range(1, 7)]
 
 
 def test_other_publishers_are_named(compared: Compared) -> None:

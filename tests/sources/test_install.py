@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from events.errors import BadSource, SourceUnavailable
 from events.sources.backfill import begin_backfill
@@ -18,7 +17,7 @@ from events.sources.status import read_status
 from tests.servers.postgres import home
 from tests.servers.process import wait_until
 from tests.sources import expected
-from tests.sources.conftest import Publishing
+from tests.sources.conftest import Publishing, owner_of
 from tests.sources.mercur import Mercur
 
 MINOR = "run `projector source check --note`"
@@ -122,29 +121,16 @@ def test_writers_need_no_right_on_the_notes(shop: Mercur, empty_url: str, mercur
 
 
 def test_the_owner_of_the_tables_needs_to_be_no_superuser(empty_url: str, mercur2: Mapping, tmp_path: Path) -> None:
-    database = conninfo_to_dict(empty_url)["dbname"]
-    owner = f"owner_{database}"
-    with psycopg.connect(empty_url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {owner} LOGIN".encode())
-        admin.execute(f"ALTER DATABASE {database} OWNER TO {owner}".encode())
-        admin.execute(f"GRANT ALL ON SCHEMA public TO {owner}".encode())
-    try:
-        url = empty_url.replace("postgresql://shop@", f"postgresql://{owner}@")
-        with closing(Mercur(url)) as shop, connected(url) as connection:
-            shop.create()
-            install(connection, mercur2)
-            begin_backfill(connection, mercur2)
-            with Publishing(url, mercur2, tmp_path / "orders.db") as relay:
-                shop.checkout()
-                wait_until(lambda: len(expected.told(tmp_path / "orders.db")) == 2, 10, "the checkout")
-                wait_until(lambda: relay.watch.works and not relay.watch.problems(), 10, "readiness")
-                assert read_status(connection, mercur2, 0).works
-            remove(connection)
-    finally:
-        with psycopg.connect(empty_url, autocommit=True) as admin:
-            admin.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER".encode())
-            admin.execute(f"DROP OWNED BY {owner}".encode())
-            admin.execute(f"DROP ROLE {owner}".encode())
+    with owner_of(empty_url) as url, closing(Mercur(url)) as shop, connected(url) as connection:
+        shop.create()
+        install(connection, mercur2)
+        begin_backfill(connection, mercur2)
+        with Publishing(url, mercur2, tmp_path / "orders.db") as relay:
+            shop.checkout()
+            wait_until(lambda: len(expected.told(tmp_path / "orders.db")) == 2, 10, "the checkout")
+            wait_until(lambda: relay.watch.works and not relay.watch.problems(), 10, "readiness")
+            assert read_status(connection, mercur2, 0).works
+        remove(connection)
 
 
 def test_what_is_rolled_back_is_not_noted(shop: Mercur, empty_url: str, mercur2: Mapping) -> None:

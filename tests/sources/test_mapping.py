@@ -1,11 +1,9 @@
 """Mappings are data: the ones that we ship, and what is wrong with others."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from events.errors import BadSource
@@ -16,6 +14,7 @@ from events.sources.snapshot import read_orders
 from tests.servers.process import wait_until
 from tests.sources import expected
 from tests.sources.conftest import Publishing, set_up
+from tests.sources.plain import ONE, TWO, Shop, add
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +40,8 @@ def test_the_docs_show_the_example_as_it_is() -> None:
         (QUERY, '[[table]]\nname = "orders"\npair = ["id"]\n', "orders: expected two columns in `pair`"),
         (QUERY, GOOD + '[[table]]\nname = "shops"\nkey = "id"\n', "shops: expected `orders` with one %s"),
         (QUERY, GOOD + GOOD, "expected each table once"),
+        (QUERY, GOOD.replace("orders", "a.b_c") + GOOD.replace("orders", "a_b.c"), "expected each table once"),
+        (QUERY, GOOD.replace("orders", "t" * 58 + "1") + GOOD.replace("orders", "t" * 58 + "2"), "each table once"),
         (
             QUERY,
             '[[table]]\nname = "shops"\nkey = "id"\norders = "SELECT id FROM orders WHERE shop = ANY(%s)"\n',
@@ -68,36 +69,10 @@ def test_a_query_must_name_order_and_group(empty_url: str) -> None:
             read_orders(connection, mapping, ["1"])
 
 
-@pytest.fixture
-def plain(empty_url: str) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
-    """A shop of another kind: numbers as ids, one table of orders."""
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        connection.execute(
-            """
-            CREATE TABLE shops (id bigint PRIMARY KEY, title text NOT NULL);
-            CREATE TABLE orders (
-                id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, checkout_id uuid NOT NULL,
-                shop_id bigint NOT NULL REFERENCES shops, state text NOT NULL DEFAULT 'pending',
-                total_cents int NOT NULL, buyer_id bigint, buyer_email text,
-                created_at timestamptz NOT NULL DEFAULT '2026-06-01T10:00:00Z',
-                updated_at timestamptz NOT NULL DEFAULT '2026-06-01T10:00:00Z'
-            );
-            INSERT INTO shops VALUES (1, 'One'), (2, 'Two');
-            """
-        )
-        yield connection
-
-
-ONE, TWO = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
-
-
-def test_a_plain_table_of_orders(
-    plain: "psycopg.Connection[tuple[object, ...]]", empty_url: str, tmp_path: Path
-) -> None:
+def test_a_plain_table_of_orders(plain: Shop, empty_url: str, tmp_path: Path) -> None:
     log, mapping = tmp_path / "orders.db", load_mapping("plain")
-    add = "INSERT INTO orders (checkout_id, shop_id, total_cents, buyer_id) VALUES (%s, %s, %s, 7)"
     for number in range(12):
-        plain.execute(add, [ONE if number < 2 else TWO, 1 + number % 2, 1050 + number])
+        add(plain, ONE if number < 2 else TWO, 1 + number % 2, 1050 + number)
     set_up(empty_url, mapping)
     with connected(empty_url) as connection:
         begin_backfill(connection, mapping)
@@ -116,7 +91,7 @@ def test_a_plain_table_of_orders(
             "cart_id": None,
             "order_group_display_id": None,
         }
-        plain.execute(add, [ONE, 1, 99])
+        add(plain, ONE, 1, 99)
         wait_until(lambda: ("13", ONE) in expected.told(log), 5, "a new order")
         plain.execute("UPDATE orders SET checkout_id = %s WHERE id = 1", [TWO])
         wait_until(lambda: ("1", TWO) in expected.told(log) and ("1", ONE) not in expected.told(log), 5, "a move")

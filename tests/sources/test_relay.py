@@ -348,6 +348,19 @@ def test_a_backfill_continues_after_a_stop_and_tells_each_order_once(
     assert len(expected.events(log)) == MANY
 
 
+def test_another_log_gets_all_orders(noting: Mercur, empty_url: str, mercur2: Mapping, log: Path) -> None:
+    """As after `rm -r .projector`, or with a new topic."""
+    noting.checkout(["sel_1", "sel_2"])
+    with Publishing(empty_url, mercur2, log):
+        wait_until_told(noting, log)
+    other = log.with_name("other.db")
+    for _ in range(2):
+        with Publishing(empty_url, mercur2, other):
+            noting.checkout(["sel_1"])
+            wait_until_told(noting, other)
+    assert len(expected.events(other)) == 2 + 1 + 1, "the second start finds the log that it knows"
+
+
 def test_an_order_that_breaks_the_contract_is_published_as_it_is(
     noting: Mercur, empty_url: str, mercur2: Mapping, log: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

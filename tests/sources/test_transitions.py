@@ -59,5 +59,5 @@ def test_visible_within_a_second(running: Running, mercur2: Mapping, name: str) 
     # Also what only later releases publish.
     with connected(running.url) as connection:
         wanted = expected.orders(shop.connection)
-        found = read_orders(connection, mercur2, [order for order, _ in wanted])
+        found = read_orders(connection, mercur2, [order for order, _ in wanted]).rows
         assert {pair: fields for pair, fields in found.items() if fields["deleted_at"] is None} == wanted
