@@ -6,12 +6,13 @@ attribute, and `close_overdue` checks all connections once a second, so that a r
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from api.errors import RETRY_AFTER_S
@@ -48,6 +49,8 @@ class Wire(HttpToolsProtocol):
         # Whether the body of the message is read.
         self._takes_body = False
         self._discards_input = False
+        # Those of requests that are not answered yet, the oldest first.
+        self._cycles: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -59,6 +62,10 @@ class Wire(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
         super().connection_lost(exc)
+        # uvicorn does so for the last of pipelined requests alone.
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._discards_input:
@@ -82,6 +89,7 @@ class Wire(HttpToolsProtocol):
         if not self._is_authenticated:
             self.scope[limits.WIRE_KEY] = self  # type: ignore[literal-required]
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
         self._takes_body = has_body(self.scope["method"], self.scope["path"], self.headers)
         self.due_s = self.loop.time() + limits.RECEIVE_S if self._takes_body else math.inf
         self._head_bytes = 0
@@ -99,6 +107,10 @@ class Wire(HttpToolsProtocol):
             self.due_s = math.inf
             self._head_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._cycles.popleft()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._message_open = False
@@ -142,7 +154,7 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return bool(self._cycles)
 
     def mark_authenticated(self) -> None:
         self._is_authenticated = True
