@@ -91,7 +91,10 @@ class Wire(HttpToolsProtocol):
         super().on_headers_complete()
         self._cycles.append(self.cycle)
         self._takes_body = has_body(self.scope["method"], self.scope["path"], self.headers)
-        self.due_s = self.loop.time() + limits.RECEIVE_S if self._takes_body else math.inf
+        if self._takes_body:
+            self.due_s = self.loop.time() + limits.RECEIVE_S
+        else:
+            self._await_server()
         self._head_bytes = 0
         self._message_open = True
 
@@ -104,7 +107,7 @@ class Wire(HttpToolsProtocol):
         self._message_open = False
         if self._takes_body:
             self._takes_body = False
-            self.due_s = math.inf
+            self._await_server()
             self._head_bytes = 0
         super().on_message_complete()
 
@@ -172,17 +175,22 @@ class Wire(HttpToolsProtocol):
         request_id = self._on_refused(refusal)
         if self.is_answering:
             self._discards_input = True
-            self.due_s = math.inf
+            self._await_server()
             self.cycle.keep_alive = False
             return
         self.transport.write(_answer(refusal, request_id, self.server_state.default_headers))
         self.linger()
 
+    def _await_server(self) -> None:
+        """The next step is the server's, unless the client has to read first."""
+        if not self.flow.write_paused:
+            self.due_s = math.inf
+
     def _discard_body(self) -> None:
         """Discards the body of a request, and closes the connection after the answer."""
         self._message_open = False
         self._discards_input = True
-        self.due_s = math.inf
+        self._await_server()
         self.cycle.keep_alive = False
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
 

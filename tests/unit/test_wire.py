@@ -107,6 +107,30 @@ def test_a_client_that_does_not_read_is_disconnected(wire: Wire) -> None:
     assert transport(wire).aborted
 
 
+@pytest.mark.parametrize(
+    "more",
+    [REQUEST, b"\x00", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"],
+    ids=["request", "bytes", "body"],
+)
+def test_a_client_that_does_not_read_cannot_postpone_it_by_sending(
+    loop: asyncio.AbstractEventLoop, more: bytes
+) -> None:
+    async def until_gone(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    wire = wire_of(until_gone, loop)
+    serve(wire, REQUEST)
+    wire.pause_writing()
+    serve(wire, more)
+    close_overdue([wire], loop.time() + limits.SEND_S + 1)
+    was_aborted = transport(wire).aborted
+    wire.connection_lost(None)
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    assert was_aborted
+
+
 def test_a_client_that_reads_late_is_not_disconnected(wire: Wire) -> None:
     serve(wire, REQUEST)
     wire.pause_writing()
