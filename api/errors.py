@@ -21,6 +21,7 @@ from projector.readmodel.client.errors import Unavailable
 
 # Seconds in Retry-After. A failover of Redis, or a queue of requests, is over in about that time.
 RETRY_AFTER_S = 1
+_LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 class ApiError(Exception):
@@ -47,29 +48,12 @@ class NotYet(Unavailable):
     """The read model did not reach X-Min-Position within the time that a request waits."""
 
 
-_UNAVAILABLE_BODY = msgspec.json.encode(
-    {"type": "unavailable", "message": "The order groups cannot be read at the moment. Try again."}
-)
-_NOT_YET_BODY = msgspec.json.encode(
-    {"type": "unavailable", "message": "The order groups do not reflect X-Min-Position yet. Try again."}
-)
-_BUSY_BODY = msgspec.json.encode({"type": "unavailable", "message": "Too many requests at once. Try again."})
-_OVERDUE_BODY = msgspec.json.encode({"type": "unavailable", "message": "The answer took too long. Try again."})
-_UNVERIFIABLE_BODY = msgspec.json.encode(
-    {"type": "unavailable", "message": "The credentials cannot be checked at the moment. Try again."}
-)
-_UNKNOWN_BODY = msgspec.json.encode(
-    {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
-)
-_UNAUTHORIZED_BODY = msgspec.json.encode({"message": "Unauthorized"})
-
-
 def problem(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Response:
     return json_response(msgspec.json.encode({"type": kind, "message": message}), status, headers)
 
 
 def unauthorized() -> Response:
-    return json_response(_UNAUTHORIZED_BODY, 401, {"WWW-Authenticate": "Bearer"})
+    return json_response(msgspec.json.encode({"message": "Unauthorized"}), 401, {"WWW-Authenticate": "Bearer"})
 
 
 def invalid(message: str) -> Response:
@@ -80,36 +64,33 @@ def not_found(message: str, headers: dict[str, str] | None = None) -> Response:
     return problem(404, "not_found", message, headers)
 
 
-def unavailable() -> Response:
-    return json_response(_UNAVAILABLE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+def unavailable(message: str = "The order groups cannot be read at the moment. Try again.") -> Response:
+    return problem(503, "unavailable", message, _LATER)
 
 
 def busy() -> Response:
-    return json_response(_BUSY_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    return unavailable("Too many requests at once. Try again.")
 
 
 def overdue() -> Response:
-    return json_response(_OVERDUE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def too_many(message: str) -> Response:
-    return problem(429, "too_many_requests", message, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def own_limit() -> Response:
-    return too_many("Too much of your work is in progress. Try again.")
+    return unavailable("The answer took too long. Try again.")
 
 
 def unverifiable() -> Response:
-    return json_response(_UNVERIFIABLE_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    return unavailable("The credentials cannot be checked at the moment. Try again.")
 
 
 def not_yet() -> Response:
-    return json_response(_NOT_YET_BODY, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    return unavailable("The order groups do not reflect X-Min-Position yet. Try again.")
+
+
+def too_many(message: str = "Too much of your work is in progress. Try again.") -> Response:
+    return problem(429, "too_many_requests", message, _LATER)
 
 
 def unknown() -> Response:
-    return json_response(_UNKNOWN_BODY, 500)
+    body = {"code": "unknown_error", "type": "unknown_error", "message": "An unknown error occurred."}
+    return json_response(msgspec.json.encode(body), 500)
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -48,7 +48,7 @@ async def _too_much(_: Request, error: Exception) -> Response:
 
 async def _own_limit(request: Request, _: Exception) -> Response:
     exchange_of(request.scope).refused = "client_work"
-    return errors.own_limit()
+    return errors.too_many()
 
 
 async def _too_much_work(request: Request, _: Exception) -> Response:

@@ -84,6 +84,8 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlo
             lifespan="on",
             access_log=False,
             log_config=None,
+            # Its warnings are about what clients send, which the access log has, and advise to install WebSockets.
+            log_level="error",
             server_header=False,
             # The address of the client is not used.
             proxy_headers=False,

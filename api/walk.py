@@ -14,9 +14,9 @@ def next_part(mark: Mark | None) -> bytes:
 
 
 def link(mark: Mark | None, path: bytes, query: bytes) -> dict[str, str]:
-    """Returns the header. `path`, `query`: as sent."""
+    """Returns the header. `path`, `query`: as sent, but for `>`, at which the target would end."""
     if mark is None or len(path) + len(query) > LINKED_BYTES_MAX:
         return {}
     pairs = [pair for pair in query.decode("latin-1").split("&") if unquote_plus(pair.partition("=")[0]) != "after"]
     target = f"{path.decode('latin-1')}?{'&'.join([*pairs, f'after={encoded(mark)}'])}"
-    return {"Link": f'<{target}>; rel="next"'}
+    return {"Link": f'<{target.replace(">", "%3E")}>; rel="next"'}

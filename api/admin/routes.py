@@ -1,6 +1,7 @@
 """The routes of operators."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import structlog
@@ -11,6 +12,10 @@ from api import errors
 from api.admin.operators import Operators
 from api.http.body import ACTIONS_PATH, BODY_BYTES_MAX, read_body
 from api.middleware.access import Access, RuledRoute
+from api.params.operators import Issue, text
+from api.params.query import limited, parsed, take
+from api.params.tree import Node, shortened
+from api.requests import query_string
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.operations.actions import read_actions, request_action
 from projector.readmodel.operations.parked import read_parked, sort_key
@@ -32,10 +37,7 @@ def operator_routes(reader: Reader, operators: Operators) -> list[RuledRoute]:
         return _json(await read_pipeline(reader))
 
     async def parked(request: Request, _: str) -> Response:
-        try:
-            limit, after = _page(request)
-        except ValueError as error:
-            return errors.invalid(f"Invalid request: {error}")
+        limit, after = parsed(query_string(request), ("limit", "after"), _page)
         return _json(await read_parked(reader, limit, after))
 
     async def actions(request: Request, who: str) -> Response:
@@ -77,16 +79,18 @@ def operator_routes(reader: Reader, operators: Operators) -> list[RuledRoute]:
     ]
 
 
-def _page(request: Request) -> tuple[int, tuple[str, int, int] | None]:
-    """Raises ValueError."""
-    given = request.query_params
-    unknown = [name for name in given if name not in ("limit", "after")]
-    if unknown:
-        raise ValueError(f"Unrecognized fields: '{', '.join(unknown)}'")
-    limit, after = given.get("limit", str(LIMIT)), given.get("after")
-    if not limit.isdecimal() or not 0 <= int(limit) <= LIMIT_MAX:
-        raise ValueError(f"Expected 0 to {LIMIT_MAX} for field 'limit', got: '{limit}'")
-    return int(limit), sort_key(after) if after else None
+def _page(tree: dict[str, Node], issues: list[str]) -> tuple[int, tuple[str, int, int] | None]:
+    limit = take(tree, "limit", partial(limited, most=LIMIT_MAX), LIMIT, issues)
+    return limit, take(tree, "after", _position, None, issues)
+
+
+def _position(name: str, node: Node) -> tuple[str, int, int] | None:
+    found = text(name, node)
+    try:
+        return sort_key(found) if found else None
+    except ValueError:
+        expected = f"Expected: a position such as 'orders/0@17' for field '{name}'"
+        raise Issue(f"{expected}, but got: '{shortened(found)}'") from None
 
 
 def _refused(who: str, response: Response, reason: str, action: Action | None = None) -> Response:

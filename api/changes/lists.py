@@ -18,7 +18,9 @@ ReadPage = Callable[[Query], Awaitable[pages.Page]]
 
 
 class Followed:
-    """`query`: None for changes only. `state`: of the change that was sent last; None before `read` was called."""
+    """`query`: None for changes only. `state`: the change that was sent last, as the first event of a new subscriber;
+    None before `read` was called.
+    """
 
     def __init__(self, query: Query | None, read_page: ReadPage) -> None:
         self.query = query
@@ -44,8 +46,9 @@ class Followed:
             self._pending = merged(self._pending, change)
 
     async def read(self, now: Callable[[], Change], admitted: Admitted) -> Change:
-        """Returns the state, which the first of several callers has to read. `now`: that of the read model. Raises
-        Unavailable, ReadModelFault, and what `admitted` raises.
+        """Returns the state, which the first of several callers reads. `now`: returns the state of the read model.
+
+        Raises Unavailable, ReadModelFault, and what `admitted` raises.
         """
         async with self._reading:
             if self.state is not None:

@@ -1,4 +1,4 @@
-"""Who is subscribed, within limits; where a stream begins, or goes on."""
+"""Subscribers, within limits, and the first event of each: the state, or what changed since the client's last event."""
 
 import asyncio
 from dataclasses import replace

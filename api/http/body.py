@@ -14,8 +14,11 @@ def has_body(method: str, path: str, headers: Collection[tuple[bytes, bytes]]) -
     if method != "POST" or path != ACTIONS_PATH:
         return False
     lengths = [value for name, value in headers if name == b"content-length"]
-    chunked = any(name == b"transfer-encoding" for name, _ in headers)
-    return not chunked and len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) <= BODY_BYTES_MAX
+    if any(name == b"transfer-encoding" for name, _ in headers) or len(lengths) != 1:
+        return False
+    length = lengths[0].lstrip(b"0") or b"0"
+    # Long ones are not parsed: `int` refuses thousands of digits.
+    return length.isdigit() and len(length) <= len(str(BODY_BYTES_MAX)) and int(length) <= BODY_BYTES_MAX
 
 
 async def read_body(request: Request) -> bytes | None:

@@ -6,12 +6,13 @@ attribute, and `close_overdue` checks all connections once a second, so that a r
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from api.errors import RETRY_AFTER_S
@@ -48,6 +49,8 @@ class Wire(HttpToolsProtocol):
         # Whether the body of the message is read.
         self._takes_body = False
         self._discards_input = False
+        # Those of requests that are not answered yet, the oldest first.
+        self._cycles: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -59,6 +62,10 @@ class Wire(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
         super().connection_lost(exc)
+        # uvicorn does so for the last of pipelined requests alone.
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._discards_input:
@@ -82,8 +89,12 @@ class Wire(HttpToolsProtocol):
         if not self._is_authenticated:
             self.scope[limits.WIRE_KEY] = self  # type: ignore[literal-required]
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
         self._takes_body = has_body(self.scope["method"], self.scope["path"], self.headers)
-        self.due_s = self.loop.time() + limits.RECEIVE_S if self._takes_body else math.inf
+        if self._takes_body:
+            self.due_s = self.loop.time() + limits.RECEIVE_S
+        else:
+            self._await_server()
         self._head_bytes = 0
         self._message_open = True
 
@@ -96,9 +107,13 @@ class Wire(HttpToolsProtocol):
         self._message_open = False
         if self._takes_body:
             self._takes_body = False
-            self.due_s = math.inf
+            self._await_server()
             self._head_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._cycles.popleft()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._message_open = False
@@ -142,7 +157,7 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return bool(self._cycles)
 
     def mark_authenticated(self) -> None:
         self._is_authenticated = True
@@ -160,17 +175,22 @@ class Wire(HttpToolsProtocol):
         request_id = self._on_refused(refusal)
         if self.is_answering:
             self._discards_input = True
-            self.due_s = math.inf
+            self._await_server()
             self.cycle.keep_alive = False
             return
         self.transport.write(_answer(refusal, request_id, self.server_state.default_headers))
         self.linger()
 
+    def _await_server(self) -> None:
+        """The next step is the server's, unless the client has to read first."""
+        if not self.flow.write_paused:
+            self.due_s = math.inf
+
     def _discard_body(self) -> None:
         """Discards the body of a request, and closes the connection after the answer."""
         self._message_open = False
         self._discards_input = True
-        self.due_s = math.inf
+        self._await_server()
         self.cycle.keep_alive = False
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
 

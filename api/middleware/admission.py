@@ -58,7 +58,7 @@ class Admission:
             await errors.busy()(scope, receive, send)
             return
         # Once the answer begins, the work is done: a client that reads slowly holds no slot.
-        exchange.on_start = exchange.release_slot = partial(self._slots.release, task)
+        exchange.release_slot = partial(self._slots.release, task)
         exchange.retake_slot = partial(self._slots.retake, task)
         try:
             await self._app(scope, receive, send)

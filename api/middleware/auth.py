@@ -143,7 +143,7 @@ class Credentials:
 
 
 def _parted(authorization: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """Returns the scheme in lower case, and the secret; both empty if the header is not one of these two words."""
+    """Returns the scheme in lower case, and the secret; both empty unless there is one header of two words."""
     parts = authorization[0].split() if len(authorization) == 1 else []
     return (parts[0].lower(), parts[1]) if len(parts) == 2 else (b"", b"")
 

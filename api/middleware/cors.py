@@ -106,7 +106,7 @@ class Cors:
             return
         added += [(b"access-control-allow-origin", origin.encode("latin-1")), _CREDENTIALS]
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            # For the reason in `Gate`, which is not reached.
+            # As `Gate` does, which is not reached.
             scope.pop(WIRE_KEY, None)
             wanted = headers.get("access-control-request-headers", "")
             await Response(None, 204, {**_OF_PREFLIGHTS, "Access-Control-Allow-Headers": wanted})(scope, receive, send)

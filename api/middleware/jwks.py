@@ -98,8 +98,9 @@ class KeySet:
         problem = "no RSA or P-256 key with a kid"
         try:
             verifiers = _usable(self._client.get_jwk_set().keys)
-        except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
-            problem = str(error)
+        except Exception as error:  # noqa: BLE001
+            # Broad on purpose: whatever a server publishes, the reading must end, or it is the last one.
+            problem = f"{type(error).__name__}: {error}"
         # The loop is closed while the process ends.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._finish, reading, verifiers, problem)

@@ -28,12 +28,12 @@ _random = random.Random()
 class Exchange:
     """One request and its answer so far. The route sets `plan` and `rows`. `started`: by `perf_counter`.
 
-    `on_start` is called once, when the answer begins. Between `release_slot` and `retake_slot` the request waits, and
-    does not count as concurrent.
+    A request counts as concurrent until its answer begins, but for the time between `release_slot` and `retake_slot`,
+    while it waits.
     """
 
     __slots__ = (
-        *("_send", "bytes_sent", "headers", "on_start", "plan", "refused", "request_id", "rows", "status"),
+        *("_send", "bytes_sent", "headers", "plan", "refused", "request_id", "rows", "status"),
         *("answered_s", "release_slot", "retake_slot", "started"),
     )
 
@@ -51,7 +51,6 @@ class Exchange:
         self.plan = "-"
         self.rows: int | None = None
         self.refused: str | None = None
-        self.on_start: Callable[[], None] | None = None
         self.release_slot: Callable[[], None] = _nothing
         self.retake_slot: Callable[[], None] = _nothing
 
@@ -62,8 +61,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.headers]
-            if self.on_start is not None:
-                self.on_start()
+            self.release_slot()
         else:
             self.bytes_sent += len(message.get("body", b""))
         await self._send(message)

@@ -14,9 +14,9 @@ from api.errors import OwnLimit, TooMuchWork
 # Cost of the lists in progress: of one client, and of all. The default list costs 1, the most expensive one COST_MAX.
 WORK_PER_CLIENT_MAX = 16
 WORK_MAX = 64
-# Seconds that a list waits for its turn, and the cost of those of one client that may: so many default lists are done
-# within that time, and few of the most expensive ones.
+# Seconds that a list waits for its turn.
 WAIT_S = 1.0
+# Cost of the lists of one client that may wait: of about as many default lists as are answered within that time.
 WAITING_PER_CLIENT_MAX = 400
 
 T = TypeVar("T")

@@ -180,7 +180,7 @@ def responses() -> Json:
         "414": _refusal("The URL is too long.", limits.url_too_long(limits.URL_BYTES_MAX)),
         "429": _error(
             "Too much work of this client is in progress, or there are too many streams.",
-            _sent(problems.own_limit()),
+            _sent(problems.too_many()),
             extra=("Retry-After",),
         ),
         "431": _refusal("The headers are too large, or too many.", limits.HEADERS_TOO_LARGE),

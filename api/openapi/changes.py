@@ -19,7 +19,7 @@ _DESCRIPTION = """Server-Sent Events, to be read with `fetch`, since `EventSourc
 
 At most 5 events a second; changes in between come together. A comment every 15 s shows that the stream lives. A client
 that does not read gets what it missed as one event, and is disconnected after 30 s. `Last-Event-ID` goes on without a
-gap, on any server of the API: an id may come twice, and never not at all."""
+gap, on any server of the API: an id may come twice, but none is left out."""
 
 
 def changes() -> Json:

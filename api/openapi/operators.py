@@ -6,7 +6,7 @@ from api.admin.operators import REFUSAL
 from api.admin.routes import LIMIT, LIMIT_MAX, PARKED_PATH, PIPELINE_PATH
 from api.http.body import ACTIONS_PATH, BODY_BYTES_MAX
 from api.openapi.answers import ANYWHERE, error, errors, success
-from api.openapi.forms import Json, exactly
+from api.openapi.forms import Json, exactly, parameter, parsed_integer
 from projector.readmodel.operations.actions import ActionState
 from projector.readmodel.operations.parked import ParkedPage
 from projector.readmodel.operations.pipeline import Pipeline
@@ -120,14 +120,12 @@ def _get(operation: str, summary: str, schema: str, example: Json, *more: str) -
 
 
 def _parked() -> Json:
-    limit = {
-        **{"name": "limit", "in": "query", "description": "Events of the page; a large page ends earlier."},
-        "schema": {"type": "integer", "minimum": 0, "maximum": LIMIT_MAX, "default": LIMIT},
-    }
-    after = {
-        **{"name": "after", "in": "query", "description": "`next` of the page before."},
-        "schema": {"type": "string", "pattern": "^([A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18})?$"},
-    }
+    integer = {"type": "integer", "minimum": 0, "maximum": LIMIT_MAX, "default": LIMIT}
+    assert LIMIT_MAX == 100, "the pattern below assumes it"
+    digits = parsed_integer(integer, "(100|[0-9]{1,2})")
+    limit = parameter("limit", "Events of the page; a large page ends earlier.", digits)
+    position = {"type": "string", "pattern": "^([A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18})?$"}
+    after = parameter("after", "`next` of the page before.", position)
     found = _get("listParked", "Parked events, by position", "ParkedPage", _PARKED, "400")
     return {**found, "parameters": [limit, after, *found["parameters"]]}
 

@@ -98,7 +98,7 @@ def parsed(raw: str, known: tuple[str, ...], read: Callable[[dict[str, Node], li
 
 def query_of(tree: dict[str, Node], issues: list[str]) -> Query:
     """Returns the list, with defaults where there is an issue, and adds the issues."""
-    limit = take(tree, "limit", _limit, LIMIT_DEFAULT, issues)
+    limit = take(tree, "limit", limited, LIMIT_DEFAULT, issues)
     offset = take(tree, "offset", _count, 0, issues)
     sort, descending = take(tree, "order", _order, ("created_at", True), issues)
     fields = parse_fields(take(tree, "fields", text, None, issues), LIST_DEFAULTS)
@@ -149,7 +149,8 @@ def _count(name: str, node: Node) -> int:
     return value
 
 
-def _limit(name: str, node: Node, most: int = LIMIT_MAX) -> int:
+def limited(name: str, node: Node, most: int = LIMIT_MAX) -> int:
+    """Returns an integer from 0 to `most`. Raises Issue."""
     value = _count(name, node)
     if value > most:
         raise Issue(f"Value for field '{name}' too big, expected at most: '{most}'")
@@ -157,7 +158,7 @@ def _limit(name: str, node: Node, most: int = LIMIT_MAX) -> int:
 
 
 def _facet_limit(name: str, node: Node) -> int:
-    value = _limit(name, node, FACET_LIMIT_MAX)
+    value = limited(name, node, FACET_LIMIT_MAX)
     if value < 1:
         raise Issue(f"Value for field '{name}' too small, expected at least: '1'")
     return value

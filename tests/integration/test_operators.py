@@ -132,10 +132,25 @@ def test_bad_requests_are_named(api: OperatorApi, body: bytes, found: str) -> No
     assert (answer.status_code, answer.json()["type"]) == (400, "invalid_data"), answer.text
     assert answer.json()["message"].startswith("Invalid request: ")
     assert found.lower() in answer.json()["message"].lower()
-    with_query = api.ask("GET", "parked", limit="101")
-    assert with_query.json()["message"] == "Invalid request: Expected 0 to 100 for field 'limit', got: '101'"
-    assert api.ask("GET", "parked", foo=1).json()["message"] == "Invalid request: Unrecognized fields: 'foo'"
-    assert api.ask("GET", "parked", after="x").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("limit=101", "Value for field 'limit' too big, expected at most: '100'"),
+        ("limit=\u0663", "Expected type: 'number' for field 'limit', got: '\u0663'"),
+        ("limit=1&limit=9", "Expected type: 'number' for field 'limit', got: '1,9'"),
+        (
+            "limit=" + "9" * 5000,
+            f"Expected type: 'number' for field 'limit', got: '{'9' * 199}\N{HORIZONTAL ELLIPSIS}'",
+        ),
+        ("after=x", "Expected: a position such as 'orders/0@17' for field 'after', but got: 'x'"),
+        ("foo=1", "Unrecognized fields: 'foo'"),
+    ],
+)
+def test_bad_parameters_are_named_as_those_of_lists(api: OperatorApi, query: str, found: str) -> None:
+    answer = api.client.get(f"/admin/projector/parked?{query}", headers={"Authorization": f"Bearer {KEY}"})
+    assert (answer.status_code, answer.json()["message"]) == (400, f"Invalid request: {found}")
 
 
 def test_a_body_of_unknown_or_great_length_is_not_read(api: OperatorApi) -> None:

@@ -1,6 +1,7 @@
 """Keys that an issuer publishes on a real server: which are used, when they are read, and when the issuer is away."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -146,10 +147,12 @@ def test_tokens_that_no_issuer_signed_cause_no_reading() -> None:
 
 def broken(issuer: Issuer, how: str) -> None:
     issuer.status = 503 if how == "status" else 200
-    issuer.body = {"no JSON": b"<html>", "no object": b"[]", "no keys": b'{"keys":[]}'}.get(how, b"{}")
+    odd = json.dumps({"keys": [jwk(FIRST, kid="1", alg=["RS256"])]}).encode()
+    bodies = {"no JSON": b"<html>", "no object": b"[]", "no keys": b'{"keys":[]}', "an odd key": odd}
+    issuer.body = bodies.get(how, b"{}")
 
 
-@pytest.mark.parametrize("how", ["status", "no JSON", "no object", "no keys", "nothing"])
+@pytest.mark.parametrize("how", ["status", "no JSON", "no object", "no keys", "nothing", "an odd key"])
 def test_while_the_keys_cannot_be_read_the_last_ones_are_valid(how: str, eager: None) -> None:
     async def run() -> None:
         with issuing(jwk(FIRST, kid="1")) as issuer:

@@ -101,5 +101,6 @@ def test_the_link_has_the_parameters_of_the_request() -> None:
     assert mark is not None
     linked = link(mark, b"/admin/order-groups", b"limit=5&%61fter=old&status=a%20b&after")
     assert linked == {"Link": f'</admin/order-groups?limit=5&status=a%20b&after={encoded(mark)}>; rel="next"'}
+    assert link(mark, b"/", b"q=a>b") == {"Link": f'</?q=a%3Eb&after={encoded(mark)}>; rel="next"'}
     assert link(None, b"/admin/order-groups", b"after=") == {}
     assert link(mark, b"/", b"q=" + b"x" * LINKED_BYTES_MAX) == {}

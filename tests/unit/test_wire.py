@@ -60,6 +60,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def wire(loop: asyncio.AbstractEventLoop) -> Wire:
+    return wire_of(app, loop)
+
+
+def wire_of(app: Any, loop: asyncio.AbstractEventLoop) -> Wire:
     config = Config(app, ws="none", log_config=None, lifespan="off", proxy_headers=False)
     config.load()
     wire = Wire(config, ServerState(), {}, loop, on_refused=lambda refusal: refusal.reason, connections=Connections(9))
@@ -103,6 +107,30 @@ def test_a_client_that_does_not_read_is_disconnected(wire: Wire) -> None:
     assert transport(wire).aborted
 
 
+@pytest.mark.parametrize(
+    "more",
+    [REQUEST, b"\x00", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"],
+    ids=["request", "bytes", "body"],
+)
+def test_a_client_that_does_not_read_cannot_postpone_it_by_sending(
+    loop: asyncio.AbstractEventLoop, more: bytes
+) -> None:
+    async def until_gone(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    wire = wire_of(until_gone, loop)
+    serve(wire, REQUEST)
+    wire.pause_writing()
+    serve(wire, more)
+    close_overdue([wire], loop.time() + limits.SEND_S + 1)
+    was_aborted = transport(wire).aborted
+    wire.connection_lost(None)
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    assert was_aborted
+
+
 def test_a_client_that_reads_late_is_not_disconnected(wire: Wire) -> None:
     serve(wire, REQUEST)
     wire.pause_writing()
@@ -127,3 +155,25 @@ def test_a_refused_client_that_stays_is_disconnected(wire: Wire) -> None:
     serve(wire, b"x" * 1000)
     close_overdue([wire], wire.loop.time() + limits.LINGER_S + 1)
     assert transport(wire).aborted
+
+
+def test_all_requests_of_a_lost_connection_end(loop: asyncio.AbstractEventLoop) -> None:
+    """uvicorn reports the loss to the last request alone, and lets the one in progress write to a closed socket."""
+    ended: list[str] = []
+
+    async def stream(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        written = transport(lost).written
+        await send({"type": "http.response.body", "body": b"late"})
+        assert transport(lost).written == written
+        ended.append(scope["path"])
+
+    lost = wire_of(stream, loop)
+    serve(lost, b"GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert lost.is_answering
+    lost.connection_lost(None)
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    assert ended == ["/first"]

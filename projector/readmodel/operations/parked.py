@@ -1,5 +1,6 @@
 """Pages through the parked events of the active generation, by position."""
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any, cast
@@ -17,6 +18,8 @@ from projector.readmodel.schema.parked import Headers, StoredParked, digest
 # Records that are read together: each may exceed 1 MiB. A page ends early once it has so many bytes.
 STEP_RECORDS = 10
 PAGE_BYTES_MAX = 4 * 1024 * 1024
+
+_POSITION = re.compile(r"(?P<topic>.+)/(?P<partition>[0-9]{1,10})@(?P<offset>[0-9]{1,19})", re.DOTALL)
 
 _decoder = msgspec.json.Decoder(StoredParked)
 
@@ -76,11 +79,10 @@ async def read_parked(reader: Reader, limit: int, after: tuple[str, int, int] | 
 
 def sort_key(position: str) -> tuple[str, int, int]:
     """Returns topic, partition and offset of `orders/0@17`. Raises ValueError."""
-    name, at, offset = position.rpartition("@")
-    topic, slash, partition = name.rpartition("/")
-    if not (at and slash and topic and partition.isdecimal() and offset.isdecimal()):
-        raise ValueError(f"expected a position such as orders/0@17, got {position!r}")
-    return topic, int(partition), int(offset)
+    match = _POSITION.fullmatch(position)
+    if match is None:
+        raise ValueError(f"expected a position such as orders/0@17, got {position!r:.200}")
+    return match["topic"], int(match["partition"]), int(match["offset"])
 
 
 async def _records(
