@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import suppress
 
 from api.changes.events import HEARTBEAT, Change, merged
+from projector.readmodel.client.deadlines import Deadlines
 
 # Events that a client gets in each second, at most.
 EVENTS_PER_S = 5
@@ -13,10 +14,14 @@ HEARTBEAT_S = 15.0
 
 
 class Subscriber:
-    """One task calls `next`. `expires_s`: Unix time at which its credentials expire, infinite if they do not."""
+    """One task calls `next`. `expires_s`: Unix time at which its credentials expire, infinite if they do not.
 
-    def __init__(self, expires_s: float) -> None:
+    `deadlines`: of all subscribers, for heartbeats. A timer for each would cost more than to write the event.
+    """
+
+    def __init__(self, expires_s: float, deadlines: Deadlines) -> None:
         self.expires_s = expires_s
+        self._deadlines = deadlines
         self._unsent: Change | None = None
         self._last = b""
         self._ended = asyncio.Event()
@@ -46,26 +51,28 @@ class Subscriber:
 
     async def next(self) -> bytes:
         """Returns the next part of the stream; empty at its end."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(HEARTBEAT_S):
+            # Those of a second come together.
+            with self._deadlines.until(int(loop.time()) + HEARTBEAT_S):
                 await self._woken.wait()
         except TimeoutError:
             return HEARTBEAT
-        await self._rest()
+        await self._rest(loop)
         if self.has_ended:
             last, self._last = self._last, b""
             return last
         self._woken.clear()
         assert self._unsent is not None, "woken by an offer"
         change, self._unsent = self._unsent, None
-        self._sent_s.append(asyncio.get_running_loop().time())
+        self._sent_s.append(loop.time())
         return change.encoded
 
-    async def _rest(self) -> None:
+    async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Waits until another event may be sent, or the end. Meanwhile offers become one event."""
-        if len(self._sent_s) < EVENTS_PER_S:
+        if len(self._sent_s) < EVENTS_PER_S or (due_s := self._sent_s[0] + 1.0) <= loop.time():
             return
         # The time-out is the regular case.
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._sent_s[0] + 1.0):
+            async with asyncio.timeout_at(due_s):
                 await self._ended.wait()

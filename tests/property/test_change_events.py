@@ -1,16 +1,20 @@
 """Changes merged for a client that was not sent them, event ids, and the pace of a stream."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from functools import reduce
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.changes.events import HEADER, Change, EventId, Page, merged, parse_event_id
-from api.changes.subscriber import Subscriber
+from api.changes.events import HEADER, HEARTBEAT, Change, EventId, Page, merged, parse_event_id
+from api.changes.subscriber import HEARTBEAT_S, Subscriber
+from api.server import tune_collector
+from projector.readmodel.client.deadlines import Deadlines
 
 IDS_MAX = 200
 
@@ -84,7 +88,7 @@ def change_of(number: int) -> Change:
 
 def test_a_client_that_does_not_read_gets_one_event() -> None:
     async def main() -> None:
-        subscriber = Subscriber(inf)
+        subscriber = Subscriber(inf, Deadlines())
         for number in range(1000):
             subscriber.offer(change_of(number))
         event = (await subscriber.next()).decode()
@@ -100,7 +104,7 @@ def test_a_client_that_does_not_read_gets_one_event() -> None:
 
 def test_no_second_has_more_than_five_events() -> None:
     async def main() -> None:
-        loop, subscriber = asyncio.get_running_loop(), Subscriber(inf)
+        loop, subscriber = asyncio.get_running_loop(), Subscriber(inf, Deadlines())
         times: list[float] = []
 
         async def read() -> None:
@@ -124,7 +128,7 @@ def test_no_second_has_more_than_five_events() -> None:
 
 def test_the_end_is_not_delayed_by_the_pace() -> None:
     async def main() -> None:
-        loop, subscriber = asyncio.get_running_loop(), Subscriber(inf)
+        loop, subscriber = asyncio.get_running_loop(), Subscriber(inf, Deadlines())
         for number in range(5):
             subscriber.offer(change_of(number))
             await subscriber.next()
@@ -137,3 +141,82 @@ def test_the_end_is_not_delayed_by_the_pace() -> None:
         assert loop.time() - began_s < 0.5
 
     asyncio.run(main())
+
+
+def test_an_event_is_due_at_once_a_second_after_the_fifth_before_it() -> None:
+    """Each turn of the event loop more is one for each of a thousand streams."""
+
+    async def main() -> None:
+        loop, subscriber, ahead_s = asyncio.get_running_loop(), Subscriber(inf, Deadlines()), 0.0
+        real = loop.time
+        loop.time = lambda: real() + ahead_s  # type: ignore[method-assign]
+        for number in range(5):
+            subscriber.offer(change_of(number))
+            await subscriber.next()
+        ahead_s = 1.0
+        subscriber.offer(change_of(5))
+        with pytest.raises(StopIteration) as returned:
+            subscriber.next().send(None)
+        assert returned.value.value == change_of(5).encoded
+
+    asyncio.run(main())
+
+
+def test_heartbeats_come_without_events_and_lose_none() -> None:
+    async def main() -> None:
+        loop, deadlines, ahead_s = asyncio.get_running_loop(), Deadlines(), 0.0
+        real = loop.time
+        loop.time = lambda: real() + ahead_s  # type: ignore[method-assign]
+        subscribers = [Subscriber(inf, deadlines) for _ in range(3)]
+        waiting = [asyncio.create_task(one.next()) for one in subscribers]
+        await asyncio.sleep(0)
+        ahead_s = HEARTBEAT_S + 1
+        assert await asyncio.gather(*waiting) == [HEARTBEAT] * 3
+        waiting = [asyncio.create_task(one.next()) for one in subscribers]
+        await asyncio.sleep(0)
+        for one in subscribers:
+            one.offer(change_of(1))
+        ahead_s += HEARTBEAT_S + 1
+        assert await asyncio.gather(*waiting) == [change_of(1).encoded] * 3
+
+    asyncio.run(main())
+
+
+def test_events_to_many_streams_make_no_full_collection() -> None:
+    """One of all objects of an API with a thousand streams takes 0.1 s, and events wait for it."""
+    full = []
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "start" and about["generation"] == 2:
+            full.append(about)
+
+    async def follow(subscriber: Subscriber) -> None:
+        while await subscriber.next():
+            pass
+
+    async def main() -> None:
+        loop, deadlines, ahead_s = asyncio.get_running_loop(), Deadlines(), 0.0
+        real = loop.time
+        loop.time = lambda: real() + ahead_s  # type: ignore[method-assign]
+        subscribers = [Subscriber(inf, deadlines) for _ in range(1000)]
+        tasks = [asyncio.create_task(follow(one)) for one in subscribers]
+        gc.callbacks.append(note)
+        for number in range(100):
+            ahead_s += 1
+            for one in subscribers:
+                one.offer(change_of(number))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        gc.callbacks.remove(note)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    thresholds = gc.get_threshold()
+    tune_collector()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+    assert full == []
