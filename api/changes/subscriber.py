@@ -26,8 +26,9 @@ class Subscriber:
         self._last = b""
         self._ended = asyncio.Event()
         self._woken = asyncio.Event()
-        # Times of the last events.
-        self._sent_s: deque[float] = deque(maxlen=EVENTS_PER_S)
+        self._began_s = asyncio.get_running_loop().time()
+        # When the last events were due, not when they were written: one that is late does not delay those that follow.
+        self._due_s: deque[float] = deque(maxlen=EVENTS_PER_S)
 
     @property
     def has_ended(self) -> bool:
@@ -58,21 +59,21 @@ class Subscriber:
                 await self._woken.wait()
         except TimeoutError:
             return HEARTBEAT
-        await self._rest(loop)
+        next_s = self._due_s[0] + 1.0 if len(self._due_s) == EVENTS_PER_S else 0.0
+        if next_s > loop.time():
+            await self._rest(next_s)
         if self.has_ended:
             last, self._last = self._last, b""
             return last
         self._woken.clear()
         assert self._unsent is not None, "woken by an offer"
         change, self._unsent = self._unsent, None
-        self._sent_s.append(loop.time())
+        self._due_s.append(max(next_s, change.looked_s, self._began_s))
         return change.encoded
 
-    async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Waits until another event may be sent, or the end. Meanwhile offers become one event."""
-        if len(self._sent_s) < EVENTS_PER_S or (due_s := self._sent_s[0] + 1.0) <= loop.time():
-            return
+    async def _rest(self, until_s: float) -> None:
+        """Returns at that time, or at the end. Meanwhile offers become one event."""
         # The time-out is the regular case.
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(due_s):
+            async with asyncio.timeout_at(until_s):
                 await self._ended.wait()

@@ -82,8 +82,8 @@ def test_any_other_event_id_is_text(values: list[bytes]) -> None:
     assert (found is None) == (last == "")
 
 
-def change_of(number: int) -> Change:
-    return Change(EventId("n", (number,)), "", (f"og_{number}",))
+def change_of(number: int, looked_s: float = 0.0) -> Change:
+    return Change(EventId("n", (number,)), "", (f"og_{number}",), looked_s=looked_s)
 
 
 def test_a_client_that_does_not_read_gets_one_event() -> None:
@@ -105,23 +105,33 @@ def test_a_client_that_does_not_read_gets_one_event() -> None:
 def test_no_second_has_more_than_five_events() -> None:
     async def main() -> None:
         loop, subscriber = asyncio.get_running_loop(), Subscriber(inf, Deadlines())
-        times: list[float] = []
+        looked: list[float] = []
+        written: list[float] = []
+        for number in range(11):
+            looked.append(loop.time())
+            subscriber.offer(change_of(number, looked[-1]))
+            await subscriber.next()
+            written.append(loop.time())
+        assert all(later - earlier >= 0.999 for earlier, later in zip(looked, written[5:], strict=False))
+        assert written[4] - looked[0] < 0.9, "five at once"
 
-        async def read() -> None:
-            while await subscriber.next():
-                times.append(loop.time())
+    asyncio.run(main())
 
-        reading = asyncio.create_task(read())
-        until_s = loop.time() + 2.2
-        number = 0
-        while loop.time() < until_s:
-            number += 1
-            subscriber.offer(change_of(number))
-            await asyncio.sleep(0.01)
-        subscriber.end()
-        await reading
-        assert len(times) >= 10
-        assert all(later - earlier >= 0.999 for earlier, later in zip(times, times[5:], strict=False))
+
+def test_an_event_that_was_late_does_not_delay_those_that_follow() -> None:
+    async def main() -> None:
+        loop, subscriber, ahead_s = asyncio.get_running_loop(), Subscriber(inf, Deadlines()), 0.0
+        real = loop.time
+        began_s = real()
+        loop.time = lambda: real() + ahead_s  # type: ignore[method-assign]
+        for number in range(6):
+            looked_s = began_s + 10 + 0.2 * number
+            # The first one is written 0.15 s after the look that found it.
+            ahead_s = looked_s - real() + (0.15 if number == 0 else 0.001)
+            subscriber.offer(change_of(number, looked_s))
+            with pytest.raises(StopIteration) as returned:
+                subscriber.next().send(None)
+            assert returned.value.value == change_of(number).encoded
 
     asyncio.run(main())
 
@@ -130,7 +140,7 @@ def test_the_end_is_not_delayed_by_the_pace() -> None:
     async def main() -> None:
         loop, subscriber = asyncio.get_running_loop(), Subscriber(inf, Deadlines())
         for number in range(5):
-            subscriber.offer(change_of(number))
+            subscriber.offer(change_of(number, loop.time()))
             await subscriber.next()
         subscriber.offer(change_of(5))
         waiting = asyncio.create_task(subscriber.next())
@@ -151,7 +161,7 @@ def test_an_event_is_due_at_once_a_second_after_the_fifth_before_it() -> None:
         real = loop.time
         loop.time = lambda: real() + ahead_s  # type: ignore[method-assign]
         for number in range(5):
-            subscriber.offer(change_of(number))
+            subscriber.offer(change_of(number, loop.time()))
             await subscriber.next()
         ahead_s = 1.0
         subscriber.offer(change_of(5))
@@ -204,7 +214,7 @@ def test_events_to_many_streams_make_no_full_collection() -> None:
         for number in range(100):
             ahead_s += 1
             for one in subscribers:
-                one.offer(change_of(number))
+                one.offer(change_of(number, loop.time()))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         gc.callbacks.remove(note)
