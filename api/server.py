@@ -1,6 +1,7 @@
 """Runs the API in this process."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -45,6 +46,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        tune_collector()
         if self._slot is not None:
             self._slot.mark_serving()
             _log.info("serving", worker=self._slot.number, process=os.getpid())
@@ -112,6 +114,17 @@ def serve(config: ApiConfig, listeners: Sequence[socket.socket], slot: WorkerSlo
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def tune_collector() -> None:
+    """Collects for what stays, not for what comes and goes, and leaves out what the process needs anyway.
+
+    An event to a thousand streams takes some thousand objects at a time, which are freed without the collector. Its
+    defaults count them nevertheless, so that each thirtieth event waited for a full collection of 0.1 s. With these
+    thresholds, too, 80 000 objects that stay make one due.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 1, 1)
 
 
 def _allow_files(number: int) -> None:

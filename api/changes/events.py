@@ -62,7 +62,8 @@ class Page:
 class Change:
     """`id`, `position`: of the read model after it. `ids`: of the changed groups; None if they are too many to name.
 
-    `reset`: why it is not known what changed since the last event. Shared by subscribers, so it is encoded once.
+    `reset`: why it is not known what changed since the last event. `looked_s`: when the read model was looked at, by
+    the clock of the event loop. Shared by subscribers, so it is encoded once.
     """
 
     id: EventId
@@ -70,6 +71,7 @@ class Change:
     ids: tuple[str, ...] | None = ()
     page: Page | None = None
     reset: str = ""
+    looked_s: float = 0.0
 
     @cached_property
     def encoded(self) -> bytes:

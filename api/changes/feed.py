@@ -92,12 +92,12 @@ class Feed:
                 # Nothing was published: looks all the same.
                 pass
             self._woken.clear()
-            next_s = loop.time() + TICK_S
+            looked_s = loop.time()
             # A look in vain must not delay the next change.
-            if await self._look():
-                await asyncio.sleep(next_s - loop.time())
+            if await self._look(looked_s):
+                await asyncio.sleep(looked_s + TICK_S - loop.time())
 
-    async def _look(self) -> bool:
+    async def _look(self, now_s: float) -> bool:
         """Returns whether something has changed."""
         before, self.seen = self.seen, await self._read()
         seen, reset = self.seen, ""
@@ -107,7 +107,7 @@ class Feed:
             reset = LOST
         elif seen.commits == before.commits and seen.snapshot.content == before.snapshot.content:
             return False
-        change = Change(event_id(seen), seen.snapshot.text, () if reset else seen.ids, reset=reset)
+        change = Change(event_id(seen), seen.snapshot.text, () if reset else seen.ids, reset=reset, looked_s=now_s)
         for one in self.followed.values():
             one.take(change)
         self._lists_due.set()
@@ -125,7 +125,10 @@ class Feed:
                 await asyncio.sleep(RETRY_S)
 
     async def _read_lists(self) -> None:
-        """One after the other, so that lists of other clients come in between."""
+        """One after the other, so that lists of other clients come in between.
+
+        No look is waited for: a list that was late once would be late after each look that follows.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await self._lists_due.wait()
@@ -134,23 +137,24 @@ class Feed:
             if not due:
                 continue
             began_s = loop.time()
-            for one in due:
-                await self._read_list(one)
+            are_read = [await self._read_list(one) for one in due]
             spent_s = loop.time() - began_s
-            await asyncio.sleep(max(TICK_S - spent_s, REST * spent_s))
+            await asyncio.sleep(REST * spent_s if all(are_read) else max(REST * spent_s, RETRY_S))
 
-    async def _read_list(self, one: Followed) -> None:
-        """One that cannot be read for GRACE_S ends its own streams only."""
+    async def _read_list(self, one: Followed) -> bool:
+        """Returns whether it was read. One that cannot be read for GRACE_S ends its own streams only."""
         now_s = asyncio.get_running_loop().time()
         try:
             await one.read_again()
-            one.failing_since_s = None
         except ReadModelError as error:
             self._lists_due.set()
             one.failing_since_s = one.failing_since_s or now_s
             if now_s - one.failing_since_s > GRACE_S:
                 _log.warning("streams of a list ended", reason=str(error), subscribers=len(one.members))
                 self.end(one, UNAVAILABLE)
+            return False
+        one.failing_since_s = None
+        return True
 
     def end(self, one: Followed, last: bytes) -> None:
         self.followed.pop(one.query, None)

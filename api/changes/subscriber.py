@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import suppress
 
 from api.changes.events import HEARTBEAT, Change, merged
+from projector.readmodel.client.deadlines import Deadlines
 
 # Events that a client gets in each second, at most.
 EVENTS_PER_S = 5
@@ -13,16 +14,21 @@ HEARTBEAT_S = 15.0
 
 
 class Subscriber:
-    """One task calls `next`. `expires_s`: Unix time at which its credentials expire, infinite if they do not."""
+    """One task calls `next`. `expires_s`: Unix time at which its credentials expire, infinite if they do not.
 
-    def __init__(self, expires_s: float) -> None:
+    `deadlines`: of all subscribers, for heartbeats. A timer for each would cost more than to write the event.
+    """
+
+    def __init__(self, expires_s: float, deadlines: Deadlines) -> None:
         self.expires_s = expires_s
+        self._deadlines = deadlines
         self._unsent: Change | None = None
         self._last = b""
         self._ended = asyncio.Event()
         self._woken = asyncio.Event()
-        # Times of the last events.
-        self._sent_s: deque[float] = deque(maxlen=EVENTS_PER_S)
+        self._began_s = asyncio.get_running_loop().time()
+        # When the last events were due, not when they were written: one that is late does not delay those that follow.
+        self._due_s: deque[float] = deque(maxlen=EVENTS_PER_S)
 
     @property
     def has_ended(self) -> bool:
@@ -46,26 +52,28 @@ class Subscriber:
 
     async def next(self) -> bytes:
         """Returns the next part of the stream; empty at its end."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(HEARTBEAT_S):
+            # Those of a second come together.
+            with self._deadlines.until(int(loop.time()) + HEARTBEAT_S):
                 await self._woken.wait()
         except TimeoutError:
             return HEARTBEAT
-        await self._rest()
+        next_s = self._due_s[0] + 1.0 if len(self._due_s) == EVENTS_PER_S else 0.0
+        if next_s > loop.time():
+            await self._rest(next_s)
         if self.has_ended:
             last, self._last = self._last, b""
             return last
         self._woken.clear()
         assert self._unsent is not None, "woken by an offer"
         change, self._unsent = self._unsent, None
-        self._sent_s.append(asyncio.get_running_loop().time())
+        self._due_s.append(max(next_s, change.looked_s, self._began_s))
         return change.encoded
 
-    async def _rest(self) -> None:
-        """Waits until another event may be sent, or the end. Meanwhile offers become one event."""
-        if len(self._sent_s) < EVENTS_PER_S:
-            return
+    async def _rest(self, until_s: float) -> None:
+        """Returns at that time, or at the end. Meanwhile offers become one event."""
         # The time-out is the regular case.
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._sent_s[0] + 1.0):
+            async with asyncio.timeout_at(until_s):
                 await self._ended.wait()

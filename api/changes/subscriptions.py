@@ -10,6 +10,7 @@ from api.changes.feed import LOST, SWITCHED, Feed
 from api.changes.lists import Admitted, Followed, ReadPage
 from api.changes.subscriber import Subscriber
 from api.freshness.waiting import Waiting
+from projector.readmodel.client.deadlines import Deadlines
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.query.changes import Commit
 from projector.readmodel.query.engine import Engine
@@ -41,6 +42,7 @@ class Subscriptions:
         self._feed: Feed | None = None
         self._is_closed = False
         self._beginning = asyncio.Lock()
+        self._deadlines = Deadlines()
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -62,7 +64,7 @@ class Subscriptions:
             raise Unavailable("this process is ending")
         if len(self._subscribers) >= self._subscribers_max:
             return TooMany("subscribers", f"Expected at most {self._subscribers_max} streams at once. Try again later.")
-        subscriber = Subscriber(expires_s)
+        subscriber = Subscriber(expires_s, self._deadlines)
         self._subscribers[subscriber] = None
         try:
             feed = await self._running()

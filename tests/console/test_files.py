@@ -1,6 +1,8 @@
 """The console's files as they are served: to everybody, compressed, revalidated, under a strict policy."""
 
 import gzip
+import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +62,21 @@ def test_the_page_requests_every_module_at_once(api: Api) -> None:
     links = api.get("/console", {}).headers["Link"].split(", ")
     modules = [name for name in FILES if name.endswith(".js")]
     assert sorted(links) == [f"<console/{name}>; rel=modulepreload" for name in modules]
+
+
+def test_modules_of_the_first_view_are_requested_before_those_of_others(api: Api) -> None:
+    """Rows wait for what the page and its first view import."""
+    needed, found = ["main.js", "views/groups/view.js"], set[str]()
+    while needed:
+        name = needed.pop()
+        found.add(name)
+        imported = re.findall(r'^import [^;]*?"(.+?)";', (STATIC / name).read_text(), re.MULTILINE)
+        paths = [posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) for path in imported]
+        needed += [path for path in paths if path not in found]
+    links = api.get("/console", {}).headers["Link"].split(", ")
+    first = {link.removeprefix("<console/").partition(">")[0] for link in links[: len(found)]}
+    assert len(found) > 20
+    assert first == found
 
 
 def test_the_root_leads_to_the_console(api: Api) -> None:
