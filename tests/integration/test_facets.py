@@ -86,7 +86,7 @@ def test_intervals_at_the_ends_of_the_calendar(api: Api, redis: "Redis") -> None
 
 
 def test_histograms_of_some_intervals_a_call(api: Api, redis: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
-    force(monkeypatch, FACET_WORK=1)
+    force(monkeypatch, HISTOGRAM_WORK=1)
     rng = random.Random(6)
     spread = [_moved(group, rng.randrange(80) * DAY_MS) for group in GROUPS]
     for shards, extra in ((1, ""), (3, "&sums=total")):

@@ -127,6 +127,21 @@ def test_many_small_values(shop: Shop, redis_url: str, monkeypatch: pytest.Monke
     assert asyncio.run(ask()) == ["prepared"] * len(requests) * 6
 
 
+def test_reading_a_small_set_is_work(shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members alone would be few enough for one call; each set takes as long as some of them."""
+    force(monkeypatch, FEW_MEMBERS=NEVER, WORK_AT_ONCE=len(SAMPLE), WORK_OF_A_CALL=len(SAMPLE))
+    customers = sorted({one["customer_id"] for one in SAMPLE if one["customer_id"]})
+    request = Request(any_of={"customer_id": [*customers, *(f"cus_nobody_{n}" for n in range(400))]})
+
+    async def ask() -> list[str]:
+        engine, rounds = Engine(redis_url, 5000, 1, 0), list[Round]()
+        check(await engine.list(asked(random.Random(1), request), rounds), shop, request)
+        await engine.close()
+        return [step.what for found in rounds for shard in found for step in shard.steps]
+
+    assert "prepared" in asyncio.run(ask())
+
+
 def test_a_redis_that_loses_writes_between_the_calls(
     shop: Shop, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,16 +29,16 @@ WALKED_GROUPS = 600
 LISTED_GROUPS = 64
 # Work for masks that the answering call may do, in members that are set one by one, each a microsecond or two. If there
 # is more, earlier calls prepare the masks, each with as much work.
-WORK_AT_ONCE = 8_000
-WORK_OF_A_CALL = 8_000
+WORK_AT_ONCE = 4_000
+WORK_OF_A_CALL = 4_000
 # Values of a field, if all are counted.
 VALUES_MAX = 1_000
 # Groups whose sellers are counted by their rows: within the call that answers, some microseconds each, and in calls
 # before it, if it takes too long by values.
-ROWS_AT_ONCE, ROWS_MAX = 2_000, 150_000
-# What counting may take, in members as above: sellers by values; another field, or a call for a histogram; sums. More
-# is refused.
-SELLERS_WORK, FACET_WORK, SUM_WORK = 8_000, 12_000, 60_000
+ROWS_AT_ONCE, ROWS_MAX = 1_000, 150_000
+# What counting may take, in members as above: sellers by values; another field; a call for a histogram; sums. More is
+# refused.
+SELLERS_WORK, FACET_WORK, HISTOGRAM_WORK, SUM_WORK = 6_000, 12_000, 4_000, 60_000
 CURRENCIES_MAX = 200
 # Groups that commits changed since a mask was prepared, and that one call looks at again.
 AGAIN_GROUPS = 200
@@ -201,7 +201,8 @@ def _aggregates(query: Query) -> dict[str, object]:
     found: dict[str, object] = {"facets": facets, "sums": wanted.sums, "edges": edges}
     limits = {"values_max": VALUES_MAX, "currencies_max": CURRENCIES_MAX}
     rows = {"rows_at_once": ROWS_AT_ONCE, "rows_max": ROWS_MAX}
-    work = {"sellers_work": SELLERS_WORK, "facet_work": FACET_WORK, "sum_work": SUM_WORK}
+    work = {"sellers_work": SELLERS_WORK, "facet_work": FACET_WORK}
+    work |= {"histogram_work": HISTOGRAM_WORK, "sum_work": SUM_WORK}
     return {name: value for name, value in found.items() if value} | limits | rows | work
 
 

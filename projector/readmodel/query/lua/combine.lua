@@ -63,17 +63,17 @@ for number, one in ipairs(all) do
   end
 end
 table.sort(wanted, function(left, right)
-  return left.size < right.size
+  return left.size() < right.size()
 end)
 local driver = wanted[1]
-local is_few = driver ~= nil and driver.size <= math.max(query.few, query.ids and #query.ids or 0)
+local is_few = driver ~= nil and driver.size() <= math.max(query.few, query.ids and #query.ids or 0)
   and next(aggregates.own) == nil
 
 local function to_prepare()
   local numbers, work = {}, 0
   for i, one in ipairs(wanted) do
     local is_free = is_few and i == 1 or aggregates.own[one.number]
-    local its_work = is_free and 0 or one.work(is_few and driver.size or nil)
+    local its_work = is_free and 0 or one.work(is_few and driver.size() or nil)
     work = work + its_work
     local is_cut = one.pieces and one.pieces > 0 and not aggregates.own[one.number]
     if is_cut and its_work > query.at_once / #wanted then
@@ -144,7 +144,7 @@ local function near()
     if one.scores and #one.scores == 1 then
       local lo = one.scores[1][1]
       local from_lo = redis.call('ZCOUNT', shard.created, lo, '+inf')
-      return sort.descending and from_lo - one.size or redis.call('ZCARD', shard.created) - from_lo, one.size
+      return sort.descending and from_lo - one.size() or redis.call('ZCARD', shard.created) - from_lo, one.size()
     end
   end
   return 0, redis.call('ZCARD', shard.created)

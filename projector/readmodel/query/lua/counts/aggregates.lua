@@ -8,7 +8,8 @@
 --   rows_at_once    groups whose rows are read in this call, to count their sellers
 --   rows_max        and in calls before it
 --   sellers_work    what counting sellers by values may take, in members that are set one by one
---   facet_work      the same for another field, or a part of a histogram
+--   facet_work      the same for another field
+--   histogram_work  the same for a part of a histogram
 --   sum_work        the same for sums
 --
 -- Of the arguments of combine.lua, `most` is in place of that of the facets, or 0 to count nothing.

@@ -19,6 +19,11 @@ local query, shard, masks, rows, changes = query, shard, masks, rows, changes
 local COMMIT, DIGEST = tonumber(ARGV[16]), ARGV[17]
 -- Values that one command reads.
 local STRIDE = 64
+-- Values that are looked at together, at most, and how much of the least of the largest they are expected to have in
+-- all: as much as leaves room for chance.
+local TOGETHER, SHARE = 16, 0.9
+-- What it takes to read the sellers of a group, in members that are set one by one.
+local WORK_OF_A_ROW = 3
 
 local function key_of(field)
   return shard.prefix .. 'values:' .. field
@@ -93,43 +98,90 @@ local function by_rows(mask, count, most)
   return counted
 end
 
--- The members of a value that are in the mask, and what it takes to know it.
+-- How many groups of a bitmap are in the mask, and what it takes to know it.
+local function of_bitmap(mask, bitmap)
+  local both = masks.combined('AND', mask, bitmap)
+  local number = masks.count(both)
+  masks.give_back(both)
+  return number, masks.work() + masks.work_of_count()
+end
+
+-- The same for a value.
 local function of_value(mask, field, value, size)
   local bitmap = masks.long(shard.prefix .. 'bits:of:' .. field .. ':' .. value)
   if bitmap then
-    local both = masks.combined('AND', mask, bitmap)
-    local number = masks.count(both)
-    masks.give_back(both)
-    return number, 2 * masks.work()
+    return of_bitmap(mask, bitmap)
   end
   return #masks.kept(mask, shard.ranked(shard.prefix .. 'of:' .. field .. ':' .. value, 0, -1)), size
 end
 
--- By values, the largest first, until none that is left can be among the most. It has no more groups in the mask than
--- in all.
-local function by_values(mask, field, most, work_left)
-  local counted, rank, least, add = {0}, 0, 0, most and largest(most)
-  while true do
-    local some = redis.call('ZRANGE', key_of(field), rank, rank + STRIDE - 1, 'REV', 'WITHSCORES')
-    if #some == 0 then
-      return counted
-    end
-    for i = 1, #some, 2 do
-      local value, size = some[i], tonumber(some[i + 1])
-      if size < least then
-        counted[1] = size
-        return counted
-      elseif work_left < 0 then
-        return nil
+-- A function that returns the n-th value, the largest first, and its size; nil beyond the last one.
+local function by_size(field)
+  local read = {}
+  return function(n)
+    if 2 * n > #read then
+      local some = redis.call('ZRANGE', key_of(field), n - 1, n + STRIDE - 2, 'REV', 'WITHSCORES')
+      for i = 1, #some do
+        read[#read + 1] = some[i]
       end
+    end
+    return read[2 * n - 1], tonumber(read[2 * n])
+  end
+end
+
+-- Bitmaps of values from the n-th one on, as long as all of them are expected to have less than `least` groups.
+local function together(field, value_at, n, share, least)
+  local bitmaps, expected = {}, 0
+  while #bitmaps < TOGETHER do
+    local value, size = value_at(n + #bitmaps)
+    expected = expected + (size or 0) * share
+    local bitmap = value and expected < least * SHARE
+      and masks.long(shard.prefix .. 'bits:of:' .. field .. ':' .. value)
+    if not bitmap then
+      break
+    end
+    bitmaps[#bitmaps + 1] = bitmap
+  end
+  return bitmaps
+end
+
+-- By values, the largest first, until none that is left can be among the most. It has no more groups in the mask than
+-- in all. Nor can several, if they have fewer there together than one of the most.
+local function by_values(mask, count, field, most, work_left)
+  local value_at, counted, least, add = by_size(field), {0}, 0, most and largest(most)
+  local share = count / redis.call('ZCARD', shard.created)
+  -- Up to `tried` they were looked at together, in vain.
+  local n, tried = 1, 0
+  while true do
+    local value, size = value_at(n)
+    if not value then
+      return counted
+    elseif size < least then
+      counted[1] = math.max(counted[1], size)
+      return counted
+    elseif work_left < 0 then
+      return nil
+    end
+    local some = n > tried and together(field, value_at, n, share, least) or {}
+    if #some > 1 then
+      local any = masks.combined_all('OR', some)
+      local number, work = of_bitmap(mask, any)
+      masks.give_back(any)
+      work_left = work_left - work - #some * masks.work()
+      tried = n + #some - 1
+      if number < least then
+        counted[1] = math.max(counted[1], number)
+        n = tried + 1
+      end
+    else
       local number, work = of_value(mask, field, value, size)
       work_left = work_left - work
       if number > 0 then
         counted[#counted + 1], counted[#counted + 2] = value, number
         least = add and add(number) or 0
       end
+      n = n + 1
     end
-    rank = rank + STRIDE
   end
 end
 
@@ -156,15 +208,17 @@ local function by_rows_read(mask)
   return found
 end
 
--- Most filters have no preference for some sellers, so a few sellers are looked at. One by a seller has.
+-- Most filters have no preference for some sellers, so a few sellers are looked at. One by a seller has. And to read
+-- the rows of few groups takes no longer than that, in shorter calls.
 local function of_sellers(facet, mask, count)
   if count <= query.rows_at_once then
     return by_rows(mask, count, facet.most)
   elseif COMMIT >= 0 then
     return by_rows_read(mask)
   end
-  local is_known = not facet.prefers or facet.own or count > query.rows_max
-  local found = is_known and by_values(mask, facet.field, facet.most, query.sellers_work)
+  local is_by_rows = facet.prefers and not facet.own or count * WORK_OF_A_ROW <= query.sellers_work
+  local found = (count > query.rows_max or not is_by_rows)
+    and by_values(mask, count, facet.field, facet.most, query.sellers_work)
   if found then
     return found
   elseif count > query.rows_max then
@@ -186,7 +240,7 @@ local function of(facet, mask, count)
   elseif mask == shard.listed then
     return of_all(key_of(field), most or query.values_max)
   end
-  local found = by_values(mask, field, nil, query.facet_work)
+  local found = by_values(mask, count, field, nil, query.facet_work)
   return found, 'TOO_MUCH', field
 end
 

@@ -5,7 +5,7 @@
 local query, shard, masks, slices, sums = query, shard, masks, slices, sums
 
 -- Of all shards together: they may be on one server, and are called for one request.
-local WORK = query.facet_work and query.facet_work / tonumber(ARGV[18])
+local WORK = query.histogram_work and query.histogram_work / tonumber(ARGV[18])
 
 -- How many groups are at or after an edge, and a mask of them, if one is needed. `edge`: {piece as slices.lua has it,
 -- score}.
@@ -24,7 +24,7 @@ end
 local function of(edges, mask)
   local after, above = since(edges[1], mask)
   local latest, counts, its_sums, work = after, {}, {}, 0
-  local work_of_one = masks.work() * slices.number('created_at')
+  local work_of_one = masks.work() * (slices.number('created_at') + 1) + masks.work_of_count()
   for i = 2, #edges do
     local number, found = since(edges[i], mask)
     counts[#counts + 1] = number - after

@@ -86,7 +86,7 @@ local function of(mask, count)
   end
   local found = currencies() and by_currency(mask, count)
   -- Each slice is combined and counted for the sum, the least and the greatest.
-  local work_of_one = 6 * masks.work() * slices.number(FIELD)
+  local work_of_one = 3 * (masks.work() + masks.work_of_count()) * slices.number(FIELD)
   if not found or #found * work_of_one > query.sum_work then
     return nil
   end

@@ -1,7 +1,7 @@
 -- The filters of a query. Each is a table with
 --
 --   name        the first key that it reads
---   size        members at most; infinite if it is not known
+--   size()      members at most; infinite if it is not known
 --   list()      the members, perhaps with unlisted ones, each once; only if `size` is finite
 --   keep(some)  those of some groups, whose rows were read, that pass, in the order given
 --   mask()      a bitmap of the groups that pass
@@ -18,47 +18,55 @@
 -- ordinal                  hash        group id -> member
 local shard, masks, slices, rows = shard, masks, slices, rows
 
-local function work_of_bitmaps(number)
-  return number * masks.work()
-end
+-- What it takes to read a small set, beside its members.
+local WORK_OF_A_SET = 5
 
-local function work_of_all(filter)
-  local work = 0
-  for i = 1, filter.pieces do
-    work = work + filter.work_of(i)
+local function sum(number, of)
+  local total = 0
+  for i = 1, number do
+    total = total + of(i)
   end
-  return work
+  return total
 end
 
-local function once(make)
-  local made
+local function constant(value)
   return function()
-    made = made or make()
-    return made
+    return value
+  end
+end
+
+-- A function that keeps what `make` returns, if that takes a number, for each.
+local function once(make)
+  local made = {}
+  return function(i)
+    local key = i or 1
+    if made[key] == nil then
+      made[key] = make(i)
+    end
+    return made[key]
   end
 end
 
 -- Any of some values. `look_ups`: how often `keep` looks a group up in a set; beyond that it makes a bitmap.
 local function of_values(names, look_ups)
   -- Without values nothing passes.
-  local self = {name = shard.prefix .. (names[1] or 'of:'), size = 0, pieces = #names}
-  local sizes, bitmaps = {}, {}
-  for i, name in ipairs(names) do
-    sizes[i] = redis.call('ZCARD', shard.prefix .. name)
-    self.size = self.size + sizes[i]
-  end
+  local self = {name = shard.prefix .. (names[1] or 'of:'), pieces = #names}
+  local size_of = once(function(i)
+    return redis.call('ZCARD', shard.prefix .. names[i])
+  end)
+  -- False if there is none, or it would take longer than the members.
+  local bitmap = once(function(i)
+    return size_of(i) > masks.work() and masks.long(shard.prefix .. 'bits:' .. names[i]) or false
+  end)
 
-  local function bitmap(i)
-    if bitmaps[i] == nil then
-      bitmaps[i] = sizes[i] > 0 and masks.long(shard.prefix .. 'bits:' .. names[i]) or false
-    end
-    return bitmaps[i]
-  end
+  self.size = once(function()
+    return sum(#names, size_of)
+  end)
 
   function self.list()
     local ordinals, seen = {}, {}
     for i, name in ipairs(names) do
-      if sizes[i] > 0 then
+      if size_of(i) > 0 then
         for _, ordinal in ipairs(shard.ranked(shard.prefix .. name, 0, -1)) do
           if not seen[ordinal] then
             seen[ordinal] = true
@@ -73,7 +81,7 @@ local function of_values(names, look_ups)
   function self.look_up(some)
     local passes, kept = {}, {}
     for i, name in ipairs(names) do
-      if sizes[i] > 0 then
+      if size_of(i) > 0 then
         shard.in_parts(some, function(part, first)
           local scores = redis.call('ZMSCORE', shard.prefix .. name, unpack(shard.members_of(part)))
           for n, score in ipairs(scores) do
@@ -99,24 +107,28 @@ local function of_values(names, look_ups)
   end
 
   function self.work(number)
-    return number and looks_up(number) and 0 or work_of_all(self)
+    return number and looks_up(number) and 0 or sum(#names, self.work_of)
   end
 
   function self.work_of(i)
-    return bitmap(i) and work_of_bitmaps(1) or sizes[i]
+    return bitmap(i) and masks.work() or size_of(i) + WORK_OF_A_SET
   end
 
   function self.part(first, last)
-    local broad, own = {}, nil
+    local parts, ordinals = {}, {}
     for i = first, last do
       if bitmap(i) then
-        broad[#broad + 1] = bitmap(i)
-      elseif sizes[i] > 0 then
-        own = own or masks.of_ordinals({})
-        masks.set(own, shard.ranked(shard.prefix .. names[i], 0, -1), '1')
+        parts[#parts + 1] = bitmap(i)
+      elseif size_of(i) > 0 then
+        for _, ordinal in ipairs(shard.ranked(shard.prefix .. names[i], 0, -1)) do
+          ordinals[#ordinals + 1] = ordinal
+        end
       end
     end
-    return masks.combined_all('OR', own and {own, unpack(broad)} or broad)
+    if #ordinals > 0 then
+      table.insert(parts, 1, masks.of_ordinals(ordinals))
+    end
+    return masks.combined_all('OR', parts)
   end
 
   self.mask = once(function()
@@ -128,14 +140,14 @@ end
 -- A set of integers. `range`: {field, bounds as rows.lua has them, pieces as slices.lua has them, scores: {lo, hi} of
 -- each interval as ZCOUNT takes them, for created_at alone}.
 local function of_range(range)
-  local self = {field = range.field, scores = range.scores, size = math.huge, pieces = #range.pieces}
-  self.name = shard.prefix .. 'bits:by:' .. range.field
-  if range.scores then
-    self.name, self.size = shard.created, 0
-    for _, one in ipairs(range.scores) do
-      self.size = self.size + redis.call('ZCOUNT', shard.created, one[1], one[2])
-    end
-  end
+  local self = {field = range.field, scores = range.scores, pieces = #range.pieces}
+  self.name = range.scores and shard.created or shard.prefix .. 'bits:by:' .. range.field
+
+  self.size = once(function()
+    return range.scores and sum(#range.scores, function(i)
+      return redis.call('ZCOUNT', shard.created, unpack(range.scores[i]))
+    end) or math.huge
+  end)
 
   function self.list()
     local ordinals = {}
@@ -153,11 +165,11 @@ local function of_range(range)
   self.look_up = self.keep
 
   function self.work(number)
-    return number and 0 or work_of_all(self)
+    return number and 0 or sum(self.pieces, self.work_of)
   end
 
   function self.work_of()
-    return work_of_bitmaps(slices.number(range.field))
+    return slices.number(range.field) * masks.work()
   end
 
   function self.part(first, last)
@@ -172,7 +184,7 @@ end
 
 -- Ids: few by their nature, so they are always listed.
 local function of_ids(ids)
-  local self = {name = shard.ordinal, size = #ids}
+  local self = {name = shard.ordinal, size = constant(#ids), work = constant(0)}
 
   self.list = once(function()
     local ordinals = {}
@@ -200,10 +212,6 @@ local function of_ids(ids)
   end
   self.look_up = self.keep
 
-  function self.work()
-    return 0
-  end
-
   self.mask = once(function()
     return masks.combined('AND', shard.listed, masks.of_ordinals(self.list()))
   end)
@@ -214,16 +222,12 @@ end
 local function of_mask(name, mask)
   return {
     name = name,
-    size = math.huge,
+    size = constant(math.huge),
     keep = function(some)
       return masks.kept(mask, some)
     end,
-    mask = function()
-      return mask
-    end,
-    work = function()
-      return 0
-    end,
+    mask = constant(mask),
+    work = constant(0),
   }
 end
 

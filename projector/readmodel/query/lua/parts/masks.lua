@@ -91,16 +91,20 @@ local function of_bytes(bytes)
   return mask
 end
 
+-- Bits that one command sets.
+local BITS = 250
+
 local function set(mask, ordinals, bit_value)
-  local arguments = {}
-  for i, ordinal in ipairs(ordinals) do
-    local n = 4 * i
-    arguments[n - 3], arguments[n - 2], arguments[n - 1], arguments[n] =
-      'SET', 'u1', string.format('%d', ordinal), bit_value
+  local arguments, format = {}, string.format
+  for first = 1, #ordinals, BITS do
+    local last, n = math.min(first + BITS - 1, #ordinals), 0
+    for i = first, last do
+      arguments[n + 1], arguments[n + 2], arguments[n + 3], arguments[n + 4] =
+        'SET', 'u1', format('%d', ordinals[i]), bit_value
+      n = n + 4
+    end
+    redis.call('BITFIELD', mask, unpack(arguments, 1, n))
   end
-  shard.in_parts(arguments, function(part)
-    redis.call('BITFIELD', mask, unpack(part))
-  end)
 end
 
 local function of_ordinals(ordinals)
@@ -188,11 +192,15 @@ local function of_value(name)
   return bitmap or pin(of_ordinals(shard.ranked(shard.prefix .. name, 0, -1)))
 end
 
--- What it takes to combine or count a bitmap, in members that are set one by one: as one of them, and one more for each
--- so many bytes.
-local BYTES_OF_A_MEMBER = 12500
+-- What it takes to combine a bitmap with others, or to count its bits, in members that are set one by one: as one of
+-- them, and one more for each so many bytes.
+local BYTES_COMBINED, BYTES_COUNTED = 25000, 8000
 local function work()
-  return 1 + LENGTH / BYTES_OF_A_MEMBER
+  return 1 + LENGTH / BYTES_COMBINED
+end
+
+local function work_of_count()
+  return 1 + LENGTH / BYTES_COUNTED
 end
 
 local function drop()
@@ -219,6 +227,7 @@ return {
   ordinals = ordinals,
   of_value = of_value,
   work = work,
+  work_of_count = work_of_count,
   pin = pin,
   give_back = give_back,
   drop = drop,
