@@ -8,6 +8,7 @@ import redis
 
 from projector.readmodel.client.refusals import Refusal, refusal_of
 from projector.readmodel.schema.keys import FACET_FIELDS, SORT_FIELDS, Generation, Keys
+from projector.store.commit import BROAD_GROUPS_MIN
 from projector.store.nodes import Nodes, address_of
 
 # Keys sampled from Redis to estimate the memory of the many small sets, one per value.
@@ -86,7 +87,13 @@ def _shards(generation: Generation) -> list[Keys]:
 
 
 def _shard_bytes(client: redis.Redis, keys: Keys) -> Counter[str]:
-    """Measures large keys one by one, and the sets of values by a sample, which is random because SCAN's order is."""
+    """Measures large keys one by one, and other sets of values by a sample, which is random because SCAN's order is."""
+    large: dict[str, list[str]] = {"sorted sets": [], "bitmaps": []}
+    for field in FACET_FIELDS:
+        found = cast(list[bytes], client.zrangebyscore(keys.values(field), BROAD_GROUPS_MIN, "+inf"))
+        for value in map(bytes.decode, found):
+            large["sorted sets"].append(keys.of(field, value))
+            large["bitmaps"].append(keys.bits_of(field, value))
     slices = [name for field in SORT_FIELDS for name in keys.slices(field)]
     kinds = {
         "ids": [keys.ordinal, keys.ordinals],
@@ -94,8 +101,8 @@ def _shard_bytes(client: redis.Redis, keys: Keys) -> Counter[str]:
         # The latter two are of version 7, from which a replay estimates what this version needs.
         "records": [keys.record, keys.prefix + "state", keys.prefix + "rest"],
         "texts": [keys.text],
-        "sorted sets": [keys.created, *map(keys.values, FACET_FIELDS)],
-        "bitmaps": [keys.listed, keys.numbered, *slices],
+        "sorted sets": [keys.created, *map(keys.values, FACET_FIELDS), *large["sorted sets"]],
+        "bitmaps": [keys.listed, keys.numbered, *slices, *large["bitmaps"]],
         "changes": [keys.changed],
         "parked": [keys.parked, keys.discarded],
         "positions": [keys.position, keys.last, keys.tally, keys.meta],
@@ -108,10 +115,11 @@ def _shard_bytes(client: redis.Redis, keys: Keys) -> Counter[str]:
     size = Counter({kind: sum(next(measured) or 0 for _ in names) for kind, names in kinds.items()})
     scanned, of_values = 0, Counter[str]()
     sets, bitmaps = keys.of("", "")[:-1].encode(), keys.bits_of("", "")[:-1].encode()
+    measured_keys = {key.encode() for names in large.values() for key in names}
     for key in _some_keys(client):
         scanned += 1
         kind = "sorted sets" if key.startswith(sets) else "bitmaps" if key.startswith(bitmaps) else None
-        if kind:
+        if kind and key not in measured_keys:
             of_values[kind] += client.memory_usage(key, samples=SAMPLE_MEMBERS) or 0
     for kind, sampled in of_values.items():
         size[kind] += sampled * client.dbsize() // scanned
