@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from events.logs.open import open_log
 from tests.chaos.stage import Stage
 from tests.chaos.survived import survived
+from tests.chaos.test_zombies import is_stopped
 from tests.processes import Process
 from tests.servers.aof import written_file
 from tests.servers.process import wait_until
@@ -156,10 +158,14 @@ def test_a_topic_created_again_stops_the_projector(
 ) -> None:
     url = kafka_topic(1)
     with applied_all(tmp_path, one_redis_url, url) as (stage, run):
+        # Else it may notice that there is no topic meanwhile, and stop for that.
+        run.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: is_stopped(run.process.pid), 10, "SIGSTOP")
         with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
             admin.delete_topics([stage.log.topic])
         with open_log(url, {}) as log:
             wait_until(log.create, 20, "the new topic")
+        run.process.send_signal(signal.SIGCONT)
         with Stage(tmp_path / "other", one_redis_url, url, seed=2) as other:
             other.publish(500)
         stops_with(run, "deleted and created again")

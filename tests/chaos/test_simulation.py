@@ -14,7 +14,7 @@ from tests.chaos.survived import survived
 from tests.thorough import thorough
 
 # `make chaos` runs 100 000.
-SEEDS = [int(os.environ["SIMULATION_SEEDS"])] if "SIMULATION_SEEDS" in os.environ else [500, *thorough(1000)]
+SEEDS = [int(os.environ["SIMULATION_SEEDS"])] if "SIMULATION_SEEDS" in os.environ else [250, *thorough(1000)]
 SEEDS_PER_S = 5
 # The number of seeds within which each planted bug must be found.
 PLANTED_SEEDS = 1000

@@ -78,6 +78,8 @@ COLUMNS = "id,customer_id,statuses,seller_ids,payment_statuses,fulfillment_statu
 def test_every_text_is_shown_literally(screen: Screen) -> None:
     screen.open(f"#/groups?columns={COLUMNS}&limit=1000")
     expect(screen.rows).to_have_count(len(CORPUS))
+    # Not the rows of the view before.
+    expect(screen.rows.first.locator("bdi")).to_have_count(8)
     cells = screen.rows.evaluate_all(
         "rows => rows.map(row => [...row.querySelectorAll('bdi')].map(one => one.textContent))"
     )

@@ -65,8 +65,8 @@ BY_SLICES = {"FEW_MEMBERS": NEVER, "WALKED_GROUPS": NEVER, "LISTED_GROUPS": 4}
 @pytest.mark.parametrize(
     ("shards", "spare", "thresholds", "step"),
     [
-        *[(16, spans.SPARE_MAX, {}, 2), (3, 0, BY_SLICES, 16)],
-        *thorough((3, spans.SPARE_MAX, {}, 1), (64, spans.SPARE_MAX, {}, 2)),
+        (3, 0, BY_SLICES, 16),
+        *thorough((3, spans.SPARE_MAX, {}, 1), (16, spans.SPARE_MAX, {}, 2), (64, spans.SPARE_MAX, {}, 2)),
     ],
 )
 def test_deep_pages_with_many_ties(
