@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bench.contest import Answer, Calls, Wrong, quantile, quantile_of_calls
+from bench.contest import Answer, Calls, Refused, Wrong, quantile, quantile_of_calls
 from bench.hard import Hard
 from bench.marketplace import Group
 
@@ -65,35 +65,43 @@ def measured(
     seconds_max: float,
     progress: Progress,
 ) -> list[Took]:
-    """Sends each query at most `requests` times, at least REQUESTS_MIN, until `seconds_max` is over. Raises Wrong."""
+    """Sends each query at most `requests` times, at least REQUESTS_MIN, until `seconds_max` is over. Raises Wrong.
+
+    A query that is refused, as searches of ten million texts may be, is printed and left out.
+    """
     found = []
     for one in lists:
         progress(f"adversarial: {one.name}")
-        asked.answer(one.query)
-        seconds: list[float] = []
-        calls: list[Calls] = []
-        while len(seconds) < requests and (len(seconds) < REQUESTS_MIN or sum(seconds) < seconds_max):
-            asked.begin()
-            answer = asked.answer(one.query)
-            if answer.count != counts[one.name]:
-                raise Wrong(f"{one.name}: expected {counts[one.name]:,} groups, there are {answer.count:,}")
-            seconds.append(answer.seconds)
-            calls.append(asked.calls())
-        longest = [some.longest for some in calls]
-        found.append(
-            Took(
-                name=one.name,
-                count=counts[one.name],
-                requests=len(seconds),
-                p50=_ms(quantile(seconds, 0.5)),
-                p99=_ms(quantile(seconds, 0.99)),
-                calls=round(sum(some.number for some in calls) / len(calls), 1),
-                call_p99=_ms(quantile_of_calls(calls, 0.99)),
-                longest_call_median=_ms(quantile(longest, 0.5)),
-                longest_call=_ms(max(longest)),
-            )
-        )
+        try:
+            found.append(_took(asked, one, counts[one.name], requests, seconds_max))
+        except Refused as refused:
+            print(f"{one.name}: {refused}")
     return found
+
+
+def _took(asked: Asked, one: Hard, count: int, requests: int, seconds_max: float) -> Took:
+    asked.answer(one.query)
+    seconds: list[float] = []
+    calls: list[Calls] = []
+    while len(seconds) < requests and (len(seconds) < REQUESTS_MIN or sum(seconds) < seconds_max):
+        asked.begin()
+        answer = asked.answer(one.query)
+        if answer.count != count:
+            raise Wrong(f"{one.name}: expected {count:,} groups, there are {answer.count:,}")
+        seconds.append(answer.seconds)
+        calls.append(asked.calls())
+    longest = [some.longest for some in calls]
+    return Took(
+        name=one.name,
+        count=count,
+        requests=len(seconds),
+        p50=_ms(quantile(seconds, 0.5)),
+        p99=_ms(quantile(seconds, 0.99)),
+        calls=round(sum(some.number for some in calls) / len(calls), 1),
+        call_p99=_ms(quantile_of_calls(calls, 0.99)),
+        longest_call_median=_ms(quantile(longest, 0.5)),
+        longest_call=_ms(max(longest)),
+    )
 
 
 def _ms(seconds: float) -> float:
