@@ -26,7 +26,7 @@ from projector.succession import await_successor, stand_by
 
 # How long one poll waits for records, in seconds: the longest time until a stop is noticed.
 POLL_S = 0.2
-# How often positions are committed to the log, its end is published, and Redis is checked for lost writes, in seconds.
+# How often positions are committed to the log, its end is published, and both log and Redis are checked, in seconds.
 MARK_EVERY_S = 1.0
 # How often an idle projector compares the log with what was applied, in seconds.
 COMPARE_EVERY_S = 10.0
@@ -194,7 +194,7 @@ class Projector:
         return time.monotonic() - self._marked_at_s >= MARK_EVERY_S
 
     def _mark(self, subscription: Subscription) -> None:
-        """Commits the positions to the log and publishes the log's end in Redis. Only monitoring depends on either."""
+        """Commits the positions to the log and publishes its end in Redis. Raises LogGap for another log."""
         self._marked_at_s = time.monotonic()
         pipeline = self._pipeline
         positions = {partition: pipeline.lowest(partition) for partition in pipeline.partitions}
@@ -203,6 +203,8 @@ class Projector:
         with suppress(StoreUnavailable):
             self._watch.pulse.pending_rewrites = self._store.rewrite_files()
         with suppress(LogUnavailable, StoreUnavailable):
+            # A consumer that was busy while its topic was created again reads on in the new one.
+            self._check_identity()
             end = self._log.end()
             self._store.publish_end(pipeline.generation, end)
             self._watch.pulse.set_end(end, self._log.held_back(end))
@@ -212,7 +214,7 @@ class Projector:
         """Seeks the partitions to the positions in Redis."""
         if not partitions:
             return
-        self._check_identity()
+        self._retry(self._check_identity)
         self._pipeline.start(partitions)
         self._intake.start(self._pipeline, partitions)
         first, end = self._retry(self._log.first), self._retry(self._log.end)
@@ -240,9 +242,8 @@ class Projector:
 
     def _check_identity(self) -> None:
         """Raises LogGap for another log, where our positions are meaningless, even if it has grown past them."""
-        ours = self._retry(self._log.identity)
-        known = self._retry(lambda: self._store.bind_log(self._pipeline.generation, ours))
-        if known != ours:
+        ours = self._log.identity()
+        if self._store.bind_log(self._pipeline.generation, ours) != ours:
             raise LogGap(f"Redis has events of another log: {self._log.topic} was deleted and created again. {REBUILD}")
 
     def _retry(self, call: Callable[[], T]) -> T:
