@@ -17,7 +17,7 @@ check: .venv/dev-installed
 unit: .venv/dev-installed
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not thorough" tests/unit tests/property tests/specs
 
-# Everything that a change can break, on real servers: eight minutes on two cores. Many tests wait for servers and
+# Everything that a change can break, on real servers: ten minutes on two cores. Many tests wait for servers and
 # processes most of the time, so more processes than cores share the tests. Each has its own servers, some 1 GB.
 # TEST_SLACK multiplies the time limits within tests, since they share the processors.
 TEST_PROCESSES ?= 5
