@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 
-from bench.runs import Machine, Run
+from bench.runs import NO_REDIS, Machine, Run
 
 _WIDTH = 120
 
@@ -35,7 +35,7 @@ def machine(found: Machine) -> str:
         f"{found.memory_bytes / 2**30:.0f} GiB",
         found.system,
         f"Python {found.python}",
-        found.redis,
+        *([found.redis] if found.redis != NO_REDIS else []),
         *([found.kafka] if found.kafka else []),
         *([f"PostgreSQL {found.postgresql}"] if found.postgresql else []),
     ]

@@ -54,6 +54,10 @@ class Rounds(Struct):
 R = TypeVar("R", bound=Run)
 
 
+# In place of a Redis, for what runs without one.
+NO_REDIS = "none"
+
+
 def redis_home() -> RedisHome:
     """Returns the Redis to start: the first one of this machine, or the one whose name begins with BENCH_REDIS, such as
     `valkey`.

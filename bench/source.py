@@ -79,7 +79,7 @@ def main() -> None:
     if programs is None:
         raise SystemExit(f"bench: {MISSING}")
     console, mapping = Console(), load_mapping("mercur2")
-    machine = runs.machine("none")
+    machine = runs.machine(runs.NO_REDIS)
     with tempfile.TemporaryDirectory() as folder, PostgresServer(programs, {"shared_buffers": "512MB"}) as server:
         machine.postgresql = server.version()
         url = server.url("postgres")
