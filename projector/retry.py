@@ -96,6 +96,19 @@ def _wait(
         return answer
 
 
+@contextmanager
+def in_thread(name: str, run: Callable[[threading.Event], None], join_s: float) -> Iterator[None]:
+    """Runs `run` beside the `with` block. At the end its argument is set, and it has `join_s` seconds to return."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(stop,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(join_s)
+
+
 class Beside:
     """Logs failures of what runs beside the main loop: a reason once, until a success or another reason.
 

@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import cast
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from projector.actions.book import Book
 from projector.program import PROGRAM
 from projector.readmodel.schema.sizes import SIZES, Sizes
-from projector.retry import Beside
+from projector.retry import Beside, in_thread
 from projector.store import memory
 from projector.store.catalogue import Catalogue
 from projector.store.nodes import Nodes
@@ -36,14 +37,8 @@ JOIN_S = 12.0
 @contextmanager
 def executing_actions(redis_url: str, data_dir: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Executes actions inside the `with` block, in a thread of its own. Stops a running one at the end."""
-    stop = Event()
-    thread = Thread(target=_run, args=(redis_url, data_dir, environment, stop), name="actions", daemon=True)
-    thread.start()
-    try:
+    with in_thread("actions", partial(_run, redis_url, data_dir, environment), JOIN_S):
         yield
-    finally:
-        stop.set()
-        thread.join(JOIN_S)
 
 
 def _run(redis_url: str, data_dir: Path, environment: Mapping[str, str], stop: Event) -> None:

@@ -31,6 +31,7 @@ from projector.cli.wiring import (
     LOSSES,
     AsJson,
     DataDir,
+    Interval,
     api_config,
     open_nodes,
     parked_topic,
@@ -160,10 +161,7 @@ def serve(
 
 @app.command()
 def status(
-    interval: Annotated[
-        float,
-        typer.Option("--interval", metavar="SECONDS", min=0, max=3600, help="Seconds over which the rate is measured."),
-    ] = 1.0,
+    interval: Interval = 1.0,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

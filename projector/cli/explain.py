@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from projector.cli.wiring import AsJson, DataDir, errors_of_reading
-from projector.errors import BadSetting
+from projector.cli.wiring import AsJson, DataDir, errors_of_reading, parsed_list
 from projector.settings import load_settings
 
 
@@ -26,15 +25,11 @@ def explain(
     """
     # Imported here, so that other commands start without the read engine.
     from api.config import REDIS_WAIT_MS
-    from api.params.query import InvalidRequest, parse_list
     from projector.cli import show_explain
     from projector.readmodel.query.explained import explained
 
     settings = load_settings(os.environ, data_dir=data_dir)
-    try:
-        parsed = parse_list(query.removeprefix("?"))
-    except InvalidRequest as error:
-        raise BadSetting(f"{query}: {error}") from None
+    parsed = parsed_list(query)
     with errors_of_reading(settings):
         found = asyncio.run(explained(settings.store_url, parsed, times, REDIS_WAIT_MS))
     if as_json:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import typer
 
-from projector.cli.wiring import DataDir, errors_of_reading
+from projector.cli.wiring import DataDir, errors_of_reading, parsed_list
 from projector.errors import BadSetting
 from projector.readmodel.client.errors import Unavailable
 from projector.settings import Settings, load_settings
@@ -46,15 +46,11 @@ def list_groups(
     Example: `projector list 'status=pending&order=-total&limit=5'`
     """
     # Imported here, so that other commands start without the read engine.
-    from api.params.query import InvalidRequest, parse_list
     from api.splice import documents
     from projector.cli.show_list import Page, shown
 
     settings = load_settings(os.environ, data_dir=data_dir)
-    try:
-        parsed = parse_list(query.removeprefix("?"))
-    except InvalidRequest as error:
-        raise BadSetting(f"{query}: {error}") from None
+    parsed = parsed_list(query)
 
     async def page(engine: "Engine") -> "Page":
         if parsed.needle:

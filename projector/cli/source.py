@@ -19,7 +19,7 @@ from events.sources.mapping import load_mapping
 from projector.cli import show_source as show
 from projector.cli.progress import ProgressBars
 from projector.cli.steps import ask, stop_on_signals
-from projector.cli.wiring import AsJson, DataDir, advise_if_not_running
+from projector.cli.wiring import AsJson, DataDir, Interval, advise_if_not_running
 from projector.errors import BadSetting, FatalError, StoreUnavailable
 from projector.health.port import health_port
 from projector.health.source import reporting_source
@@ -131,10 +131,7 @@ def run(
 
 @app.command()
 def status(
-    interval: Annotated[
-        float,
-        typer.Option("--interval", metavar="SECONDS", min=0, max=3600, help="Seconds over which the rate is measured."),
-    ] = 1.0,
+    interval: Interval = 1.0,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

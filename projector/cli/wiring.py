@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import redis
 import typer
@@ -23,11 +23,18 @@ from projector.readmodel.client.refusals import Refusal, text_of
 from projector.settings import Settings
 from projector.store.nodes import Nodes, close, connect
 
+if TYPE_CHECKING:
+    from projector.readmodel.query.query import Query
+
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Instead of DATA_DIR.", show_default=False)
 ]
 LOSSES = "|".join(Loss)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Interval = Annotated[
+    float,
+    typer.Option("--interval", metavar="SECONDS", min=0, max=3600, help="Seconds over which the rate is measured."),
+]
 
 
 @contextmanager
@@ -169,3 +176,14 @@ def _access_log(settings: Settings) -> Form:
     if settings.access_log == "off":
         return "off"
     return "console" if is_console(settings.log_format) else "json"
+
+
+def parsed_list(query: str) -> "Query":
+    """Returns the list of a query string. Raises BadSetting."""
+    # Imported here, so that other commands start without the read engine.
+    from api.params.query import InvalidRequest, parse_list
+
+    try:
+        return parse_list(query.removeprefix("?"))
+    except InvalidRequest as error:
+        raise BadSetting(f"{query}: {error}") from None

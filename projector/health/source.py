@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 
 import msgspec
 
 from events.sources.watch import Watch
 from projector.readmodel.schema.source import KEPT_MS, SOURCE, Source
-from projector.retry import Beside
+from projector.retry import Beside, in_thread
 from projector.store.nodes import Nodes
 
 STORE_EVERY_S = 1.0
@@ -19,14 +20,8 @@ JOIN_S = 5.0
 @contextmanager
 def reporting_source(redis_url: str, mapping: str, watch: Watch) -> Iterator[None]:
     """Stores what `watch` has inside the `with` block, in a thread of its own."""
-    stop = Event()
-    thread = Thread(target=_run, args=(redis_url, mapping, watch, stop), name="report", daemon=True)
-    thread.start()
-    try:
+    with in_thread("report", partial(_run, redis_url, mapping, watch), JOIN_S):
         yield
-    finally:
-        stop.set()
-        thread.join(JOIN_S)
 
 
 def _run(redis_url: str, mapping: str, watch: Watch, stop: Event) -> None:

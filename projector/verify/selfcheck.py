@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from projector.readmodel.schema.keys import VERSION, Generation
-from projector.retry import Beside
+from projector.retry import Beside, in_thread
 from projector.store.nodes import Nodes
 from projector.store.redis import Store
 from projector.verify.difference import Difference, describe, differing
@@ -121,14 +121,8 @@ class SelfCheck:
 @contextmanager
 def self_checking(url: str, checked: Checked) -> Iterator[None]:
     """Runs the check inside the `with` block, in a thread with its own connections."""
-    stop = Event()
-    thread = Thread(target=_run, args=(url, checked, stop), name="self-check", daemon=True)
-    thread.start()
-    try:
+    with in_thread("self-check", partial(_run, url, checked), JOIN_S):
         yield
-    finally:
-        stop.set()
-        thread.join(JOIN_S)
 
 
 def _run(url: str, checked: Checked, stop: Event) -> None:
