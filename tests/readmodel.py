@@ -131,9 +131,10 @@ def _documents(client: Any, prefix: str, ids: Mapping[int, str]) -> dict[str, di
         document = stored.document_of(ids[ordinal], record)
         if document:
             documents[ids[ordinal]] = document
-    rows = {ids[stored.ordinal(member)]: row for member, row in client.hgetall(prefix + "row").items()}
-    assert rows.keys() == documents.keys()
-    for group_id, row in rows.items():
+    rows = {stored.ordinal(member): row for member, row in client.hgetall(prefix + "row").items()}
+    assert {ids.get(ordinal) for ordinal in rows} == documents.keys()
+    for ordinal, row in rows.items():
+        group_id = ids[ordinal]
         assert row[: stored.HEAD_BYTES] == stored.head(documents[group_id]), group_id
         text, *sellers = row[stored.HEAD_BYTES :].split(b"\xff")
         assert sellers == [seller.encode() for seller in documents[group_id]["seller_ids"]]

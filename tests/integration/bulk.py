@@ -3,8 +3,9 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
+from itertools import count
 from typing import Any
 
 import pytest
@@ -62,6 +63,19 @@ def finish(store: Store, made: Generation, run: str = "run") -> None:
 
 def begin(store: Store, made: Generation, run: str) -> None:
     books.open_books(store.nodes, made, run)
+
+
+def build_with_kills(log: Log, store: Store, made: Generation, when: str) -> int:
+    """Kills each builder one write later than the one before, `when` it is before or after that write: windows are left
+    and begun again many times. Returns the number of kills.
+    """
+    for at in count():
+        begin(store, made, f"run {at}")
+        with suppress(Killed), stopped(at, when, kill):
+            build(log, store, made, f"run {at}")
+            break
+    finish(store, made, f"run {at}")
+    return at
 
 
 @pytest.fixture

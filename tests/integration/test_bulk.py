@@ -5,7 +5,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from tests.integration.bulk import (
     Killed,
     begin,
     build,
+    build_with_kills,
     each_write,
     filled,
     finish,
@@ -118,21 +118,12 @@ def test_a_window_without_records_of_a_shard(
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_builders_that_are_killed_at_each_write(tmp_path: Path, store: Store, client: "redis.Redis", when: str) -> None:
-    """Each builder is killed one write later than the one before, so windows are left and begun again many times."""
     events, entries = history(7, EVENTS, GROUPS)
     url = f"sqlite://{tmp_path / 'orders.db'}"
     filled(url, entries)
     with open_log(url, {}) as log:
-        made, killed = generation(store, 0, 2), 0
-        for at in count():
-            begin(store, made, f"run {at}")
-            try:
-                with stopped(at, when, kill):
-                    build(log, store, made, f"run {at}")
-                break
-            except Killed:
-                killed += 1
-        finish(store, made, f"run {at}")
+        made = generation(store, 0, 2)
+        killed = build_with_kills(log, store, made, when)
         model, by_commits = readmodel.read(client, made.number, 2), made_by_commits(log, store, client, 2)
     assert killed > 15
     readmodel.check(model, events)

@@ -4,6 +4,8 @@ Some bugs are missing because another check makes them harmless: a cache filled 
 compared), a loop that takes CHANGED, AHEAD or a time-out for STORED (the next position is compared, and unstored
 records are read again), and a log identity that is not checked (applied records are compared). They are planted
 together with the removal of that other check.
+
+Bugs of the bulk build are planted in tests/integration/test_bulk_planted.py.
 """
 
 from collections.abc import Callable
