@@ -14,7 +14,7 @@ from events.logs.log import Log, Loss
 from events.logs.open import open_log
 from projector.cli import show_replay as show
 from projector.cli.progress import ProgressBars
-from projector.cli.wiring import advise_if_not_running, open_nodes
+from projector.cli.wiring import advise_if_not_running, open_nodes, tune_collector
 from projector.errors import BadSetting
 from projector.logs import configure_logs
 from projector.readmodel.schema.keys import Generation
@@ -91,6 +91,7 @@ class Steps:
 def open_steps(data_dir: Path | None, what: str, park: bool, as_json: bool) -> Iterator[Steps]:
     settings = load_settings(os.environ, data_dir=data_dir)
     configure_logs(settings.log_level, settings.log_format)
+    tune_collector()
     stop = stop_on_signals()
     try:
         with (

@@ -9,7 +9,7 @@ import typer
 from projector.cli import show_verify
 from projector.cli.progress import ProgressBars
 from projector.cli.steps import connected
-from projector.cli.wiring import AsJson, DataDir
+from projector.cli.wiring import AsJson, DataDir, tune_collector
 from projector.errors import BadSetting
 from projector.readmodel.schema.generations import State
 from projector.readmodel.schema.keys import Generation
@@ -38,6 +38,7 @@ def verify(
     """Fold the log again and compare it with Redis, byte for byte. Exit code 1 if anything differs."""
     share = sample_of(sample)
     settings = load_settings(os.environ, data_dir=data_dir)
+    tune_collector()
     with connected(settings) as (log, nodes):
         chosen = _chosen(Catalogue(nodes), generation)
         with ProgressBars() as progress:

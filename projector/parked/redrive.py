@@ -87,10 +87,8 @@ def discard(store: Store, generation: Generation, entries: Sequence[Entry]) -> l
             for partition, count in _by_partition(found.values()).items():
                 change.tally[partition] = {Fate.DISCARDED: count, Fate.PARKED: -count}
             change.parked_bytes.subtract(_bytes_by_partition(found.values()))
-            if (
-                _checked(generation, store.commit_even_if_full(generation, shard, request(change, {})))
-                is Outcome.STORED
-            ):
+            sent = store.commit(generation, shard, request(change, {}), even_if_full=True)
+            if _checked(generation, sent.outcome()) is Outcome.STORED:
                 discarded += found
                 break
     return discarded

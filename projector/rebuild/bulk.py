@@ -64,8 +64,8 @@ class Bulk:
                 window: list[Decoded] = []
                 stop = min(plan.stop, self._retry(self._log.end)[partition])
                 with self._windows(partition, plan.start or 0) as windows:
-                    while windows.position < stop:
-                        window += windows.take(stop)
+                    while windows.positions[partition] < stop:
+                        window += windows.take({partition: stop})
                 builder.resume(plan, self._items_of(shard, window), newest_anchors(item.record for item in window))
 
     def _build(self, partition: Partition, stop: int) -> None:
@@ -75,18 +75,19 @@ class Bulk:
         # The plan of the replay has accepted the loss of what the log no longer has.
         first = self._retry(self._log.first)[partition]
         with self._windows(partition, max(min(builder.position or 0 for builder in builders), first)) as windows:
-            while windows.position < stop:
-                window = windows.take(stop)
+            while windows.positions[partition] < stop:
+                window = windows.take({partition: stop})
+                position = windows.positions[partition]
                 anchors = newest_anchors(item.record for item in window)
                 for shard, builder in enumerate(builders):
-                    builder.write(self._items_of(shard, window, builder.position or 0), windows.position, anchors)
-                self._positions[partition] = windows.position
+                    builder.write(self._items_of(shard, window, builder.position or 0), position, anchors)
+                self._positions[partition] = position
                 self._report(self._positions)
 
     @contextmanager
     def _windows(self, partition: Partition, start: int) -> Iterator[Windows]:
         with closing(self._retry(partial(self._log.read, {partition: start}))) as reader:
-            yield Windows(reader, partition, self._poison_pills, self._retry, self._generation.personal_data)
+            yield Windows(reader, self._poison_pills, self._retry, self._generation.personal_data)
 
     def _builders(self, partition: Partition) -> list[ShardBuilder]:
         return [

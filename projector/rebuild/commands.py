@@ -15,7 +15,7 @@ from projector.readmodel.schema.keys import Keys
 from projector.readmodel.schema.ordinals import BLOCK, LINES, member_of
 from projector.rebuild.bitmaps import bitmaps
 from projector.store.flips import BITS, Moves, flips
-from projector.store.request import Argument, lines, sorted_sets
+from projector.store.request import Argument, by_member, entries, lines
 
 # Of one part: Redis takes about a microsecond for an argument.
 PART_ARGUMENTS = 4000
@@ -52,12 +52,8 @@ def commands(keys: Keys, change: Change, new: New) -> Iterator[Command]:
     # Redis adds members faster in the order of their scores.
     moves = dict(sorted(change.moves.items(), key=lambda move: move[1][1].columns.created_at if move[1][1] else 0))
     known = {ordinal: move for ordinal, move in moves.items() if ordinal not in new}
-    unlisted = [member_of(ordinal) for ordinal, (_, after) in known.items() if after is None]
-    yield from _cut("HSET", keys.row, _by_member(change.rows))
-    yield from _cut("HDEL", keys.row, unlisted)
-    for name, sets in zip(("ZREM", "ZADD"), sorted_sets(moves), strict=True):
-        for key, arguments in sets.items():
-            yield from _cut(name, keys.prefix + key, arguments)
+    for name, key, arguments in entries(change, moves):
+        yield from _cut(name, keys.prefix + key, arguments)
     listed = [moves[ordinal][1] if ordinal in moves else None for ordinal in range(new.first, new.end)]
     for key, bits in bitmaps(listed):
         yield "SETRANGE", keys.prefix + key, str(new.first // 8), bits
@@ -65,11 +61,10 @@ def commands(keys: Keys, change: Change, new: New) -> Iterator[Command]:
         flipped = (("SET", f"u{width}", str(at), str(bits)) for at, width, bits in BITS.iter_unpack(packed))
         yield from _cut("BITFIELD", keys.prefix + key, chain.from_iterable(flipped))
     yield from _cut("HSET", keys.text, _texts({o: move for o, move in moves.items() if o in new}, {}))
-    yield from _cut("HSET", keys.parked, chain.from_iterable(change.parked.items()))
-    yield from _cut("HSET", keys.record, _by_member({o: one for o, one in change.records.items() if o in new}))
+    yield from _cut("HSET", keys.record, by_member({o: one for o, one in change.records.items() if o in new}))
     ids = ((group_id, member_of(new.first + i)) for i, group_id in enumerate(new.ids))
     yield from _cut("HSET", keys.ordinal, chain.from_iterable(ids))
-    yield from _cut("HSET", keys.record, _by_member({o: one for o, one in change.records.items() if o not in new}))
+    yield from _cut("HSET", keys.record, by_member({o: one for o, one in change.records.items() if o not in new}))
 
 
 def old_chunks(change: Change, new: New) -> list[int]:
@@ -94,10 +89,6 @@ def parts(found: Iterable[Command]) -> list[list[Command]]:
         arguments += len(command)
         size += sum(map(len, command))
     return cut
-
-
-def _by_member(values: Mapping[int, bytes]) -> Iterable[bytes]:
-    return chain.from_iterable((member_of(ordinal), value) for ordinal, value in values.items())
 
 
 def _texts(moves: Moves, chunks: Mapping[int, bytes | None]) -> Iterator[Argument]:

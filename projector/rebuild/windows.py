@@ -1,6 +1,6 @@
-"""Reads one partition of the log in windows: the records that are folded in memory before their groups are written."""
+"""Reads the log in windows: the records that are folded in memory before their groups are written."""
 
-from collections.abc import Collection
+from collections.abc import Container, Mapping
 from functools import partial
 
 from events.logs.log import Partition, Reader
@@ -21,28 +21,25 @@ class Windows:
     def __init__(
         self,
         reader: Reader,
-        partition: Partition,
-        poison_pills: Collection[str],
+        poison_pills: Container[str],
         retry: Retry,
         personal_data: bool = True,
     ) -> None:
         self._reader = reader
-        self._partition = partition
         self._retry = retry
         self._decode = partial(decode_record, poison_pills=poison_pills, personal_data=personal_data)
 
     @property
-    def position(self) -> int:
+    def positions(self) -> Mapping[Partition, int]:
         """Where the next window begins."""
-        return self._reader.positions[self._partition]
+        return self._reader.positions
 
-    def take(self, stop: int) -> list[Decoded]:
+    def take(self, stop: Mapping[Partition, int]) -> list[Decoded]:
         """Returns the next window, up to `stop`. Raises what `retry` and the log raise."""
         window: list[Decoded] = []
         size = 0
         while (room := WINDOW_RECORDS - len(window)) > 0 and size < WINDOW_BYTES:
-            poll = partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), {self._partition: stop})
-            records = self._retry(poll)
+            records = self._retry(partial(self._reader.poll, POLL_S, min(POLL_RECORDS, room), stop))
             if not records:
                 break
             window += map(self._decode, records)

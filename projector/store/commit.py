@@ -6,7 +6,7 @@ from importlib.resources import files
 import msgspec
 
 from projector.anchors import Anchors
-from projector.readmodel.client.script import assembled
+from projector.readmodel.client.script import Script, assembled
 
 # Module -> file.
 _MODULES = {
@@ -24,9 +24,9 @@ _FOLDER = files(__package__).joinpath("lua")
 # A value gets a bitmap once it has so many groups: from there on a bitmap is about as small as the sorted set.
 BROAD_GROUPS_MIN = 1024
 
-COMMIT = assembled(f"#!lua\nlocal BROAD_GROUPS_MIN = {BROAD_GROUPS_MIN}", _FOLDER, _MODULES, "commit")
-COMMIT_EVEN_IF_FULL = COMMIT.replace("#!lua", "#!lua flags=allow-oom", 1)
-LOAD = assembled("#!lua flags=no-writes", _FOLDER, {"lists": "lists"}, "load")
+COMMIT = Script(assembled(f"#!lua\nlocal BROAD_GROUPS_MIN = {BROAD_GROUPS_MIN}", _FOLDER, _MODULES, "commit"))
+COMMIT_EVEN_IF_FULL = Script(COMMIT.text.replace("#!lua", "#!lua flags=allow-oom", 1))
+LOAD = Script(assembled("#!lua flags=no-writes", _FOLDER, {"lists": "lists"}, "load"))
 
 
 class Outcome(StrEnum):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha1
 from typing import Any, cast
 
 import redis
@@ -12,40 +11,54 @@ from hiredis import pack_command
 
 from projector.errors import StoreUnavailable
 from projector.project import Stored
+from projector.readmodel.client.batches import Command
+from projector.readmodel.client.script import Script
 from projector.readmodel.schema.keys import Keys
 from projector.readmodel.schema.ordinals import ordinal_of
-from projector.store.commit import COMMIT, LOAD, Outcome
+from projector.store.commit import COMMIT, COMMIT_EVEN_IF_FULL, LOAD, Outcome
 from projector.store.nodes import Nodes
-
-
-def _sha(script: str) -> str:
-    return sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-COMMIT_SHA = _sha(COMMIT)
-LOAD_SHA = _sha(LOAD)
 
 log = structlog.get_logger("projector")
 
 OnOutcome = Callable[[Outcome, float], None]
-Command = tuple[str | bytes | int, ...]
 
 
-class _Wire:
-    """Sends one command at a time to the node of `key`. Keeps a connection until the answer is read."""
+class _Call:
+    """A script call, sent at once to the node of the keys, and sent again until its answer is read. Keeps a connection
+    from sending to reading.
+    """
 
-    def __init__(self, nodes: Nodes, key: str) -> None:
+    def __init__(self, nodes: Nodes, keys: Keys, script: Script, command: Command) -> None:
         self._nodes = nodes
-        self._key = key
+        self._key = keys.meta
+        self._script = script
+        self._command = command
         self._pool: redis.ConnectionPool
         self._connection: redis.connection.Connection | None = None
+        self.sent_s = 0.0
+        # A failed send does not matter yet: `answer` sends again.
+        with suppress(StoreUnavailable):
+            self._connection = self._send(self._command)
 
-    @property
-    def is_busy(self) -> bool:
-        return self._connection is not None
+    def answer(self) -> Any:
+        """Waits for the answer. Raises StoreUnavailable; the next call sends again."""
+        while True:
+            connection = self._connection or self._send(self._command)
+            self._connection = None
+            try:
+                return self._receive(connection)
+            except redis.exceptions.NoScriptError:
+                self._receive(self._send(("SCRIPT", "LOAD", self._script.text)))
 
-    def send(self, command: Command) -> None:
-        """Raises StoreUnavailable."""
+    def discard(self) -> None:
+        """Drops the call without waiting for the answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            self._pool.release(connection)
+
+    def _send(self, command: Command) -> redis.connection.Connection:
+        self.sent_s = time.perf_counter()
         with self._nodes.errors():
             self._pool = self._nodes.of(self._key).connection_pool
             connection = self._pool.get_connection()
@@ -56,54 +69,14 @@ class _Wire:
             except BaseException:
                 self._pool.release(connection)
                 raise
-            self._connection = connection
+        return connection
 
-    def receive(self) -> Any:
-        """Raises StoreUnavailable."""
-        connection, self._connection = self._connection, None
-        assert connection is not None, "receive needs a send before"
+    def _receive(self, connection: redis.connection.Connection) -> Any:
         with self._nodes.errors():
             try:
                 return connection.read_response()
             finally:
                 self._pool.release(connection)
-
-    def discard(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            self._pool.release(connection)
-
-
-class _Call:
-    """A script call, sent at once, and sent again until its answer is read."""
-
-    def __init__(self, nodes: Nodes, keys: Keys, script: str, command: Command) -> None:
-        self._wire = _Wire(nodes, keys.meta)
-        self._script = script
-        self._command = command
-        self.sent_s = 0.0
-        # A failed send does not matter yet: `answer` sends again.
-        with suppress(StoreUnavailable):
-            self._send(self._command)
-
-    def answer(self) -> Any:
-        """Waits for the answer. Raises StoreUnavailable; the next call sends again."""
-        while True:
-            if not self._wire.is_busy:
-                self._send(self._command)
-            try:
-                return self._wire.receive()
-            except redis.exceptions.NoScriptError:
-                self._send(("SCRIPT", "LOAD", self._script))
-                self._wire.receive()
-
-    def discard(self) -> None:
-        self._wire.discard()
-
-    def _send(self, command: Command) -> None:
-        self.sent_s = time.perf_counter()
-        self._wire.send(command)
 
 
 class PendingLoad:
@@ -111,8 +84,7 @@ class PendingLoad:
 
     def __init__(self, nodes: Nodes, keys: Keys, group_ids: Sequence[str]) -> None:
         self._group_ids = group_ids
-        command: Command = ("EVALSHA", LOAD_SHA, 3, keys.ordinal, keys.record, keys.absent, *group_ids)
-        self._call = _Call(nodes, keys, LOAD, command)
+        self._call = _Call(nodes, keys, LOAD, LOAD.call(keys, [keys.ordinal, keys.record], *group_ids))
 
     def groups(self) -> Mapping[str, Stored | None]:
         """Waits for the answer; None for a new group. Raises StoreUnavailable; the next call sends again."""
@@ -132,12 +104,15 @@ class PendingLoad:
 
 
 class PendingCommit:
-    """A commit, retried with the same arguments until its outcome is known."""
+    """A commit, retried with the same arguments until its outcome is known. `even_if_full`: also at maxmemory."""
 
-    def __init__(self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: OnOutcome) -> None:
+    def __init__(
+        self, nodes: Nodes, keys: Keys, request: Sequence[str | bytes], answered: OnOutcome, even_if_full: bool
+    ) -> None:
         self._answered = answered
         self._key = keys.meta
-        self._call = _Call(nodes, keys, COMMIT, ("EVALSHA", COMMIT_SHA, 2, keys.meta, keys.absent, *request))
+        script = COMMIT_EVEN_IF_FULL if even_if_full else COMMIT
+        self._call = _Call(nodes, keys, script, script.call(keys, [keys.meta], *request))
 
     def outcome(self) -> Outcome:
         """Waits for the answer. After StoreUnavailable the result is unknown: the next call sends the same again."""

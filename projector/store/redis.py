@@ -15,7 +15,6 @@ from projector.readmodel.schema.keys import VERSION, Generation
 from projector.store import memory
 from projector.store.aof import AppendOnlyFiles, OnRewrite
 from projector.store.catalogue import Catalogue
-from projector.store.commit import COMMIT_EVEN_IF_FULL, Outcome
 from projector.store.nodes import Nodes
 from projector.store.opening import open_shard
 from projector.store.ordinals import Ordinals
@@ -221,8 +220,12 @@ class Store:
             for group_id, found in stored.items()
         }
 
-    def commit(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> PendingCommit:
-        return PendingCommit(self.nodes, generation.keys(shard), [*request, generation.nonce], self._answered)
+    def commit(
+        self, generation: Generation, shard: int, request: Sequence[str | bytes], even_if_full: bool = False
+    ) -> PendingCommit:
+        """`even_if_full`: also at maxmemory, to free memory."""
+        arguments = [*request, generation.nonce]
+        return PendingCommit(self.nodes, generation.keys(shard), arguments, self._answered, even_if_full)
 
     def finish(self, generation: Generation, shard: int) -> None:
         """Completes a commit that was left half written, if there is one."""
@@ -231,16 +234,6 @@ class Store:
             is_left = self.nodes.of(note).exists(note)
         if is_left:
             self.commit(generation, shard, request(Change(), {})).outcome()
-
-    def commit_even_if_full(self, generation: Generation, shard: int, request: Sequence[str | bytes]) -> Outcome:
-        """Commits with allow-oom, to free memory at maxmemory."""
-        keys, outcome = generation.keys(shard), Outcome.FINISHED
-        while outcome is Outcome.FINISHED:
-            with self.nodes.errors():
-                arguments = (keys.meta, keys.absent, *request, generation.nonce)
-                answer = cast(list[bytes], self.nodes.of(keys.meta).eval(COMMIT_EVEN_IF_FULL, 2, *arguments))
-            outcome = Outcome(answer[0].decode())
-        return outcome
 
 
 def _offsets(key: str, stored: Sequence[bytes | str | None]) -> list[int | None]:

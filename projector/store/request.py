@@ -1,6 +1,6 @@
 """The arguments of a commit: a Change as checks and prepared commands. Pure. lua/commit.lua describes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -65,20 +65,33 @@ def _commands(change: Change, advances: Mapping[Partition, Advance]) -> list[Arg
     """Returns commands on what the groups of the commit have to themselves."""
     commands: list[Argument] = []
     anchors = {str(partition): packed(advance.last) for partition, advance in advances.items() if advance.last}
-    unlisted = [member_of(ordinal) for ordinal, (_, after) in change.moves.items() if after is None]
-    _add(commands, "HSET", "record", _pairs({member_of(o): record for o, record in change.records.items()}))
-    _add(commands, "HSET", "row", _pairs({member_of(o): row for o, row in change.rows.items()}))
-    _add(commands, "HDEL", "row", unlisted)
-    _add(commands, "HSET", "parked", _pairs(change.parked))
+    _add(commands, "HSET", "record", by_member(change.records))
+    for name, key, arguments in entries(change, change.moves):
+        _add(commands, name, key, arguments)
     _add(commands, "HSET", "discarded", _pairs(change.discarded))
     _add(commands, "HSET", "last", _pairs(anchors))
-    for command, sets in zip(("ZREM", "ZADD"), sorted_sets(change.moves), strict=True):
-        for name, arguments in sets.items():
-            _add(commands, command, name, arguments)
     return commands
 
 
-def sorted_sets(moves: Moves) -> tuple[dict[str, list[Argument]], dict[str, list[Argument]]]:
+def entries(change: Change, moves: Moves) -> Iterator[tuple[str, str, list[Argument]]]:
+    """Yields the writes of rows, sorted sets and parked records: command, key without prefix, arguments.
+
+    `moves`: those of the change, in the order in which members are added.
+    """
+    yield "HSET", "row", by_member(change.rows)
+    yield "HDEL", "row", [member_of(ordinal) for ordinal, (_, after) in moves.items() if after is None]
+    for command, sets in zip(("ZREM", "ZADD"), _sorted_sets(moves), strict=True):
+        for name, arguments in sets.items():
+            yield command, name, arguments
+    yield "HSET", "parked", _pairs(change.parked)
+
+
+def by_member(values: Mapping[int, bytes]) -> list[Argument]:
+    """Returns members and values, in turn. `values`: by ordinal."""
+    return [*chain.from_iterable((member_of(ordinal), value) for ordinal, value in values.items())]
+
+
+def _sorted_sets(moves: Moves) -> tuple[dict[str, list[Argument]], dict[str, list[Argument]]]:
     """Returns set -> members to remove, and set -> scores and members to add, in turn."""
     remove: dict[str, list[Argument]] = {}
     add: dict[str, list[Argument]] = {}

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Protocol
 
-from events.logs.log import Log, Partition, Reader, Record
+from events.logs.log import Log, Partition
 from projector.cache import Cache
 from projector.errors import FatalError
-from projector.project import Decoded, Stored, decode_record, group_ids, known, new, project
+from projector.project import Decoded, Stored, group_ids, known, new, project
 from projector.readmodel.record.state import revision_of
 from projector.readmodel.schema.keys import Generation
 from projector.rebuild.builder import Builder
-from projector.rebuild.windows import POLL_RECORDS, POLL_S, WINDOW_BYTES, WINDOW_RECORDS
+from projector.rebuild.windows import Windows
 from projector.retry import Retry
 from projector.verify.sample import Sample
 from projector.verify.shards import Positions, Shards
@@ -56,8 +56,6 @@ class Refold:
     ) -> None:
         self._generation = generation
         self._tables = tables
-        self._retry = retry
-        self._poison_pills = poison_pills
         self._sample = sample
         self._cache = Cache()
         self.totals = Totals()
@@ -70,7 +68,8 @@ class Refold:
                     "folded from its first event"
                 )
         self.positions: Positions = first
-        self._reader: Reader = retry(lambda: log.read(self.positions))
+        self._reader = retry(lambda: log.read(self.positions))
+        self._windows = Windows(self._reader, poison_pills, retry, generation.personal_data)
 
     def close(self) -> None:
         self._reader.close()
@@ -81,29 +80,16 @@ class Refold:
         on_changed: OnChanged,
         report_events: Callable[[int], None] = lambda events: None,
     ) -> None:
-        reader = self._reader
-        while any(reader.positions[p] < offset for p, offset in stop.items()):
-            on_changed(self._fold(self._window(stop)))
+        while any(self._windows.positions[p] < offset for p, offset in stop.items()):
+            window = self._windows.take(stop)
+            self.events += len(window)
+            on_changed(self._fold([one for one in window if one.event is None or one.event.group_id in self._sample]))
             report_events(self.events)
         self.positions.update(stop)
 
     def snapshots(self, ids: Iterable[str]) -> dict[str, Snapshot]:
         found = self._tables.expected(ids)
         return {group_id: unpacked(record, row, held) for group_id, record, row, held in found}
-
-    def _window(self, stop: Mapping[Partition, int]) -> list[Decoded]:
-        window: list[Decoded] = []
-        size = 0
-        while len(window) < WINDOW_RECORDS and size < WINDOW_BYTES:
-            records: Collection[Record] = self._retry(lambda: self._reader.poll(POLL_S, POLL_RECORDS, stop))
-            if not records:
-                break
-            self.events += len(records)
-            size += sum(len(record.value or b"") for record in records)
-            personal_data = self._generation.personal_data
-            decoded = (decode_record(one, self._poison_pills, personal_data=personal_data) for one in records)
-            window += [item for item in decoded if item.event is None or item.event.group_id in self._sample]
-        return window
 
     def _fold(self, window: list[Decoded]) -> Collection[str]:
         """Returns the ids of the groups that the window changed."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from projector.store.pending import COMMIT_SHA
+from projector.store.commit import COMMIT
 
 # Longer than the time limit of a call, in seconds.
 SILENCE_S = 2.5
@@ -86,7 +86,7 @@ class Proxy:
 
     def _forward(self, request: bytes, client: socket.socket, server: socket.socket) -> bool:
         """Returns whether the connection stays open."""
-        is_commit = COMMIT_SHA.encode() in request[:200]
+        is_commit = COMMIT.digest.encode() in request[:200]
         fault = None
         if is_commit and self._chance.random() < self._share:
             (fault,) = self._chance.choices(KINDS, WEIGHTS)

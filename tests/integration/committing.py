@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import sha1
 from typing import Any
 
 import pytest
 
 from events.logs.log import Partition, Record
 from projector.project import Stored, decode_record, group_ids, project
+from projector.readmodel.client.script import Script
 from projector.readmodel.schema.keys import Generation
 from projector.store import commit as scripts
-from projector.store import pending, redis
+from projector.store import pending
 from projector.store.commit import Advance, Outcome
 from projector.store.request import request
 
@@ -58,12 +58,12 @@ def send(store: Any, generation: Generation, prepared: Sequence[str | bytes]) ->
 
 def replace_in_script(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Changes the commit script of this process."""
-    assert scripts.COMMIT.count(old) == 1
-    script = scripts.COMMIT.replace(old, new)
+    assert scripts.COMMIT.text.count(old) == 1
+    script = Script(scripts.COMMIT.text.replace(old, new))
     monkeypatch.setattr(scripts, "COMMIT", script)
     monkeypatch.setattr(pending, "COMMIT", script)
-    monkeypatch.setattr(pending, "COMMIT_SHA", sha1(script.encode()).hexdigest())
-    monkeypatch.setattr(redis, "COMMIT_EVEN_IF_FULL", script.replace("#!lua", "#!lua flags=allow-oom", 1))
+    even_if_full = Script(script.text.replace("#!lua", "#!lua flags=allow-oom", 1))
+    monkeypatch.setattr(pending, "COMMIT_EVEN_IF_FULL", even_if_full)
 
 
 def make_values_broad(monkeypatch: pytest.MonkeyPatch, groups: int) -> None:

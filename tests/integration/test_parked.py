@@ -102,13 +102,13 @@ class Mortal(Store):
         self._is_made = is_made
         self.was_alive = True
 
-    def commit(self, generation: Generation, shard: int, request: Any) -> Any:
+    def commit(self, generation: Generation, shard: int, request: Any, even_if_full: bool = False) -> Any:
         self._left -= 1
         if self._left >= 0:
-            return super().commit(generation, shard, request)
+            return super().commit(generation, shard, request, even_if_full)
         self.was_alive = False
         if self._is_made:
-            super().commit(generation, shard, request).outcome()
+            super().commit(generation, shard, request, even_if_full).outcome()
         raise Dies
 
 

@@ -27,7 +27,7 @@ FAIL_AT = readmodel.PREFIX + "fail_at"
 PARTITIONS = (Partition("orders", 0), Partition("orders", 1))
 # With this seed, `rich_batch` makes the script use all its commands except that of redrives and discards.
 SEED = 20
-COMMANDS = set(re.findall(r"redis\.call\('([A-Z]+)'", COMMIT)) | {"HDEL", "ZADD", "ZREM", "BITFIELD"}
+COMMANDS = set(re.findall(r"redis\.call\('([A-Z]+)'", COMMIT.text)) | {"HDEL", "ZADD", "ZREM", "BITFIELD"}
 # Low, so that values of few groups get bitmaps.
 BROAD_GROUPS_MIN = 3
 

@@ -51,39 +51,39 @@ def test_every_record_is_in_one_window(seed: int, monkeypatch: pytest.MonkeyPatc
     records = chance.randrange(1, 300)
     monkeypatch.setattr(windows, "WINDOW_RECORDS", records)
     monkeypatch.setattr(windows, "POLL_RECORDS", chance.randrange(1, 100))
-    opened, seen, stop = Windows(Reader(), ONE, (), call_until_available), list[int](), 0
+    opened, seen, stop = Windows(Reader(), (), call_until_available), list[int](), 0
     for _ in range(5):
         stop += chance.randrange(1000)
-        while opened.position < stop:
-            taken = opened.take(stop)
+        while opened.positions[ONE] < stop:
+            taken = opened.take({ONE: stop})
             assert 0 < len(taken) <= records
             assert {item.record.partition for item in taken} == {ONE}
             seen += [item.record.offset for item in taken]
-            assert opened.position == len(seen)
-            assert len(taken) == records or opened.position == stop, "no smaller than need be"
+            assert opened.positions[ONE] == len(seen)
+            assert len(taken) == records or opened.positions[ONE] == stop, "no smaller than need be"
     assert seen == [*range(stop)]
 
 
 def test_a_window_is_full_at_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "WINDOW_BYTES", 10_000)
     monkeypatch.setattr(windows, "POLL_RECORDS", 3)
-    opened = Windows(Reader(b" " * 1000), ONE, (), call_until_available)
-    assert len(opened.take(1000)) == 12
+    opened = Windows(Reader(b" " * 1000), (), call_until_available)
+    assert len(opened.take({ONE: 1000})) == 12
 
 
 def test_it_waits_for_a_log_that_is_unavailable() -> None:
     reader = Reader()
     reader.fails = LogUnavailable("away")
-    assert len(Windows(reader, ONE, (), call_until_available).take(10)) == 10
+    assert len(Windows(reader, (), call_until_available).take({ONE: 10})) == 10
 
 
 def test_a_log_gap_is_raised() -> None:
     reader = Reader()
     reader.fails = LogGap("gone")
     with pytest.raises(LogGap, match="gone"):
-        Windows(reader, ONE, (), call_until_available).take(10)
+        Windows(reader, (), call_until_available).take({ONE: 10})
 
 
 def test_poison_pills_are_not_decoded() -> None:
-    taken = Windows(Reader(b"\0"), ONE, {"orders/0@1"}, call_until_available).take(2)
+    taken = Windows(Reader(b"\0"), {"orders/0@1"}, call_until_available).take({ONE: 2})
     assert [item.problem.problem if item.problem else "" for item in taken][1] == "processes that decoded it crashed"
