@@ -26,7 +26,6 @@ from projector.readmodel.query.page.paging import ROUNDS_MAX, Page, Paging
 from projector.readmodel.query.page.preparing import Preparing
 from projector.readmodel.query.page.records import Records
 from projector.readmodel.query.page.sellers import Sellers
-from projector.readmodel.query.page.spans import LADDER, LADDER_COMBINED
 from projector.readmodel.query.plan import Combine, PlanTaken, Rank, Select, costliest, rows_suffice
 from projector.readmodel.query.query import Query
 
@@ -82,7 +81,7 @@ class Listing:
         self._semaphore = preparing
         self._steps = steps
         self._call = call(chosen, query, has_records=not rows_suffice(query), explains=steps is not None)
-        self._paging = Paging(query, LADDER if isinstance(chosen, Rank) else LADDER_COMBINED)
+        self._paging = Paging(query)
         self._preparing = Preparing(self._call)
         self._sellers = Sellers()
         self._counting = Counting(query.aggregates) if query.aggregates.are_wanted else None

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from projector.readmodel.query.calls import OFFSET_MAX, Window
 from projector.readmodel.query.page.merge import Group, groups, merged, part, passed
-from projector.readmodel.query.page.spans import LADDER, NARROW, Span, guess, narrowed, windows
+from projector.readmodel.query.page.spans import Span, guess, narrowed, windows
 from projector.readmodel.query.query import Query
 
 # Answers of one request that were no page. Two to four are the rule for deep pages of several shards; more are needed
@@ -24,14 +24,10 @@ class Page(Struct, frozen=True):
 
 
 class Paging:
-    """`windows` says what to ask, `page` takes the answers; both once a round. `ladder`: see spans.py."""
+    """`windows` says what to ask, `page` takes the answers; both once a round."""
 
-    __slots__ = ("_ladder", "_margin", "_query", "_spans", "_windows")
-
-    def __init__(self, query: Query, ladder: int = LADDER) -> None:
+    def __init__(self, query: Query) -> None:
         self._query = query
-        self._ladder = ladder
-        self._margin = NARROW
         self._spans: list[Span] = []
         self._windows: list[Window] = []
 
@@ -43,7 +39,7 @@ class Paging:
         else:
             if len(self._spans) != shards:
                 self._spans = guess(shards, offset, query.limit)
-            self._windows = windows(self._spans, query.limit, self._ladder, self._margin)
+            self._windows = windows(self._spans, query.limit)
         return self._windows
 
     def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
@@ -61,14 +57,5 @@ class Paging:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
                 return Page(count, found, is_last)
-        spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
-        if is_whole or 2 * _width(spans) > _width(self._spans):
-            # The guess was wrong: look further.
-            self._margin = self._margin.widened()
-            spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
-        self._spans = spans
+        self._spans = narrowed(self._spans, parts, offset, limit, descending=descending)
         return None
-
-
-def _width(spans: Sequence[Span]) -> int:
-    return sum(end - start for start, end in spans)
