@@ -14,7 +14,7 @@ from projector.readmodel.query.page.merge import Part
 # Rows of all shards that are read for a page, beyond twice its own, and so many of each: longer spans are narrowed down
 # first.
 SPARE_MAX, SPARE_EACH = 1000, 32
-# Places of a ladder. Each takes some microseconds, or a good part of a millisecond where masks are combined.
+# Places of a ladder. Each takes some microseconds, or some hundred where masks are combined.
 PLACES = 16
 # Ranks by which a shard's list may move between two rounds without one more.
 MOVED = 4
