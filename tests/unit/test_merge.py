@@ -9,8 +9,8 @@ import pytest
 
 from api.params.query import parse_list
 from projector.readmodel.query.calls import Window
-from projector.readmodel.query.page.merge import Group, Part, Place, merged, part
-from projector.readmodel.query.page.paging import ROUNDS_MAX, Paging
+from projector.readmodel.query.page.merge import Group, Part, Place, Reply, merged, part
+from projector.readmodel.query.page.paging import Paging
 from projector.readmodel.query.page.spans import guess, narrowed, windows
 from projector.readmodel.query.query import Query
 from tests.integration.seed import columns_head
@@ -24,12 +24,11 @@ def row(place: Place) -> bytes:
     return columns_head(group) + b"%d" % place[1]
 
 
-def reply(places: list[Place], window: Window) -> list[object]:
-    """As answer.lua has it."""
+def reply(places: list[Place], window: Window) -> Reply:
     start, end, step = window
     found = [places[rank] for rank in range(start, min(end, len(places)), step)]
     rows = [row(place) if step == 1 else row(place)[:34] for place in found]
-    return [[], len(places), [ordinal for _, ordinal, _ in found], rows, [], [], b"rank", [], 0]
+    return Reply([], len(places), [ordinal for _, ordinal, _ in found], rows, [], [], b"rank", [], 0)
 
 
 def query(offset: int, limit: int, *, descending: bool) -> Query:
@@ -41,14 +40,14 @@ def rounds(
 ) -> tuple[int, list[tuple[int, int]], int]:
     """The count, the groups by ordinal and shard, and how many rounds it took. `change` is called between two."""
     paging = Paging(asked)
-    for number in range(1, ROUNDS_MAX + 1):
+    for number in range(1, 13):
         windows = paging.windows(len(shards))
         page = paging.page([reply(places, one) for places, one in zip(shards, windows, strict=True)])
         if page is not None:
             assert all(int(group.row) == group.ordinal for group in page.groups)
             return page.count, [(group.ordinal, group.shard) for group in page.groups], number
         change()
-    raise AssertionError(f"not within {ROUNDS_MAX} rounds: {asked}")
+    raise AssertionError(f"not within 12 rounds: {asked}")
 
 
 def dealt(rng: random.Random, number: int, shards: int, values: int, *, evenly: bool) -> list[list[Place]]:
@@ -192,7 +191,9 @@ def test_what_has_no_number_comes_last_in_either_direction(descending: bool) -> 
     base = {"created_at": 0, "updated_at": 0, "total": Decimal(0), "seller_count": 1}
     rows = [columns_head({**base, "display_id": number}) + b"x" for number in (None, -(2**53))]
     window = Window(0, 2, 1)
-    parts = [part(asked, shard, window, [[], 1, [3], [row], [], [], b"masks", [], 0]) for shard, row in enumerate(rows)]
+    parts = [
+        part(asked, shard, window, Reply([], 1, [3], [row], [], [], b"masks", [], 0)) for shard, row in enumerate(rows)
+    ]
     found = merged(parts, 0, 2, descending=descending)
     assert found is not None
     assert [group.shard for group in found] == [1, 0]

@@ -32,7 +32,8 @@
 -- Answers as answer.lua says, and tenth what aggregates.lua answers, or {position, code, more}
 --   STALE    the mirror is too old: it is to be refreshed
 --   PREPARE  prepare.lua is to be asked for the filters numbered in `more`
---   BEHIND   more groups changed since the masks were prepared than are looked at here
+--   BEHIND   more groups changed since the masks were prepared than are looked at here. `more` is of some of them:
+--            {commit, digest, changed, passing}, the commit up to which these ordinals are all, and those that pass now
 --   SELLERS  the sellers of many groups are to be read first, see counts/facets.lua
 --   TOO_MUCH  what is to be counted takes too long, `more` names it
 local shard, masks, filters, prepared, needle = shard, masks, filters, prepared, needle
