@@ -5,7 +5,8 @@ from msgspec import Struct
 from api.counted import members
 from api.splice import documents, list_body
 from api.walk import next_part
-from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.engine import Engine
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.positions import Positions
 from projector.readmodel.query.query import Query
 

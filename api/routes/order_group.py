@@ -18,8 +18,9 @@ from api.middleware.work import Work
 from api.params.query import parse_one
 from api.requests import Client, conditions_of, not_modified, query_string, segments, unchanged
 from api.splice import document, one_body, pick
-from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.fields import Fields
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.plan import cost
 from projector.readmodel.query.query import Query
 from projector.readmodel.record.view import order_mark

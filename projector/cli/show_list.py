@@ -16,8 +16,8 @@ from api.page import body_of
 from api.params.export import Export
 from events.contract.amount import amount_text
 from projector.cli.show import print_reflected, print_table
-from projector.readmodel.query.engine import Answer
 from projector.readmodel.query.mark import encoded
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.query import Query
 
 # Those of numbers.

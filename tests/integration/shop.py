@@ -11,7 +11,7 @@ import redis
 
 from api.params.query import parse_list
 from api.splice import document
-from projector.readmodel.query.engine import Answer
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.query import Query
 from projector.store.nodes import Nodes
 from projector.store.redis import Store

@@ -12,13 +12,12 @@ from urllib.parse import quote
 from zlib import crc32
 
 import httpx
-import msgspec
 import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError, TryAgainError
 
 from projector.readmodel.client.batches import Batches, Block, Command, Reply
-from projector.readmodel.query.lua.scripts import CHANGED, COMBINE, END, ONE, PREPARE, RANK, REFRESH, REPAIR
+from projector.readmodel.query.lua.scripts import CHANGED, COMBINE, END, ONE, PREPARE, RANK, REFRESH
 from projector.readmodel.schema.keys import Keys
 from tests.fields import DEFAULT_FIELDS
 from tests.integration.client import BEARER, Api, running
@@ -79,7 +78,7 @@ def is_of_one_half(key: str) -> bool:
 
 Wanted = Callable[[str], bool]
 STAGES = [is_declared, is_found_by_prefix, is_of_one_half]
-SCRIPTS = (CHANGED, COMBINE, END, ONE, PREPARE, RANK, REFRESH, REPAIR)
+SCRIPTS = (CHANGED, COMBINE, END, ONE, PREPARE, RANK, REFRESH)
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +172,6 @@ def test_no_script_runs_while_its_slot_moves(
     """A key that a script finds by its prefix would be missing, for Redis knows nothing of it."""
     force(monkeypatch, WORK_AT_ONCE=-1, RECORD_BYTES=SHARDS, WALKED_GROUPS=0)
     commands = [one for one in scripts_of(asked, monkeypatch) if "og:{0.1}:absent" in one]
-    # Only where much changes between two calls, which nothing does here.
-    prepared = next(one for one in commands if one[1] == PREPARE.digest)
-    commands.append(REPAIR.call(KEYS, (KEYS.row, KEYS.position), prepared[6], msgspec.msgpack.encode([1]), "1", ""))
     assert {command[1] for command in commands} == {script.digest for script in SCRIPTS}
     begun, to = begin_move(server, MOVED)
     for stage in (lambda key: False, first, lambda key: True):

@@ -12,9 +12,10 @@ import pytest
 from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.errors import Unavailable
 from projector.readmodel.query.calls import BEHIND, PREPARE_FIRST
-from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.explain import Round
 from projector.readmodel.query.page import listing
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.page.preparing import Preparing
 from tests.integration.naive import Request
 from tests.integration.queries import random_request

@@ -16,8 +16,9 @@ from redis import Redis
 
 from api.params.query import parse_list
 from projector.readmodel.query.calls import Window
-from projector.readmodel.query.engine import Answer, Engine
+from projector.readmodel.query.engine import Engine
 from projector.readmodel.query.page import spans
+from projector.readmodel.query.page.listing import Answer
 from projector.readmodel.query.query import Query
 from tests.fields import SORT_FIELDS
 from tests.integration.client import BEARER, Api, running

@@ -136,7 +136,6 @@ def test_the_call_that_combines() -> None:
         "=" + f"{100_000 + 2**80:081b}"[::-1],
         ">" + f"{9_000_000 + 2**80:081b}"[::-1],
     ]
-    assert (asked.pieces, asked.values) == ([2, 2, 3], 1)
 
 
 @pytest.mark.parametrize(("value", "pieces"), [("1e30", []), ("-1e30", [">"])])

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from projector.readmodel.client.batches import Command
 from projector.readmodel.client.script import Script
 from projector.readmodel.query.intervals import LOWEST, Bounds, intervals
-from projector.readmodel.query.lua.scripts import COMBINE, PREPARE, RANK, REPAIR, SELECT
+from projector.readmodel.query.lua.scripts import COMBINE, PREPARE, RANK, SELECT
 from projector.readmodel.query.mirror.shard import Found
 from projector.readmodel.query.plan import Combine, Rank, Select
 from projector.readmodel.query.query import Query
@@ -77,8 +77,7 @@ class ReadSince(NamedTuple):
 
 
 class Call(Struct, frozen=True):
-    """`query`: as the scripts take it. `pieces`: of each filter's mask, by the filter's number - 1, those of values
-    first; `values` is how many these are. `has_records`: whether records are wanted. `explains`: whether steps are.
+    """`query`: as the scripts take it. `has_records`: whether records are wanted. `explains`: whether steps are.
 
     `later`: of a walk, the query for the shards from the number `turn` on. Equal values are listed by ordinal, then by
     shard, so beside the last row's ordinal it matters on which side of its shard one is.
@@ -87,8 +86,6 @@ class Call(Struct, frozen=True):
     script: Script
     query: bytes
     needle: bytes
-    pieces: Sequence[int]
-    values: int
     has_records: bool
     explains: bool
     later: bytes = b""
@@ -121,20 +118,15 @@ class Call(Struct, frozen=True):
         return self.script.call(keys, names, *arguments)
 
     def prepare(self, keys: Keys, number: int, piece: int) -> Command:
-        """Makes the mask of a filter, from a piece on; pieces count from 0."""
-        arguments = str(number), str(piece + 1), str(WORK_OF_A_CALL)
+        """Makes the mask of a filter, from a piece on; both count from 1."""
+        arguments = str(number), str(piece), str(WORK_OF_A_CALL)
         return PREPARE.call(keys, (keys.row, keys.position), self.query, *arguments)
-
-    def repair(self, keys: Keys, prepared: Prepared) -> Command:
-        filters = msgspec.msgpack.encode(prepared.filters)
-        names = (keys.row, keys.position)
-        return REPAIR.call(keys, names, self.query, filters, str(prepared.commit), prepared.digest)
 
 
 def call(chosen: Rank | Combine | Select, query: Query, *, has_records: bool, explains: bool) -> Call:
     if isinstance(chosen, Rank):
         encoded: dict[str, object] = _rank(chosen, query)
-        return _walking(Call(RANK, msgspec.msgpack.encode(encoded), b"", (), 0, has_records, explains), query, encoded)
+        return _walking(Call(RANK, msgspec.msgpack.encode(encoded), b"", has_records, explains), query, encoded)
     values = [[f"of:{field}:{value}" for value in wanted] for field, wanted in query.values]
     ranges = [_range(field, bounds) for field, bounds in query.ranges]
     encoded = {
@@ -155,9 +147,8 @@ def call(chosen: Rank | Combine | Select, query: Query, *, has_records: bool, ex
         encoded["rank"] = _rank(chosen.rank, query)
     if query.aggregates.are_wanted:
         encoded |= _aggregates(query)
-    pieces = [*map(len, values), *(len(one["pieces"]) for one in ranges)]
     script = SELECT if isinstance(chosen, Select) else COMBINE
-    found = Call(script, msgspec.msgpack.encode(encoded), query.needle, pieces, len(values), has_records, explains)
+    found = Call(script, msgspec.msgpack.encode(encoded), query.needle, has_records, explains)
     return _walking(found, query, encoded)
 
 

@@ -14,16 +14,15 @@ from projector.readmodel.client.batches import Command
 from projector.readmodel.client.errors import ReadModelFault, Unavailable
 from projector.readmodel.client.reader import Reader
 from projector.readmodel.query import changes
-from projector.readmodel.query.aggregates import NONE, Counted, nothing
+from projector.readmodel.query.aggregates import NONE, nothing
 from projector.readmodel.query.changes import Changes
 from projector.readmodel.query.explain import Round
 from projector.readmodel.query.export.reading import Some, read
 from projector.readmodel.query.export.selection import Selection
 from projector.readmodel.query.lua.scripts import END, ONE, SINCE
-from projector.readmodel.query.mark import Mark
 from projector.readmodel.query.mirror.mirrors import Mirrors
-from projector.readmodel.query.page.listing import PREPARING_MAX, Listing
-from projector.readmodel.query.plan import Nothing, PlanTaken, Select, plan
+from projector.readmodel.query.page.listing import PREPARING_MAX, Answer, Listing
+from projector.readmodel.query.plan import Nothing, Select, plan
 from projector.readmodel.query.positions import (
     NOTHING_LIVE,
     Positions,
@@ -34,24 +33,6 @@ from projector.readmodel.query.positions import (
     snapshot,
 )
 from projector.readmodel.query.query import Query
-
-
-class Answer(Struct, frozen=True):
-    """`rows`: JSON objects of the default fields. `records`: of the same groups, if the query wants more than these.
-    `next`: in a walk, where it goes on; None at its end.
-    """
-
-    count: int
-    rows: Sequence[bytes]
-    records: Sequence[bytes]
-    snapshot: Snapshot
-    plan: PlanTaken = PlanTaken.NOTHING
-    next: Mark | None = None
-    counted: Counted = Counted()
-
-    @property
-    def positions(self) -> Positions:
-        return self.snapshot.positions
 
 
 class Found(Struct, frozen=True):
@@ -85,8 +66,9 @@ class Engine:
         self._mirrors = Mirrors(self._reader)
         self._mirroring: asyncio.Task[None] | None = None
         self._ready_lag_max = ready_lag_max
-        self._preparing = asyncio.Semaphore(PREPARING_MAX)
         self._ready_end_age_max_s = ready_end_age_max_s or inf
+        preparing = asyncio.Semaphore(PREPARING_MAX)
+        self._listing = partial(Listing, self._reader, self._mirrors, preparing, self._snapshot)
         # A cache: between two commits all answers have the same positions.
         self._last_positions: object = None
         self._last_live: ActiveGeneration | None = None
@@ -164,21 +146,15 @@ class Engine:
         chosen = plan(query)
         if isinstance(chosen, Nothing):
             return Answer(0, (), (), await self.snapshot(), counted=nothing(query.aggregates))
-        found = await Listing(self._reader, self._mirrors, self._preparing, query, chosen, steps).listed()
-        if found is None:
-            return Answer(0, (), (), NOTHING_LIVE, counted=nothing(query.aggregates))
-        snapshot = self._snapshot(found.live, found.positions)
-        return Answer(found.count, found.rows, found.records, snapshot, found.plan, found.next, found.counted)
+        found = await self._listing(query, chosen, steps).listed()
+        return found or Answer(0, (), (), NOTHING_LIVE, counted=nothing(query.aggregates))
 
     async def select(self, query: Query) -> Selection:
         """Returns all groups that match, as of one snapshot. Limit, offset and order have no effect."""
         if isinstance(plan(query), Nothing):
             return Selection(0, (), None, await self.snapshot())
         whole = structs.replace(query, limit=0, offset=0, walks=False, mark=None, aggregates=NONE)
-        found = await Listing(self._reader, self._mirrors, self._preparing, whole, Select(), None).selected()
-        if found is None:
-            return Selection(0, (), None, NOTHING_LIVE)
-        return Selection(found.count, found.bits, found.live, self._snapshot(found.live, found.positions))
+        return await self._listing(whole, Select(), None).selected() or Selection(0, (), None, NOTHING_LIVE)
 
     def read(self, selection: Selection, *, has_records: bool) -> AsyncGenerator[Some]:
         """Reads the groups of a selection: see reading.py."""

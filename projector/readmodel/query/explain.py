@@ -11,27 +11,7 @@ from projector.readmodel.query.plan import PlanTaken, costliest
 
 
 class Step(Struct, frozen=True):
-    """`what` was done with `key`, and the number of `groups` that were left after it.
-
-    `rank`      the page was read by rank from a sorted set
-    `list`      members of the smallest filter were listed
-    `look-up`   the listed groups were looked up in another filter
-    `search`    groups with the text of `q` were selected
-    `bitmap`, `slices`  a mask of one filter was made
-    `and`       the masks of all filters were combined
-    `slices`, then `sort`  the groups near the page were selected, listed and sorted
-    `walk`      groups were looked up in the order of the list
-    `refresh`   the text that `q` searches had to be read first, in calls of its own
-    `after`     groups after the last row of the page before, in a walk
-    `prepare`   a mask had to be prepared first, in calls of its own
-    `repair`    a prepared mask had to be brought up to date first
-    `prepared`  a prepared mask was brought up to date
-    `sellers`   sellers of many groups had to be read first, in calls of their own
-    `read`      records of a large page were read after it, in one call or several
-    `facet`     the groups were counted by a field, of which so many values were looked at or returned
-    `sum`       totals were summed, for so many currencies
-    `histogram` the groups were counted in so many intervals
-    """
+    """`what` was done with `key`, and the number of `groups` that were left after it: see MEANINGS."""
 
     what: str
     key: str

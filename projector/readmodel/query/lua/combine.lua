@@ -32,7 +32,8 @@
 -- Answers as answer.lua says, and tenth what aggregates.lua answers, or {position, code, more}
 --   STALE    the mirror is too old: it is to be refreshed
 --   PREPARE  prepare.lua is to be asked for the filters numbered in `more`
---   BEHIND   more groups changed since the masks were prepared than are looked at here
+--   BEHIND   more groups changed since the masks were prepared than are looked at here. `more` is of some of them:
+--            {commit, digest, changed, passing}, the commit up to which these ordinals are all, and those that pass now
 --   SELLERS  the sellers of many groups are to be read first, see counts/facets.lua
 --   TOO_MUCH  what is to be counted takes too long, `more` names it
 local shard, masks, filters, prepared, needle = shard, masks, filters, prepared, needle
@@ -132,8 +133,8 @@ local function by_look_up()
     tell('sort', shard.row, #ordinals)
   end
   local rest = after.kept(ordinals)
-  local reply = answer.of('look-up', #ordinals, recorded.steps, function(first, last)
-    return page.cut(rest, first, last)
+  local reply = answer.of('look-up', #ordinals, recorded.steps, function(first, last, step)
+    return page.cut(rest, first, last, step)
   end, ordinals, #ordinals - #rest)
   return aggregates.are_wanted and counted(reply, masks.pin(masks.of_ordinals(ordinals)), #ordinals) or reply
 end
@@ -163,22 +164,17 @@ local function by_masks()
   if query.mark then
     tell('after', shard.prefix .. 'bits:by:' .. sort.field, left)
   end
-  local cut = page.cutter(sort, query.listed, tell)
-  local reply = answer.of('masks', count, recorded.steps, function(first, last)
+  local reply = answer.of('masks', count, recorded.steps, function(first, last, step)
     local found
     if query.rank then
       local _, _, _, at = ranks.of(query.rank)
-      return at(first, last)
-    elseif sort.field == 'created_at' and not query.mark then
+      return at(first, last, step)
+    elseif sort.field == 'created_at' and not query.mark and step == 1 then
       local start, many = near()
       local most = query.walked + 4 * (last - first + 1)
       found = page.walked(mask, count, sort.descending, start, many, first, last, most, tell)
     end
-    if not found then
-      found = {}
-      cut(rest, left, first, last, found)
-    end
-    return found
+    return found or page.of_mask(sort, query.listed, tell, rest, left, first, last, step)
   end, mask, count - left)
   return aggregates.are_wanted and counted(reply, mask, count, parts) or reply
 end

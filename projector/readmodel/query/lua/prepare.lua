@@ -7,8 +7,8 @@
 -- piece   the first one, from 1
 -- work    how much a call may take, as `work` in filters.lua; the first piece is made even if it takes more
 --
--- Answers {pieces, bits, commit, digest}: how many pieces they are, their bitmap, and the newest commit that changed
--- groups.
+-- Answers {next, operation, bits, commit, digest}: the piece to go on with, 0 after the last one; OR or XOR, by which
+-- the bitmaps of the calls are combined; that of these pieces; and the newest commit that changed groups.
 local query, masks, changes, filters = query, masks, changes, filters
 
 redis.set_repl(redis.REPL_NONE)
@@ -24,4 +24,4 @@ while last < filter.pieces do
 end
 local bits = redis.call('GET', filter.part(first, last)) or ''
 masks.drop()
-return {last - first + 1, bits, changes.newest()}
+return {last < filter.pieces and last + 1 or 0, filter.operation, bits, changes.newest()}

@@ -27,7 +27,6 @@ COMBINE = _script(COMBINES, "combine", *_LISTS, "answer")
 # The groups themselves instead of a page of them.
 SELECT = _script(COMBINES, "combine", *_LISTS, answer="selected")
 PREPARE = _script(COMBINES, "prepare", *_FILTERS)
-REPAIR = _script(READS, "repair", *_FILTERS, "prepared")
 CHANGED = _script(READS, "changed", "shard", "changes")
 ROWS = _script(READS, "rows", "shard", "rows")
 SELLERS = _script(READS, "sellers", "shard", "rows")

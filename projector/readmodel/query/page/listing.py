@@ -5,7 +5,7 @@ shards.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -17,63 +17,65 @@ from projector.readmodel.client.reader import Reader, ShardReplies
 from projector.readmodel.query.aggregates import Counted, Counting
 from projector.readmodel.query.calls import BEHIND, NOT_SEARCHED, PREPARE_FIRST, SELLERS_FIRST, STALE, TOO_MUCH, call
 from projector.readmodel.query.explain import Round, afterwards, plan_taken, steps_of
+from projector.readmodel.query.export.selection import Selection
 from projector.readmodel.query.lua.scripts import CHANGED
 from projector.readmodel.query.mark import Mark, generation_of
 from projector.readmodel.query.mirror.mirrors import Mirrors
 from projector.readmodel.query.mirror.shard import Found
-from projector.readmodel.query.page.merge import mark_at
-from projector.readmodel.query.page.paging import ROUNDS_MAX, Page, Paging
+from projector.readmodel.query.page.merge import Reply, mark_at
+from projector.readmodel.query.page.paging import Page, Paging
 from projector.readmodel.query.page.preparing import Preparing
 from projector.readmodel.query.page.records import Records
 from projector.readmodel.query.page.sellers import Sellers
-from projector.readmodel.query.page.spans import LADDER, LADDER_COMBINED
 from projector.readmodel.query.plan import Combine, PlanTaken, Rank, Select, costliest, rows_suffice
+from projector.readmodel.query.positions import Positions, Snapshot
 from projector.readmodel.query.query import Query
 
 # Lists that need calls before the one that answers, at a time, in this process.
 PREPARING_MAX = 2
+# Answers of one list that were no page. Two to four are the rule for deep pages of several shards; more are needed
+# where a list changes fast.
+ROUNDS_MAX = 12
 # So often what was prepared is brought up to date: it comes nearer, unless more changes than a call reads.
 REPAIRS_MAX = 256
 
 
-class Listed(Struct, frozen=True):
+class Answer(Struct, frozen=True):
     """`rows`: JSON objects of the default fields. `records`: of the same groups, if the query wants more than these.
-    `positions`: the hash of each shard of `live`, name and offset in turn. `next`: of a walk, unless this is its end.
+    `next`: in a walk, where it goes on; None at its end.
     """
 
     count: int
     rows: Sequence[bytes]
     records: Sequence[bytes]
-    live: ActiveGeneration
-    positions: Sequence[object]
-    plan: PlanTaken
-    next: Mark | None
-    counted: Counted
+    snapshot: Snapshot
+    plan: PlanTaken = PlanTaken.NOTHING
+    next: Mark | None = None
+    counted: Counted = Counted()
 
-
-class Selected(Struct, frozen=True):
-    """`bits`: of each shard, a bit for each ordinal. `live`, `positions`: as of Listed."""
-
-    count: int
-    bits: Sequence[bytes]
-    live: ActiveGeneration
-    positions: Sequence[object]
+    @property
+    def positions(self) -> Positions:
+        return self.snapshot.positions
 
 
 class Listing:
-    """`preparing` lets PREPARING_MAX in. `steps`, if given, gets what is done."""
+    """`preparing` lets PREPARING_MAX in. `snapshot`: of the position hashes of all shards. `steps`, if given, gets what
+    is done.
+    """
 
     def __init__(
         self,
         reader: Reader,
         mirrors: Mirrors,
         preparing: asyncio.Semaphore,
+        snapshot: Callable[[ActiveGeneration, Sequence[object]], Snapshot],
         query: Query,
         chosen: Rank | Combine | Select,
         steps: list[Round] | None,
     ) -> None:
         self._reader = reader
         self._mirrors = mirrors
+        self._snapshot = snapshot
         self._query = query
         self._needle = query.needle
         # What the mirrors found, in which generation.
@@ -82,7 +84,7 @@ class Listing:
         self._semaphore = preparing
         self._steps = steps
         self._call = call(chosen, query, has_records=not rows_suffice(query), explains=steps is not None)
-        self._paging = Paging(query, LADDER if isinstance(chosen, Rank) else LADDER_COMBINED)
+        self._paging = Paging(query)
         self._preparing = Preparing(self._call)
         self._sellers = Sellers()
         self._counting = Counting(query.aggregates) if query.aggregates.are_wanted else None
@@ -91,21 +93,22 @@ class Listing:
         # Of all calls but those that prepare, each of which has its own.
         self._deadline_s = reader.deadline_s()
 
-    async def listed(self) -> Listed | None:
+    async def listed(self) -> Answer | None:
         """Returns None while no generation is live. Raises Unavailable, ReadModelFault, OtherGeneration and TooMuch."""
         while (seen := await self._answered()) is not None:
-            replies = cast(list[list[object]], seen.values)
+            replies = [Reply(*cast(list[Any], reply)) for reply in seen.values]
             if (page := self._paging.page(replies)) and (found := await self._whole(seen.live, page, replies)):
                 return found
         return None
 
-    async def selected(self) -> Selected | None:
+    async def selected(self) -> Selection | None:
         """As `listed`, for Select."""
         seen = await self._answered()
         if seen is None:
             return None
         positions, counts, bits = list(zip(*cast(list[list[object]], seen.values), strict=True))[:3]
-        return Selected(sum(cast(list[int], counts)), cast(list[bytes], bits), seen.live, positions)
+        snapshot = self._snapshot(seen.live, positions)
+        return Selection(sum(cast(list[int], counts)), cast(list[bytes], bits), seen.live, snapshot)
 
     async def _answered(self) -> ShardReplies | None:
         """Returns the next replies that answer the query, after the calls that have to come before."""
@@ -165,25 +168,22 @@ class Listing:
         except TimeoutError as error:
             raise Unavailable(f"{PREPARING_MAX} long lists are being prepared") from error
         try:
-            script = work.script
-            while True:
-                seen = await self._reader.read(work.commands, script, self._reader.deadline_s())
+            while not work.is_done:
+                seen = await self._reader.read(work.commands, work.script, self._reader.deadline_s())
                 if seen is None:
                     return
                 work.take(seen.values)
-                if work.is_done:
-                    return
         finally:
             self._semaphore.release()
             self._deadline_s = self._reader.deadline_s()
 
-    async def _whole(self, live: ActiveGeneration, page: Page, replies: Sequence[Sequence[object]]) -> Listed | None:
+    async def _whole(self, live: ActiveGeneration, page: Page, replies: Sequence[Reply]) -> Answer | None:
         """Returns the page with all records that are wanted, and what is counted beside it; None if one of them changed
         meanwhile, or too little was counted.
         """
         counted: Counted | None = Counted()
         if self._counting:
-            counted = self._counting.take(self._sellers.counted([cast(Any, reply[9]) for reply in replies]))
+            counted = self._counting.take(self._sellers.counted([reply.counted for reply in replies]))
         if counted is None:
             return None
         records: list[bytes] = []
@@ -203,5 +203,5 @@ class Listing:
         if self._query.walks and page.groups and not page.is_last:
             last = page.groups[-1]
             next_one = mark_at(self._query, last, replies[last.shard], live.name)
-        positions = [reply[0] for reply in replies]
-        return Listed(page.count, rows, records, live, positions, costliest(self._plans), next_one, counted)
+        snapshot = self._snapshot(live, [reply.positions for reply in replies])
+        return Answer(page.count, rows, records, snapshot, costliest(self._plans), next_one, counted)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from math import inf
 from operator import itemgetter
-from typing import cast
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,6 +18,21 @@ from projector.readmodel.schema.columns import SLICES, columns_of, row_json
 
 # Value, ordinal, number of the shard. In the order of lists if compared, or in the reverse.
 Place = tuple[int | float, int, int]
+
+
+class Reply(Struct, frozen=True):
+    """As answer.lua has it, of one shard. `counted`: as aggregates.lua has it."""
+
+    positions: object
+    count: int
+    ordinals: Sequence[int]
+    rows: Sequence[bytes]
+    records: Sequence[bytes]
+    commit: Sequence[Any]
+    plan: bytes
+    steps: Sequence[object]
+    passed: int
+    counted: Sequence[Any] = ()
 
 
 class Group(Struct, frozen=True, gc=False):
@@ -43,36 +58,27 @@ class Part(Struct, frozen=True):
     groups: Sequence[Group]
 
 
-def part(query: Query, shard: int, window: Window, reply: Sequence[object]) -> Part:
-    """`reply`: as answer.lua has it."""
-    count, ordinals, rows = cast(tuple[int, list[int], list[bytes]], reply[1:4])
-    count -= passed(reply)
+def part(query: Query, shard: int, window: Window, reply: Reply) -> Part:
+    count = reply.count - reply.passed
     column = tuple(SLICES).index(query.sort)
     last = -inf if query.descending else inf
     places: list[Place] = []
-    for ordinal, row in zip(ordinals, rows, strict=True):
+    for ordinal, row in zip(reply.ordinals, reply.rows, strict=True):
         value = columns_of(row)[column]
         places.append((last if value is None else value, ordinal, shard))
     return Part(count, min(window.start, count), window.step, places, groups(shard, reply) if window.step == 1 else ())
 
 
-def passed(reply: Sequence[object]) -> int:
-    """Returns how many groups of a shard precede the page of a walk: see answer.lua."""
-    return cast(int, reply[8])
-
-
-def mark_at(query: Query, group: Group, reply: Sequence[object], generation: bytes) -> Mark:
+def mark_at(query: Query, group: Group, reply: Reply, generation: bytes) -> Mark:
     """Returns the mark after a group of a page. `reply`: of its shard. `generation`: its unique name."""
-    ordinals, rows = cast(tuple[list[int], list[bytes]], reply[2:4])
-    columns = columns_of(rows[ordinals.index(group.ordinal)])
+    columns = columns_of(reply.rows[reply.ordinals.index(group.ordinal)])
     value = columns[tuple(SLICES).index(query.sort)]
     return Mark(order_of(query), filters_of(query), generation_of(generation), value, group.ordinal, group.shard)
 
 
-def groups(shard: int, reply: Sequence[object]) -> list[Group]:
-    """`reply`: as answer.lua has it, of all groups at some ranks."""
-    ordinals, rows, records = cast(tuple[list[int], list[bytes], list[bytes]], reply[2:5])
-    found = zip_longest(ordinals, rows, records)
+def groups(shard: int, reply: Reply) -> list[Group]:
+    """`reply`: with all groups at some ranks."""
+    found = zip_longest(reply.ordinals, reply.rows, reply.records)
     return [Group(shard, ordinal, row_json(row), record) for ordinal, row, record in found]
 
 

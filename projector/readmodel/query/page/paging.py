@@ -1,18 +1,13 @@
 """A page of a list in however many shards: what to ask them, round by round, and what to make of their answers."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from msgspec import Struct
 
 from projector.readmodel.query.calls import OFFSET_MAX, Window
-from projector.readmodel.query.page.merge import Group, groups, merged, part, passed
-from projector.readmodel.query.page.spans import LADDER, NARROW, Span, guess, narrowed, windows
+from projector.readmodel.query.page.merge import Group, Reply, groups, merged, part
+from projector.readmodel.query.page.spans import Span, guess, narrowed, windows
 from projector.readmodel.query.query import Query
-
-# Answers of one request that were no page. Two to four are the rule for deep pages of several shards; more are needed
-# where a list changes fast.
-ROUNDS_MAX = 12
 
 
 class Page(Struct, frozen=True):
@@ -24,14 +19,10 @@ class Page(Struct, frozen=True):
 
 
 class Paging:
-    """`windows` says what to ask, `page` takes the answers; both once a round. `ladder`: see spans.py."""
+    """`windows` says what to ask, `page` takes the answers; both once a round."""
 
-    __slots__ = ("_ladder", "_margin", "_query", "_spans", "_windows")
-
-    def __init__(self, query: Query, ladder: int = LADDER) -> None:
+    def __init__(self, query: Query) -> None:
         self._query = query
-        self._ladder = ladder
-        self._margin = NARROW
         self._spans: list[Span] = []
         self._windows: list[Window] = []
 
@@ -43,15 +34,15 @@ class Paging:
         else:
             if len(self._spans) != shards:
                 self._spans = guess(shards, offset, query.limit)
-            self._windows = windows(self._spans, query.limit, self._ladder, self._margin)
+            self._windows = windows(self._spans, query.limit)
         return self._windows
 
-    def page(self, replies: Sequence[Sequence[object]]) -> Page | None:
-        """`replies`: as answer.lua has them. None: ask again."""
+    def page(self, replies: Sequence[Reply]) -> Page | None:
+        """None: ask again."""
         query, is_whole = self._query, self._windows[0].step == 1
-        count = sum(cast(list[int], [reply[1] for reply in replies]))
+        count = sum(reply.count for reply in replies)
         offset, limit, descending = query.offset, query.limit, query.descending
-        is_last = offset + limit >= count - sum(map(passed, replies))
+        is_last = offset + limit >= count - sum(reply.passed for reply in replies)
         if len(replies) == 1:
             return Page(count, groups(0, replies[0]), is_last)
         if not limit or offset >= count:
@@ -61,14 +52,5 @@ class Paging:
             found = merged(parts, offset, limit, descending=descending)
             if found is not None:
                 return Page(count, found, is_last)
-        spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
-        if is_whole or 2 * _width(spans) > _width(self._spans):
-            # The guess was wrong: look further.
-            self._margin = self._margin.widened()
-            spans = narrowed(parts, offset, limit, descending=descending, margin=self._margin)
-        self._spans = spans
+        self._spans = narrowed(self._spans, parts, offset, limit, descending=descending)
         return None
-
-
-def _width(spans: Sequence[Span]) -> int:
-    return sum(end - start for start, end in spans)

@@ -1,7 +1,8 @@
 """Masks of filters that are too much work for one call, prepared in several that hold Redis for a short time. Pure.
 
 Other commands run between two calls. Groups that commits changed meanwhile may be wrong in the mask; the answering call
-looks these up again, so the answer is of one snapshot. Where they are too many for it, calls before it repair the mask.
+looks these up again, so the answer is of one snapshot. Where they are too many for it, it returns some, which repair
+the mask, and is called again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +11,17 @@ from typing import cast
 
 from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Command
-from projector.readmodel.client.script import Script
 from projector.readmodel.query.calls import BEHIND, PREPARE_FIRST, Call, Prepared
-from projector.readmodel.query.lua.scripts import PREPARE, REPAIR
+from projector.readmodel.query.lua.scripts import PREPARE
 from projector.readmodel.schema.keys import Generation, Keys
+
+_OPERATIONS = {b"OR": or_, b"XOR": xor}
 
 
 class Preparing:
-    """`commands` says what to call, `take` takes the answers, both for each round until `is_done`; once more to repair
-    a mask that is behind.
-    """
+    """`commands` says what to call, `take` takes the answers, both for each round until `is_done`."""
+
+    script = PREPARE
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -27,11 +29,6 @@ class Preparing:
         self._shards: list[_Shard | None] = []
         # Those of the current round.
         self._asked: list[_Shard | None] = []
-
-    @property
-    def script(self) -> Script:
-        """Of the next commands."""
-        return REPAIR if self.is_done else PREPARE
 
     @property
     def is_done(self) -> bool:
@@ -49,14 +46,13 @@ class Preparing:
         for number, reply in enumerate(replies):
             if reply[1] == PREPARE_FIRST:
                 self._shards[number] = _Shard(self._call, cast(list[int], reply[2]))
-            shard = self._shards[number]
-            if shard is not None:
-                shard.is_behind = reply[1] == BEHIND
+            elif reply[1] == BEHIND and (shard := self._shards[number]):
+                shard.repair(*cast(tuple[int, bytes, list[int], list[int]], reply[2]))
 
     def commands(self, live: ActiveGeneration) -> list[Command]:
         """One for each shard."""
         self.prepared(live)
-        self._asked = [shard if shard and shard.is_asked(repairing=self.is_done) else None for shard in self._shards]
+        self._asked = [shard if shard and shard.left else None for shard in self._shards]
         return [
             NOTHING if shard is None else shard.command(keys)
             for shard, keys in zip(self._asked, live.shards, strict=True)
@@ -65,7 +61,7 @@ class Preparing:
     def take(self, replies: Sequence[object]) -> None:
         for shard, reply in zip(self._asked, replies, strict=True):
             if shard is not None:
-                shard.take(reply)
+                shard.take(*cast(tuple[int, bytes, bytes, int, bytes], reply))
 
 
 class _Shard:
@@ -75,13 +71,12 @@ class _Shard:
         self._call = call
         self._filters = filters
         self.left = list(filters)
-        self.is_behind = False
         # The newest commit before the first call: later ones are left to the call that answers.
         self._commit: tuple[int, bytes] | None = None
         # Masks are integers whose lowest byte is the first, so lengths do not matter. The mask of all filters that are
-        # done; that of the next one, and the number of its pieces in it.
+        # done; that of the next one, and its next piece.
         self._all: int | None = None
-        self._one = self._pieces = 0
+        self._one, self._piece = 0, 1
         self._bits = bytearray()
 
     @property
@@ -90,40 +85,27 @@ class _Shard:
             return None
         return Prepared(self._filters, bytes(self._bits), *self._commit)
 
-    def is_asked(self, *, repairing: bool) -> bool:
-        return self.is_behind if repairing else bool(self.left)
-
     def command(self, keys: Keys) -> Command:
-        prepared = self.prepared
-        if prepared is None:
-            return self._call.prepare(keys, self.left[0], self._pieces)
-        return self._call.repair(keys, prepared)
+        return self._call.prepare(keys, self.left[0], self._piece)
 
-    def take(self, reply: object) -> None:
-        if self.left:
-            self._add(*cast(tuple[int, bytes, int, bytes], reply))
-        elif reply is None:
-            # The commits since are not known: begin again.
-            self.left, self._commit, self._all = list(self._filters), None, None
-        else:
-            commit, digest, changed, passing = cast(tuple[int, bytes, list[int], list[int]], reply)
-            self._commit, self.is_behind = (commit, digest), False
-            _set(self._bits, changed, is_in=False)
-            _set(self._bits, passing, is_in=True)
-
-    def _add(self, pieces: int, bits: bytes, commit: int, digest: bytes) -> None:
+    def take(self, piece: int, operation: bytes, bits: bytes, commit: int, digest: bytes) -> None:
+        """As prepare.lua answers."""
         self._commit = self._commit or (commit, digest)
-        number = self.left[0]
-        combine = or_ if number <= self._call.values else xor
-        self._one = combine(self._one, int.from_bytes(bits, "little"))
-        self._pieces += pieces
-        if self._pieces < self._call.pieces[number - 1]:
+        self._one = _OPERATIONS[operation](self._one, int.from_bytes(bits, "little"))
+        self._piece = piece
+        if piece:
             return
         self._all = self._one if self._all is None else self._all & self._one
-        self._one = self._pieces = 0
+        self._one, self._piece = 0, 1
         self.left.pop(0)
         if not self.left:
             self._bits = bytearray(self._all.to_bytes(-(-self._all.bit_length() // 8), "little"))
+
+    def repair(self, commit: int, digest: bytes, changed: Sequence[int], passing: Sequence[int]) -> None:
+        """As combine.lua has it."""
+        self._commit = commit, digest
+        _set(self._bits, changed, is_in=False)
+        _set(self._bits, passing, is_in=True)
 
 
 def _set(bits: bytearray, ordinals: Iterable[int], *, is_in: bool) -> None:

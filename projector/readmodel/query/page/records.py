@@ -11,7 +11,7 @@ from projector.readmodel.client.active import ActiveGeneration
 from projector.readmodel.client.batches import NOTHING, Block, Command
 from projector.readmodel.client.errors import ReadModelFault
 from projector.readmodel.query.lua.scripts import CHANGED
-from projector.readmodel.query.page.merge import Group
+from projector.readmodel.query.page.merge import Group, Reply
 from projector.readmodel.schema.keys import Generation
 from projector.readmodel.schema.ordinals import member_of
 
@@ -22,18 +22,18 @@ RECORDS_MAX = 1000
 
 class Records:
     """`commands` says what to call, `take` takes the answers, both once a round, until `is_done`. `groups`: the page.
-    `replies`: of each shard, as answer.lua has them.
+    `replies`: of each shard.
     """
 
-    def __init__(self, generation: Generation, groups: Sequence[Group], replies: Sequence[Sequence[object]]) -> None:
+    def __init__(self, generation: Generation, groups: Sequence[Group], replies: Sequence[Reply]) -> None:
         self._generation = generation
-        self._commits = [cast(tuple[int, bytes], reply[5]) for reply in replies]
+        self._commits = [reply.commit for reply in replies]
         self._left = [group for group in groups if group.record is None]
         self._read: dict[tuple[int, int], bytes] = {}
         self._some: list[list[Group]] = []
         # The number of records of each shard that were read.
         self.read = [0] * len(replies)
-        sizes = [len(record) for reply in replies for record in cast(list[bytes], reply[4])]
+        sizes = [len(record) for reply in replies for record in reply.records]
         self._at_once = max(1, min(READ_BYTES * len(sizes) // max(1, sum(sizes)), RECORDS_MAX))
         self.is_right = True
 

@@ -39,17 +39,11 @@ local function records_of(ordinals)
   return records
 end
 
--- `at(first, last)` returns the ordinals at some ranks, both included, of what comes after the first `passed` groups.
+-- `at(first, last, step)` returns the ordinals at the ranks first, first + step, ..., last of what comes after the
+-- first `passed` groups.
 local function of(plan, count, steps, at, _, passed)
-  local ordinals, last = {}, math.min(PAST, count - passed) - 1
-  if STEP == 1 and FIRST <= last then
-    ordinals = at(FIRST, last)
-  else
-    for rank = FIRST, last, STEP do
-      ordinals[#ordinals + 1] = at(rank, rank)[1]
-    end
-  end
-  local found = {}
+  local more = math.floor((math.min(PAST, count - passed) - 1 - FIRST) / STEP)
+  local ordinals, found = more >= 0 and at(FIRST, FIRST + more * STEP, STEP) or {}, {}
   if #rows.listed(ordinals) < #ordinals then
     return redis.error_reply('MISSING row of a group in the indexes')
   end

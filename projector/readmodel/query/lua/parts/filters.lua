@@ -8,7 +8,8 @@
 --   look_up(some)  as `keep`, but never makes a bitmap
 --   work(n)     the cost of `keep` for n groups, or of `mask` without n. The unit is setting one bit in a bitmap
 -- and, if prepare.lua may have to make its mask in several calls,
---   pieces      the number of parts that the mask is made of, by OR, or by XOR for a range
+--   pieces      the number of parts that the mask is made of
+--   operation   that combines them, OR or XOR
 --   work_of(i)  the cost of the i-th of them
 --   part(first, last)  the bitmap of some of them
 --
@@ -50,7 +51,7 @@ end
 -- Any of some values. `look_ups`: how often `keep` looks a group up in a set; beyond that it makes a bitmap.
 local function of_values(names, look_ups)
   -- Without values nothing passes.
-  local self = {name = shard.prefix .. (names[1] or 'of:'), pieces = #names}
+  local self = {name = shard.prefix .. (names[1] or 'of:'), pieces = #names, operation = 'OR'}
   local size_of = once(function(i)
     return redis.call('ZCARD', shard.prefix .. names[i])
   end)
@@ -140,7 +141,7 @@ end
 -- A set of integers. `range`: {field, bounds as rows.lua has them, pieces as slices.lua has them, scores: {lo, hi} of
 -- each interval as ZCOUNT takes them, for created_at alone}.
 local function of_range(range)
-  local self = {field = range.field, scores = range.scores, pieces = #range.pieces}
+  local self = {field = range.field, scores = range.scores, pieces = #range.pieces, operation = 'XOR'}
   self.name = range.scores and shard.created or shard.prefix .. 'bits:by:' .. range.field
 
   self.size = once(function()

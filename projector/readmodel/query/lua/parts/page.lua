@@ -4,21 +4,36 @@ local shard, masks, slices, rows = shard, masks, slices, rows
 -- Groups that one command of a walk looks at.
 local STRIDE = 200
 
--- Of a list in order, the groups at the ranks from `first` to `last`.
-local function cut(ordinals, first, last)
-  return {unpack(ordinals, first + 1, math.min(last + 1, #ordinals))}
+-- Of a list in order, the groups at every step-th rank from `first` to `last`.
+local function cut(ordinals, first, last, step)
+  local found = {}
+  for rank = first, math.min(last, #ordinals - 1), step do
+    found[#found + 1] = ordinals[rank + 1]
+  end
+  return found
 end
 
--- A function (mask, count, first, last, found) that appends to `found` the groups at some ranks among the `count`
--- groups of a mask. `sort`: {field, slices, descending}; `listed`: groups beyond those of the page that are listed and
--- sorted.
+-- Of the `count` groups of a mask, those at every step-th rank from `first` to `last`, which is one of these. `sort`:
+-- {field, slices, descending}; `listed`: groups beyond those at the ranks that are listed and sorted.
 --
 -- From the highest slice on: the groups with a bit of 1 come before or after those with 0, so to count them tells on
 -- which side the ranks are, perhaps on both. What no slice tells apart is equal, and comes by ordinal.
-local function cutter(sort, listed, tell)
-  local descending, sign = sort.descending, sort.slices - 1
+local function of_mask(sort, listed, tell, all, number, from, to, step)
+  local descending, sign, found = sort.descending, sort.slices - 1, {}
 
-  local function by_ordinal(mask, count, first, last, found)
+  -- The first one of the ranks that is not before a border.
+  local function behind(first, border)
+    return first + math.max(0, math.ceil((border - first) / step)) * step
+  end
+
+  local function by_ordinal(mask, count, first, last)
+    if step > 1 then
+      for rank = first, last, step do
+        local its_rank = descending and count - 1 - rank or rank
+        found[#found + 1] = masks.at_ranks(mask, its_rank, its_rank)[1]
+      end
+      return
+    end
     if descending then
       first, last = count - 1 - last, count - 1 - first
     end
@@ -28,19 +43,20 @@ local function cutter(sort, listed, tell)
     end
   end
 
-  local function by_slices(mask, count, k, first, last, found)
-    while k >= 0 and count > last - first + 1 + listed do
+  local function by_slices(mask, count, k, first, last)
+    while k >= 0 and count > (last - first) / step + 1 + listed do
       local key = slices.slice(sort.field, k)
       local ones = key and masks.combined('AND', mask, key)
-      local number = ones and masks.count(ones) or 0
-      if number > 0 and number < count then
+      local ones_count = ones and masks.count(ones) or 0
+      if ones_count > 0 and ones_count < count then
         local is_ones_ahead = descending ~= (k == sign)
-        local ahead_count = is_ones_ahead and number or count - number
+        local ahead_count = is_ones_ahead and ones_count or count - ones_count
         if first < ahead_count and last >= ahead_count then
-          -- The page is on both sides: what is ahead is cut on its own.
+          -- The ranks are on both sides: what is ahead is cut on its own.
           local ahead = is_ones_ahead and masks.combined('OR', ones) or masks.combined('XOR', mask, ones)
-          by_slices(ahead, ahead_count, k - 1, first, ahead_count - 1, found)
-          first = ahead_count
+          local next_first = behind(first, ahead_count)
+          by_slices(ahead, ahead_count, k - 1, first, next_first - step)
+          first = next_first
         end
         local is_ahead = first < ahead_count
         local next_mask = ones
@@ -62,35 +78,34 @@ local function cutter(sort, listed, tell)
     end
     tell('slices', shard.prefix .. 'bits:by:' .. sort.field, count)
     if k < 0 then
-      by_ordinal(mask, count, first, last, found)
+      by_ordinal(mask, count, first, last)
     else
       local ordinals = rows.listed(masks.at_ranks(mask, 0, count - 1))
       tell('sort', shard.row, #ordinals)
-      for _, ordinal in ipairs(cut(rows.sorted(ordinals, sort.field, descending), first, last)) do
+      for _, ordinal in ipairs(cut(rows.sorted(ordinals, sort.field, descending), first, last, step)) do
         found[#found + 1] = ordinal
       end
     end
     masks.give_back(mask)
   end
 
-  return function(mask, count, first, last, found)
-    if sort.field ~= 'display_id' then
-      return by_slices(mask, count, sign, first, last, found)
-    end
-    -- Groups without a display_id come last, whatever the direction.
-    local with = masks.combined('AND', mask, shard.numbered)
-    local number = masks.count(with)
-    if last >= number then
-      local without = masks.combined('XOR', mask, with)
-      if first < number then
-        by_slices(with, number, sign, first, number - 1, found)
-      end
-      by_ordinal(without, count - number, math.max(first - number, 0), last - number, found)
-      masks.give_back(without)
-    else
-      by_slices(with, number, sign, first, last, found)
-    end
+  if sort.field ~= 'display_id' then
+    by_slices(all, number, sign, from, to)
+    return found
   end
+  -- Groups without a display_id come last, whatever the direction.
+  local with = masks.combined('AND', all, shard.numbered)
+  local with_count = masks.count(with)
+  if to < with_count then
+    by_slices(with, with_count, sign, from, to)
+    return found
+  end
+  local without, next_from = masks.combined('XOR', all, with), behind(from, with_count)
+  if from < with_count then
+    by_slices(with, with_count, sign, from, next_from - step)
+  end
+  by_ordinal(without, number - with_count, next_from - with_count, to - with_count)
+  return found
 end
 
 -- The groups of a mask at some ranks of its list by created_at, found by looking at groups in that order; nil if they
@@ -116,4 +131,4 @@ local function walked(mask, count, descending, start, near, first, last, most, t
   return passed > last and found or nil
 end
 
-return {cut = cut, cutter = cutter, walked = walked}
+return {cut = cut, of_mask = of_mask, walked = walked}

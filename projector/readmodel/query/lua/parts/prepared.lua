@@ -1,32 +1,23 @@
 -- The mask of filters that prepare.lua made in calls before: as of a commit, and brought up to date here.
 local masks, rows, changes = masks, rows, changes
 
--- Returns four values: the groups that commits changed since `commit`; those of them that now pass all filters that
--- `numbers` names; the commit up to which these groups are all, and its digest. Nil if that is not known.
-local function changed(filters, numbers, commit, digest, most)
-  local ordinals, reached, its_digest = changes.since(tonumber(commit), digest, most)
-  if not ordinals then
-    return nil
-  end
-  local passing = rows.listed(ordinals)
-  for _, number in ipairs(numbers) do
-    passing = filters[number].look_up(passing)
-  end
-  return ordinals, passing, reached, its_digest
-end
-
--- Returns {has: the set of the filters, mask}; or the numbers for the caller, and a code, see combine.lua. `numbers`:
--- of the filters, in msgpack.
+-- Returns {has: the set of the filters, mask}; or what the caller needs, and a code, see combine.lua. `numbers`: of the
+-- filters, in msgpack. `most`: changed groups that are looked up.
 local function of(filters, most, numbers, bits, commit, digest)
   numbers = cmsgpack.unpack(numbers)
   if #numbers == 0 then
     return {has = {}}
   end
-  local ordinals, passing, reached = changed(filters, numbers, commit, digest, most)
+  local ordinals, reached, its_digest = changes.since(tonumber(commit), digest, most)
   if not ordinals then
     return numbers, 'PREPARE'
-  elseif reached ~= changes.newest() then
-    return numbers, 'BEHIND'
+  end
+  local passing = rows.listed(ordinals)
+  for _, number in ipairs(numbers) do
+    passing = filters[number].look_up(passing)
+  end
+  if reached ~= changes.newest() then
+    return {reached, its_digest, ordinals, passing}, 'BEHIND'
   end
   local mask, has = masks.of_bytes(bits), {}
   masks.set(mask, ordinals, '0')
@@ -37,4 +28,4 @@ local function of(filters, most, numbers, bits, commit, digest)
   return {has = has, mask = mask}
 end
 
-return {changed = changed, of = of}
+return {of = of}

@@ -28,7 +28,7 @@ local function passed(list, index, ahead, count)
 end
 
 -- The key; the number of members within the scores; how many of these do not come after the mark; a function
--- (first, last) that returns the ordinals at some ranks of the others.
+-- (first, last, step) that returns the ordinals at every step-th rank of the others.
 --
 -- `list`: {index: a name without the prefix, lo, hi: bounds of the scores as ZCOUNT takes them, descending,
 -- mark: nil, or {score, bound} of the row after which the page begins, see after.lua}
@@ -43,8 +43,15 @@ local function of(list)
     ahead = redis.call('ZCARD', index) - redis.call('ZCOUNT', index, list.lo, '+inf')
   end
   local skipped = passed(list, index, ahead, count)
-  return index, count, skipped, function(first, last)
-    return shard.ranked(index, ahead + skipped + first, ahead + skipped + last, list.descending)
+  return index, count, skipped, function(first, last, step)
+    local start, found = ahead + skipped, {}
+    if step == 1 then
+      return shard.ranked(index, start + first, start + last, list.descending)
+    end
+    for rank = start + first, start + last, step do
+      found[#found + 1] = shard.ranked(index, rank, rank, list.descending)[1]
+    end
+    return found
   end
 end
 
