@@ -22,7 +22,7 @@ from bench.runs import Rounds, Run, rounds
 from bench.stream import PARTITIONS, fill, live, logs, rate
 from events.logs.log import Partition, Position, Record
 from events.logs.open import open_log
-from projector.batches import BATCH_RECORDS_MAX, batches
+from projector.batches import POLL_RECORDS_MAX, batches
 from projector.cache import Cache
 from projector.project import decode_record, group_ids, new, project
 from projector.store.commit import Advance, Outcome
@@ -97,7 +97,7 @@ def _records(url: str) -> Iterator[list[Record]]:
         subscription = log.subscribe()
         seen = 0
         while seen < EVENTS:
-            polled = subscription.poll(1.0, BATCH_RECORDS_MAX)
+            polled = subscription.poll(1.0, POLL_RECORDS_MAX)
             for partition in polled.assigned:
                 subscription.seek(Position(partition, 0))
             seen += len(polled.records)

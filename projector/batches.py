@@ -7,6 +7,9 @@ from projector.project import Decoded
 
 # Records per commit. Redis needs about 30 us for a record that changes a group no other record of the batch changes.
 BATCH_RECORDS_MAX = 100
+# Records per poll, which costs kafka-python as much as several events. More would take more memory: records have up to
+# 1 MiB each.
+POLL_RECORDS_MAX = 3 * BATCH_RECORDS_MAX
 # Bytes of records per commit: the size of a commit grows with the size of its records.
 BATCH_BYTES_MAX = 512 * 1024
 # Bytes of groups that one commit rewrites. It writes the whole record of a group even if only one order changed. This

@@ -10,7 +10,7 @@ import structlog
 
 from events.errors import LogError, LogGap, LogUnavailable
 from events.logs.log import Log, Loss, Partition, Polled, Position, Subscription
-from projector.batches import BATCH_RECORDS_MAX, batches
+from projector.batches import POLL_RECORDS_MAX, batches
 from projector.continuity import REBUILD, check_continuity, check_end
 from projector.control import Closed, Rejoin, Rewind
 from projector.errors import FatalError, OtherVersion, StoreUnavailable
@@ -145,7 +145,7 @@ class Projector:
     def _step(self, subscription: Subscription) -> None:
         # Batches in the pipeline must not wait for new records.
         wait_s = 0.0 if self._pipeline.busy else POLL_S
-        polled = self._retry(lambda: subscription.poll(wait_s, BATCH_RECORDS_MAX))
+        polled = self._retry(lambda: subscription.poll(wait_s, POLL_RECORDS_MAX))
         try:
             if polled.revoked:
                 self._intake.revoke(polled.revoked)

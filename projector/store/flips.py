@@ -5,13 +5,13 @@ ordinals are set together, by one integer: Redis takes about as long for these a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import reduce
-from operator import and_, or_, xor
+from operator import or_, xor
 from struct import Struct
 
 from projector.readmodel.record.view import Indexed
-from projector.readmodel.schema.columns import SLICES
+from projector.readmodel.schema.columns import HEAD_WIDTHS, SLICES, head
 from projector.readmodel.schema.keys import LISTED, NUMBERED, slice_name
 
 # Bits of consecutive ordinals: the first ordinal, how many, and an integer whose highest bit is the first's. Numbers of
@@ -24,41 +24,49 @@ Moves = Mapping[int, tuple[Indexed | None, Indexed | None]]
 # Bitmap, or the set of a value, without the shard's prefix -> BITS, one after the other.
 Flips = Mapping[str, bytearray]
 
-# Each column's bitmaps, by the number of the slice; then those of one bit.
-_COLUMNS = tuple((tuple(slice_name(f, k) for k in range(n)), (1 << n) - 1) for f, n in SLICES.items())
-_FLAGS = (((LISTED,), 1), ((NUMBERED,), 1))
-_BITMAPS = (*_COLUMNS, *_FLAGS)
-_UNLISTED = (0,) * len(_BITMAPS)
+# The bitmap of each bit of `_bits`, the highest first; empty where a bit is none's.
+_NAMES = (
+    *(
+        slice_name(field, k) if k < SLICES[field] else ""
+        for field, width in HEAD_WIDTHS.items()
+        for k in reversed(range(8 * width))
+    ),
+    *("",) * 6,
+    *(LISTED, NUMBERED),
+)
+_WIDTH = len(_NAMES)
+_MASK = int("".join("1" if name else "0" for name in _NAMES), 2)
 
 
 def flips(moves: Moves) -> Flips:
     """Returns the bits of all bitmaps but those of values, which may not exist."""
     found: defaultdict[str, bytearray] = defaultdict(bytearray)
     for run in runs(moves):
-        if len(run) == 1:
-            _flip(found, run[0], *moves[run[0]])
-        else:
-            _flip_run(found, run, moves)
+        first, count = run[0], len(run)
+        befores = [_bits(moves[ordinal][0]) for ordinal in run]
+        afters = [_bits(moves[ordinal][1]) for ordinal in run]
+        changed = reduce(or_, map(xor, map(_integer, befores), map(_integer, afters))) & _MASK
+        # All bits of all groups: every _WIDTH-th digit is of the same bitmap.
+        digits = f"{_integer(b''.join(afters)):0{_WIDTH * count}b}"
+        of_one = {"0": BITS.pack(first, 1, 0), "1": BITS.pack(first, 1, 1)}
+        while changed:
+            place = _WIDTH - changed.bit_length()
+            changed ^= 1 << (_WIDTH - 1 - place)
+            found[_NAMES[place]] += (
+                of_one[digits[place]] if count == 1 else BITS.pack(first, count, int(digits[place::_WIDTH], 2))
+            )
     return found
 
 
-def _flip(found: defaultdict[str, bytearray], ordinal: int, before: Indexed | None, after: Indexed | None) -> None:
-    zero, one = BITS.pack(ordinal, 1, 0), BITS.pack(ordinal, 1, 1)
-    for (names, mask), old, new in zip(_BITMAPS, _integers(before), _integers(after), strict=True):
-        changed = (old ^ new) & mask
-        while changed:
-            bit = changed & -changed
-            changed ^= bit
-            found[names[bit.bit_length() - 1]] += one if new & bit else zero
+def _bits(indexed: Indexed | None) -> bytes:
+    """Returns all columns, and whether the group is listed, and has a display_id."""
+    if indexed is None:
+        return bytes(_WIDTH // 8)
+    return head(indexed.columns) + (b"\2" if indexed.columns.display_id is None else b"\3")
 
 
-def _flip_run(found: defaultdict[str, bytearray], run: Sequence[int], moves: Moves) -> None:
-    befores = zip(*[_integers(moves[ordinal][0]) for ordinal in run], strict=True)
-    afters = zip(*[_integers(moves[ordinal][1]) for ordinal in run], strict=True)
-    for (names, mask), before, after in zip(_BITMAPS, befores, afters, strict=True):
-        if changed := reduce(or_, map(xor, before, after)) & mask:
-            for k, bits in transposed([value & mask for value in after], changed):
-                found[names[k]] += BITS.pack(run[0], len(run), bits)
+def _integer(bits: bytes) -> int:
+    return int.from_bytes(bits, "big")
 
 
 def value_flips(moves: Moves) -> Flips:
@@ -86,38 +94,3 @@ def runs(ordinals: Iterable[int]) -> list[list[int]]:
         else:
             found.append([ordinal])
     return found
-
-
-def _integers(indexed: Indexed | None) -> tuple[int, ...]:
-    """Returns the value of each of _BITMAPS."""
-    if indexed is None:
-        return _UNLISTED
-    *others, display_id = indexed.columns
-    return (*others, display_id or 0, 1, display_id is not None)
-
-
-def transposed(values: Sequence[int], wanted: int) -> Iterable[tuple[int, int]]:
-    """Yields the number of each bit that is set in `wanted`, and an integer of that bit of all `values`, the first
-    value's being the highest. `values` are not negative.
-    """
-    everywhere, somewhere, all_ones = reduce(and_, values), reduce(or_, values), (1 << len(values)) - 1
-    # Most slices hold the same bit of all groups, as the high ones of times. Only the others are taken apart.
-    varying = (somewhere ^ everywhere) & wanted
-    columns: list[tuple[str, ...]] = []
-    if varying:
-        lowest, width = (varying & -varying).bit_length() - 1, varying.bit_length()
-        columns = list(
-            zip(
-                *[format((value >> lowest) & ((1 << (width - lowest)) - 1), f"0{width - lowest}b") for value in values],
-                strict=True,
-            )
-        )
-        columns.reverse()
-    while wanted:
-        bit = wanted & -wanted
-        k = bit.bit_length() - 1
-        wanted ^= bit
-        if bit & varying:
-            yield k, int("".join(columns[k - lowest]), 2)
-        else:
-            yield k, all_ones if bit & everywhere else 0

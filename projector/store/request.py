@@ -1,5 +1,6 @@
 """The arguments of a commit: a Change as checks and prepared commands. Pure. lua/commit.lua describes them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain
@@ -93,8 +94,8 @@ def by_member(values: Mapping[int, bytes]) -> list[Argument]:
 
 def _sorted_sets(moves: Moves) -> tuple[dict[str, list[Argument]], dict[str, list[Argument]]]:
     """Returns set -> members to remove, and set -> scores and members to add, in turn."""
-    remove: dict[str, list[Argument]] = {}
-    add: dict[str, list[Argument]] = {}
+    remove: defaultdict[str, list[Argument]] = defaultdict(list)
+    add: defaultdict[str, list[Argument]] = defaultdict(list)
     for ordinal, (before, after) in moves.items():
         member = member_of(ordinal)
         # Not tuples: a group may have a thousand sellers.
@@ -102,13 +103,13 @@ def _sorted_sets(moves: Moves) -> tuple[dict[str, list[Argument]], dict[str, lis
         news = dict.fromkeys((CREATED, *after.values)) if after else {}
         for name in olds:
             if name not in news:
-                remove.setdefault(name, []).append(member)
+                remove[name].append(member)
         if after:
             score = str(after.columns.created_at)
             is_moved = before is not None and before.columns.created_at != after.columns.created_at
             for name in news:
                 if is_moved or name not in olds:
-                    add.setdefault(name, []).extend((score, member))
+                    add[name] += score, member
     return remove, add
 
 

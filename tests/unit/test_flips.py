@@ -1,15 +1,13 @@
 """The bits of a commit, against bitmaps that are plain sets of ordinals."""
 
-import random
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projector.readmodel.record.view import Indexed
 from projector.readmodel.schema.columns import Columns, columns_of, head
-from projector.store.flips import flips, runs, transposed, value_flips
+from projector.store.flips import flips, runs, value_flips
 
 LIMITS = {
     "created_at": (-62_135_596_800_000, 253_402_300_799_999),
@@ -90,17 +88,6 @@ def test_runs_are_consecutive_and_at_most_32_long() -> None:
     assert runs([5, 3, 4, 9]) == [[3, 4, 5], [9]]
     assert [len(run) for run in runs(range(100))] == [32, 32, 32, 4]
     assert runs([]) == []
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_transposed_bit_has_that_bit_of_each_value(seed: int) -> None:
-    rng = random.Random(seed)
-    values = [rng.getrandbits(rng.choice((1, 20, 81))) for _ in range(rng.randrange(1, 33))]
-    wanted = rng.getrandbits(81)
-    found = dict(transposed(values, wanted))
-    assert found.keys() == {k for k in range(81) if wanted // 2**k % 2}
-    for k, bits in found.items():
-        assert f"{bits:0{len(values)}b}" == "".join(str(value // 2**k % 2) for value in values)
 
 
 @given(columns)

@@ -6,9 +6,10 @@ trailing bytes. A batch of some kilobytes may decompress to gigabytes. And if th
 is set, or the producer has numbered its records wrongly, kafka-python returns records under wrong offsets, so that
 events are skipped.
 
-This module replaces kafka-python's batch class by a subclass, in the whole process, which decodes records itself. For
-an unreadable record it returns a stand-in with the record's offset, without key and value, and with a header that has
-the reason; the log still has the record. A batch with a wrong CRC is damage on the broker's disk, and raises as before.
+This module replaces two classes of kafka-python by subclasses, in the whole process, which decode records themselves.
+For an unreadable record they return a stand-in with the record's offset, without key and value, and with a header that
+has the reason; the log still has the record. A batch with a wrong CRC is damage on the broker's disk, and raises as
+before. They make a Record at once, which takes a third of the time of kafka-python's two objects and a Record of these.
 https://kafka.apache.org/documentation/#messageformat
 """
 
@@ -16,6 +17,9 @@ import gzip
 import io
 import logging
 import zlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from struct import error as StructError
 from typing import Any
 
@@ -23,15 +27,19 @@ import lz4.frame
 import snappy
 import zstandard
 from kafka.codec import snappy_decode
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.protocol.consumer import IsolationLevel
 from kafka.record import memory_records
-from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 from events.logs.header_names import bytes_of, name_of
-from events.logs.log import UNREADABLE
+from events.logs.log import UNREADABLE, Headers, Partition, Record
 
 # The largest batch that is decompressed, in bytes. Brokers limit what is compressed, by default to 1 MiB.
 BATCH_BYTES_MAX = 64 * 1024 * 1024
+PART_BYTES = 1024 * 1024
 _NOT_READABLE = (
     EOFError,
     OSError,
@@ -60,101 +68,120 @@ def sendable_name(name: str) -> str:
     return name if name.isascii() else RawName(name)
 
 
+class Unreadable(Exception):
+    """No record of a batch can be read. The text says why."""
+
+
 class Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
     _buffer: bytearray
-    _decompressed: bool
-    _next_record_index: int
     _num_records: int
     _pos: int
 
-    def __init__(self, buffer: Any) -> None:
-        super().__init__(buffer)
-        self._is_control: bool = self.is_control_batch
+    def records(self, partition: Partition) -> Iterator[Record]:
+        epoch, count, number = self.leader_epoch, self._num_records, 0
+        first_offset, first_ms = self.base_offset, self.first_timestamp
+        at_broker_ms = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else None
         # Compaction leaves gaps. Without gaps the order determines the offsets, whatever the producer has written.
-        self._has_gaps: bool = self.last_offset_delta + 1 != self._num_records
-        self._unreadable: str | None = None
-
-    def __next__(self) -> Any:
-        if self._is_control:
-            return super().__next__()
-        number = self._next_record_index
-        if number >= self._num_records:
-            raise StopIteration
-        self._next_record_index = number + 1
-        if self._unreadable is None:
-            try:
-                return self._record(number)
-            except (IndexError, ValueError) as error:
-                # Applies to all following records: the start of the next record is unknown.
-                self._mark_unreadable(number, f"expected records, got other bytes: {error}")
-        return self._stand_in(number)
-
-    next = __next__
-
-    def _record(self, number: int) -> DefaultRecord:
-        """Reads the record at `_pos`, and advances that. Raises IndexError, ValueError for invalid bytes."""
-        buffer = self._buffer
-        length, start = decode_varint(buffer, self._pos)
-        # Skips the attributes, one byte that Kafka does not use.
-        after_ms, pos = decode_varint(buffer, start + 1)
-        delta, pos = decode_varint(buffer, pos)
-        size, pos = decode_varint(buffer, pos)
-        key = value = None
-        if size >= 0:
-            key = bytes(buffer[pos : pos + size])
-            pos += size
-        size, pos = decode_varint(buffer, pos)
-        if size >= 0:
-            value = bytes(buffer[pos : pos + size])
-            pos += size
-        count, pos = decode_varint(buffer, pos)
-        headers: list[tuple[str, bytes | None]] = []
-        while count > 0:
-            count -= 1
-            size, pos = decode_varint(buffer, pos)
-            if size < 0:
-                raise ValueError("a header has no name")
-            raw = buffer[pos : pos + size]
-            pos += size
-            name = raw.decode() if raw.isascii() else sendable_name(name_of(bytes(raw)))
-            size, pos = decode_varint(buffer, pos)
-            if size < 0:
-                headers.append((name, None))
-                continue
-            headers.append((name, bytes(buffer[pos : pos + size])))
-            pos += size
-        if pos - start != length:
-            raise ValueError(f"a record of {length} bytes has {pos - start}")
-        self._pos = pos
-        at_broker = self.timestamp_type == self.LOG_APPEND_TIME
-        timestamp_ms = self.max_timestamp if at_broker else _int64(self.first_timestamp + after_ms)
-        offset = self.base_offset + (delta if self._has_gaps else number)
-        return DefaultRecord(length, offset, timestamp_ms, self.timestamp_type, key, value, headers)
-
-    def _maybe_uncompress(self) -> None:
-        if self._decompressed or not self.compression_type:
-            self._decompressed = True
-            return
-        self._decompressed = True
+        has_gaps = self.last_offset_delta + 1 != count
+        raw, headers = b"\0", Headers()
         try:
-            found = _decompressed(self.compression_type, bytes(memoryview(self._buffer)[self._pos :]))
+            buffer, pos = self._content(), 0
+            for number in range(count):
+                length, start = decode_varint(buffer, pos)
+                end = start + length
+                # Skips the attributes, one byte that Kafka does not use.
+                after_ms, pos = decode_varint(buffer, start + 1)
+                delta, pos = decode_varint(buffer, pos)
+                size, pos = decode_varint(buffer, pos)
+                key = value = None
+                if size >= 0:
+                    key = buffer[pos : pos + size]
+                    pos += size
+                size, pos = decode_varint(buffer, pos)
+                if size >= 0:
+                    value = buffer[pos : pos + size]
+                    pos += size
+                # Most records have the headers of the one before.
+                if buffer[pos:end] != raw or pos + len(raw) != end:
+                    headers, raw = _headers(buffer, pos, end), buffer[pos:end]
+                ms = _int64(first_ms + after_ms) if at_broker_ms is None else at_broker_ms
+                offset = first_offset + (delta if has_gaps else number)
+                yield Record(partition, offset, ms, key, value, headers, epoch)
+                pos = end
+            return
+        except Unreadable as error:
+            reason = str(error)
+        except (IndexError, ValueError) as error:
+            # Applies to all following records: the start of the next record is unknown.
+            reason = f"expected records, got other bytes: {error}"
+        log.warning("%d records from offset %d cannot be read: %s", count - number, first_offset + number, reason)
+        headers = ((UNREADABLE, reason.encode()),)
+        for offset in range(first_offset + number, first_offset + count):
+            yield Record(partition, offset, self.max_timestamp, None, None, headers, epoch)
+
+    def _content(self) -> bytes:
+        """Returns the records, decompressed. Raises Unreadable."""
+        content = bytes(memoryview(self._buffer)[self._pos :])
+        if not self.compression_type:
+            return content
+        try:
+            content = _decompressed(self.compression_type, content)
         except _NOT_READABLE as error:
-            self._mark_unreadable(0, f"expected compressed records, got other bytes: {error}")
-            return
-        if len(found) > BATCH_BYTES_MAX:
-            self._mark_unreadable(0, f"expected at most {BATCH_BYTES_MAX} bytes of records in a batch, got more")
-            return
-        self._buffer, self._pos = bytearray(found), 0
+            raise Unreadable(f"expected compressed records, got other bytes: {error}") from None
+        if len(content) > BATCH_BYTES_MAX:
+            raise Unreadable(f"expected at most {BATCH_BYTES_MAX} bytes of records in a batch, got more")
+        return content
 
-    def _mark_unreadable(self, number: int, reason: str) -> None:
-        self._unreadable = reason
-        offset, count = self.base_offset + number, self._num_records - number
-        log.warning("%d records from offset %d cannot be read: %s", count, offset, reason)
 
-    def _stand_in(self, number: int) -> DefaultRecord:
-        headers = [(UNREADABLE, (self._unreadable or "").encode())]
-        offset = self.base_offset + number
-        return DefaultRecord(0, offset, self.max_timestamp, self.timestamp_type, None, None, headers)
+class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """Yields our records, of batches of all formats."""
+
+    def _unpack_records(self, topic_partition: Any, fetched: Any, *deserializers: None) -> Iterator[Record]:
+        partition = Partition(*topic_partition)
+        for batch in fetched:
+            if not batch.validate_crc():
+                raise CorruptRecordError(f"{partition}@{batch.base_offset}: the batch has another CRC than it says")
+            self.bytes_read += batch.size_in_bytes
+            if not isinstance(batch, Batch):
+                for old in batch:
+                    self.next_fetch_offset = old.offset + 1
+                    yield Record(partition, old.offset, old.timestamp, old.key, old.value, (), self.leader_epoch)
+                continue
+            self.leader_epoch: int = batch.leader_epoch
+            if not self._is_left_out(batch):
+                for record in batch.records(partition):
+                    self.next_fetch_offset = record.offset + 1
+                    yield record
+            # Compaction may have removed the last records.
+            self.next_fetch_offset = batch.next_offset
+        self.drain()
+
+    def _is_left_out(self, batch: Batch) -> bool:
+        """Whether the batch ends a transaction, or is part of an aborted one."""
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
+            self._consume_aborted_transactions_up_to(batch.last_offset)
+            if self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(batch.producer_id)
+            elif self._is_batch_aborted(batch):
+                return True
+        return bool(batch.is_control_batch)
+
+
+def _headers(buffer: bytes, pos: int, end: int) -> Headers:
+    """Decodes the headers from `pos` to `end`. Raises IndexError, ValueError for invalid bytes."""
+    count, pos = decode_varint(buffer, pos)
+    headers = []
+    for _ in range(count):
+        size, pos = decode_varint(buffer, pos)
+        if size < 0:
+            raise ValueError("a header has no name")
+        name = name_of(buffer[pos : pos + size])
+        size, pos = decode_varint(buffer, pos + size)
+        headers.append((name, buffer[pos : pos + max(size, 0)]))
+        pos += max(size, 0)
+    if pos != end:
+        raise ValueError(f"a record ends {pos - end} bytes after its length")
+    return tuple(headers)
 
 
 def _decompressed(codec: int, data: bytes) -> bytes:
@@ -172,8 +199,10 @@ def _decompressed(codec: int, data: bytes) -> bytes:
             frame: bytes = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=limit)
             return frame
         case DefaultRecordBatch.CODEC_ZSTD:
-            with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
-                return reader.read(limit)
+            with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+                # In parts: it allocates at once what it is asked for.
+                parts = islice(iter(partial(reader.read, PART_BYTES), b""), limit // PART_BYTES + 1)
+                return b"".join(parts)
         case _:
             raise ValueError(f"there is no codec {codec}")
 
@@ -184,3 +213,4 @@ def _int64(number: int) -> int:
 
 
 memory_records.DefaultRecordBatch = Batch
+Fetcher.PartitionRecords = PartitionRecords

@@ -4,6 +4,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +13,7 @@ from kafka.errors import KafkaError
 
 from events.errors import LogMissing
 from events.logs.kafka.client import REQUEST_MS, Brokers, connected, missing
-from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_of
+from events.logs.kafka.records import SLICE_S, drop_fetched, found_by
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Partition, Record
 
@@ -123,10 +124,10 @@ class KafkaReader:
             name = self._names[partition]
             of_one = found.get(name, ())
             if of_one and of_one[-1].offset >= stop[partition]:
-                of_one = of_one[: bisect_left(of_one, stop[partition], key=_offset)]
+                of_one = of_one[: bisect_left(of_one, stop[partition], key=attrgetter("offset"))]
                 # A later poll must return the records after the stop.
                 consumer.seek(name, stop[partition])
-            records += records_of(partition, of_one)
+            records += of_one
             # Not by `position`, which may call the brokers, and fail after the records were consumed.
             self._positions[partition] = consumer._subscription.assignment[name].position.offset
         return records
@@ -142,8 +143,3 @@ class KafkaReader:
             self._known_at_s = now_s
         elif now_s - self._known_at_s > MISSING_MAX_S:
             raise LogMissing(f"{self._settings} has no {', '.join(unknown)}") if known else missing(self._settings)
-
-
-def _offset(record: Any) -> int:
-    offset: int = record.offset
-    return offset

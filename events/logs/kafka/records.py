@@ -1,4 +1,4 @@
-"""Polls a kafka-python consumer, and converts its records and errors to ours."""
+"""Polls a kafka-python consumer, and converts its errors to ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from events.errors import LogCorrupt, LogGap, LogUnavailable
 from events.logs.kafka.client import kafka_errors
 from events.logs.kafka.static_member import fenced
 from events.logs.kafka.url import KafkaSettings
-from events.logs.log import Headers, Partition, Position, Record
+from events.logs.log import Partition, Position, Record
 
 # Longest single wait for records, in seconds. Between waits, new partitions and positions are checked: kafka-python
 # reports new partitions only to a listener in another thread, and does not report that a position has passed a
@@ -22,8 +22,8 @@ from events.logs.log import Headers, Partition, Position, Record
 # returning the records.
 SLICE_S = 0.02
 
-# kafka-python's records by partition. Each record is a tuple of 13: see `records_of`.
-Found = Mapping[Any, Sequence[Any]]
+# By kafka-python's partition.
+Found = Mapping[Any, Sequence[Record]]
 
 
 def found_by(consumer: Any, settings: KafkaSettings, timeout_s: float, max_records: int) -> Found:
@@ -45,19 +45,6 @@ def drop_fetched(consumer: Any) -> None:
     """Drops fetched records that were not returned: kafka-python would keep them if a seek leads to their offset."""
     consumer._fetcher.close()
     consumer._fetcher._completed_fetches.clear()
-
-
-def records_of(partition: Partition, found: Sequence[Any]) -> list[Record]:
-    # Tuples are unpacked by position: this line is half of our cost per record.
-    return [
-        Record(partition, offset, ms, key, value, _headers(headers) if headers else (), epoch)
-        for _, _, epoch, offset, ms, _, key, value, headers, _, _, _, _ in found
-    ]
-
-
-def _headers(found: Sequence[Any]) -> Headers:
-    # `str`: a name may be a RawName of batches.py.
-    return tuple([(str(name), value or b"") for name, value in found])
 
 
 def _meaning(settings: KafkaSettings, error: LogUnavailable) -> LogCorrupt | LogGap | LogUnavailable | None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Set
+from itertools import chain
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -10,7 +11,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 
 from events.logs.kafka.client import REQUEST_MS, Brokers, connected
-from events.logs.kafka.records import SLICE_S, drop_fetched, found_by, records_of
+from events.logs.kafka.records import SLICE_S, drop_fetched, found_by
 from events.logs.kafka.static_member import Fenced, StaticMember, check_membership
 from events.logs.kafka.url import KafkaSettings
 from events.logs.log import Partition, Polled, Position, Record
@@ -54,8 +55,6 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         # Partitions that were assigned to us, and not yet sought.
         self._unsought: dict[Any, Partition] = {}
         self._revoked: set[Partition] = set()
-        # kafka-python's partitions to ours, cached because there are far more records than partitions.
-        self._partitions: dict[Any, Partition] = {}
         # The next offset to return of each sought partition.
         self._next: dict[Any, int] = {}
         self._reconnections = 0
@@ -128,7 +127,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             self._consumer.seek(topic_partition, _PLACEHOLDER)
             self._consumer.pause(topic_partition)
             self._next.pop(topic_partition, None)
-            partition = self._partitions.setdefault(topic_partition, Partition(*topic_partition))
+            partition = Partition(*topic_partition)
             self._unsought[topic_partition] = partition
             self._revoked.discard(partition)
 
@@ -185,7 +184,6 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         # group may have changed that meanwhile, and would never receive its assignment.
         if consumer._coordinator._join_task is not None:
             consumer._coordinator.rejoin_needed = True
-        records: list[Record] = []
         try:
             check_membership(consumer, self._settings)
             polled = found_by(consumer, self._settings, timeout_s, max_records)
@@ -194,9 +192,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
             self._revoked |= {Partition(*topic_partition) for topic_partition in consumer.assignment()}
             self.close()
             raise
-        for topic_partition, found in polled.items():
-            records += records_of(self._partitions[topic_partition], found)
-        return records
+        return [*chain.from_iterable(polled.values())]
 
 
 def _marked(offsets: Mapping[Any, Any], answer: object) -> None:

@@ -3,7 +3,9 @@
 A View is no JSON: document.py renders it.
 """
 
+from binascii import b2a_base64
 from hashlib import blake2b
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from msgspec import Struct
@@ -33,6 +35,8 @@ from projector.readmodel.record.state import Group
 from projector.readmodel.schema.columns import Columns
 
 _NONE = {None}
+# The digits of Base64, which has six bits in each byte as well, as continuation bytes.
+_SIX_BITS = bytes.maketrans((ascii_uppercase + ascii_lowercase + digits + "+/").encode(), bytes(range(0x80, 0xC0)))
 
 
 class View(Struct, frozen=True, gc=False):
@@ -104,13 +108,16 @@ def view(group_id: str, group: Group) -> View | None:
 
 
 def indexed(group: View) -> Indexed:
-    values = ["of:customer_id:" + group.customer_id] if group.customer_id else []
-    values += ["of:seller_id:" + seller_id for seller_id in group.seller_ids]
-    values += ["of:status:" + status for status in group.statuses]
-    values += ["of:sales_channel_id:" + channel for channel in group.sales_channel_ids if channel]
-    values += ["of:payment_status:" + status for status in group.payment_statuses if status]
-    values += ["of:fulfillment_status:" + status for status in group.fulfillment_statuses if status]
-    values += ["of:currency_code:" + code for code in group.currency_codes]
+    fields = (
+        ("of:customer_id:", (group.customer_id,)),
+        ("of:seller_id:", group.seller_ids),
+        ("of:status:", group.statuses),
+        ("of:sales_channel_id:", group.sales_channel_ids),
+        ("of:payment_status:", group.payment_statuses),
+        ("of:fulfillment_status:", group.fulfillment_statuses),
+        ("of:currency_code:", group.currency_codes),
+    )
+    values = [prefix + value for prefix, found in fields for value in found if value]
     if not all(order.values[CURRENCY_CODE] for order in group.orders):
         values.append("of:currency_code:")
     return Indexed(
@@ -135,8 +142,7 @@ def order_mark(order_id: str) -> bytes:
 
     Each byte has six bits, as a continuation byte of UTF-8. A text begins with another byte, so `q` finds no mark.
     """
-    digest = int.from_bytes(blake2b(order_id.encode(), digest_size=6).digest(), "big")
-    return b"\xfc" + bytes([0x80 | digest >> shift & 0x3F for shift in range(42, -1, -6)])
+    return b"\xfc" + b2a_base64(blake2b(order_id.encode(), digest_size=6).digest(), newline=False).translate(_SIX_BITS)
 
 
 def customer_names(order: Order) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ HEAD_BYTES = 34
 # Behind the JSON of a row, before each seller; it occurs in no UTF-8.
 ROW_END = b"\xff"
 _TIME, _TOTAL, _COUNT, _NUMBER = 7, 11, 2, 7
+HEAD_WIDTHS = dict(zip(SLICES, (_TIME, _TIME, _TOTAL, _COUNT, _NUMBER), strict=True))
 # A group without display_id has this one in its head.
 _NO_NUMBER = (-(2**55)).to_bytes(_NUMBER, "big", signed=True)
 
@@ -61,4 +62,4 @@ def row_json(row: bytes) -> bytes:
     return row[HEAD_BYTES:].partition(ROW_END)[0]
 
 
-assert 2 * _TIME + _TOTAL + _COUNT + _NUMBER == HEAD_BYTES
+assert sum(HEAD_WIDTHS.values()) == HEAD_BYTES
