@@ -21,7 +21,8 @@ _MODULES = {
 }
 _FOLDER = files(__package__).joinpath("lua")
 
-# A value gets a bitmap once it has so many groups: from there on a bitmap is about as small as the sorted set.
+# A value gets a bitmap once it has so many groups. In a shard of half a million a bitmap is as small as the sorted set
+# from there on; in a larger one it takes more: docs/sizing.md has the figures of ten million.
 BROAD_GROUPS_MIN = 1024
 
 COMMIT = Script(assembled(f"#!lua\nlocal BROAD_GROUPS_MIN = {BROAD_GROUPS_MIN}", _FOLDER, _MODULES, "commit"))

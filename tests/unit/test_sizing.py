@@ -18,30 +18,30 @@ PAGE = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text()
 
 def test_five_million_groups_of_two_orders() -> None:
     found = size(Load(groups=5_000_000, events_per_s=300))
-    # 5 000 000 groups of 1 600 bytes; twice; 15 % free; half as much for a rewrite.
-    assert found.generation_bytes == 8_000_000_000
-    assert found.redis_bytes == pytest.approx(18_823_529_412)
-    assert found.machine_bytes == pytest.approx(28_235_294_118)
-    # Three files of 0.45 bytes for each of 16 GB.
-    assert found.disk_bytes == 21_600_000_000
+    # 5 000 000 groups of 1 700 bytes; twice; 15 % free; half as much for a rewrite.
+    assert found.generation_bytes == 8_500_000_000
+    assert found.redis_bytes == pytest.approx(20_000_000_000)
+    assert found.machine_bytes == pytest.approx(30_000_000_000)
+    # Three files of 0.45 bytes for each of 17 GB.
+    assert found.disk_bytes == 22_950_000_000
     assert (found.masters, found.shards) == (1, 1)
     assert (found.events, found.log_bytes) == (15_000_000, 8_250_000_000)
     assert found.rebuild_s == 1000
     assert (found.partitions, found.projectors, found.apis) == (8, 2, 2)
-    # 100 MiB, and 60 bytes of each group of two generations.
-    assert found.api_bytes == 104_857_600 + 600_000_000
+    # 100 MiB, and 90 bytes of each group of two generations.
+    assert found.api_bytes == 104_857_600 + 900_000_000
 
 
 def test_larger_groups_take_more_memory_and_another_server_less() -> None:
-    assert size(Load(1_000, 1, orders_per_group=5)).generation_bytes == 1_000 * (1_600 + 3 * 200)
-    assert size(Load(1_000, 1, orders_per_group=1)).generation_bytes == 1_000 * (1_600 - 200)
-    assert size(Load(1_000, 1, server="valkey")).generation_bytes == 1_000 * 1_200
+    assert size(Load(1_000, 1, orders_per_group=5)).generation_bytes == 1_000 * (1_700 + 3 * 200)
+    assert size(Load(1_000, 1, orders_per_group=1)).generation_bytes == 1_000 * (1_700 - 200)
+    assert size(Load(1_000, 1, server="valkey")).generation_bytes == 1_000 * 1_400
 
 
 def test_what_one_redis_cannot_hold_is_spread() -> None:
-    """20 000 000 groups need 75 GB of maxmemory, and a master has at most 24 GiB."""
+    """20 000 000 groups need 80 GB of maxmemory, and a master has at most 24 GiB."""
     found = size(Load(groups=20_000_000, events_per_s=300))
-    assert (found.masters, found.shards) == (3, 16)
+    assert (found.masters, found.shards) == (4, 16)
 
 
 def test_what_one_process_cannot_do_is_spread() -> None:
@@ -60,10 +60,10 @@ def test_the_command_prints_them() -> None:
     asked = ["plan", "--groups", "5e6", "--events-per-second", "300"]
     shown = CliRunner().invoke(app, asked)
     assert shown.exit_code == 0, shown.output
-    for words in (r"a generation +7\.5 GiB", r"maxmemory +17\.5 GiB", r"shards +1\b", r"projectors +2\b", r"17 min"):
+    for words in (r"a generation +7\.9 GiB", r"maxmemory +18\.6 GiB", r"shards +1\b", r"projectors +2\b", r"17 min"):
         assert re.search(words, shown.output), shown.output
     machine = CliRunner().invoke(app, [*asked, "--server", "valkey", "--json"])
-    assert msgspec.json.decode(machine.output)["generation_bytes"] == 6_000_000_000
+    assert msgspec.json.decode(machine.output)["generation_bytes"] == 7_000_000_000
 
 
 def test_the_page_has_the_figures_of_the_code() -> None:
