@@ -160,8 +160,14 @@ class Listing:
     async def _work(
         self, work: Preparing | Sellers, live: ActiveGeneration, replies: Sequence[Sequence[object]]
     ) -> None:
-        """Each call has the time of a request. Few lists are prepared at a time, so that Redis has time for others."""
+        """Makes the calls that come before the next one that may answer. After a repair there are none."""
         work.begin(live, replies)
+        if not work.is_done:
+            await self._worked(work)
+        self._deadline_s = self._reader.deadline_s()
+
+    async def _worked(self, work: Preparing | Sellers) -> None:
+        """Each call has the time of a request. Few lists are prepared at a time, so that Redis has time for others."""
         try:
             async with asyncio.timeout_at(self._reader.deadline_s()):
                 await self._semaphore.acquire()
@@ -175,7 +181,6 @@ class Listing:
                 work.take(seen.values)
         finally:
             self._semaphore.release()
-            self._deadline_s = self._reader.deadline_s()
 
     async def _whole(self, live: ActiveGeneration, page: Page, replies: Sequence[Reply]) -> Answer | None:
         """Returns the page with all records that are wanted, and what is counted beside it; None if one of them changed
