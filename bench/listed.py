@@ -161,6 +161,7 @@ def _hard(found: Report) -> str:
     requests = sorted(one.requests for one in found.hard)
     told = paragraph(
         "Redis is blocked for one call at a time; long work is split into several calls.",
+        "In the names, letters are those of `q`, and numbers say how many values a filter has.",
         f"Each list was requested {requests[0]} to {requests[-1]} times.",
         verdict(f"no call of the first table over {_CALL_AIM_MS} ms (p99)", long),
         verdict(f"no adversarial call over {_HARD_CALL_AIM_MS} ms (p99, and the median of the longest)", longer),
