@@ -48,7 +48,7 @@ def flips(moves: Moves) -> Flips:
         changed = reduce(or_, map(xor, map(_integer, befores), map(_integer, afters))) & _MASK
         # All bits of all groups: every _WIDTH-th digit is of the same bitmap.
         digits = f"{_integer(b''.join(afters)):0{_WIDTH * count}b}"
-        # A group on its own, as most that are updated, has two forms: to pack one for each bitmap takes half as long again.
+        # Most groups that are updated are on their own: to pack each of their bits anew takes half as long again.
         of_one = {"0": BITS.pack(first, 1, 0), "1": BITS.pack(first, 1, 1)}
         while changed:
             place = _WIDTH - changed.bit_length()
